@@ -1,0 +1,119 @@
+// EdgeViT as a whole: a training step, or a forward pass.
+//
+//   bench_model --model xxs --mode train --batch 128 --micro-batch 4 --img-size 224 --threads 2
+//
+// Counters: images_per_s, gflops (6 or 2 times the forward's multiply-accumulates), fma_peak_share
+// (of the peak measured before and after), peak_rss_mb (of the process). Google Benchmark's own
+// options (--benchmark_format=json, ...) work too.
+#include <benchmark/benchmark.h>
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "anther/anther.hpp"
+#include "anther/train/trainer.hpp"
+#include "bench/peaks.hpp"
+
+namespace {
+
+using namespace anther;
+
+struct Options {
+  std::string model = "xxs", preset = "improved", mode = "train";
+  std::int64_t batch = 128, micro_batch = 4, lanes = 4, img_size = 224, threads = 0;
+};
+
+double peak_rss_mb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+void run(benchmark::State& state, const Options& o, double peak_before) {
+  ParameterStore<float> store;
+  const EdgeViT<float> model(store, edgevit_options(o.model, 102, o.preset));
+  store.initialize(1);
+  const double macs =
+      static_cast<double>(summarize(model, {1, o.img_size, o.img_size, 3}).macs);
+  const bool train = o.mode == "train";
+  const bool whole = !store.buffers().empty();
+  Trainer<float> trainer(model, {.micro_batch = whole ? 0 : o.micro_batch,
+                                 .lanes = whole || !train ? 1 : o.lanes});
+  Adam<float> adam(store, {});
+  // Images come in parts, as the loader streams them.
+  const std::int64_t part = whole ? o.batch : std::min(o.batch, o.micro_batch * o.lanes * 2);
+  Tensor<float> images({part, o.img_size, o.img_size, 3});
+  for (std::int64_t i = 0; i < images.size(); ++i)
+    images[i] = static_cast<float>(uniform(RandomKey(2), static_cast<std::uint64_t>(i)));
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(part));
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % 102);
+
+  const auto step = [&] {
+    if (!train) {
+      trainer.evaluate(images.shape(), images.span(), labels);
+      return;
+    }
+    trainer.begin_step(adam.steps());
+    for (std::int64_t done = 0; done < o.batch; done += part) {
+      Shape shape = images.shape();
+      shape[0] = std::min(part, o.batch - done);
+      const auto size = static_cast<std::size_t>(shape.numel());
+      trainer.add(shape, images.span().first(size),
+                  std::span<const std::int32_t>(labels).first(static_cast<std::size_t>(shape[0])));
+    }
+    trainer.finish_step();
+    adam.step(trainer.gradients(), 1e-4);
+    trainer.commit();
+  };
+  step();  // memory is taken, weights are packed
+  for (auto _ : state) step();
+
+  const double images_done =
+      static_cast<double>(state.iterations()) * static_cast<double>(train ? o.batch : part);
+  const double flops = (train ? 6 : 2) * macs * images_done;
+  const double peak = std::max(peak_before, bench::fma_peak(num_threads()));
+  using benchmark::Counter;
+  state.counters["images_per_s"] = Counter(images_done, Counter::kIsRate);
+  state.counters["gflops"] = Counter(flops * 1e-9, Counter::kIsRate);
+  state.counters["fma_peak_share"] = Counter(flops * 1e-9 / peak, Counter::kIsRate);
+  state.counters["peak_gflops"] = peak;
+  state.counters["peak_rss_mb"] = peak_rss_mb();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  Options o;
+  CLI::App app("Times EdgeViT's training step or forward pass.");
+  app.add_option("--model", o.model, "xxs, xs or s")->capture_default_str();
+  app.add_option("--preset", o.preset, "improved or original")->capture_default_str();
+  app.add_option("--mode", o.mode)->check(CLI::IsMember({"train", "infer"}))->capture_default_str();
+  app.add_option("--batch", o.batch)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--micro-batch", o.micro_batch)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--lanes", o.lanes)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--img-size", o.img_size)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--threads", o.threads, "0: all")->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  try {
+    if (o.threads > 0) set_num_threads(static_cast<int>(o.threads));
+    std::fprintf(stderr, "anther %s  %s  %d threads\n", version, to_string(isa()), num_threads());
+    if (o.mode == "infer") o.micro_batch = o.batch, o.lanes = 1;
+    const double peak = bench::fma_peak(num_threads());
+    const std::string name =
+        text_of(o.model, "/", o.preset, "/", o.mode, "/batch:", o.batch, "/micro_batch:",
+                o.micro_batch, "/img_size:", o.img_size, "/threads:", num_threads());
+    benchmark::RegisterBenchmark(
+        name.c_str(), [&](benchmark::State& state) { run(state, o, peak); })
+        ->Unit(benchmark::kMillisecond)
+        ->UseRealTime();
+    benchmark::RunSpecifiedBenchmarks();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bench_model: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,62 @@
+// What the machine can do, measured in the same run as what is compared with it: fused multiply-adds
+// with the instruction set in use, and copying memory.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+
+#include "anther/core/openmp.hpp"
+#include "anther/core/parallel_for.hpp"
+#include "anther/core/tensor.hpp"
+#include "anther/kernels/vec.hpp"
+
+#define ANTHER_BODY "bench/fma_peak.inl"
+#include "anther/kernels/for_each_isa.inl"
+
+namespace bench {
+
+inline double seconds_of(const auto& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// GFLOP/s of `threads` threads: the best of five runs of about 20 ms.
+template <class T = float>
+double fma_peak(int threads) {
+  using namespace anther;
+  const std::int64_t count = 5'000'000;
+  const double flops = 2.0 * 12 * ANTHER_SELECT(fma_lanes<T>)() * static_cast<double>(count);
+  volatile T sink = 0;
+  double best = 0;
+  for (int run = 0; run < 5; ++run) {
+    const double seconds = seconds_of([&] {
+      parallel_for(threads, 1 << 30,
+                   [&](std::int64_t) { sink = ANTHER_SELECT(fma_chains<T>)(count); });
+    });
+    best = std::max(best, flops * threads / seconds * 1e-9);
+  }
+  return best;
+}
+
+// GB/s of a copy, bytes read and bytes written together: the best of five of 64 MiB.
+inline double copy_peak(int threads) {
+  using namespace anther;
+  constexpr std::int64_t bytes = 64 << 20;
+  static AlignedBuffer<char> from(bytes), to(bytes);
+  double best = 0;
+  for (int run = 0; run < 5; ++run) {
+    const std::int64_t part = bytes / threads;
+    const double seconds = seconds_of([&] {
+      parallel_for(threads, 1 << 30, [&](std::int64_t t) {
+        std::memcpy(to.data() + t * part, from.data() + t * part, static_cast<std::size_t>(part));
+      });
+    });
+    best = std::max(best, 2e-9 * static_cast<double>(bytes) / seconds);
+  }
+  return best;
+}
+
+}  // namespace bench

@@ -1,0 +1,88 @@
+// A small network of EdgeViT's local-global-local blocks on CIFAR-10's 32x32 images: a model of one's
+// own from the same layers.
+//
+//   lgl_cifar10 --data-dir cifar-10-batches-bin [--epochs 10]
+//   lgl_cifar10 --data-dir painted
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "anther/anther.hpp"
+#include "anther/data/open.hpp"
+#include "anther/train/run_log.hpp"
+
+using namespace anther;
+
+// (N, 32, 32, 3) -> 16x16x48 -> 8x8x96 -> logits.
+class LglNet : public Module<float> {
+ public:
+  LglNet(const Scope<float>& scope, std::int64_t num_classes)
+      : Module(scope, "LglNet"),
+        embed1(scope / "embed1", 3, 48, 2, {}),
+        block1(scope / "block1", 48, 2, 2),
+        embed2(scope / "embed2", 48, 96, 2, {}),
+        block2(scope / "block2", 96, 4, 2),
+        block3(scope / "block3", 96, 4, 1),
+        norm(scope / "norm", 8, 96),
+        head(scope / "head", 96, num_classes) {}
+
+  Variable<float> forward(Variable<float> x) const override {
+    x = block1(embed1(x));
+    x = block3(block2(embed2(x)));
+    return head(global_average_pool(norm(x)));
+  }
+
+ private:
+  Embed<float> embed1;
+  LglBlock<float> block1;
+  Embed<float> embed2;
+  LglBlock<float> block2, block3;
+  GroupNorm<float> norm;
+  Linear<float> head;
+};
+
+int main(int argc, char** argv) {
+  std::string data_dir = "data/cifar-10-batches-bin";
+  std::int64_t epochs = 10, batch_size = 128, limit = 0;
+  double lr = 1e-3;
+  CLI::App app("Trains a small network of LGL blocks on CIFAR-10.");
+  app.add_option("--data-dir", data_dir, "CIFAR-10's binary files, or the word painted")
+      ->capture_default_str();
+  app.add_option("--epochs", epochs)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--batch-size,-b", batch_size)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--limit", limit, "only the first N training images; 0: all");
+  app.add_option("--lr", lr)->check(CLI::PositiveNumber)->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  try {
+    const OpenedData data = open_data(data_dir, {.image_size = 32});
+    std::printf("%s\n", data.description.c_str());
+    ParameterStore<float> parameters;
+    const LglNet net(parameters, static_cast<std::int64_t>(data.class_names.size()));
+    parameters.initialize(1);
+    std::printf("%s parameters\n", with_commas(parameters.parameter_count()).c_str());
+
+    const Preprocess preprocess{
+        .image_size = 32, .mean = {0.5f, 0.5f, 0.5f}, .std = {0.25f, 0.25f, 0.25f}};
+    Loader train(data.train, preprocess,
+                 {.batch_size = batch_size, .shuffle = true, .limit = limit, .seed = 1});
+    Loader test(data.test, preprocess, {.batch_size = batch_size});
+    Adam<float> adam(parameters, {});
+    const std::int64_t steps = epochs * train.batches();
+    ProgressCallback progress(epochs, data.test->size());
+    Callback* callbacks[] = {&progress};
+    const History history = fit(net, adam, train, &test,
+                                {.epochs = epochs,
+                                 .schedule = {.kind = ScheduleKind::cosine,
+                                              .lr = lr,
+                                              .warmup_steps = steps / 20,
+                                              .steps = steps},
+                                 .trainer = {.micro_batch = 16, .lanes = 4}},
+                                callbacks);
+    std::printf("Test accuracy: %.2f %%\n", 100 * history.back().val_top1);
+  } catch (const std::exception& error) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "lgl_cifar10: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds what is needed, and trains EdgeViT-XXS on flowers for a few
+# minutes: on Oxford Flowers-102 where $FLOWERS102_DIR or data/flowers102 holds it, else on painted
+# flowers.
+#
+# usage: examples/quickstart.sh [--offline] [TRAIN_FLOWERS OPTION...]
+#   --offline: downloads no images.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/setup.sh
+source scripts/setup.sh
+
+offline=0
+left_out=()
+options=()
+for argument in "$@"; do
+  case $argument in
+    --offline) offline=1 ;;
+    -h | --help)
+      sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      exit
+      ;;
+    *) options+=("$argument") ;;
+  esac
+done
+
+need_packages "${anther_packages[@]}"
+need_cmake
+
+is_flowers102() { [[ -d $1/jpg && -f $1/imagelabels.mat && -f $1/setid.mat ]]; }
+
+data=painted
+if [[ -n ${FLOWERS102_DIR:-} ]]; then
+  if ! is_flowers102 "$FLOWERS102_DIR"; then
+    echo "FLOWERS102_DIR=$FLOWERS102_DIR: expected jpg/, imagelabels.mat and setid.mat there" >&2
+    exit 1
+  fi
+  data=$FLOWERS102_DIR
+elif is_flowers102 data/flowers102; then
+  data=data/flowers102
+elif [[ $offline == 0 ]] && is_interactive && ask "Download Oxford Flowers-102 (345 MB)?"; then
+  need_packages curl ca-certificates
+  if data/download_flowers102.sh; then
+    data=data/flowers102
+  fi
+fi
+if [[ $data == painted ]]; then
+  echo "Training on painted flowers, which the program draws itself: these are not photographs."
+  echo "For Oxford Flowers-102 run data/download_flowers102.sh, then this again."
+else
+  echo "Training on Oxford Flowers-102 in $data."
+fi
+
+# Tests and benches are left out, unless they are set up here already.
+[[ -e build/release/CMakeCache.txt ]] || left_out=(-DANTHER_TESTS=OFF -DANTHER_BENCH=OFF)
+cmake --preset release "${left_out[@]}"
+cmake --build --preset release --parallel "$(nproc)" --target train_flowers
+
+build/release/examples/train_flowers --config examples/recipes/quick.json --data-dir "$data" \
+  "${options[@]}"
+
+# The run's folder is the newest one.
+run=$(find runs/train_flowers -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' 2>/dev/null |
+  sort -n | tail -n 1 | cut -d ' ' -f 2-) || run=
+echo
+echo "The curve: ${run:-the output folder}/curves.svg"
+echo "The full run: build/release/examples/train_flowers --model xxs --data-dir $data"

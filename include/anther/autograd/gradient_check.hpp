@@ -1,0 +1,141 @@
+// Whether backward is the derivative of forward: in double, against central differences.
+//
+//   const auto worst = check_gradients({x, weight}, [](auto& tape, auto v) { return linear(v[0], v[1]); });
+//
+// The output is weighted at random, since a plain sum is blind to softmax and to normalisation.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "anther/autograd/tape.hpp"
+#include "anther/core/random.hpp"
+#include "anther/core/tensor.hpp"
+
+namespace anther::inline v0_1 {
+
+// sum_i weight[i] x[i]: what makes a scalar of an op's result.
+template <class T>
+inline constexpr Op<T> weighted_sum_op = {
+    .name = "weighted_sum",
+    .forward =
+        [](Call<T>& call) {
+          T total = 0;
+          const T* weight = call.template attributes<const T*>();
+          for (std::int64_t i = 0; i < call.input_shape(0).numel(); ++i)
+            total += weight[i] * call.input(0)[i];
+          *call.output() = total;
+        },
+    .backward =
+        [](Call<T>& call) {
+          const auto dx = call.input_gradient(0);
+          const T* weight = call.template attributes<const T*>();
+          for (std::int64_t i = 0; dx && i < call.input_shape(0).numel(); ++i)
+            dx.to[i] = (dx.add ? dx.add[i] : T(0)) + *call.output_gradient() * weight[i];
+        },
+};
+
+template <class T>
+Variable<T> weighted_sum(const Variable<T>& x, std::span<const T> weight) {
+  Tape<T>& tape = x.tape();
+  tape.check_layer(x.shape().numel() == std::ssize(weight), "weighted_sum: expected ",
+                   x.shape().numel(), " weights, got ", weight.size());
+  const T* kept = tape.keep(weight);
+  return tape.record(weighted_sum_op<T>, kept, {x}, {Shape{}});
+}
+
+struct GradientCheckOptions {
+  double step = 1e-5;          // of the central difference
+  std::int64_t elements = 64;  // checked in each tensor, at random places; all of it if smaller
+  std::uint64_t seed = 1;
+  TapeOptions tape = {};
+};
+
+struct GradientCheckResult {
+  // The largest |backward - difference|, relative to the largest gradient of its tensor (or to 1e-3
+  // of the largest of all, where that is greater).
+  double worst = 0;
+  std::string where;  // input 1, element 3: expected 0.5, got 0.4
+};
+
+// function(tape, variables) -> a Variable<double> of any shape, from the inputs and, where `store` is
+// given, from its parameters, which are checked too and come back as they were.
+template <class Function>
+GradientCheckResult check_gradients(std::vector<Tensor<double>> inputs, const Function& function,
+                                    const GradientCheckOptions& options = {},
+                                    ParameterStore<double>* store = nullptr) {
+  const RandomKey key = RandomKey(options.seed).fold("gradient check");
+  Tape<double> tape;
+  std::vector<double> weight;
+  const auto run = [&](bool backward) {
+    TapeOptions tape_options = options.tape;
+    tape_options.backward = backward;
+    tape.begin(tape_options);
+    std::vector<Variable<double>> variables;
+    for (const Tensor<double>& input : inputs) variables.push_back(tape.input(input, backward));
+    const Variable<double> y = function(tape, variables);
+    if (weight.empty()) {
+      weight.resize(static_cast<std::size_t>(y.shape().numel()));
+      for (std::size_t i = 0; i < weight.size(); ++i) weight[i] = normal(key, i);
+    }
+    const Variable<double> loss = weighted_sum<double>(y, weight);
+    const double value = loss.item();
+    std::vector<std::vector<double>> gradients;
+    if (backward) {
+      tape.zero_gradients();
+      tape.backward(loss);
+      for (std::size_t i = 0; i < variables.size(); ++i) {
+        const auto gradient = variables[i].gradient();
+        gradients.emplace_back(gradient.begin(), gradient.end());
+      }
+      for (int i = 0; store && i < static_cast<int>(store->parameters().size()); ++i) {
+        const auto gradient = store->slice_of(tape.gradients(), i);
+        gradients.emplace_back(gradient.begin(), gradient.end());
+      }
+    }
+    return std::pair(value, gradients);
+  };
+
+  const auto gradients = run(true).second;
+  double greatest = 0;
+  for (const auto& gradient : gradients)
+    for (const double g : gradient) greatest = std::max(greatest, std::abs(g));
+
+  GradientCheckResult result;
+  for (std::size_t t = 0; t < gradients.size(); ++t) {
+    const auto at = [&]() -> std::span<double> {
+      return t < inputs.size() ? inputs[t].span() : store->value(static_cast<int>(t - inputs.size()));
+    };
+    double scale = 1e-3 * greatest;
+    for (const double g : gradients[t]) scale = std::max(scale, std::abs(g));
+    const auto size = static_cast<std::int64_t>(gradients[t].size());
+    const bool all = size <= options.elements;
+    for (std::int64_t n = 0; n < std::min(size, options.elements); ++n) {
+      const auto i = static_cast<std::size_t>(
+          all ? n : uniform_below(key.fold(t + 1), static_cast<std::uint64_t>(n), size));
+      const double before = at()[i];
+      at()[i] = before + options.step;
+      const double above = run(false).first;
+      at()[i] = before - options.step;
+      const double below = run(false).first;
+      at()[i] = before;
+      const double expected = (above - below) / (2 * options.step);
+      const double error = std::abs(gradients[t][i] - expected) / std::max(scale, 1e-12);
+      if (error > result.worst || !(error == error)) {
+        result.worst = error == error ? error : INFINITY;
+        result.where = text_of(
+            t < inputs.size()
+                ? text_of("input ", t)
+                : store->parameters()[t - inputs.size()].name,
+            ", element ", i, ": expected ", expected, ", got ", gradients[t][i]);
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace anther::inline v0_1

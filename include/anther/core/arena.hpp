@@ -1,0 +1,62 @@
+// Bump allocation from memory that is kept, so that a steady state makes no heap allocation.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <vector>
+
+#include "anther/core/tensor.hpp"
+
+namespace anther::inline v0_1 {
+
+// Hands out 64-byte-aligned memory; reset() takes all of it back at once. What was handed out never
+// moves. After a reset that follows growth, one block holds what several held before.
+class Arena {
+ public:
+  // Uninitialised memory for count elements, valid until reset().
+  template <class T>
+  T* allocate(std::int64_t count) {
+    static_assert(std::is_trivially_destructible_v<T>, "an arena runs no destructors");
+    return reinterpret_cast<T*>(allocate_bytes(count * static_cast<std::int64_t>(sizeof(T))));
+  }
+
+  void reset() {
+    if (blocks_.size() > 1) {
+      const std::int64_t total = capacity();
+      blocks_.clear();
+      blocks_.push_back(AlignedBuffer<std::byte>(total));
+    }
+    used_ = 0;
+    full_ = 0;
+  }
+
+  // Bytes handed out since the last reset, and bytes held.
+  std::int64_t used() const { return full_ + used_; }
+  std::int64_t capacity() const {
+    std::int64_t total = 0;
+    for (const auto& block : blocks_) total += block.size();
+    return total;
+  }
+
+ private:
+  std::byte* allocate_bytes(std::int64_t bytes) {
+    constexpr std::int64_t unit = alignment;
+    constexpr std::int64_t least_block = 1 << 16;
+    bytes = (bytes + unit - 1) / unit * unit;
+    if (blocks_.empty() || used_ + bytes > blocks_.back().size()) {
+      full_ += used_;
+      used_ = 0;
+      blocks_.push_back(AlignedBuffer<std::byte>(std::max({bytes, capacity() / 2, least_block})));
+    }
+    std::byte* memory = blocks_.back().data() + used_;
+    used_ += bytes;
+    return memory;
+  }
+
+  std::vector<AlignedBuffer<std::byte>> blocks_;  // only the last one has room
+  std::int64_t used_ = 0;                         // of the last block
+  std::int64_t full_ = 0;                         // of the blocks before it
+};
+
+}  // namespace anther::inline v0_1

@@ -1,0 +1,28 @@
+// Registers OpenMP as parallel_for's threads, where this translation unit is compiled with it.
+//
+// Everything here has internal linkage: of two translation units, one with OpenMP and one without,
+// the linker may not pick the wrong copy.
+#pragma once
+
+#include "anther/core/parallel_for.hpp"
+
+#ifdef _OPENMP
+#include <omp.h>
+
+namespace anther::inline v0_1 {
+namespace {
+
+void run_openmp_team(int threads, void (*worker)(void*), void* context) {
+#pragma omp parallel num_threads(threads)
+  worker(context);
+}
+
+[[maybe_unused]] const bool openmp_registered = [] {
+  static const ParallelBackend backend{&run_openmp_team, omp_get_max_threads(), "OpenMP"};
+  parallel_state.backend.store(&backend, std::memory_order_release);
+  return true;
+}();
+
+}  // namespace
+}  // namespace anther::inline v0_1
+#endif

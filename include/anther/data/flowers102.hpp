@@ -1,0 +1,213 @@
+// Oxford Flowers-102 in its published layout: jpg/image_00001.jpg to image_08189.jpg,
+// imagelabels.mat and setid.mat. M.-E. Nilsback and A. Zisserman, "Automated flower classification
+// over a large number of classes", 2008.
+//
+// The split `official` trains on trnid (10 images a class) and tests on tstid (6,149 images);
+// `paddle` swaps the two, as PaddlePaddle's data set does. Both validate on valid (10 a class).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "anther/core/check.hpp"
+#include "anther/data/dataset.hpp"
+#include "anther/data/mat.hpp"
+
+namespace anther::inline v0_1 {
+
+// The flowers' names; label i is class i + 1 of imagelabels.mat.
+inline constexpr std::array<std::string_view, 102> flower_names = {"pink primrose",
+                                                                   "hard-leaved pocket orchid",
+                                                                   "canterbury bells",
+                                                                   "sweet pea",
+                                                                   "english marigold",
+                                                                   "tiger lily",
+                                                                   "moon orchid",
+                                                                   "bird of paradise",
+                                                                   "monkshood",
+                                                                   "globe thistle",
+                                                                   "snapdragon",
+                                                                   "colt's foot",
+                                                                   "king protea",
+                                                                   "spear thistle",
+                                                                   "yellow iris",
+                                                                   "globe-flower",
+                                                                   "purple coneflower",
+                                                                   "peruvian lily",
+                                                                   "balloon flower",
+                                                                   "giant white arum lily",
+                                                                   "fire lily",
+                                                                   "pincushion flower",
+                                                                   "fritillary",
+                                                                   "red ginger",
+                                                                   "grape hyacinth",
+                                                                   "corn poppy",
+                                                                   "prince of wales feathers",
+                                                                   "stemless gentian",
+                                                                   "artichoke",
+                                                                   "sweet william",
+                                                                   "carnation",
+                                                                   "garden phlox",
+                                                                   "love in the mist",
+                                                                   "mexican aster",
+                                                                   "alpine sea holly",
+                                                                   "ruby-lipped cattleya",
+                                                                   "cape flower",
+                                                                   "great masterwort",
+                                                                   "siam tulip",
+                                                                   "lenten rose",
+                                                                   "barbeton daisy",
+                                                                   "daffodil",
+                                                                   "sword lily",
+                                                                   "poinsettia",
+                                                                   "bolero deep blue",
+                                                                   "wallflower",
+                                                                   "marigold",
+                                                                   "buttercup",
+                                                                   "oxeye daisy",
+                                                                   "common dandelion",
+                                                                   "petunia",
+                                                                   "wild pansy",
+                                                                   "primula",
+                                                                   "sunflower",
+                                                                   "pelargonium",
+                                                                   "bishop of llandaff",
+                                                                   "gaura",
+                                                                   "geranium",
+                                                                   "orange dahlia",
+                                                                   "pink-yellow dahlia",
+                                                                   "cautleya spicata",
+                                                                   "japanese anemone",
+                                                                   "black-eyed susan",
+                                                                   "silverbush",
+                                                                   "californian poppy",
+                                                                   "osteospermum",
+                                                                   "spring crocus",
+                                                                   "bearded iris",
+                                                                   "windflower",
+                                                                   "tree poppy",
+                                                                   "gazania",
+                                                                   "azalea",
+                                                                   "water lily",
+                                                                   "rose",
+                                                                   "thorn apple",
+                                                                   "morning glory",
+                                                                   "passion flower",
+                                                                   "lotus",
+                                                                   "toad lily",
+                                                                   "anthurium",
+                                                                   "frangipani",
+                                                                   "clematis",
+                                                                   "hibiscus",
+                                                                   "columbine",
+                                                                   "desert-rose",
+                                                                   "tree mallow",
+                                                                   "magnolia",
+                                                                   "cyclamen",
+                                                                   "watercress",
+                                                                   "canna lily",
+                                                                   "hippeastrum",
+                                                                   "bee balm",
+                                                                   "ball moss",
+                                                                   "foxglove",
+                                                                   "bougainvillea",
+                                                                   "camellia",
+                                                                   "mallow",
+                                                                   "mexican petunia",
+                                                                   "bromelia",
+                                                                   "blanket flower",
+                                                                   "trumpet creeper",
+                                                                   "blackberry lily"};
+
+// One part of Flowers-102, in the order of setid.mat. Made by open_flowers102.
+class Flowers102 final : public Dataset {
+ public:
+  // numbers: the images' published numbers, 1 the first; labels: of each number, from 0.
+  Flowers102(std::filesystem::path folder, std::vector<int> numbers, const std::vector<int>& labels)
+      : folder_(std::move(folder)), numbers_(std::move(numbers)) {
+    for (const int number : numbers_)
+      labels_.push_back(labels[static_cast<std::size_t>(number) - 1]);
+    class_names_.assign(flower_names.begin(), flower_names.end());
+  }
+
+  std::int64_t size() const override { return static_cast<std::int64_t>(numbers_.size()); }
+  Image image(std::int64_t index) const override { return decode_image(path(index)); }
+  int label(std::int64_t index) const override { return labels_[static_cast<std::size_t>(index)]; }
+  std::string name(std::int64_t index) const override { return path(index).string(); }
+  const std::vector<std::string>& class_names() const override { return class_names_; }
+
+  // The published number of an image, from 1.
+  int number(std::int64_t index) const { return numbers_[static_cast<std::size_t>(index)]; }
+  std::filesystem::path path(std::int64_t index) const {
+    char file[32];
+    std::snprintf(file, sizeof file, "image_%05d.jpg", number(index));
+    return folder_ / "jpg" / file;
+  }
+
+ private:
+  std::filesystem::path folder_;
+  std::vector<int> numbers_;
+  std::vector<int> labels_;
+  std::vector<std::string> class_names_;
+};
+
+// The three parts of a data set.
+struct Splits {
+  DatasetPointer train;
+  DatasetPointer val;
+  DatasetPointer test;
+};
+
+// Whole numbers of a variable of a .mat file, each between lowest and highest.
+inline std::vector<int> read_mat_integers(const std::filesystem::path& path, std::string_view name,
+                                          int lowest, int highest) {
+  const MatArray array = read_mat(path, name);
+  std::vector<int> integers;
+  integers.reserve(array.values.size());
+  for (const double value : array.values) {
+    check(value >= lowest && value <= highest && value == static_cast<int>(value), path.string(),
+          ": variable ", name, ": expected whole numbers from ", lowest, " to ", highest,
+          ", found ", value);
+    integers.push_back(static_cast<int>(value));
+  }
+  check(!integers.empty(), path.string(), ": variable ", name, " is empty");
+  return integers;
+}
+
+// Whether the folder looks like Flowers-102: one of its two .mat files is there.
+inline bool is_flowers102(const std::filesystem::path& folder) {
+  std::error_code error;
+  return std::filesystem::exists(folder / "setid.mat", error) ||
+         std::filesystem::exists(folder / "imagelabels.mat", error);
+}
+
+// Opens Flowers-102. split: "paddle" or "official". Labels are 0 to 101. No image is decoded, but
+// each must be there. Throws, naming the path, where a file is missing or wrong.
+inline Splits open_flowers102(const std::filesystem::path& folder, std::string_view split) {
+  check(split == "paddle" || split == "official",
+        "split: expected \"paddle\" or \"official\" for Flowers-102, got \"", split, "\"");
+  check(std::filesystem::is_directory(folder), folder.string(), ": no such folder");
+  std::vector<int> labels = read_mat_integers(folder / "imagelabels.mat", "labels", 1, 102);
+  for (int& label : labels) --label;
+  const int images = static_cast<int>(labels.size());
+
+  const auto part = [&](std::string_view variable) {
+    auto data = std::make_shared<const Flowers102>(
+        folder, read_mat_integers(folder / "setid.mat", variable, 1, images), labels);
+    for (std::int64_t i = 0; i < data->size(); ++i)
+      check(std::filesystem::exists(data->path(i)), data->name(i), ": missing (Flowers-102 has ",
+            images, " images in its folder jpg)");
+    return data;
+  };
+  Splits splits{part("trnid"), part("valid"), part("tstid")};
+  if (split == "paddle") std::swap(splits.train, splits.test);
+  return splits;
+}
+
+}  // namespace anther::inline v0_1

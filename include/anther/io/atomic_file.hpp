@@ -1,0 +1,106 @@
+// Writing a file so that there is always a whole one: the old or the new.
+#pragma once
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "anther/core/check.hpp"
+#include "anther/io/file.hpp"
+
+namespace anther::inline v0_1 {
+
+// Collects a file's new content under a temporary name in the same folder; commit() puts it in
+// place. Until then, and where anything fails (each failure throws Error with the file's name and
+// the reason), the old file stays as it was and the temporary one is removed.
+//
+//   AtomicFile file("weights/last.safetensors");
+//   file.write(bytes, size);
+//   file.commit();
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::filesystem::path& path) : name_(path) {
+    std::error_code error;
+    // Renaming over a symbolic link would replace the link, not the file.
+    const bool link = std::filesystem::is_symlink(path, error);
+    target_ = link ? std::filesystem::weakly_canonical(path, error) : path;
+    if (target_.empty()) target_ = path;
+    const auto old = std::filesystem::status(target_, error);
+    check(!std::filesystem::exists(old) || std::filesystem::is_regular_file(old), path.string(),
+          ": cannot write: there is a ",
+          std::filesystem::is_directory(old) ? "folder" : "pipe or device", " of this name");
+    open_temporary();
+    if (std::filesystem::exists(old)) file_.set_mode(static_cast<mode_t>(old.permissions()));
+  }
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  ~AtomicFile() {
+    if (!committed_) ::unlink(temporary_.c_str());
+  }
+
+  void write(const void* from, std::int64_t bytes) { file_.write(from, bytes); }
+  void write(std::string_view text) { file_.write(text); }
+
+  // Once the new content is on the disk, gives it the file's name. Call it once.
+  void commit() {
+    check(!committed_, name_.string(), ": was committed before");
+    file_.sync();
+    file_.close();
+    if (::rename(temporary_.c_str(), target_.c_str()) != 0)
+      fail_with_errno(name_, "rename the finished file", errno);
+    committed_ = true;
+    sync_folder();
+  }
+
+ private:
+  void open_temporary() {
+    // A number that no other AtomicFile of this process has; the process's own for other ones.
+    static std::atomic<std::uint64_t> counter{0};
+    for (;;) {
+      temporary_ =
+          target_.parent_path() / text_of(".", target_.filename().string().substr(0, 200), ".",
+                                          ::getpid(), "-", counter.fetch_add(1), ".tmp");
+      const int descriptor =
+          ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+      const int error_number = errno;
+      if (descriptor >= 0) {
+        file_ = File(descriptor, name_);
+        return;
+      }
+      // A file that a killed process left behind may have the name already.
+      if (error_number != EEXIST) fail_with_errno(name_, "write", error_number);
+    }
+  }
+
+  // Makes the new name survive a power cut. Not every file system can; then nothing is lost but
+  // that.
+  void sync_folder() const {
+    const auto folder = target_.has_parent_path() ? target_.parent_path() : ".";
+    const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) return;
+    ::fsync(descriptor);
+    ::close(descriptor);
+  }
+
+  std::filesystem::path name_;    // as it was given
+  std::filesystem::path target_;  // where a symbolic link of that name leads
+  std::filesystem::path temporary_;
+  File file_;
+  bool committed_ = false;
+};
+
+// Writes a whole file at once, as AtomicFile does.
+inline void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
+  AtomicFile file(path);
+  file.write(content);
+  file.commit();
+}
+
+}  // namespace anther::inline v0_1

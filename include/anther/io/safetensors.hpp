@@ -1,0 +1,225 @@
+// safetensors files: named tensors and text, as PyTorch's users exchange them.
+//
+//   8 bytes N, little-endian | N bytes of JSON (safetensors_header.hpp) | the tensors' elements
+//
+// Usable by itself: needs core/ and nlohmann-json. Reading treats the file as hostile: all is
+// checked before memory is allocated for it.
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <unordered_map>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "anther/core/check.hpp"
+#include "anther/core/shape.hpp"
+#include "anther/core/tensor.hpp"
+#include "anther/io/atomic_file.hpp"
+#include "anther/io/dtype.hpp"
+#include "anther/io/file.hpp"
+#include "anther/io/safetensors_header.hpp"
+
+namespace anther::inline v0_1 {
+
+// A file that is open for reading. Any number of threads may read from it at once.
+//
+//   const SafetensorsFile file("weights/best.safetensors");
+//   const Tensor<float> weight = file.read<float>("head.weight");
+class SafetensorsFile {
+ public:
+  // Opens the file and checks its header. Throws Error, naming the file, where it is not a
+  // well-formed safetensors file of exactly the length that its header says.
+  explicit SafetensorsFile(const std::filesystem::path& path)
+      : file_(File::open_for_reading(path)) {
+    const std::int64_t size = file_.size();
+    check(size >= 8, path.string(), ": expected a safetensors file, got ", size, " bytes");
+    std::uint64_t length = 0;
+    file_.read_at(0, &length, sizeof length);
+    check(length <= static_cast<std::uint64_t>(std::min(max_safetensors_header, size - 8)),
+          path.string(), ": expected a safetensors file: the first 8 bytes give a header of ",
+          length, " bytes, the file has ", size, " (and a header at most ", max_safetensors_header,
+          ")");
+    std::string json(static_cast<std::size_t>(length), '\0');
+    data_begin_ = 8 + static_cast<std::int64_t>(length);
+    file_.read_at(8, json.data(), data_begin_ - 8);
+    header_ = parse_safetensors_header(json, size - data_begin_,
+                                       path.string() + ": safetensors header: ");
+    for (std::size_t i = 0; i < header_.entries.size(); ++i) index_[header_.entries[i].name] = i;
+  }
+  SafetensorsFile(SafetensorsFile&&) = default;
+  SafetensorsFile& operator=(SafetensorsFile&&) = default;
+
+  const std::filesystem::path& path() const { return file_.path(); }
+  // All tensors, in the order of the file.
+  const std::vector<SafetensorsEntry>& entries() const { return header_.entries; }
+  const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
+
+  // The tensor of this name; null where there is none.
+  const SafetensorsEntry* find(std::string_view name) const {
+    const auto found = index_.find(name);
+    return found == index_.end() ? nullptr : &header_.entries[found->second];
+  }
+  // The same; throws where there is none.
+  const SafetensorsEntry& entry(std::string_view name) const {
+    const SafetensorsEntry* found = find(name);
+    check(found != nullptr, path().string(), ": expected a tensor ", in_quotes(name),
+          ", got none of that name among ", entries().size());
+    return *found;
+  }
+
+  // A tensor's values as T: float, double, or any integer type. Converts; throws where a value does
+  // not fit T (converted() in io/dtype.hpp).
+  template <class T>
+  Tensor<T> read(std::string_view name) const {
+    const SafetensorsEntry& tensor = entry(name);
+    Tensor<T> result(tensor.shape);
+    read_into(tensor, result.span());
+    return result;
+  }
+
+  // The same, into memory of as many elements as the shape has. `tensor` is one of entries().
+  template <class T>
+  void read_into(const SafetensorsEntry& tensor, std::span<T> into) const {
+    static_assert(std::is_arithmetic_v<T> && !std::same_as<T, bool>);
+    const std::int64_t size = size_of(tensor.dtype);
+    const std::int64_t count = tensor.shape.numel();
+    check(static_cast<std::int64_t>(into.size()) == count, path().string(), ": tensor ",
+          in_quotes(tensor.name), " has ", count, " elements, to be read into ", into.size());
+    if (tensor.dtype == dtype_of<T>()) {
+      file_.read_at(data_begin_ + tensor.begin, into.data(), tensor.end - tensor.begin);
+      return;
+    }
+    constexpr std::int64_t chunk = 1 << 14;
+    std::vector<std::byte> bytes(static_cast<std::size_t>(std::min(chunk, count) * size));
+    for (std::int64_t first = 0; first < count; first += chunk) {
+      const std::int64_t n = std::min(chunk, count - first);
+      file_.read_at(data_begin_ + tensor.begin + first * size, bytes.data(), n * size);
+      try {
+        decode(tensor.dtype, bytes.data(), n, into.data() + first, first);
+      } catch (const Error& error) {
+        fail(path().string(), ": tensor ", in_quotes(tensor.name), ": ", error.what());
+      }
+    }
+  }
+
+ private:
+  struct Hash : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+
+  File file_;
+  std::int64_t data_begin_ = 0;
+  SafetensorsHeader header_;
+  std::unordered_map<std::string, std::size_t, Hash, std::equal_to<>> index_;
+};
+
+// A tensor to write. `values` is memory of the caller's that has to last until it is written.
+struct SafetensorsTensor {
+  std::string name;
+  Shape shape;
+  std::variant<std::span<const float>, std::span<const double>, std::span<const std::int64_t>,
+               std::span<const std::uint8_t>>
+      values = {};
+  std::optional<Dtype> dtype = {};  // in the file; empty: as the values are
+};
+
+// Writes all tensors and the metadata to a file, atomically (io/atomic_file.hpp). The bytes depend
+// on nothing else; they are those of safetensors' own writer but for the order of the metadata.
+// Throws Error, naming the file and the tensor, where a name is there twice, a size does not match,
+// or a finite value is too large for the dtype.
+inline void write_safetensors(const std::filesystem::path& path,
+                              std::span<const SafetensorsTensor> tensors,
+                              const std::map<std::string, std::string>& metadata = {}) {
+  const std::string file_name = path.string();
+  const auto dtype = [](const SafetensorsTensor& tensor) {
+    return tensor.dtype ? *tensor.dtype
+                        : std::visit([]<class T>(std::span<const T>) { return dtype_of<T>(); },
+                                     tensor.values);
+  };
+  const auto json_string = [&](const std::string& text) {
+    try {
+      return nlohmann::json(text).dump();
+    } catch (const nlohmann::json::exception&) {
+      fail(file_name, ": expected text in UTF-8, got ", in_quotes(text));
+    }
+  };
+
+  // The longest elements first, so that every tensor is aligned to its own.
+  std::vector<const SafetensorsTensor*> order;
+  std::set<std::string_view> names{"__metadata__"};
+  for (const SafetensorsTensor& tensor : tensors) {
+    check(names.insert(tensor.name).second, file_name, ": two tensors named ",
+          in_quotes(tensor.name));
+    const auto size = std::visit([](auto values) { return values.size(); }, tensor.values);
+    check(static_cast<std::int64_t>(size) == tensor.shape.numel(), file_name, ": tensor ",
+          in_quotes(tensor.name), ": shape ", tensor.shape, " has ", tensor.shape.numel(),
+          " elements, got ", size);
+    order.push_back(&tensor);
+  }
+  std::sort(order.begin(), order.end(), [&](const auto* a, const auto* b) {
+    return dtype(*a) != dtype(*b) ? dtype(*a) > dtype(*b) : a->name < b->name;
+  });
+
+  std::string json = "{";
+  if (!metadata.empty()) {
+    json += "\"__metadata__\":{";
+    for (const auto& [key, text] : metadata)
+      json += text_of(json.back() == '{' ? "" : ",", json_string(key), ":", json_string(text));
+    json += "}";
+  }
+  std::int64_t begin = 0;
+  for (const SafetensorsTensor* tensor : order) {
+    const std::int64_t end = begin + tensor->shape.numel() * size_of(dtype(*tensor));
+    json += text_of(json.back() == '{' ? "" : ",", json_string(tensor->name), ":{\"dtype\":\"",
+                    dtype(*tensor), "\",\"shape\":[");
+    for (int axis = 0; axis < tensor->shape.rank(); ++axis)
+      json += text_of(axis > 0 ? "," : "", tensor->shape[axis]);
+    json += text_of("],\"data_offsets\":[", begin, ",", end, "]}");
+    begin = end;
+  }
+  json += "}";
+  json.append((8 - json.size() % 8) % 8, ' ');
+  const std::uint64_t length = json.size();
+  check(length <= static_cast<std::uint64_t>(max_safetensors_header), file_name,
+        ": the header would have ", length, " bytes, expected at most ", max_safetensors_header);
+
+  AtomicFile file(path);
+  file.write(&length, sizeof length);
+  file.write(json);
+  constexpr std::int64_t chunk = 1 << 14;
+  std::vector<std::byte> bytes;
+  for (const SafetensorsTensor* tensor : order)
+    std::visit(
+        [&]<class T>(std::span<const T> values) {
+          const std::int64_t count = static_cast<std::int64_t>(values.size());
+          const std::int64_t size = size_of(dtype(*tensor));
+          bytes.resize(static_cast<std::size_t>(std::min(chunk, count) * size));
+          for (std::int64_t first = 0; first < count; first += chunk) {
+            const std::int64_t n = std::min(chunk, count - first);
+            try {
+              encode(dtype(*tensor), values.data() + first, n, bytes.data(), first);
+            } catch (const Error& error) {
+              fail(file_name, ": tensor ", in_quotes(tensor->name), ": ", error.what());
+            }
+            file.write(bytes.data(), n * size);
+          }
+        },
+        tensor->values);
+  file.commit();
+}
+
+}  // namespace anther::inline v0_1

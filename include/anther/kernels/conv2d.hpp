@@ -1,0 +1,145 @@
+// Convolution of any kernel, stride, padding and groups, as a matrix product over patches:
+//   y[n, i, j, o] = bias[o] + sum_{a, b, c} x[n, s i + a - p, s j + b - p, c] weight[o, a, b, c]
+// x (N, H, W, C), weight (O, kh, kw, C / groups), y (N, H', W', O). Backward keeps x.
+// A patch is a row of the workspace. 1x1 convolutions are ops/linear.hpp, depth-wise ones
+// kernels/depthwise_conv2d.hpp.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "anther/core/parallel_for.hpp"
+#include "anther/kernels/elementwise.hpp"
+#include "anther/kernels/gemm.hpp"
+#include "anther/kernels/vec.hpp"
+
+#define ANTHER_BODY "anther/kernels/conv2d.inl"
+#include "anther/kernels/for_each_isa.inl"
+
+namespace anther::inline v0_1 {
+
+struct Conv2dDims {
+  std::int64_t batch, height, width, in_channels, out_channels;
+  std::int64_t kernel_height, kernel_width, stride_height, stride_width;
+  std::int64_t padding_height, padding_width, groups;
+
+  std::int64_t out_height() const {
+    return (height + 2 * padding_height - kernel_height) / stride_height + 1;
+  }
+  std::int64_t out_width() const {
+    return (width + 2 * padding_width - kernel_width) / stride_width + 1;
+  }
+  std::int64_t rows() const { return batch * out_height() * out_width(); }
+  std::int64_t group_in() const { return in_channels / groups; }
+  std::int64_t group_out() const { return out_channels / groups; }
+  // The elements of a patch that one output channel sees.
+  std::int64_t depth() const { return kernel_height * kernel_width * group_in(); }
+};
+
+// Elements of workspace that each of the three functions below needs: the patches of one group.
+inline std::int64_t conv2d_workspace(const Conv2dDims& d) {
+  return d.rows() * d.depth();
+}
+
+// columns (rows, depth) = the patches of one group, zeros where a patch leaves the map.
+template <class T>
+void im2col(T* columns, const T* x, std::int64_t group, const Conv2dDims& d) {
+  const std::int64_t lines = d.batch * d.out_height();
+  const std::int64_t line = d.out_width() * d.depth();
+  parallel_for(lines, lines * line / 4, [&](std::int64_t tile) {
+    const std::int64_t n = tile / d.out_height(), i = tile % d.out_height();
+    const T* image = x + n * d.height * d.width * d.in_channels + group * d.group_in();
+    T* to = columns + tile * line;
+    for (std::int64_t j = 0; j < d.out_width(); ++j) {
+      for (std::int64_t a = 0; a < d.kernel_height; ++a) {
+        const std::int64_t row = i * d.stride_height + a - d.padding_height;
+        for (std::int64_t b = 0; b < d.kernel_width; ++b, to += d.group_in()) {
+          const std::int64_t column = j * d.stride_width + b - d.padding_width;
+          if (row < 0 || row >= d.height || column < 0 || column >= d.width)
+            std::fill_n(to, d.group_in(), T(0));
+          else
+            std::copy_n(image + (row * d.width + column) * d.in_channels, d.group_in(), to);
+        }
+      }
+    }
+  });
+}
+
+// dx += the gradients of the patches of one group.
+template <class T>
+void col2im(T* dx, const T* dcolumns, std::int64_t group, const Conv2dDims& d) {
+  const std::int64_t size = d.out_height() * d.out_width() * d.depth();
+  const auto add_run = ANTHER_SELECT(accumulate_run<T>);
+  parallel_for(d.batch, d.batch * size / 4, [&](std::int64_t n) {
+    T* image = dx + n * d.height * d.width * d.in_channels + group * d.group_in();
+    const T* from = dcolumns + n * size;
+    for (std::int64_t i = 0; i < d.out_height(); ++i) {
+      for (std::int64_t j = 0; j < d.out_width(); ++j) {
+        for (std::int64_t a = 0; a < d.kernel_height; ++a) {
+          const std::int64_t row = i * d.stride_height + a - d.padding_height;
+          for (std::int64_t b = 0; b < d.kernel_width; ++b, from += d.group_in()) {
+            const std::int64_t column = j * d.stride_width + b - d.padding_width;
+            if (row < 0 || row >= d.height || column < 0 || column >= d.width) continue;
+            add_run(image + (row * d.width + column) * d.in_channels, from, d.group_in());
+          }
+        }
+      }
+    }
+  });
+}
+
+// packed: the weight, packed with columns = group_out() and depth = depth(), group after group.
+template <class T>
+void conv2d_forward(T* y, const T* x, const T* packed, const T* bias, T* workspace,
+                    const Conv2dDims& d) {
+  const std::int64_t packed_group = gemm_packed_size<T>(d.group_out(), d.depth());
+  for (std::int64_t group = 0; group < d.groups; ++group) {
+    im2col(workspace, x, group, d);
+    gemm<T>(y + group * d.group_out(), nullptr, workspace, packed + group * packed_group,
+            bias ? bias + group * d.group_out() : nullptr,
+            {.rows = d.rows(),
+             .columns = d.group_out(),
+             .depth = d.depth(),
+             .x_stride = d.depth(),
+             .y_stride = d.out_channels});
+  }
+}
+
+// packed: the weight, packed with columns = depth() and depth = group_out(), group after group.
+template <class T>
+void conv2d_backward_input(T* dx, const T* dx_add, const T* dy, const T* packed, T* workspace,
+                           const Conv2dDims& d) {
+  const std::int64_t size = d.batch * d.height * d.width * d.in_channels;
+  if (dx_add == nullptr)
+    std::fill_n(dx, size, T(0));
+  else if (dx_add != dx)
+    std::copy_n(dx_add, size, dx);
+  const std::int64_t packed_group = gemm_packed_size<T>(d.depth(), d.group_out());
+  for (std::int64_t group = 0; group < d.groups; ++group) {
+    gemm<T>(workspace, nullptr, dy + group * d.group_out(), packed + group * packed_group, nullptr,
+            {.rows = d.rows(),
+             .columns = d.depth(),
+             .depth = d.group_out(),
+             .x_stride = d.out_channels,
+             .y_stride = d.depth()});
+    col2im(dx, workspace, group, d);
+  }
+}
+
+// dweight += ...
+template <class T>
+void conv2d_backward_weight(T* dweight, const T* dy, const T* x, T* workspace,
+                            const Conv2dDims& d) {
+  for (std::int64_t group = 0; group < d.groups; ++group) {
+    im2col(workspace, x, group, d);
+    gemm_tn<T>(dweight + group * d.group_out() * d.depth(), dy + group * d.group_out(), workspace,
+               {.rows = d.rows(),
+                .outs = d.group_out(),
+                .columns = d.depth(),
+                .dy_stride = d.out_channels,
+                .x_stride = d.depth(),
+                .dw_stride = d.depth()});
+  }
+}
+
+}  // namespace anther::inline v0_1

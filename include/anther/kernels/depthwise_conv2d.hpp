@@ -1,0 +1,136 @@
+// Depth-wise convolution: y[n,i,j,c] = bias[c] + sum over a, b of x[n, s i + a - p, s j + b - p, c]
+// weight[a,b,c], s the stride and p the padding (zeros outside the map).
+// x (N, H, W, C), y (N, OH, OW, C), weight (kh, kw, C), bias (C).
+// Backward keeps x and weight.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "anther/core/parallel_for.hpp"
+#include "anther/kernels/vec.hpp"
+
+namespace anther::inline v0_1 {
+
+struct DepthwiseConv2dDims {
+  std::int64_t batch = 0, height = 0, width = 0, channels = 0;  // of x
+  std::int64_t kernel_height = 1, kernel_width = 1;
+  std::int64_t stride_height = 1, stride_width = 1;
+  std::int64_t padding_height = 0, padding_width = 0;
+
+  std::int64_t out_height() const {
+    return (height + 2 * padding_height - kernel_height) / stride_height + 1;
+  }
+  std::int64_t out_width() const {
+    return (width + 2 * padding_width - kernel_width) / stride_width + 1;
+  }
+};
+
+}  // namespace anther::inline v0_1
+
+#define ANTHER_BODY "anther/kernels/depthwise_conv2d.inl"
+#include "anther/kernels/for_each_isa.inl"
+#define ANTHER_BODY "anther/kernels/depthwise_conv2d_weight.inl"
+#include "anther/kernels/for_each_isa.inl"
+
+namespace anther::inline v0_1 {
+
+// body(image, first row, last row) over tiles of about 32,000 elements of a map (N, H, W, C).
+template <class Body>
+void for_each_row_tile(std::int64_t batch, std::int64_t height, std::int64_t row_size,
+                       std::int64_t work, const Body& body) {
+  constexpr std::int64_t tile_size = 1 << 15;
+  const std::int64_t rows = std::clamp<std::int64_t>(
+      tile_size / std::max<std::int64_t>(row_size, 1), 1, std::max<std::int64_t>(height, 1));
+  const std::int64_t tiles = (height + rows - 1) / rows;  // of an image
+  parallel_for(batch * tiles, work, [&](std::int64_t tile) {
+    const std::int64_t first = tile % tiles * rows;
+    body(tile / tiles, first, std::min(first + rows, height));
+  });
+}
+
+// About the nanoseconds of a pass over the map y with all taps.
+inline std::int64_t depthwise_conv2d_work(const DepthwiseConv2dDims& d) {
+  return d.batch * d.out_height() * d.out_width() * d.channels *
+         (d.kernel_height * d.kernel_width + 4) / 35;
+}
+
+// y = y_add + conv(x) + bias. bias may be null; y_add may be null, y itself, or x where the shapes
+// agree (a residual).
+template <class T>
+void depthwise_conv2d_forward(T* y, const T* y_add, const T* x, const T* weight, const T* bias,
+                              const DepthwiseConv2dDims& dims) {
+  const std::int64_t x_size = dims.height * dims.width * dims.channels;
+  const std::int64_t y_size = dims.out_height() * dims.out_width() * dims.channels;
+  for_each_row_tile(dims.batch, dims.out_height(), dims.out_width() * dims.channels,
+                    depthwise_conv2d_work(dims),
+                    [&](std::int64_t image, std::int64_t first, std::int64_t last) {
+                      ANTHER_SELECT(depthwise_forward<T>)
+                      (y + image * y_size, y_add ? y_add + image * y_size : nullptr,
+                       x + image * x_size, weight, bias, dims, first, last);
+                    });
+}
+
+// dx = dx_add + the transposed convolution of dy. dx_add may be null, dx, or dy where the shapes
+// agree.
+template <class T>
+void depthwise_conv2d_backward_input(T* dx, const T* dx_add, const T* dy, const T* weight,
+                                     const DepthwiseConv2dDims& dims) {
+  const std::int64_t x_size = dims.height * dims.width * dims.channels;
+  const std::int64_t y_size = dims.out_height() * dims.out_width() * dims.channels;
+  for_each_row_tile(
+      dims.batch, dims.height, dims.width * dims.channels, depthwise_conv2d_work(dims),
+      [&](std::int64_t image, std::int64_t first, std::int64_t last) {
+        ANTHER_SELECT(depthwise_backward_input<T>)
+        (dx + image * x_size, dx_add ? dx_add + image * x_size : nullptr, dy + image * y_size,
+         weight, static_cast<const T*>(nullptr), dims, first, last);
+      });
+}
+
+// The parts of the batch's rows whose sums for dweight and dbias are added in order.
+inline std::int64_t depthwise_conv2d_weight_tiles(const DepthwiseConv2dDims& dims) {
+  const std::int64_t rows = dims.batch * dims.out_height();
+  const std::int64_t size = rows * dims.out_width() * dims.channels;
+  return std::clamp<std::int64_t>(std::min(rows, size >> 15), 1, 32);
+}
+
+// Elements of the workspace of backward_weight.
+inline std::int64_t depthwise_conv2d_backward_weight_workspace(const DepthwiseConv2dDims& dims) {
+  return depthwise_conv2d_weight_tiles(dims) * (dims.kernel_height * dims.kernel_width + 1) *
+         dims.channels;
+}
+
+// dweight += and dbias += theirs; either may be null.
+template <class T>
+void depthwise_conv2d_backward_weight(T* dweight, T* dbias, const T* dy, const T* x, T* workspace,
+                                      const DepthwiseConv2dDims& dims) {
+  if (!dweight && !dbias) return;
+  const std::int64_t channels = dims.channels;
+  const std::int64_t taps = dims.kernel_height * dims.kernel_width;
+  const std::int64_t tiles = depthwise_conv2d_weight_tiles(dims);
+  const std::int64_t height = dims.out_height();
+  const std::int64_t x_size = dims.height * dims.width * channels;
+  const std::int64_t y_size = height * dims.out_width() * channels;
+  const std::int64_t partial_size = (taps + 1) * channels;
+
+  parallel_for(tiles, depthwise_conv2d_work(dims), [&](std::int64_t tile) {
+    T* partial = workspace + tile * partial_size;
+    std::fill_n(partial, partial_size, T(0));
+    const std::int64_t end = dims.batch * height * (tile + 1) / tiles;
+    for (std::int64_t row = dims.batch * height * tile / tiles; row < end;) {
+      const std::int64_t image = row / height;
+      const std::int64_t image_end = std::min(end, (image + 1) * height);
+      ANTHER_SELECT(depthwise_backward_weight<T>)
+      (partial, partial + taps * channels, dy + image * y_size, x + image * x_size, dims,
+       row - image * height, image_end - image * height);
+      row = image_end;
+    }
+  });
+  parallel_for(taps + 1, tiles * partial_size / 8, [&](std::int64_t tap) {
+    T* to = tap == taps ? dbias : dweight ? dweight + tap * channels : nullptr;
+    if (to) ANTHER_SELECT(depthwise_add_partials<T>)
+    (to, workspace + tap * channels, tiles, partial_size, channels);
+  });
+}
+
+}  // namespace anther::inline v0_1

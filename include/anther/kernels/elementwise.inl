@@ -1,0 +1,91 @@
+// The bodies of elementwise.hpp.
+
+template <class T>
+struct AddMap {
+  ANTHER_INLINE Vec<T> operator()(const Vec<T>& a, const Vec<T>& b) const { return a + b; }
+};
+template <class T>
+struct ScaleMap {
+  Vec<T> factor;
+  ANTHER_INLINE Vec<T> operator()(const Vec<T>& x, const Vec<T>&) const { return factor * x; }
+};
+template <class T>
+struct ReluMap {
+  // In this order a NaN stays one.
+  ANTHER_INLINE Vec<T> operator()(const Vec<T>& x, const Vec<T>&) const {
+    return max(Vec<T>::zero(), x);
+  }
+};
+template <class T>
+struct ReluBackwardMap {
+  ANTHER_INLINE Vec<T> operator()(const Vec<T>& dy, const Vec<T>& y) const {
+    return select_less(Vec<T>::zero(), y, dy, Vec<T>::zero());
+  }
+};
+
+template <class T>
+struct FillMap {
+  Vec<T> value;
+  ANTHER_INLINE Vec<T> operator()(const Vec<T>&, const Vec<T>&) const { return {value.raw}; }
+};
+
+template <class T>
+void fill(T* y, T value, std::int64_t count) {
+  map(y, static_cast<const T*>(nullptr), y, y, count, FillMap<T>{Vec<T>::broadcast(value)});
+}
+
+template <class T>
+void add(T* y, const T* a, const T* b, std::int64_t count) {
+  map(y, static_cast<const T*>(nullptr), a, b, count, AddMap<T>{});
+}
+
+// y = y_add + factor x.
+template <class T>
+void scale(T* y, const T* y_add, const T* x, T factor, std::int64_t count) {
+  map(y, y_add, x, x, count, ScaleMap<T>{Vec<T>::broadcast(factor)});
+}
+
+template <class T>
+void relu_forward(T* y, const T* x, std::int64_t count) {
+  map(y, static_cast<const T*>(nullptr), x, x, count, ReluMap<T>{});
+}
+
+template <class T>
+void relu_backward(T* dx, const T* dx_add, const T* dy, const T* y, std::int64_t count) {
+  map(dx, dx_add, dy, y, count, ReluBackwardMap<T>{});
+}
+
+// sum[c] += the sum over the rows of x[r][c], eight rows at a time.
+template <class T>
+void column_sums(T* sum, const T* x, std::int64_t rows, std::int64_t columns,
+                 std::int64_t x_stride) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  std::int64_t row = 0;
+  for (; row + 8 <= rows; row += 8) {
+    const T* from = x + row * x_stride;
+    std::int64_t c = 0;
+    for (; c + lanes <= columns; c += lanes, from += lanes) {
+      const Vec<T> first = (Vec<T>::load(from) + Vec<T>::load(from + x_stride)) +
+                           (Vec<T>::load(from + 2 * x_stride) + Vec<T>::load(from + 3 * x_stride));
+      const T* half = from + 4 * x_stride;
+      const Vec<T> second = (Vec<T>::load(half) + Vec<T>::load(half + x_stride)) +
+                            (Vec<T>::load(half + 2 * x_stride) + Vec<T>::load(half + 3 * x_stride));
+      (Vec<T>::load(sum + c) + (first + second)).store(sum + c);
+    }
+    if (c == columns) continue;
+    Vec<T> all = Vec<T>::zero();
+    ANTHER_UNROLL for (int i = 0; i < 8; ++i) all =
+        all + Vec<T>::load_partial(from + i * x_stride, columns - c);
+    store_first(Vec<T>::load_partial(sum + c, columns - c) + all, sum + c, columns - c);
+  }
+  for (; row < rows; ++row)
+    for (std::int64_t c = 0; c < columns; c += lanes) {
+      const std::int64_t left = columns - c;
+      const Vec<T> all =
+          Vec<T>::load_partial(sum + c, left) + Vec<T>::load_partial(x + row * x_stride + c, left);
+      if (left >= lanes)
+        all.store(sum + c);
+      else
+        store_first(all, sum + c, left);
+    }
+}

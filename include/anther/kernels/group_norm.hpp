@@ -1,0 +1,47 @@
+// GroupNorm: y = (x - mean) rstd weight + bias, with the mean and the variance over the positions
+// and a group's channels of each sample (Wu and He, "Group normalization", ECCV 2018). InstanceNorm
+// is groups == channels. x, y, dy, dx (batch, positions, channels); mean, rstd (batch, groups);
+// weight, bias (channels). Backward needs x, mean and rstd.
+#pragma once
+
+#include <cstdint>
+
+#include "anther/kernels/channel_norm.hpp"
+
+namespace anther::inline v0_1 {
+
+struct GroupNormDims {
+  std::int64_t batch = 0;
+  std::int64_t positions = 0;  // height * width
+  std::int64_t channels = 0;
+  std::int64_t groups = 0;  // divides channels
+};
+
+inline ChannelNormDims channel_norm_dims(const GroupNormDims& dims) {
+  return {dims.batch, dims.positions, dims.channels, dims.groups};
+}
+
+// Elements of workspace for forward or backward.
+inline std::int64_t group_norm_workspace(const GroupNormDims& dims) {
+  return channel_norm_workspace(channel_norm_dims(dims));
+}
+
+// weight and bias may be null. y may be x.
+template <class T>
+void group_norm_forward(T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias, T eps,
+                        T* workspace, const GroupNormDims& dims) {
+  channel_norm_forward<T>(y, mean, rstd, nullptr, x, weight, bias, eps, workspace,
+                          channel_norm_dims(dims));
+}
+
+// dx = dx_add + the gradient, and dweight and dbias are added to. All three may be null, as may
+// dx_add and weight. dx may be dx_add or dy.
+template <class T>
+void group_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* dy, const T* x,
+                         const T* mean, const T* rstd, const T* weight, T* workspace,
+                         const GroupNormDims& dims) {
+  channel_norm_backward<T>(dx, dx_add, dweight, dbias, dy, x, mean, rstd, weight, false, workspace,
+                           channel_norm_dims(dims));
+}
+
+}  // namespace anther::inline v0_1

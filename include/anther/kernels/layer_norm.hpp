@@ -1,0 +1,74 @@
+// LayerNorm: y = (x - mean) rstd weight + bias, with the mean and the variance over the channels of
+// each row, rstd = 1 / sqrt(variance + eps) (Ba, Kiros and Hinton, "Layer normalization", 2016).
+// x, y, dy, dx (rows, channels); mean, rstd (rows); weight, bias (channels).
+// Backward needs x, mean and rstd.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "anther/core/parallel_for.hpp"
+#include "anther/kernels/vec.hpp"
+
+#define ANTHER_BODY "anther/kernels/layer_norm.inl"
+#include "anther/kernels/for_each_isa.inl"
+
+namespace anther::inline v0_1 {
+
+// Rows are worked on in tiles of about 16 K elements, a multiple of the rows that are summed at
+// once.
+inline std::int64_t layer_norm_tile_rows(std::int64_t channels) {
+  return std::max((std::int64_t{1} << 14) / channels / 16, std::int64_t{1}) * 16;
+}
+
+// A tile's part of dweight or of dbias, in elements.
+inline std::int64_t layer_norm_part(std::int64_t channels) {
+  return (channels + 15) / 16 * 16;
+}
+
+// Elements of workspace for backward.
+inline std::int64_t layer_norm_workspace(std::int64_t rows, std::int64_t channels) {
+  if (rows * channels == 0) return 0;
+  const std::int64_t tile_rows = layer_norm_tile_rows(channels);
+  return (rows + tile_rows - 1) / tile_rows * 2 * layer_norm_part(channels);
+}
+
+// weight and bias may be null. y may be x.
+template <class T>
+void layer_norm_forward(T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias, T eps,
+                        std::int64_t rows, std::int64_t channels) {
+  if (rows * channels == 0) return;
+  const std::int64_t tile_rows = layer_norm_tile_rows(channels);
+  parallel_for((rows + tile_rows - 1) / tile_rows, rows * channels / 4, [&](std::int64_t tile) {
+    const std::int64_t row = tile * tile_rows, at = row * channels;
+    ANTHER_SELECT(layer_norm_forward_tile<T>)
+    (y + at, mean + row, rstd + row, x + at, weight, bias, eps, std::min(tile_rows, rows - row),
+     channels);
+  });
+}
+
+// dx = dx_add + the gradient, and dweight and dbias are added to. All three may be null, as may
+// dx_add and weight. dx may be dx_add or dy.
+template <class T>
+void layer_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* dy, const T* x,
+                         const T* mean, const T* rstd, const T* weight, T* workspace,
+                         std::int64_t rows, std::int64_t channels) {
+  if (rows * channels == 0) return;
+  const std::int64_t tile_rows = layer_norm_tile_rows(channels);
+  const std::int64_t tiles = (rows + tile_rows - 1) / tile_rows;
+  const std::int64_t part = layer_norm_part(channels);
+  parallel_for(tiles, rows * channels / 2, [&](std::int64_t tile) {
+    const std::int64_t row = tile * tile_rows, at = row * channels;
+    T* const dweight_part = workspace + 2 * tile * part;
+    ANTHER_SELECT(layer_norm_backward_tile<T>)
+    (dx ? dx + at : nullptr, dx_add ? dx_add + at : nullptr, dweight_part, dweight_part + part,
+     dy + at, x + at, mean + row, rstd + row, weight, std::min(tile_rows, rows - row), channels);
+  });
+  if (dweight)
+    ANTHER_SELECT(layer_norm_add_parts<T>)(dweight, workspace, tiles, channels, 2 * part);
+  if (dbias)
+    ANTHER_SELECT(layer_norm_add_parts<T>)(dbias, workspace + part, tiles, channels, 2 * part);
+}
+
+}  // namespace anther::inline v0_1

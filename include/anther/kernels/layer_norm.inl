@@ -1,0 +1,239 @@
+// The bodies of LayerNorm. See layer_norm.hpp.
+
+// Where lane i of half a step of lane_sums comes from, in a and b behind one another.
+template <class T>
+constexpr int lane_sums_from(int unit, int half, int i) {
+  constexpr int lanes = Vec<T>::lanes;
+  // Floats next to each other: as processors interleave them, within 16 bytes.
+  if (unit == 1 && sizeof(T) == 4) return i / 4 * 4 + half * 2 + i % 4 / 2 + i % 2 * lanes;
+  return i / (2 * unit) * (2 * unit) + half * unit + i % unit + i / unit % 2 * lanes;
+}
+
+template <class T, int unit, int... i>
+ANTHER_INLINE Vec<T> lane_sums_step(const Vec<T>& a, const Vec<T>& b,
+                                    std::integer_sequence<int, i...>) {
+  return {__builtin_shufflevector(a.raw, b.raw, lane_sums_from<T>(unit, 0, i)...) +
+          __builtin_shufflevector(a.raw, b.raw, lane_sums_from<T>(unit, 1, i)...)};
+}
+
+// The sums over the lanes of as many vectors as there are lanes: lane i is the sum over a[i].
+template <class T, int unit = 1>
+ANTHER_INLINE Vec<T> lane_sums(const Vec<T> (&a)[Vec<T>::lanes / unit]) {
+  constexpr int lanes = Vec<T>::lanes;
+  if constexpr (unit == lanes) {
+    return a[0];
+  } else {
+    Vec<T> halved[lanes / unit / 2];
+    ANTHER_UNROLL for (int i = 0; i < lanes / unit / 2; ++i) halved[i] =
+        lane_sums_step<T, unit>(a[2 * i], a[2 * i + 1], std::make_integer_sequence<int, lanes>{});
+    return lane_sums<T, 2 * unit>(halved);
+  }
+}
+
+// 1 in the first `count` lanes, else 0.
+template <class T>
+ANTHER_INLINE Vec<T> layer_norm_mask(std::int64_t count) {
+  T lane[Vec<T>::lanes];
+  ANTHER_UNROLL for (int i = 0; i < Vec<T>::lanes; ++i) lane[i] = i < count ? T(1) : T(0);
+  return Vec<T>::load(lane);
+}
+
+// `rows` rows: as many as there are lanes, whose sums are then one vector, or a single one.
+template <class T, int rows>
+ANTHER_INLINE void layer_norm_forward_rows(T* y, T* mean_out, T* rstd_out, const T* x,
+                                           const T* weight, const T* bias, T eps,
+                                           std::int64_t channels) {
+  constexpr int lanes = Vec<T>::lanes;
+  const std::int64_t whole = channels / lanes * lanes, tail = channels - whole;
+  const Vec<T> share = Vec<T>::broadcast(T(1) / static_cast<T>(channels));
+  T mean[lanes] = {}, rstd[lanes];
+  Vec<T> total[lanes];
+  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
+  for (std::int64_t c = 0; c < whole; c += lanes)
+    ANTHER_UNROLL for (int i = 0; i < rows; ++i) total[i] =
+        total[i] + Vec<T>::load(x + i * channels + c);
+  if (tail)
+    ANTHER_UNROLL for (int i = 0; i < rows; ++i) total[i] =
+        total[i] + Vec<T>::load_partial(x + i * channels + whole, tail);
+  (lane_sums<T>(total) * share).store(mean);
+
+  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
+  for (std::int64_t c = 0; c < whole; c += lanes) ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+      const Vec<T> d = Vec<T>::load(x + i * channels + c) - Vec<T>::broadcast(mean[i]);
+      total[i] = fma(d, d, total[i]);
+    }
+  if (tail) {
+    const Vec<T> mask = layer_norm_mask<T>(tail);
+    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+      const Vec<T> d = mask * (Vec<T>::load_partial(x + i * channels + whole, tail) -
+                               Vec<T>::broadcast(mean[i]));
+      total[i] = fma(d, d, total[i]);
+    }
+  }
+  rsqrt(fma(lane_sums<T>(total), share, Vec<T>::broadcast(eps))).store(rstd);
+  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+    mean_out[i] = mean[i];
+    rstd_out[i] = rstd[i];
+  }
+
+  for (std::int64_t c = 0; c < channels; c += lanes) {
+    const std::int64_t count = channels - c;
+    const Vec<T> w = weight ? Vec<T>::load_partial(weight + c, count) : Vec<T>::broadcast(T(1));
+    const Vec<T> b = bias ? Vec<T>::load_partial(bias + c, count) : Vec<T>::zero();
+    if (count >= lanes) {
+      ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+        const Vec<T> d = Vec<T>::load(x + i * channels + c) - Vec<T>::broadcast(mean[i]);
+        fma(d * Vec<T>::broadcast(rstd[i]), w, b).store(y + i * channels + c);
+      }
+    } else {
+      ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+        const Vec<T> d =
+            Vec<T>::load_partial(x + i * channels + c, count) - Vec<T>::broadcast(mean[i]);
+        store_first(fma(d * Vec<T>::broadcast(rstd[i]), w, b), y + i * channels + c, count);
+      }
+    }
+  }
+}
+
+template <class T>
+void layer_norm_forward_tile(T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias,
+                             T eps, std::int64_t rows, std::int64_t channels) {
+  constexpr int lanes = Vec<T>::lanes;
+  std::int64_t row = 0;
+  for (; row + lanes <= rows; row += lanes)
+    layer_norm_forward_rows<T, lanes>(y + row * channels, mean + row, rstd + row,
+                                      x + row * channels, weight, bias, eps, channels);
+  for (; row < rows; ++row)
+    layer_norm_forward_rows<T, 1>(y + row * channels, mean + row, rstd + row, x + row * channels,
+                                  weight, bias, eps, channels);
+}
+
+// The statistics that turn a row of dy into one of dx: with g = w dy and d = x - mean,
+// dx = g rstd + d slope + offset.
+template <class T>
+struct LayerNormRow {
+  T mean, rstd, slope, offset;
+};
+
+// One vector of the rows' sums of g and of g d.
+template <class T, int rows, bool is_whole>
+ANTHER_INLINE void layer_norm_sums_step(Vec<T> (&total)[Vec<T>::lanes], const T* dy, const T* x,
+                                        const T* mean, const T* weight, std::int64_t channels,
+                                        std::int64_t count) {
+  const Vec<T> w = !weight    ? Vec<T>::broadcast(T(1))
+                   : is_whole ? Vec<T>::load(weight)
+                              : Vec<T>::load_partial(weight, count);
+  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+    const std::int64_t at = i * channels;
+    // dy is 0 behind the last channel, so the products are.
+    const Vec<T> g = w * (is_whole ? Vec<T>::load(dy + at) : Vec<T>::load_partial(dy + at, count));
+    const Vec<T> d = (is_whole ? Vec<T>::load(x + at) : Vec<T>::load_partial(x + at, count)) -
+                     Vec<T>::broadcast(mean[i]);
+    total[i] = total[i] + g;
+    total[rows + i] = fma(g, d, total[rows + i]);
+  }
+}
+
+// One vector of the rows' dx, and of what they add to dweight and dbias.
+template <class T, int rows, bool is_whole>
+ANTHER_INLINE void layer_norm_dx_step(T* dx, const T* add, T* dweight, T* dbias, const T* dy,
+                                      const T* x, const LayerNormRow<T>* row, const T* weight,
+                                      std::int64_t channels, std::int64_t count) {
+  const Vec<T> w = !weight    ? Vec<T>::broadcast(T(1))
+                   : is_whole ? Vec<T>::load(weight)
+                              : Vec<T>::load_partial(weight, count);
+  Vec<T> sum = Vec<T>::zero(), product = Vec<T>::zero();
+  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+    const std::int64_t at = i * channels;
+    const Vec<T> gradient = is_whole ? Vec<T>::load(dy + at) : Vec<T>::load_partial(dy + at, count);
+    const Vec<T> d = (is_whole ? Vec<T>::load(x + at) : Vec<T>::load_partial(x + at, count)) -
+                     Vec<T>::broadcast(row[i].mean);
+    const Vec<T> scaled = gradient * Vec<T>::broadcast(row[i].rstd);
+    sum = sum + gradient;
+    product = fma(scaled, d, product);
+    if (dx) {
+      Vec<T> value = fma(d, Vec<T>::broadcast(row[i].slope), Vec<T>::broadcast(row[i].offset));
+      value = fma(scaled, w, value);
+      if (add)
+        value = value + (is_whole ? Vec<T>::load(add + at) : Vec<T>::load_partial(add + at, count));
+      if (is_whole)
+        value.store(dx + at);
+      else
+        store_first(value, dx + at, count);
+    }
+  }
+  (Vec<T>::load(dweight) + product).store(dweight);
+  (Vec<T>::load(dbias) + sum).store(dbias);
+}
+
+// `rows` rows: half as many as there are lanes, whose two sums are then one vector, or a single
+// one.
+template <class T, int rows>
+ANTHER_INLINE void layer_norm_backward_rows(T* dx, const T* add, T* dweight, T* dbias, const T* dy,
+                                            const T* x, const T* mean, const T* rstd,
+                                            const T* weight, std::int64_t channels) {
+  constexpr int lanes = Vec<T>::lanes;
+  Vec<T> total[lanes];
+  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
+  std::int64_t c = 0;
+  for (; c + lanes <= channels; c += lanes)
+    layer_norm_sums_step<T, rows, true>(total, dy + c, x + c, mean, weight ? weight + c : nullptr,
+                                        channels, lanes);
+  if (c < channels)
+    layer_norm_sums_step<T, rows, false>(total, dy + c, x + c, mean, weight ? weight + c : nullptr,
+                                         channels, channels - c);
+  T sums[lanes];
+  lane_sums<T>(total).store(sums);
+  // With x^ = d rstd and means over the row: dx = rstd (g - mean(g) - x^ mean(g x^)).
+  const T share = T(-1) / static_cast<T>(channels);
+  LayerNormRow<T> row[rows];
+  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+    const T r = rstd[i];
+    row[i] = {mean[i], r, r * (r * (r * (share * sums[rows + i]))), r * (share * sums[i])};
+  }
+  for (c = 0; c + lanes <= channels; c += lanes)
+    layer_norm_dx_step<T, rows, true>(dx ? dx + c : nullptr, add ? add + c : nullptr, dweight + c,
+                                      dbias + c, dy + c, x + c, row, weight ? weight + c : nullptr,
+                                      channels, lanes);
+  if (c < channels)
+    layer_norm_dx_step<T, rows, false>(dx ? dx + c : nullptr, add ? add + c : nullptr, dweight + c,
+                                       dbias + c, dy + c, x + c, row, weight ? weight + c : nullptr,
+                                       channels, channels - c);
+}
+
+// dweight and dbias are this tile's, with room for whole vectors.
+template <class T>
+void layer_norm_backward_tile(T* dx, const T* add, T* dweight, T* dbias, const T* dy, const T* x,
+                              const T* mean, const T* rstd, const T* weight, std::int64_t rows,
+                              std::int64_t channels) {
+  constexpr int lanes = Vec<T>::lanes;
+  for (std::int64_t c = 0; c < channels; c += lanes) {
+    Vec<T>::zero().store(dweight + c);
+    Vec<T>::zero().store(dbias + c);
+  }
+  std::int64_t row = 0;
+  for (; row + lanes / 2 <= rows; row += lanes / 2) {
+    const std::int64_t at = row * channels;
+    layer_norm_backward_rows<T, lanes / 2>(dx ? dx + at : nullptr, add ? add + at : nullptr,
+                                           dweight, dbias, dy + at, x + at, mean + row, rstd + row,
+                                           weight, channels);
+  }
+  for (; row < rows; ++row) {
+    const std::int64_t at = row * channels;
+    layer_norm_backward_rows<T, 1>(dx ? dx + at : nullptr, add ? add + at : nullptr, dweight, dbias,
+                                   dy + at, x + at, mean + row, rstd + row, weight, channels);
+  }
+}
+
+// to += the tiles' parts, in order; those of two tiles are `stride` elements apart.
+template <class T>
+void layer_norm_add_parts(T* to, const T* parts, std::int64_t tiles, std::int64_t channels,
+                          std::int64_t stride) {
+  for (std::int64_t c = 0; c < channels; c += Vec<T>::lanes) {
+    Vec<T> total = Vec<T>::load(parts + c);
+    for (std::int64_t tile = 1; tile < tiles; ++tile)
+      total = total + Vec<T>::load(parts + tile * stride + c);
+    total = total + Vec<T>::load_partial(to + c, channels - c);
+    total.store_partial(to + c, channels - c);
+  }
+}

@@ -1,0 +1,52 @@
+// Every stride-th pixel in both directions: y = x[:, ::r, ::r, :].
+// x (N, H, W, C), y (N, ceil(H / r), ceil(W / r), C). Backward keeps nothing.
+#pragma once
+
+#include <cstdint>
+
+#include "anther/core/parallel_for.hpp"
+#include "anther/kernels/vec.hpp"
+
+namespace anther::inline v0_1 {
+
+struct SubsampleDims {
+  std::int64_t batch = 0, height = 0, width = 0, channels = 0;  // of x
+  std::int64_t stride = 1;
+
+  std::int64_t out_height() const { return (height + stride - 1) / stride; }
+  std::int64_t out_width() const { return (width + stride - 1) / stride; }
+};
+
+}  // namespace anther::inline v0_1
+
+#define ANTHER_BODY "anther/kernels/subsample.inl"
+#include "anther/kernels/for_each_isa.inl"
+
+namespace anther::inline v0_1 {
+
+template <class T>
+void subsample_forward(T* y, const T* x, const SubsampleDims& dims) {
+  const std::int64_t x_size = dims.height * dims.width * dims.channels;
+  const std::int64_t y_size = dims.out_height() * dims.out_width() * dims.channels;
+  parallel_for(dims.batch, dims.batch * y_size / 8, [&](std::int64_t image) {
+    for (std::int64_t row = 0; row < dims.out_height(); ++row)
+      ANTHER_SELECT(subsample_forward_row<T>)
+    (y + image * y_size, x + image * x_size, dims, row);
+  });
+}
+
+// dx = dx_add + dy at the pixels that were taken. dx_add may be null or dx; in place, only those
+// pixels are touched.
+template <class T>
+void subsample_backward(T* dx, const T* dx_add, const T* dy, const SubsampleDims& dims) {
+  const std::int64_t x_size = dims.height * dims.width * dims.channels;
+  const std::int64_t y_size = dims.out_height() * dims.out_width() * dims.channels;
+  const std::int64_t written = dx_add == dx ? y_size : x_size;
+  parallel_for(dims.batch, dims.batch * written / 8, [&](std::int64_t image) {
+    for (std::int64_t row = 0; row < dims.height; ++row) ANTHER_SELECT(subsample_backward_row<T>)
+    (dx + image * x_size, dx_add ? dx_add + image * x_size : nullptr, dy + image * y_size, dims,
+     row);
+  });
+}
+
+}  // namespace anther::inline v0_1

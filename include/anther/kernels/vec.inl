@@ -1,0 +1,308 @@
+// Vec<T>: as many T as a vector register holds. Part of a kernel body: see for_each_isa.inl.
+//
+// Every function is always inlined, and takes a Vec by reference: a vector passed by value has an
+// ABI that depends on the instruction set.
+
+
+constexpr int vector_bytes = ANTHER_VECTOR_BYTES;
+// How many vector registers there are: they bound a register tile.
+#if defined(__aarch64__)
+constexpr int vector_registers = 32;
+#else
+constexpr int vector_registers = vector_bytes == 64 ? 32 : 16;
+#endif
+
+template <class T>
+struct Vec {
+  static constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
+  using Integer = std::conditional_t<sizeof(T) == 4, int, long long>;
+  typedef T Raw __attribute__((vector_size(ANTHER_VECTOR_BYTES)));
+  typedef Integer RawInteger __attribute__((vector_size(ANTHER_VECTOR_BYTES)));
+  // The same in memory: aligned as its elements are, and allowed to alias them.
+  typedef T Memory __attribute__((vector_size(ANTHER_VECTOR_BYTES), aligned(sizeof(T)), may_alias));
+
+  Raw raw;
+
+  static ANTHER_INLINE Vec load(const T* from) { return {*reinterpret_cast<const Memory*>(from)}; }
+  static ANTHER_INLINE Vec broadcast(T value) { return {value - Raw{}}; }
+  static ANTHER_INLINE Vec zero() { return {Raw{}}; }
+  ANTHER_INLINE void store(T* to) const { *reinterpret_cast<Memory*>(to) = raw; }
+
+  // The first `count` lanes; the others are 0, or are not written. count may exceed lanes.
+  static ANTHER_INLINE Vec load_partial(const T* from, std::int64_t count);
+  ANTHER_INLINE void store_partial(T* to, std::int64_t count) const;
+
+  ANTHER_INLINE T operator[](int lane) const { return raw[lane]; }
+};
+
+template <class T>
+ANTHER_INLINE Vec<T> operator+(const Vec<T>& a, const Vec<T>& b) {
+  return {a.raw + b.raw};
+}
+template <class T>
+ANTHER_INLINE Vec<T> operator-(const Vec<T>& a, const Vec<T>& b) {
+  return {a.raw - b.raw};
+}
+template <class T>
+ANTHER_INLINE Vec<T> operator*(const Vec<T>& a, const Vec<T>& b) {
+  return {a.raw * b.raw};
+}
+template <class T>
+ANTHER_INLINE Vec<T> operator/(const Vec<T>& a, const Vec<T>& b) {
+  return {a.raw / b.raw};
+}
+
+// a b + c, rounded once where the instruction set can.
+template <class T>
+ANTHER_INLINE Vec<T> fma(const Vec<T>& a, const Vec<T>& b, const Vec<T>& c) {
+#if ANTHER_VECTOR_ISA == 3
+  if constexpr (sizeof(T) == 4)
+    return {__builtin_ia32_vfmaddps512_mask(a.raw, b.raw, c.raw, static_cast<unsigned short>(-1), 4)};
+  else
+    return {__builtin_ia32_vfmaddpd512_mask(a.raw, b.raw, c.raw, static_cast<unsigned char>(-1), 4)};
+#elif ANTHER_VECTOR_ISA == 2
+  if constexpr (sizeof(T) == 4)
+    return {__builtin_ia32_vfmaddps256(a.raw, b.raw, c.raw)};
+  else
+    return {__builtin_ia32_vfmaddpd256(a.raw, b.raw, c.raw)};
+#else
+  return {a.raw * b.raw + c.raw};
+#endif
+}
+
+// In each lane, yes where a < b, else no.
+template <class T>
+ANTHER_INLINE Vec<T> select_less(const Vec<T>& a, const Vec<T>& b, const Vec<T>& yes,
+                                 const Vec<T>& no) {
+  return {a.raw < b.raw ? yes.raw : no.raw};
+}
+// Where a lane of either is NaN: b's. (GCC compiles the comparison to two instructions.)
+template <class T>
+ANTHER_INLINE Vec<T> max(const Vec<T>& a, const Vec<T>& b) {
+#if ANTHER_VECTOR_ISA == 2
+  if constexpr (sizeof(T) == 4)
+    return {__builtin_ia32_maxps256(a.raw, b.raw)};
+  else
+    return {__builtin_ia32_maxpd256(a.raw, b.raw)};
+#else
+  return {a.raw > b.raw ? a.raw : b.raw};
+#endif
+}
+template <class T>
+ANTHER_INLINE Vec<T> min(const Vec<T>& a, const Vec<T>& b) {
+#if ANTHER_VECTOR_ISA == 2
+  if constexpr (sizeof(T) == 4)
+    return {__builtin_ia32_minps256(a.raw, b.raw)};
+  else
+    return {__builtin_ia32_minpd256(a.raw, b.raw)};
+#else
+  return {a.raw < b.raw ? a.raw : b.raw};
+#endif
+}
+template <class T>
+ANTHER_INLINE Vec<T> abs(const Vec<T>& a) {
+  return max(a, Vec<T>{-a.raw});
+}
+
+// The sum and the maximum over the lanes, in a fixed order.
+template <class T>
+ANTHER_INLINE T sum(const Vec<T>& a) {
+  T lane[Vec<T>::lanes];
+  a.store(lane);
+  ANTHER_UNROLL for (int half = Vec<T>::lanes / 2; half > 0; half /= 2)
+    ANTHER_UNROLL for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
+  return lane[0];
+}
+template <class T>
+ANTHER_INLINE T max_lane(const Vec<T>& a) {
+  T lane[Vec<T>::lanes];
+  a.store(lane);
+  ANTHER_UNROLL for (int i = 1; i < Vec<T>::lanes; ++i) lane[0] = lane[0] < lane[i] ? lane[i] : lane[0];
+  return lane[0];
+}
+
+#if ANTHER_VECTOR_ISA == 2
+// -1 in the first `count` lanes, as maskload and maskstore read it.
+template <class T>
+ANTHER_INLINE typename Vec<T>::RawInteger first_lanes(std::int64_t count) {
+  using Integer = typename Vec<T>::Integer;
+  typename Vec<T>::RawInteger number;
+  ANTHER_UNROLL for (int i = 0; i < Vec<T>::lanes; ++i) number[i] = static_cast<Integer>(i);
+  return number < (static_cast<Integer>(count < Vec<T>::lanes ? count : Vec<T>::lanes) -
+                   typename Vec<T>::RawInteger{});
+}
+#endif
+
+template <class T>
+ANTHER_INLINE Vec<T> Vec<T>::load_partial(const T* from, std::int64_t count) {
+#if ANTHER_VECTOR_ISA == 3
+  const unsigned mask = count >= lanes ? (1u << lanes) - 1u : (1u << count) - 1u;
+  if constexpr (sizeof(T) == 4)
+    return {__builtin_ia32_loadups512_mask(from, Raw{}, static_cast<unsigned short>(mask))};
+  else
+    return {__builtin_ia32_loadupd512_mask(from, Raw{}, static_cast<unsigned char>(mask))};
+#elif ANTHER_VECTOR_ISA == 2
+  if constexpr (sizeof(T) == 4)
+    return {__builtin_ia32_maskloadps256(reinterpret_cast<const Raw*>(from), first_lanes<T>(count))};
+  else
+    return {__builtin_ia32_maskloadpd256(reinterpret_cast<const Raw*>(from), first_lanes<T>(count))};
+#else
+  if (count >= lanes) return load(from);
+  T lane[lanes] = {};
+  for (int i = 0; i < count; ++i) lane[i] = from[i];
+  return load(lane);
+#endif
+}
+
+template <class T>
+ANTHER_INLINE void Vec<T>::store_partial(T* to, std::int64_t count) const {
+#if ANTHER_VECTOR_ISA == 3
+  const unsigned mask = count >= lanes ? (1u << lanes) - 1u : (1u << count) - 1u;
+  if constexpr (sizeof(T) == 4)
+    __builtin_ia32_storeups512_mask(to, raw, static_cast<unsigned short>(mask));
+  else
+    __builtin_ia32_storeupd512_mask(to, raw, static_cast<unsigned char>(mask));
+#elif ANTHER_VECTOR_ISA == 2
+  // By halves: a masked store takes tens of cycles on AMD's processors before Zen 4.
+  if (count >= lanes) return store(to);
+  typedef T Half __attribute__((vector_size(16)));
+  typedef T HalfMemory __attribute__((vector_size(16), aligned(sizeof(T)), may_alias));
+  Half rest;
+  if constexpr (sizeof(T) == 4)
+    rest = __builtin_shufflevector(raw, raw, 0, 1, 2, 3);
+  else
+    rest = __builtin_shufflevector(raw, raw, 0, 1);
+  if (count >= lanes / 2) {
+    *reinterpret_cast<HalfMemory*>(to) = rest;
+    if constexpr (sizeof(T) == 4)
+      rest = __builtin_shufflevector(raw, raw, 4, 5, 6, 7);
+    else
+      rest = __builtin_shufflevector(raw, raw, 2, 3);
+    to += lanes / 2;
+    count -= lanes / 2;
+  }
+  ANTHER_UNROLL for (int i = 0; i < lanes / 2 - 1; ++i) if (i < count) to[i] = rest[i];
+#else
+  if (count >= lanes) return store(to);
+  T lane[lanes];
+  store(lane);
+  for (int i = 0; i < count; ++i) to[i] = lane[i];
+#endif
+}
+
+// A polynomial by Horner's rule; the coefficient of the highest power first.
+template <class T, int count>
+ANTHER_INLINE Vec<T> polynomial(const Vec<T>& x, const T (&coefficients)[count]) {
+  Vec<T> value = Vec<T>::broadcast(coefficients[0]);
+  ANTHER_UNROLL for (int i = 1; i < count; ++i)
+    value = fma(value, x, Vec<T>::broadcast(coefficients[i]));
+  return value;
+}
+
+// e^x, within 1.3 units in the last place (1.6 without fused multiply-add). Below about 2^-126.5 it
+// is 0, from about 2^127.5 on infinite (double: 2^-1022.5, 2^1023.5); NaN stays NaN. The usual reduction
+// x = n ln 2 + r, |r| <= ln 2 / 2 (Cody and Waite, "Software manual for the elementary functions",
+// 1980, chapter 6), and a minimax polynomial of e^r with e^0 = 1 (errors 3e-9 and 2e-17).
+template <class T>
+ANTHER_INLINE Vec<T> exp(const Vec<T>& argument) {
+  constexpr bool is_float = sizeof(T) == 4;
+  constexpr int mantissa_bits = is_float ? 23 : 52;
+  // Adding it leaves round(x / ln 2) + the bias of the exponent in the low bits of the sum.
+  constexpr T shift = is_float ? T(12582912 + 127) : T(6755399441055744 + 1023);
+  // Where 2^n is 0, and where it is infinite.
+  constexpr T least = is_float ? T(-88.02969) : T(-709.08956571282405);
+  constexpr T greatest = is_float ? T(88.722839) : T(709.782712893384);
+  constexpr T ln2_high = is_float ? T(0.693359375) : T(0.693147180369123816490);
+  constexpr T ln2_low = is_float ? T(-2.12194440054690583e-4) : T(1.90821492927058770002e-10);
+
+  // In this order a NaN stays one.
+  const Vec<T> x = min(Vec<T>::broadcast(greatest), max(Vec<T>::broadcast(least), argument));
+  const Vec<T> shifted =
+      fma(x, Vec<T>::broadcast(T(1.44269504088896340736)), Vec<T>::broadcast(shift));
+  const Vec<T> n = shifted - Vec<T>::broadcast(shift);
+  Vec<T> r = fma(n, Vec<T>::broadcast(-ln2_high), x);
+  r = fma(n, Vec<T>::broadcast(-ln2_low), r);
+  Vec<T> power;
+  if constexpr (is_float) {
+    constexpr T terms[] = {T(0.00140612026), T(0.0083790113), T(0.0416647779), T(0.166663654),
+                           T(0.500000043),   T(1),            T(1)};
+    power = polynomial(r, terms);
+  } else {
+    constexpr T terms[] = {T(2.2980871898392427e-8), T(2.7626298061713352e-7),
+                           T(2.7564256523815745e-6), T(2.4801504507324066e-5),
+                           T(0.00019841261489338425), T(0.0013888888932343825),
+                           T(0.0083333333377165801), T(0.041666666666573627),
+                           T(0.166666666666573),     T(0.50000000000000056),
+                           T(1.0000000000000006),    T(1)};
+    power = polynomial(r, terms);
+  }
+  const Vec<T> power_of_2 = {reinterpret_cast<typename Vec<T>::Raw>(
+      reinterpret_cast<typename Vec<T>::RawInteger>(shifted.raw) << mantissa_bits)};
+  return power * power_of_2;
+}
+
+template <class T>
+ANTHER_INLINE Vec<T> sqrt(const Vec<T>& x) {
+#if ANTHER_VECTOR_ISA == 3
+#if defined(__clang__)
+  if constexpr (sizeof(T) == 4)
+    return {__builtin_ia32_sqrtps512(x.raw, 4)};
+  else
+    return {__builtin_ia32_sqrtpd512(x.raw, 4)};
+#else
+  if constexpr (sizeof(T) == 4)
+    return {__builtin_ia32_sqrtps512_mask(x.raw, x.raw, static_cast<short>(-1), 4)};
+  else
+    return {__builtin_ia32_sqrtpd512_mask(x.raw, x.raw, static_cast<char>(-1), 4)};
+#endif
+#elif ANTHER_VECTOR_ISA == 2
+  if constexpr (sizeof(T) == 4)
+    return {__builtin_ia32_sqrtps256(x.raw)};
+  else
+    return {__builtin_ia32_sqrtpd256(x.raw)};
+#else
+  Vec<T> root;
+  ANTHER_UNROLL for (int i = 0; i < Vec<T>::lanes; ++i) {
+    if constexpr (sizeof(T) == 4)
+      root.raw[i] = __builtin_sqrtf(x.raw[i]);
+    else
+      root.raw[i] = __builtin_sqrt(x.raw[i]);
+  }
+  return root;
+#endif
+}
+
+// 1 / sqrt(x), x > 0, within 2 units in the last place: a first guess from the exponent's bits
+// (Lomont, "Fast inverse square root", 2003), and Newton's steps.
+template <class T>
+ANTHER_INLINE Vec<T> rsqrt(const Vec<T>& x) {
+  using RawInteger = typename Vec<T>::RawInteger;
+  constexpr bool is_float = sizeof(T) == 4;
+  constexpr auto magic =
+      static_cast<typename Vec<T>::Integer>(is_float ? 0x5F375A86 : 0x5FE6EB50C7B537A9);
+  Vec<T> y = {reinterpret_cast<typename Vec<T>::Raw>(magic - (reinterpret_cast<RawInteger>(x.raw) >> 1))};
+  ANTHER_UNROLL for (int step = 0; step < (is_float ? 3 : 4); ++step) {
+    const Vec<T> residual = fma(Vec<T>{-(x.raw * y.raw)}, y, Vec<T>::broadcast(T(1)));
+    y = fma(Vec<T>::broadcast(T(0.5)) * y, residual, y);
+  }
+  return y;
+}
+
+// store_partial for count < lanes, without AVX2's masked store, which is slow on many processors:
+// as halves, quarters, ...
+template <class T>
+ANTHER_INLINE void store_first(const Vec<T>& a, T* to, std::int64_t count) {
+#if ANTHER_VECTOR_ISA == 3
+  a.store_partial(to, count);
+#else
+  T lane[Vec<T>::lanes];
+  a.store(lane);
+  const T* from = lane;
+  ANTHER_UNROLL for (int part = Vec<T>::lanes / 2; part > 0; part /= 2) {
+    if ((count & part) == 0) continue;
+    __builtin_memcpy(to, from, static_cast<std::size_t>(part) * sizeof(T));
+    to += part;
+    from += part;
+  }
+#endif
+}

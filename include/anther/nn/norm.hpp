@@ -1,0 +1,91 @@
+// The four normalisations as layers, with PyTorch's names and defaults; and Norm, one of them chosen
+// by name. All compute y = weight (x - mean) rstd + bias with one weight and bias a channel; what
+// differs is what the mean and the variance are taken over, see ops/norm.hpp.
+#pragma once
+
+#include "anther/nn/module.hpp"
+#include "anther/ops/norm.hpp"
+
+namespace anther::inline v0_1 {
+
+// The weight (C), 1, and the bias (C), 0, of a normalisation.
+template <class T>
+class NormBase : public Module<T> {
+ public:
+  NormBase(const Scope<T>& scope, std::string_view type, std::int64_t channels, double eps)
+      : Module<T>(scope, type),
+        eps_(eps),
+        weight(scope.parameter("weight", {.shape = {channels}, .init = Init::constant(1), .decay = false})),
+        bias(scope.parameter("bias", {.shape = {channels}, .decay = false})) {}
+
+ protected:
+  double eps_;
+
+ public:
+  Parameter<T> weight, bias;
+};
+
+template <class T>
+class GroupNorm : public NormBase<T> {
+ public:
+  GroupNorm(const Scope<T>& scope, std::int64_t num_groups, std::int64_t channels, double eps = 1e-5)
+      : NormBase<T>(scope, "GroupNorm", channels, eps), num_groups_(num_groups) {
+    check(num_groups > 0 && channels % num_groups == 0, scope.path(),
+          ": expected a number of groups that divides ", channels, " channels, got ", num_groups);
+  }
+  Variable<T> forward(Variable<T> x) const override {
+    return group_norm(x, num_groups_, x.tape().parameter(this->weight),
+                      x.tape().parameter(this->bias), this->eps_);
+  }
+
+ private:
+  std::int64_t num_groups_;
+};
+
+template <class T>
+class LayerNorm : public NormBase<T> {
+ public:
+  LayerNorm(const Scope<T>& scope, std::int64_t channels, double eps = 1e-5)
+      : NormBase<T>(scope, "LayerNorm", channels, eps) {}
+  Variable<T> forward(Variable<T> x) const override {
+    return layer_norm(x, x.tape().parameter(this->weight), x.tape().parameter(this->bias),
+                      this->eps_);
+  }
+};
+
+template <class T>
+class InstanceNorm2d : public NormBase<T> {
+ public:
+  InstanceNorm2d(const Scope<T>& scope, std::int64_t channels, double eps = 1e-5)
+      : NormBase<T>(scope, "InstanceNorm2d", channels, eps) {}
+  Variable<T> forward(Variable<T> x) const override {
+    return instance_norm(x, x.tape().parameter(this->weight), x.tape().parameter(this->bias),
+                         this->eps_);
+  }
+};
+
+// Besides weight and bias: running_mean and running_var (C), which training moves by `momentum`
+// towards the batch's once Tape::commit_statistics is called, and evaluation uses.
+template <class T>
+class BatchNorm2d : public NormBase<T> {
+ public:
+  BatchNorm2d(const Scope<T>& scope, std::int64_t channels, double eps = 1e-5, double momentum = 0.1)
+      : NormBase<T>(scope, "BatchNorm2d", channels, eps),
+        momentum_(momentum),
+        running_mean(scope.buffer("running_mean", {.shape = {channels}})),
+        running_var(scope.buffer("running_var", {.shape = {channels}, .init = Init::constant(1)})) {}
+  Variable<T> forward(Variable<T> x) const override {
+    return batch_norm(x, x.tape().parameter(this->weight), x.tape().parameter(this->bias),
+                      this->parameters().buffer(running_mean.number).data(),
+                      this->parameters().buffer(running_var.number).data(),
+                      {.momentum = momentum_, .eps = this->eps_});
+  }
+
+ private:
+  double momentum_;
+
+ public:
+  Parameter<T> running_mean, running_var;
+};
+
+}  // namespace anther::inline v0_1

@@ -1,0 +1,153 @@
+// What a model is made of: its layers with their shapes, parameters and multiply-accumulates, from
+// a walk over one recorded forward pass of which only the shapes are run.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "anther/autograd/tape.hpp"
+#include "anther/nn/module.hpp"
+
+namespace anther::inline v0_1 {
+
+struct LayerSummary {
+  std::string name;  // Conv2d-1: the type, and its number among its like
+  std::string path;  // stages.0.0.conv
+  Shape input, output;
+  std::int64_t parameters = 0;  // its own, not its parts'
+  std::int64_t macs = 0;        // multiply-accumulates of its own ops
+};
+
+struct ModelSummary {
+  std::vector<LayerSummary> layers;  // in the order in which their calls end; containers after parts
+  Shape input;
+  std::int64_t trainable_parameters = 0;
+  std::int64_t other_parameters = 0;  // frozen ones, and BatchNorm's running statistics
+  std::int64_t macs = 0;
+  int element_size = 4;
+};
+
+// The summary of a model for an input of a shape (N, H, W, C). Computes nothing.
+template <class T>
+ModelSummary summarize(const Module<T>& model, const Shape& input) {
+  Tape<T> tape;
+  tape.begin({.training = false, .backward = false, .dry_run = true});
+  model(tape.input(input));
+
+  std::map<std::string, std::int64_t, std::less<>> parameters_of, macs_of;
+  const auto owner = [](const std::string& name) {
+    const auto dot = name.rfind('.');
+    return dot == std::string::npos ? std::string() : name.substr(0, dot);
+  };
+  ModelSummary summary;
+  summary.input = input;
+  summary.element_size = sizeof(T);
+  for (const ParameterInfo& info : model.parameters().parameters()) {
+    parameters_of[owner(info.name)] += info.size;
+    (info.trainable ? summary.trainable_parameters : summary.other_parameters) += info.size;
+  }
+  for (const ParameterInfo& info : model.parameters().buffers()) {
+    parameters_of[owner(info.name)] += info.size;
+    summary.other_parameters += info.size;
+  }
+  for (const auto& entry : tape.entries())
+    if (entry.op->macs) {
+      const std::int64_t macs = entry.op->macs(Call<T>(tape, entry));
+      macs_of[std::string(entry.layer)] += macs;
+      summary.macs += macs;
+    }
+
+  std::map<std::string, int, std::less<>> number;
+  for (const auto& call : tape.layer_calls()) {
+    if (call.depth == 0 || call.type == "Sequential") continue;
+    const std::string path(call.path), type(call.type);
+    // A layer that is called twice has its parameters and its ops counted at the first call.
+    const auto take = [&](auto& counts) {
+      const auto found = counts.find(path);
+      return found == counts.end() ? 0 : std::exchange(found->second, 0);
+    };
+    summary.layers.push_back({text_of(type, "-", ++number[type]), path, call.input, call.output,
+                              take(parameters_of), take(macs_of)});
+  }
+  return summary;
+}
+
+// 3808182 -> 3,808,182
+inline std::string with_commas(std::int64_t number) {
+  std::string text = std::to_string(number);
+  for (std::ptrdiff_t at = std::ssize(text) - 3; at > (number < 0 ? 1 : 0); at -= 3)
+    text.insert(static_cast<std::size_t>(at), 1, ',');
+  return text;
+}
+
+// A shape in PyTorch's order: [N, C, H, W].
+inline std::string torch_shape_text(const Shape& shape) {
+  std::string text = "[";
+  for (int i = 0; i < shape.rank(); ++i) {
+    const int axis = shape.rank() != 4 || i == 0 ? i : i == 1 ? 3 : i - 1;
+    text += text_of(i ? ", " : "", shape[axis]);
+  }
+  return text + "]";
+}
+
+// The table in the form of paddle.summary, with a column of multiply-accumulates more. Shapes are in
+// PyTorch's order; sizes in units of 2^20 bytes; the forward/backward size counts every layer's output
+// twice.
+inline std::string to_string(const ModelSummary& summary) {
+  constexpr std::size_t columns = 5;
+  std::vector<std::array<std::string, columns>> rows;
+  rows.push_back({"Layer (type)", "Input Shape", "Output Shape", "Param #", "Mult-Adds"});
+  std::int64_t outputs = 0;
+  for (const LayerSummary& layer : summary.layers) {
+    rows.push_back({layer.name, "[" + torch_shape_text(layer.input) + "]",
+                    torch_shape_text(layer.output), with_commas(layer.parameters),
+                    with_commas(layer.macs)});
+    outputs += layer.output.numel();
+  }
+  std::array<std::size_t, columns> width = {15, 20, 20, 15, 15};
+  for (const auto& row : rows)
+    for (std::size_t c = 0; c < columns; ++c) width[c] = std::max(width[c], row[c].size());
+  std::size_t total = columns;
+  for (const std::size_t w : width) total += w;
+  total = std::max<std::size_t>(total, 75);
+
+  const std::string thin(total, '-'), thick(total, '=');
+  std::string text = thin + "\n";
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    std::string line;
+    for (std::size_t c = 0; c < columns; ++c) {
+      const std::size_t space = width[c] - rows[r][c].size();
+      line += " " + std::string(space / 2, ' ') + rows[r][c] + std::string(space - space / 2, ' ');
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+    if (r == 0) text += thick + "\n";
+  }
+  const std::int64_t parameters = summary.trainable_parameters + summary.other_parameters;
+  const auto megabytes = [&](std::int64_t elements) {
+    return static_cast<double>(elements * summary.element_size) / (1 << 20);
+  };
+  const double input = megabytes(summary.input.numel()), pass = 2 * megabytes(outputs),
+               weights = megabytes(parameters);
+  char sizes[256];
+  std::snprintf(sizes, sizeof sizes,
+                "Input size (MB): %.2f\nForward/backward pass size (MB): %.2f\n"
+                "Params size (MB): %.2f\nEstimated Total Size (MB): %.2f\n",
+                input, pass, weights, input + pass + weights);
+  text += thick + "\n";
+  text += "Total params: " + with_commas(parameters) + "\n";
+  text += "Trainable params: " + with_commas(summary.trainable_parameters) + "\n";
+  text += "Non-trainable params: " + with_commas(summary.other_parameters) + "\n";
+  text += "Total mult-adds: " + with_commas(summary.macs) + "\n";
+  text += thin + "\n" + sizes + thin + "\n";
+  return text;
+}
+
+}  // namespace anther::inline v0_1

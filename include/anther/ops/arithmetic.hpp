@@ -1,0 +1,73 @@
+// a + b, of one shape, and s x with a number s. Where b is a temporary, the result of an op that can
+// add in its own pass, the sum costs no pass: x + conv(x). Backward keeps nothing; that of a sum
+// copies nothing.
+#pragma once
+
+#include "anther/autograd/tape.hpp"
+#include "anther/kernels/elementwise.hpp"
+
+namespace anther::inline v0_1 {
+
+template <class T>
+inline constexpr Op<T> add_op = {
+    .name = "add",
+    .forward =
+        [](Call<T>& call) {
+          add(call.output(), call.input(0), call.input(1), call.output_shape().numel());
+        },
+    .backward =
+        [](Call<T>& call) {
+          call.pass_gradient(0);
+          call.pass_gradient(1);
+        },
+};
+
+template <class T>
+Variable<T> operator+(const Variable<T>& a, const Variable<T>& b) {
+  Tape<T>& tape = a.tape();
+  tape.check_layer(a.shape() == b.shape(), "add: expected two tensors of one shape, got ",
+                   a.shape(), " and ", b.shape());
+  return tape.record(add_op<T>, 0, {a, b}, {a.shape()});
+}
+// A temporary is nobody else's: its op may write the sum in its place.
+template <class T>
+Variable<T> operator+(const Variable<T>& a, Variable<T>&& b) {
+  if (a.shape() == b.shape() && a.tape().merge_add(a, b)) return a.tape().last();
+  return a + static_cast<const Variable<T>&>(b);
+}
+template <class T>
+Variable<T> operator+(Variable<T>&& a, const Variable<T>& b) {
+  return b + std::move(a);
+}
+template <class T>
+Variable<T> operator+(Variable<T>&& a, Variable<T>&& b) {
+  return static_cast<const Variable<T>&>(a) + std::move(b);
+}
+
+template <class T>
+inline constexpr Op<T> scale_op = {
+    .name = "scale",
+    .forward =
+        [](Call<T>& call) {
+          scale(call.output(), call.input(0), static_cast<T>(call.template attributes<double>()),
+                call.output_shape().numel());
+        },
+    .backward =
+        [](Call<T>& call) {
+          if (const auto dx = call.input_gradient(0))
+            scale_add(dx.to, dx.add, call.output_gradient(),
+                      static_cast<T>(call.template attributes<double>()),
+                      call.output_shape().numel());
+        },
+};
+
+template <class T>
+Variable<T> operator*(const Variable<T>& x, double factor) {
+  return x.tape().record(scale_op<T>, factor, {x}, {x.shape()});
+}
+template <class T>
+Variable<T> operator*(double factor, const Variable<T>& x) {
+  return x * factor;
+}
+
+}  // namespace anther::inline v0_1

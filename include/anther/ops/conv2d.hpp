@@ -1,0 +1,270 @@
+// Convolutions: conv2d (any kernel, stride, padding and groups), depthwise_conv2d (one kernel a
+// channel) and depthwise_conv_transpose2d (its transpose, which enlarges a map).
+// x (N, H, W, C), y (N, H', W', O). Weights: conv2d (O, kh, kw, C / groups), the depth-wise ones
+// (kh, kw, C) or (kh, kw, C, 1). Backward keeps x.
+#pragma once
+
+#include "anther/autograd/tape.hpp"
+#include "anther/kernels/conv2d.hpp"
+#include "anther/kernels/depthwise_conv2d.hpp"
+#include "anther/kernels/depthwise_conv_transpose2d.hpp"
+#include "anther/kernels/elementwise.hpp"
+
+namespace anther::inline v0_1 {
+
+// A height and a width; one number stands for both.
+struct Extent2d {
+  std::int64_t height, width;
+  constexpr Extent2d(std::int64_t both) : height(both), width(both) {}  // NOLINT: 3 means 3x3
+  constexpr Extent2d(std::int64_t h, std::int64_t w) : height(h), width(w) {}
+  friend constexpr bool operator==(const Extent2d&, const Extent2d&) = default;
+};
+inline std::string to_string(const Extent2d& extent) {
+  return text_of(extent.height, "x", extent.width);
+}
+
+struct Conv2dOptions {
+  Extent2d stride = 1;
+  Extent2d padding = 0;
+  std::int64_t groups = 1;
+};
+struct DepthwiseConv2dOptions {
+  Extent2d stride = 1;
+  Extent2d padding = 0;
+};
+struct DepthwiseConvTranspose2dOptions {
+  Extent2d stride = 1;
+  Extent2d padding = 0;
+  Extent2d output_padding = 0;
+};
+
+// A kernel may not be larger than the padded map.
+template <class T>
+void check_kernel_fits(Tape<T>& tape, std::int64_t height, std::int64_t width,
+                       std::int64_t kernel_height, std::int64_t kernel_width) {
+  tape.check_layer(kernel_height > 0 && kernel_width > 0 && kernel_height <= height &&
+                       kernel_width <= width,
+                   "expected a kernel of at most the padded map's ", Extent2d{height, width},
+                   ", got ", Extent2d{kernel_height, kernel_width});
+}
+
+// What both depth-wise convolutions ask of their inputs.
+template <class T>
+void check_depthwise(Tape<T>& tape, const Shape& x, const Shape& w, const Extent2d& stride,
+                     const Extent2d& padding) {
+  tape.check_layer(x.rank() == 4 && w.rank() >= 3 && w.numel() == w[0] * w[1] * w[2],
+                   "depth-wise convolution: expected an input (N, H, W, C) and a weight (kh, kw, C), "
+                   "got ", x, " and ", w);
+  tape.check_layer(x[3] == w[2], "expected ", w[2], " input channels, got ", x[3]);
+  tape.check_layer(stride.height > 0 && stride.width > 0 && padding.height >= 0 &&
+                       padding.width >= 0,
+                   "depth-wise convolution: expected a stride of at least 1 and a padding of at "
+                   "least 0, got ", stride, " and ", padding);
+}
+
+template <class T>
+inline constexpr Op<T> conv2d_op = {
+    .name = "conv2d",
+    .forward =
+        [](Call<T>& call) {
+          const auto& d = call.template attributes<Conv2dDims>();
+          const T* packed = call.packed(1, PackUse::forward,
+                                        {.columns = d.group_out(),
+                                         .depth = d.depth(),
+                                         .column_stride = d.depth(),
+                                         .depth_stride = 1,
+                                         .groups = d.groups,
+                                         .group_stride = d.group_out() * d.depth()});
+          conv2d_forward(call.output(), call.input(0), packed, call.input(2),
+                         call.workspace(conv2d_workspace(d)), d);
+        },
+    .backward =
+        [](Call<T>& call) {
+          const auto& d = call.template attributes<Conv2dDims>();
+          const T* dy = call.output_gradient();
+          T* workspace = call.workspace(conv2d_workspace(d));
+          if (const auto dx = call.input_gradient(0)) {
+            const T* packed = call.packed(1, PackUse::input_gradient,
+                                          {.columns = d.depth(),
+                                           .depth = d.group_out(),
+                                           .column_stride = 1,
+                                           .depth_stride = d.depth(),
+                                           .groups = d.groups,
+                                           .group_stride = d.group_out() * d.depth()});
+            conv2d_backward_input(dx.to, dx.add, dy, packed, workspace, d);
+          }
+          if (const auto dweight = call.input_gradient(1)) {
+            call.start(dweight, d.out_channels * d.depth());
+            conv2d_backward_weight(dweight.to, dy, call.input(0), workspace, d);
+          }
+          if (const auto dbias = call.input_gradient(2)) {
+            call.start(dbias, d.out_channels);
+            column_sums(dbias.to, dy,
+                        call.workspace(column_sums_workspace(d.rows(), d.out_channels)), d.rows(),
+                        d.out_channels);
+          }
+        },
+    .macs =
+        [](const Call<T>& call) {
+          return call.output_shape().numel() * call.template attributes<Conv2dDims>().depth();
+        },
+};
+
+// Throws where the shapes do not fit, or the kernel is larger than the padded map.
+template <class T>
+Variable<T> conv2d(const Variable<T>& x, const Variable<T>& weight, const Variable<T>& bias = {},
+                   const Conv2dOptions& options = {}) {
+  Tape<T>& tape = x.tape();
+  const Shape &in = x.shape(), &w = weight.shape();
+  tape.check_layer(in.rank() == 4 && w.rank() == 4,
+                   "conv2d: expected an input (N, H, W, C) and a weight (O, kh, kw, C / groups), got ",
+                   in, " and ", w);
+  tape.check_layer(options.stride.height > 0 && options.stride.width > 0 &&
+                       options.padding.height >= 0 && options.padding.width >= 0,
+                   "conv2d: expected a stride of at least 1 and a padding of at least 0, got ",
+                   options.stride, " and ", options.padding);
+  tape.check_layer(options.groups > 0 && w[0] % options.groups == 0,
+                   "conv2d: expected a number of groups that divides ", w[0],
+                   " output channels, got ", options.groups);
+  tape.check_layer(in[3] == w[3] * options.groups, "expected ", w[3] * options.groups,
+                   " input channels, got ", in[3]);
+  check_bias(tape, bias, w[0]);
+  const Conv2dDims d{.batch = in[0],
+                     .height = in[1],
+                     .width = in[2],
+                     .in_channels = in[3],
+                     .out_channels = w[0],
+                     .kernel_height = w[1],
+                     .kernel_width = w[2],
+                     .stride_height = options.stride.height,
+                     .stride_width = options.stride.width,
+                     .padding_height = options.padding.height,
+                     .padding_width = options.padding.width,
+                     .groups = options.groups};
+  check_kernel_fits(tape, d.height + 2 * d.padding_height, d.width + 2 * d.padding_width,
+                    d.kernel_height, d.kernel_width);
+  return tape.record(conv2d_op<T>, d, {x, weight, bias},
+                     {{d.batch, d.out_height(), d.out_width(), d.out_channels}});
+}
+
+template <class T>
+inline constexpr Op<T> depthwise_conv2d_op = {
+    .name = "depthwise_conv2d",
+    .forward =
+        [](Call<T>& call) {
+          depthwise_conv2d_forward(call.output(), call.add(), call.input(0), call.input(1),
+                                   call.input(2),
+                                   call.template attributes<DepthwiseConv2dDims>());
+        },
+    .backward =
+        [](Call<T>& call) {
+          const auto& d = call.template attributes<DepthwiseConv2dDims>();
+          const T* dy = call.output_gradient();
+          if (const auto dx = call.input_gradient(0))
+            depthwise_conv2d_backward_input(dx.to, dx.add, dy, call.input(1), d);
+          const auto dweight = call.input_gradient(1), dbias = call.input_gradient(2);
+          if (!dweight && !dbias) return;
+          if (dweight) call.start(dweight, d.kernel_height * d.kernel_width * d.channels);
+          if (dbias) call.start(dbias, d.channels);
+          depthwise_conv2d_backward_weight(
+              dweight.to, dbias.to, dy, call.input(0),
+              call.workspace(depthwise_conv2d_backward_weight_workspace(d)), d);
+        },
+    .macs =
+        [](const Call<T>& call) {
+          const auto& d = call.template attributes<DepthwiseConv2dDims>();
+          return call.output_shape().numel() * d.kernel_height * d.kernel_width;
+        },
+    .takes_add = true,
+};
+
+// Throws where the shapes do not fit, or the kernel is larger than the padded map.
+template <class T>
+Variable<T> depthwise_conv2d(const Variable<T>& x, const Variable<T>& weight,
+                             const Variable<T>& bias = {},
+                             const DepthwiseConv2dOptions& options = {}) {
+  Tape<T>& tape = x.tape();
+  const Shape& in = x.shape();
+  check_depthwise(tape, in, weight.shape(), options.stride, options.padding);
+  check_bias(tape, bias, in[3]);
+  const DepthwiseConv2dDims d{.batch = in[0],
+                              .height = in[1],
+                              .width = in[2],
+                              .channels = in[3],
+                              .kernel_height = weight.shape()[0],
+                              .kernel_width = weight.shape()[1],
+                              .stride_height = options.stride.height,
+                              .stride_width = options.stride.width,
+                              .padding_height = options.padding.height,
+                              .padding_width = options.padding.width};
+  check_kernel_fits(tape, d.height + 2 * d.padding_height, d.width + 2 * d.padding_width,
+                    d.kernel_height, d.kernel_width);
+  return tape.record(depthwise_conv2d_op<T>, d, {x, weight, bias},
+                     {{d.batch, d.out_height(), d.out_width(), d.channels}});
+}
+
+template <class T>
+inline constexpr Op<T> depthwise_conv_transpose2d_op = {
+    .name = "depthwise_conv_transpose2d",
+    .forward =
+        [](Call<T>& call) {
+          depthwise_conv_transpose2d_forward(
+              call.output(), call.input(0), call.input(1), call.input(2),
+              call.template attributes<DepthwiseConvTranspose2dDims>());
+        },
+    .backward =
+        [](Call<T>& call) {
+          const auto& d = call.template attributes<DepthwiseConvTranspose2dDims>();
+          const T* dy = call.output_gradient();
+          if (const auto dx = call.input_gradient(0))
+            depthwise_conv_transpose2d_backward_input(dx.to, dx.add, dy, call.input(1), d);
+          const auto dweight = call.input_gradient(1), dbias = call.input_gradient(2);
+          if (!dweight && !dbias) return;
+          if (dweight) call.start(dweight, d.kernel_height * d.kernel_width * d.channels);
+          if (dbias) call.start(dbias, d.channels);
+          depthwise_conv_transpose2d_backward_weight(
+              dweight.to, dbias.to, dy, call.input(0),
+              call.workspace(depthwise_conv_transpose2d_backward_weight_workspace(d)), d);
+        },
+    .macs =
+        [](const Call<T>& call) {
+          const auto& d = call.template attributes<DepthwiseConvTranspose2dDims>();
+          return call.input_shape(0).numel() * d.kernel_height * d.kernel_width;
+        },
+};
+
+// y[n, s i + a - p, s j + b - p, c] += x[n, i, j, c] weight[a, b, c], then bias: PyTorch's
+// conv_transpose2d with groups = C. Throws where the shapes do not fit.
+template <class T>
+Variable<T> depthwise_conv_transpose2d(const Variable<T>& x, const Variable<T>& weight,
+                                       const Variable<T>& bias = {},
+                                       const DepthwiseConvTranspose2dOptions& options = {}) {
+  Tape<T>& tape = x.tape();
+  const Shape& in = x.shape();
+  check_depthwise(tape, in, weight.shape(), options.stride, options.padding);
+  check_bias(tape, bias, in[3]);
+  const Extent2d extra = options.output_padding;
+  tape.check_layer(extra.height >= 0 && extra.width >= 0 && extra.height < options.stride.height &&
+                       extra.width < options.stride.width,
+                   "transposed convolution: expected an output padding less than the stride ",
+                   options.stride, ", got ", extra);
+  const DepthwiseConvTranspose2dDims d{.batch = in[0],
+                                       .height = in[1],
+                                       .width = in[2],
+                                       .channels = in[3],
+                                       .kernel_height = weight.shape()[0],
+                                       .kernel_width = weight.shape()[1],
+                                       .stride_height = options.stride.height,
+                                       .stride_width = options.stride.width,
+                                       .padding_height = options.padding.height,
+                                       .padding_width = options.padding.width,
+                                       .output_padding_height = extra.height,
+                                       .output_padding_width = extra.width};
+  tape.check_layer(d.out_height() > 0 && d.out_width() > 0,
+                   "transposed convolution: nothing is left of the map with a padding of ",
+                   options.padding);
+  return tape.record(depthwise_conv_transpose2d_op<T>, d, {x, weight, bias},
+                     {{d.batch, d.out_height(), d.out_width(), d.channels}});
+}
+
+}  // namespace anther::inline v0_1

@@ -1,0 +1,103 @@
+// Random omissions, in training only: dropout (Srivastava et al. 2014) drops elements, drop_path
+// (stochastic depth, Huang et al. 2016) the branch of a whole sample. What is kept is scaled by
+// 1 / (1 - p). Both draw from the tape's key, the layer's path and the number of the sample, so that
+// a result does not depend on micro-batches or threads; backward draws again, and keeps nothing.
+#pragma once
+
+#include "anther/autograd/tape.hpp"
+#include "anther/kernels/elementwise.hpp"
+
+namespace anther::inline v0_1 {
+
+struct DropAttributes {
+  double p;
+  std::uint64_t call;  // tells the calls of one layer apart
+};
+
+// The random key of an op's call.
+template <class T>
+RandomKey drop_key(const Call<T>& call, std::string_view purpose) {
+  return call.options()
+      .random.fold(purpose)
+      .fold(call.layer())
+      .fold(call.template attributes<DropAttributes>().call);
+}
+
+template <class T>
+inline constexpr Op<T> dropout_op = {
+    .name = "dropout",
+    .forward =
+        [](Call<T>& call) {
+          const std::int64_t size = call.output_shape().numel();
+          const std::int64_t sample = size / std::max<std::int64_t>(1, call.output_shape()[0]);
+          dropout_forward(call.output(), call.input(0),
+                          static_cast<T>(call.template attributes<DropAttributes>().p),
+                          drop_key(call, "dropout"),
+                          static_cast<std::uint64_t>(call.options().first_sample * sample), size);
+        },
+    .backward =
+        [](Call<T>& call) {
+          const std::int64_t size = call.output_shape().numel();
+          const std::int64_t sample = size / std::max<std::int64_t>(1, call.output_shape()[0]);
+          if (const auto dx = call.input_gradient(0))
+            dropout_backward(dx.to, dx.add, call.output_gradient(),
+                             static_cast<T>(call.template attributes<DropAttributes>().p),
+                             drop_key(call, "dropout"),
+                             static_cast<std::uint64_t>(call.options().first_sample * sample), size);
+        },
+};
+
+// p in [0, 1). The first axis counts samples.
+template <class T>
+Variable<T> dropout(const Variable<T>& x, double p) {
+  Tape<T>& tape = x.tape();
+  tape.check_layer(p >= 0 && p < 1, "dropout: expected a probability in [0, 1), got ", p);
+  if (p == 0 || !tape.options().training) return x;
+  return tape.record(dropout_op<T>, DropAttributes{p, tape.entries().size()}, {x}, {x.shape()});
+}
+
+// factors[n] = 0 or 1 / (1 - p).
+template <class T>
+T* drop_path_factors(const Call<T>& call) {
+  const std::int64_t samples = call.output_shape()[0];
+  const double p = call.template attributes<DropAttributes>().p;
+  const RandomKey key = drop_key(call, "drop_path");
+  T* factors = call.workspace(samples);
+  for (std::int64_t n = 0; n < samples; ++n) {
+    const auto sample = static_cast<std::uint64_t>(call.options().first_sample + n);
+    factors[n] = uniform(key, sample) >= p ? static_cast<T>(1 / (1 - p)) : T(0);
+  }
+  return factors;
+}
+
+template <class T>
+inline constexpr Op<T> drop_path_op = {
+    .name = "drop_path",
+    .forward =
+        [](Call<T>& call) {
+          const std::int64_t samples = call.output_shape()[0];
+          const T* factors = drop_path_factors(call);
+          scale_samples(call.output(), call.add(), call.input(0), factors, samples,
+                        call.output_shape().numel() / std::max<std::int64_t>(1, samples));
+        },
+    .backward =
+        [](Call<T>& call) {
+          const std::int64_t samples = call.output_shape()[0];
+          const T* factors = drop_path_factors(call);
+          if (const auto dx = call.input_gradient(0))
+            scale_samples(dx.to, dx.add, call.output_gradient(), factors, samples,
+                          call.output_shape().numel() / std::max<std::int64_t>(1, samples));
+        },
+    .takes_add = true,
+};
+
+// p in [0, 1). The first axis counts samples.
+template <class T>
+Variable<T> drop_path(const Variable<T>& x, double p) {
+  Tape<T>& tape = x.tape();
+  tape.check_layer(p >= 0 && p < 1, "drop_path: expected a probability in [0, 1), got ", p);
+  if (p == 0 || !tape.options().training) return x;
+  return tape.record(drop_path_op<T>, DropAttributes{p, tape.entries().size()}, {x}, {x.shape()});
+}
+
+}  // namespace anther::inline v0_1

@@ -1,0 +1,202 @@
+// The four normalisations. All compute
+//   y = weight[c] (x - mean) / sqrt(var + eps) + bias[c]
+// with the mean and the biased variance of the elements that share one. On a map (N, H, W, C), the
+// elements that share a mean, marked x, among two samples (rows of squares) of four channels each
+// (columns), every square standing for all H W positions:
+//
+//              GroupNorm(2)   LayerNorm        InstanceNorm   BatchNorm
+//   sample 0   x x . .        x x x x, at one  x . . .        x . . .
+//   sample 1   . . . .        position only    . . . .        x . . .
+//
+//   group_norm     Wu and He 2018: C / groups channels of one sample, over H and W; with one group
+//                  all of a sample
+//   layer_norm     Ba et al. 2016: all channels of one position of one sample
+//   instance_norm  Ulyanov et al. 2016: one channel of one sample, over H and W
+//   batch_norm     Ioffe and Szegedy 2015: one channel of the whole batch, over N, H and W; in
+//                  evaluation, running averages of those
+// Only batch_norm lets samples see each other: it needs a batch, and micro-batches change it.
+// Backward keeps x, the means and 1 / sqrt(var + eps).
+#pragma once
+
+#include "anther/autograd/tape.hpp"
+#include "anther/kernels/batch_norm.hpp"
+#include "anther/kernels/group_norm.hpp"
+#include "anther/kernels/layer_norm.hpp"
+
+namespace anther::inline v0_1 {
+
+// Throws unless weight and bias are empty or have one element a channel.
+template <class T>
+void check_affine(Tape<T>& tape, const Variable<T>& weight, const Variable<T>& bias,
+                  std::int64_t channels) {
+  if (weight)
+    tape.check_layer(weight.shape() == Shape{channels}, "expected ", weight.shape().numel(),
+                     " channels, as the weight has, got ", channels);
+  check_bias(tape, bias, channels);
+}
+
+struct GroupNormAttributes {
+  GroupNormDims dims;
+  double eps;
+};
+
+template <class T>
+inline constexpr Op<T> group_norm_op = {
+    .name = "group_norm",
+    .forward =
+        [](Call<T>& call) {
+          const auto& [dims, eps] = call.template attributes<GroupNormAttributes>();
+          group_norm_forward<T>(call.output(), call.output(1), call.output(2), call.input(0),
+                                call.input(1), call.input(2), static_cast<T>(eps),
+                                call.workspace(group_norm_workspace(dims)), dims);
+        },
+    .backward =
+        [](Call<T>& call) {
+          const auto& dims = call.template attributes<GroupNormAttributes>().dims;
+          const auto dx = call.input_gradient(0), dweight = call.input_gradient(1),
+                     dbias = call.input_gradient(2);
+          call.start(dweight, dims.channels);
+          call.start(dbias, dims.channels);
+          group_norm_backward<T>(dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(),
+                                 call.input(0), call.output(1), call.output(2), call.input(1),
+                                 call.workspace(group_norm_workspace(dims)), dims);
+        },
+};
+
+// x (N, ..., C), at least one axis between or none. Throws unless num_groups divides C.
+template <class T>
+Variable<T> group_norm(const Variable<T>& x, std::int64_t num_groups, const Variable<T>& weight = {},
+                       const Variable<T>& bias = {}, double eps = 1e-5) {
+  Tape<T>& tape = x.tape();
+  const Shape& in = x.shape();
+  tape.check_layer(in.rank() >= 2, "group_norm: expected (N, ..., C), got ", in);
+  const std::int64_t channels = in.back();
+  tape.check_layer(num_groups > 0 && channels % num_groups == 0,
+                   "group_norm: expected a number of groups that divides ", channels,
+                   " channels, got ", num_groups);
+  check_affine(tape, weight, bias, channels);
+  const GroupNormAttributes attributes{{.batch = in[0],
+                                        .positions = in[0] > 0 ? in.rows() / in[0] : 0,
+                                        .channels = channels,
+                                        .groups = num_groups},
+                                       eps};
+  const Shape statistics{in[0], num_groups};
+  return tape.record(group_norm_op<T>, attributes, {x, weight, bias}, {in, statistics, statistics});
+}
+
+// group_norm with one channel a group.
+template <class T>
+Variable<T> instance_norm(const Variable<T>& x, const Variable<T>& weight = {},
+                          const Variable<T>& bias = {}, double eps = 1e-5) {
+  return group_norm(x, x.shape().back(), weight, bias, eps);
+}
+
+template <class T>
+inline constexpr Op<T> layer_norm_op = {
+    .name = "layer_norm",
+    .forward =
+        [](Call<T>& call) {
+          const Shape& x = call.input_shape(0);
+          layer_norm_forward<T>(call.output(), call.output(1), call.output(2), call.input(0),
+                                call.input(1), call.input(2),
+                                static_cast<T>(call.template attributes<double>()), x.rows(),
+                                x.back());
+        },
+    .backward =
+        [](Call<T>& call) {
+          const Shape& x = call.input_shape(0);
+          const auto dx = call.input_gradient(0), dweight = call.input_gradient(1),
+                     dbias = call.input_gradient(2);
+          call.start(dweight, x.back());
+          call.start(dbias, x.back());
+          layer_norm_backward<T>(dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(),
+                                 call.input(0), call.output(1), call.output(2), call.input(1),
+                                 call.workspace(layer_norm_workspace(x.rows(), x.back())), x.rows(),
+                                 x.back());
+        },
+};
+
+// x (..., C): over C at each position.
+template <class T>
+Variable<T> layer_norm(const Variable<T>& x, const Variable<T>& weight = {},
+                       const Variable<T>& bias = {}, double eps = 1e-5) {
+  Tape<T>& tape = x.tape();
+  const Shape& in = x.shape();
+  tape.check_layer(in.rank() >= 1, "layer_norm: expected (..., C), got ", in);
+  check_affine(tape, weight, bias, in.back());
+  return tape.record(layer_norm_op<T>, eps, {x, weight, bias}, {in, {in.rows()}, {in.rows()}});
+}
+
+// Running statistics, read in evaluation and moved after a training step.
+template <class T>
+struct BatchNormAttributes {
+  T* running_mean;
+  T* running_var;
+  double momentum;
+  double eps;
+};
+struct BatchNormOptions {
+  double momentum = 0.1;  // the share of the new batch, as in PyTorch
+  double eps = 1e-5;
+};
+
+template <class T>
+inline constexpr Op<T> batch_norm_op = {
+    .name = "batch_norm",
+    .forward =
+        [](Call<T>& call) {
+          const auto& a = call.template attributes<BatchNormAttributes<T>>();
+          const std::int64_t channels = call.input_shape(0).back(), rows = call.input_shape(0).rows();
+          T* workspace = call.workspace(batch_norm_workspace(rows, channels));
+          if (!call.training()) {
+            batch_norm_inference<T>(call.output(), call.input(0), a.running_mean, a.running_var,
+                                    call.input(1), call.input(2), static_cast<T>(a.eps), workspace,
+                                    rows, channels);
+            return;
+          }
+          batch_norm_forward<T>(call.output(), call.output(1), call.output(2), call.output(3),
+                                call.input(0), call.input(1), call.input(2), static_cast<T>(a.eps),
+                                workspace, rows, channels);
+          if (call.keeps())
+            call.add_statistics({a.running_mean, a.running_var, call.output(1), call.output(3),
+                                 static_cast<T>(a.momentum), rows, channels});
+        },
+    .backward =
+        [](Call<T>& call) {
+          const auto& a = call.template attributes<BatchNormAttributes<T>>();
+          const std::int64_t channels = call.input_shape(0).back(), rows = call.input_shape(0).rows();
+          const auto dx = call.input_gradient(0), dweight = call.input_gradient(1),
+                     dbias = call.input_gradient(2);
+          call.start(dweight, channels);
+          call.start(dbias, channels);
+          T* workspace = call.workspace(batch_norm_workspace(rows, channels));
+          if (call.training())
+            batch_norm_backward<T>(dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(),
+                                   call.input(0), call.output(1), call.output(2), call.input(1),
+                                   workspace, rows, channels);
+          else
+            batch_norm_inference_backward<T>(dx.to, dx.add, dweight.to, dbias.to,
+                                             call.output_gradient(), call.input(0), a.running_mean,
+                                             a.running_var, call.input(1), static_cast<T>(a.eps),
+                                             workspace, rows, channels);
+        },
+};
+
+// x (N, ..., C). running_mean and running_var (C) outlive the pass; Tape::commit_statistics moves
+// them after a training pass. Throws where training sees one value a channel.
+template <class T>
+Variable<T> batch_norm(const Variable<T>& x, const Variable<T>& weight, const Variable<T>& bias,
+                       T* running_mean, T* running_var, const BatchNormOptions& options = {}) {
+  Tape<T>& tape = x.tape();
+  const Shape& in = x.shape();
+  tape.check_layer(in.rank() >= 2, "batch_norm: expected (N, ..., C), got ", in);
+  check_affine(tape, weight, bias, in.back());
+  tape.check_layer(!tape.options().training || in.rows() > 1,
+                   "batch_norm: training needs more than one value a channel, got the shape ", in);
+  const BatchNormAttributes<T> attributes{running_mean, running_var, options.momentum, options.eps};
+  const Shape statistics{in.back()};
+  return tape.record(batch_norm_op<T>, attributes, {x, weight, bias},
+                     {in, statistics, statistics, statistics});
+}
+
+}  // namespace anther::inline v0_1

@@ -1,0 +1,68 @@
+// What makes a map smaller without weights: global_average_pool (N, H, W, C) -> (N, C), the mean
+// over H and W; and subsample, the top left position of each stride x stride window.
+// Backward keeps nothing.
+#pragma once
+
+#include "anther/autograd/tape.hpp"
+#include "anther/kernels/global_average_pool.hpp"
+#include "anther/kernels/subsample.hpp"
+
+namespace anther::inline v0_1 {
+
+template <class T>
+inline constexpr Op<T> global_average_pool_op = {
+    .name = "global_average_pool",
+    .forward =
+        [](Call<T>& call) {
+          global_average_pool_forward(call.output(), call.input(0),
+                                      call.template attributes<GlobalAveragePoolDims>());
+        },
+    .backward =
+        [](Call<T>& call) {
+          if (const auto dx = call.input_gradient(0))
+            global_average_pool_backward(dx.to, dx.add, call.output_gradient(),
+                                         call.template attributes<GlobalAveragePoolDims>());
+        },
+};
+
+template <class T>
+Variable<T> global_average_pool(const Variable<T>& x) {
+  const Shape& in = x.shape();
+  x.tape().check_layer(in.rank() == 4 && in[1] * in[2] > 0,
+                       "global_average_pool: expected a map (N, H, W, C), got ", in);
+  const GlobalAveragePoolDims d{
+      .batch = in[0], .height = in[1], .width = in[2], .channels = in[3]};
+  return x.tape().record(global_average_pool_op<T>, d, {x}, {{in[0], in[3]}});
+}
+
+template <class T>
+inline constexpr Op<T> subsample_op = {
+    .name = "subsample",
+    .forward =
+        [](Call<T>& call) {
+          subsample_forward(call.output(), call.input(0), call.template attributes<SubsampleDims>());
+        },
+    .backward =
+        [](Call<T>& call) {
+          if (const auto dx = call.input_gradient(0))
+            subsample_backward(dx.to, dx.add, call.output_gradient(),
+                               call.template attributes<SubsampleDims>());
+        },
+};
+
+// y = x[:, ::stride, ::stride, :]
+template <class T>
+Variable<T> subsample(const Variable<T>& x, std::int64_t stride) {
+  const Shape& in = x.shape();
+  x.tape().check_layer(in.rank() == 4 && stride > 0,
+                       "subsample: expected a map (N, H, W, C) and a stride of at least 1, got ", in,
+                       " and ", stride);
+  if (stride == 1) return x;
+  const SubsampleDims d{
+      .batch = in[0], .height = in[1], .width = in[2], .channels = in[3], .stride = stride};
+  return x.tape().record(subsample_op<T>, d, {x},
+                         {{in[0], (in[1] + stride - 1) / stride, (in[2] + stride - 1) / stride,
+                           in[3]}});
+}
+
+}  // namespace anther::inline v0_1

@@ -1,0 +1,82 @@
+// What optimisers share: one pass over the flat parameters, in ranges with and without weight decay;
+// frozen parameters are in none. The state has the parameters' layout.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "anther/autograd/parameter.hpp"
+#include "anther/core/tensor.hpp"
+
+namespace anther::inline v0_1 {
+
+template <class T>
+class Optimizer {
+ public:
+  // A run of neighbouring parameters that are treated alike.
+  struct Range {
+    std::int64_t begin, end;
+    bool decay;
+  };
+  // A buffer of the state: Adam's exp_avg and exp_avg_sq, SGD's momentum_buffer.
+  struct State {
+    std::string name;
+    AlignedBuffer<T> values;
+  };
+
+  virtual ~Optimizer() = default;
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+
+  // One step with a learning rate. gradients: of the store's layout.
+  void step(std::span<const T> gradients, double lr) {
+    check(std::ssize(gradients) == store_.size(), "optimizer: expected ", store_.size(),
+          " gradients, got ", gradients.size());
+    ++steps_;
+    const std::span<T> values = store_.values();
+    for (const Range& range : ranges()) update(values.data(), gradients.data(), range, lr);
+  }
+
+  // Steps made; saved and set again with the state where a run is resumed.
+  std::int64_t steps() const { return steps_; }
+  void set_steps(std::int64_t steps) { steps_ = steps; }
+  std::vector<State>& state() { return state_; }
+  const std::vector<State>& state() const { return state_; }
+  ParameterStore<T>& parameters() const { return store_; }
+
+ protected:
+  Optimizer(ParameterStore<T>& store, const std::vector<std::string>& state) : store_(store) {
+    for (const std::string& name : state) state_.push_back({name, AlignedBuffer<T>(store.size())});
+  }
+
+  // Updates values[range.begin] to values[range.end - 1] by the gradients at the same places.
+  virtual void update(T* values, const T* gradients, const Range& range, double lr) = 0;
+
+ private:
+  // Made anew each step, since a parameter may be frozen or set free at any time; there are few.
+  std::span<const Range> ranges() {
+    ranges_.clear();
+    const auto& parameters = store_.parameters();
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const ParameterInfo& info = parameters[i];
+      if (!info.trainable) continue;
+      const bool follows = !ranges_.empty() && ranges_.back().decay == info.decay && i > 0 &&
+                           parameters[i - 1].trainable;
+      if (follows)
+        ranges_.back().end = info.offset + info.size;
+      else
+        ranges_.push_back({info.offset, info.offset + info.size, info.decay});
+    }
+    return ranges_;
+  }
+
+  ParameterStore<T>& store_;
+  std::int64_t steps_ = 0;
+  std::vector<State> state_;
+  std::vector<Range> ranges_;
+};
+
+}  // namespace anther::inline v0_1

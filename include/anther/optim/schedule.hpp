@@ -1,0 +1,59 @@
+// Learning-rate schedules: the rate of a step is a function of its number alone, so a resumed run
+// needs no state. All begin with a linear warm-up.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <numbers>
+#include <string_view>
+
+#include "anther/core/check.hpp"
+
+namespace anther::inline v0_1 {
+
+enum class ScheduleKind { constant, cosine, linear, step };
+
+struct Schedule {
+  ScheduleKind kind = ScheduleKind::constant;
+  double lr = 1e-3;               // after the warm-up
+  double min_lr = 0;              // at the end of cosine and linear
+  double warmup_lr = 0;           // that the warm-up starts from
+  std::int64_t warmup_steps = 0;  // of steps, the first
+  std::int64_t steps = 1;         // of the whole run, warm-up included
+  std::int64_t decay_steps = 0;   // step: so many steps after the warm-up, and again after as many
+  double decay_rate = 0.1;        //   the rate is multiplied by this
+
+  // The rate of step 0, 1, ..., steps - 1. Cosine: Loshchilov and Hutter 2017, without restarts.
+  double at(std::int64_t step) const {
+    if (step < warmup_steps)
+      return warmup_lr + (lr - warmup_lr) * static_cast<double>(step + 1) /
+                             static_cast<double>(warmup_steps);
+    const auto past = static_cast<double>(step - warmup_steps);
+    const auto length = static_cast<double>(steps - warmup_steps);
+    const double progress = length > 0 ? std::fmin(past / length, 1) : 1;
+    switch (kind) {
+      case ScheduleKind::cosine:
+        return min_lr + (lr - min_lr) * 0.5 * (1 + std::cos(std::numbers::pi * progress));
+      case ScheduleKind::linear:
+        return lr + (min_lr - lr) * progress;
+      case ScheduleKind::step:
+        return decay_steps > 0
+                   ? lr * std::pow(decay_rate, std::floor(past / static_cast<double>(decay_steps)))
+                   : lr;
+      case ScheduleKind::constant:
+        break;
+    }
+    return lr;
+  }
+};
+
+// Throws where there is none of the name.
+inline ScheduleKind schedule_kind(std::string_view name) {
+  if (name == "constant") return ScheduleKind::constant;
+  if (name == "cosine") return ScheduleKind::cosine;
+  if (name == "linear") return ScheduleKind::linear;
+  check(name == "step", "sched: expected constant, cosine, linear or step, got ", name);
+  return ScheduleKind::step;
+}
+
+}  // namespace anther::inline v0_1

@@ -1,0 +1,137 @@
+// Checkpoints of a run: weights to use (PyTorch's names, everything needed to use them in the
+// metadata), and the state to go on with bit for bit.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "anther/data/transforms.hpp"
+#include "anther/io/safetensors.hpp"
+#include "anther/optim/optimizer.hpp"
+#include "anther/train/edgevit_config.hpp"
+#include "anther/train/weights.hpp"
+
+namespace anther::inline v0_1 {
+
+// What a weights file says of the model beside its weights.
+struct ModelCard {
+  EdgeViTOptions options;
+  std::vector<std::string> class_names;
+  Preprocess preprocess;
+  std::map<std::string, std::string> notes = {};  // epoch, accuracy, ...: for people
+};
+
+inline nlohmann::json to_json(const Preprocess& p) {
+  return {{"image_size", p.image_size},   {"resize", to_string(p.resize)},
+          {"resize_size", p.resize_size}, {"crop_pct", p.crop_pct},
+          {"mean", p.mean},               {"std", p.std}};
+}
+
+inline Preprocess preprocess_from_json(const nlohmann::json& json) {
+  Preprocess p;
+  json.at("image_size").get_to(p.image_size);
+  p.resize = parse_resize_mode(json.at("resize").get<std::string>());
+  json.at("resize_size").get_to(p.resize_size);
+  json.at("crop_pct").get_to(p.crop_pct);
+  json.at("mean").get_to(p.mean);
+  json.at("std").get_to(p.std);
+  p.validate();
+  return p;
+}
+
+inline std::map<std::string, std::string> to_metadata(const ModelCard& card) {
+  std::map<std::string, std::string> metadata = card.notes;
+  metadata["format"] = "pt";
+  metadata["architecture"] = "edgevit";
+  metadata["options"] = to_json(card.options).dump();
+  metadata["class_names"] = nlohmann::json(card.class_names).dump();
+  metadata["preprocess"] = to_json(card.preprocess).dump();
+  return metadata;
+}
+
+// Throws, naming the file, where the metadata is not that of a model of Anther's.
+inline ModelCard model_card_of(const SafetensorsFile& file) {
+  const auto text = [&](const char* key) {
+    const auto found = file.metadata().find(key);
+    check(found != file.metadata().end(), file.path().string(),
+          ": expected weights that Anther saved, got none of the metadata \"", key, "\"");
+    return found->second;
+  };
+  check(text("architecture") == "edgevit", file.path().string(),
+        ": expected the architecture edgevit, got ", text("architecture"));
+  try {
+    ModelCard card{.options = edgevit_options_from_json(nlohmann::json::parse(text("options"))),
+                   .class_names = nlohmann::json::parse(text("class_names")),
+                   .preprocess = preprocess_from_json(nlohmann::json::parse(text("preprocess")))};
+    card.notes = file.metadata();
+    for (const char* key : {"format", "architecture", "options", "class_names", "preprocess"})
+      card.notes.erase(key);
+    return card;
+  } catch (const std::exception& error) {
+    fail(file.path().string(), ": metadata: ", error.what());
+  }
+}
+
+// Everything that a run needs to go on: weights, optimiser, how far it is, and what the caller adds.
+template <class T>
+void save_state(const std::filesystem::path& path, const Optimizer<T>& optimizer,
+                const nlohmann::json& progress) {
+  const ParameterStore<T>& store = optimizer.parameters();
+  TorchTensors<T> tensors;
+  tensors.add(store, store.values(), optimizer.steps());
+  for (const auto& state : optimizer.state())
+    for (std::size_t i = 0; i < store.parameters().size(); ++i)
+      tensors.add("optimizer." + state.name + "." + store.parameters()[i].name,
+                  store.parameters()[i],
+                  store.slice_of(state.values.span(), static_cast<int>(i)));
+  write_safetensors(path, tensors.tensors(),
+                    {{"optimizer_steps", std::to_string(optimizer.steps())},
+                     {"progress", progress.dump()}});
+}
+
+// Brings weights and optimiser back, and gives the progress that was saved. Throws, naming the file,
+// where it is of another model or optimiser, before anything changes.
+template <class T>
+nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optimizer) {
+  const SafetensorsFile file(path);
+  ParameterStore<T>& store = optimizer.parameters();
+  const auto metadata = [&](const char* key) {
+    const auto found = file.metadata().find(key);
+    check(found != file.metadata().end(), path.string(),
+          ": expected the state of a run, got none of the metadata \"", key, "\"");
+    return found->second;
+  };
+  nlohmann::json progress;
+  std::int64_t steps = 0;
+  try {
+    progress = nlohmann::json::parse(metadata("progress"));
+    steps = std::stoll(metadata("optimizer_steps"));
+  } catch (const std::logic_error& error) {
+    fail(path.string(), ": metadata: ", error.what());
+  } catch (const nlohmann::json::exception& error) {
+    fail(path.string(), ": metadata: ", error.what());
+  }
+  // Into new memory first: a damaged file must not leave half of it behind.
+  std::vector<AlignedBuffer<T>> states;
+  for (const auto& state : optimizer.state()) {
+    AlignedBuffer<T> values(store.size());
+    for (std::size_t i = 0; i < store.parameters().size(); ++i) {
+      const ParameterInfo& info = store.parameters()[i];
+      load_tensor(file, "optimizer." + state.name + "." + info.name, info,
+                  store.slice_of(values.span(), static_cast<int>(i)));
+    }
+    states.push_back(std::move(values));
+  }
+  load_weights(file, store, "optimizer.");
+  for (std::size_t i = 0; i < states.size(); ++i)
+    optimizer.state()[i].values = std::move(states[i]);
+  optimizer.set_steps(steps);
+  return progress;
+}
+
+}  // namespace anther::inline v0_1

@@ -1,0 +1,87 @@
+// The curves of a training run: loss on the left, accuracy on the right.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "anther/core/check.hpp"
+#include "anther/io/atomic_file.hpp"
+#include "anther/train/plot.hpp"
+
+namespace anther::inline v0_1 {
+
+// What one training step saw. Accuracies here and below are fractions; NaN: not known.
+struct StepCurve {
+  double epoch =
+      0;  // how many epochs were done after it: 12 of the 49 steps of the third are 2.245
+  double loss = std::numeric_limits<double>::quiet_NaN();
+  double top1 = std::numeric_limits<double>::quiet_NaN();
+};
+
+struct EpochCurve {
+  double epoch = 0;  // from 1
+  double train_loss = std::numeric_limits<double>::quiet_NaN();
+  double train_top1 = std::numeric_limits<double>::quiet_NaN();
+  double val_loss = std::numeric_limits<double>::quiet_NaN();
+  double val_top1 = std::numeric_limits<double>::quiet_NaN();
+  double val_top5 = std::numeric_limits<double>::quiet_NaN();
+};
+
+struct TrainingCurves {
+  std::string title = "Training";
+  std::string val_name = "val";  // the split that was evaluated on: "test", "valid"
+  std::vector<StepCurve> steps = {};
+  std::vector<EpochCurve> epochs = {};
+};
+
+// The chart, its subtitle with the best epoch. Series without any value are left out.
+inline Plot training_plot(const TrainingCurves& curves) {
+  constexpr const char* train_color = "#2563eb";
+  constexpr const char* val_color = "#ea580c";
+  const auto add = [](PlotPanel& panel, PlotSeries series, const auto& rows, auto member) {
+    bool any = false;
+    for (const auto& row : rows) {
+      series.points.push_back({row.epoch, row.*member});
+      any = any || std::isfinite(row.*member);
+    }
+    if (any) panel.series.push_back(std::move(series));
+  };
+
+  const std::string& val = curves.val_name;
+  PlotPanel loss{.title = "Loss", .x_label = "epoch", .x_end = 1};
+  add(loss, {"each step", train_color, PlotStyle::raw}, curves.steps, &StepCurve::loss);
+  add(loss, {"train", train_color}, curves.epochs, &EpochCurve::train_loss);
+  add(loss, {val, val_color}, curves.epochs, &EpochCurve::val_loss);
+
+  PlotPanel accuracy{.title = "Accuracy", .x_label = "epoch", .x_end = 1, .percent = true};
+  add(accuracy, {"each step", train_color, PlotStyle::raw}, curves.steps, &StepCurve::top1);
+  add(accuracy, {"train", train_color}, curves.epochs, &EpochCurve::train_top1);
+  add(accuracy, {val + " top-5", val_color, PlotStyle::dashed}, curves.epochs,
+      &EpochCurve::val_top5);
+  add(accuracy, {val + " top-1", val_color}, curves.epochs, &EpochCurve::val_top1);
+
+  std::string subtitle =
+      text_of(curves.epochs.size(), curves.epochs.size() == 1 ? " epoch, " : " epochs, ",
+              curves.steps.size(), curves.steps.size() == 1 ? " step" : " steps");
+  const EpochCurve* best = nullptr;
+  for (const EpochCurve& epoch : curves.epochs)
+    if (epoch.val_top1 >= 0 && epoch.val_top1 <= 1 && (!best || epoch.val_top1 > best->val_top1))
+      best = &epoch;
+  if (best)
+    subtitle += text_of(", best ", val, " top-1 ", fixed_decimals(100 * best->val_top1, 1),
+                        "% after epoch ", fixed_decimals(best->epoch, 0));
+  return {curves.title, subtitle, {std::move(loss), std::move(accuracy)}};
+}
+
+// Writes the chart to a file, atomically. Throws Error with the file's name and the reason.
+inline void write_training_curves(const std::filesystem::path& path, const TrainingCurves& curves) {
+  write_file_atomically(path, PlotWriter::svg(training_plot(curves)));
+}
+
+}  // namespace anther::inline v0_1

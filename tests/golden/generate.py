@@ -1,0 +1,290 @@
+#!/usr/bin/env python3
+"""Writes the golden files: what PyTorch computes for EdgeViT, for the C++ tests to compare with.
+
+    /usr/bin/python3 tests/golden/generate.py            write tests/golden/*.json
+    /usr/bin/python3 tests/golden/generate.py --check    compute again and compare with the files
+
+Needs torch (1.13 or 2.x) and numpy, and ../reference/edgevit_torch.py. Everything is computed in
+float64 on one thread. README.md beside this file describes the fields of the files.
+
+No weight and no image is stored: both sides compute them. Element i (the flat index in row-major
+order of PyTorch's shape) of the tensor called `name` is
+
+    h     = fnv1a64(name) + i                           all mod 2^64
+    u     = (splitmix64(h) >> 11) / 2^53                in [0, 1)
+    v     = 2 u - 1                                     in [-1, 1)
+    value = float32(offset + scale * v)                 computed in double, no fused multiply-add
+
+    fnv1a64(name)   h = 0xCBF29CE484222325; for each byte: h = (h ^ byte) * 0x100000001B3
+    splitmix64(x)   x += 0x9E3779B97F4A7C15
+                    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9
+                    x = (x ^ (x >> 27)) * 0x94D049BB133111EB
+                    return x ^ (x >> 31)
+
+    tensor                                              offset   scale
+    "images" (batch, 3, size, size)                     0        1
+    *.weight of rank 2 or more (convolution, linear)    0        sqrt(3 / fan_in),
+                                                                 fan_in = product of shape[1:]
+    *.spread.weight (depth-wise transposed)             0        1
+    *.weight of rank 1 (norms)                          1        0.2
+    *.bias                                              0        0.1
+    *.running_mean                                      0        0.1
+    *.running_var                                       1        0.2
+
+The value is rounded to float32 so that runs in float and in double have the same inputs. The label
+of image i is (3 i + 1) mod num_classes.
+
+A tensor t is digested to its norm, its largest absolute value, and its dot products with the four
+vectors called `name#dot0` to `name#dot3`: the same formula, offset 0 and scale 1, not rounded.
+"""
+import argparse
+import json
+import math
+import pathlib
+import sys
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "reference"))
+import edgevit_torch  # noqa: E402  (found by the line above)
+
+BATCH, SIZE, CLASSES, DOTS = 4, 64, 10, 4
+ADAM = dict(beta1=0.9, beta2=0.999, eps=1e-8)
+# At 1e-3, the rate that the models are trained with, four images are learned by heart in a few
+# steps; at 3e-5 the loss still says something in the tenth.
+RATES, STEPS = (1e-3, 3e-5), 10
+
+# --- The formula ---------------------------------------------------------------------------------
+
+
+def fnv1a64(name):
+    h = 0xCBF29CE484222325
+    for byte in name.encode():
+        h = (h ^ byte) * 0x100000001B3 % 2**64
+    return h
+
+
+def splitmix64(x):
+    """Of an array of uint64, in which NumPy's arithmetic wraps round."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def raw(name, count):
+    """v above: `count` doubles in [-1, 1)."""
+    h = np.array([fnv1a64(name)], np.uint64) + np.arange(count, dtype=np.uint64)
+    return 2.0 * ((splitmix64(h) >> np.uint64(11)).astype(np.float64) / 2.0**53) - 1.0
+
+
+def offset_and_scale(name, shape):
+    last = name.rpartition(".")[2]
+    if name == "images":
+        return 0.0, 1.0
+    if last == "weight":
+        if len(shape) == 1:
+            return 1.0, 0.2
+        return 0.0, 1.0 if name.endswith("spread.weight") else math.sqrt(3.0 / math.prod(shape[1:]))
+    return {"bias": (0.0, 0.1), "running_mean": (0.0, 0.1), "running_var": (1.0, 0.2)}[last]
+
+
+def tensor(name, shape, dtype):
+    offset, scale = offset_and_scale(name, shape)
+    value = (offset + scale * raw(name, math.prod(shape))).astype(np.float32)
+    return torch.from_numpy(value.reshape(shape)).to(dtype)
+
+
+def digest(name, t):
+    t = t.detach().double().numpy().ravel()
+    return dict(norm=math.sqrt(float((t * t).sum())), max=float(np.abs(t).max()),
+                dots=[float((t * raw(f"{name}#dot{k}", t.size)).sum()) for k in range(DOTS)])
+
+
+# --- The cases -----------------------------------------------------------------------------------
+
+
+def options(variant, preset, **changes):
+    """All of the model's options, written out."""
+    o = dict(variant=variant, num_classes=CLASSES, gn_groups=0, ffn_kernel=1, table=False)
+    o.update((k, v) for k, v in edgevit_torch.PRESETS[preset].items() if k != "init")
+    o.update(changes)
+    return o
+
+
+def cases():
+    """Yields name, options, and whether Adam's steps are taken."""
+    for variant in edgevit_torch.VARIANTS:
+        for preset in edgevit_torch.PRESETS:
+            yield f"{variant}_{preset}", options(variant, preset), True
+    yield "xxs_instance_norm", options("xxs", "improved", norm="in", local_norm="in"), False
+    yield "xxs_literal", options("xxs", "improved", local_norm="bn"), False
+    yield "xxs_swapped", options("xxs", "original", norm="bn", local_norm="ln"), False
+    yield "xxs_gn_groups_1", options("xxs", "improved", gn_groups=1), False
+    yield "xxs_ffn_kernel_3", options("xxs", "improved", ffn_kernel=3), False
+    yield "xs_table", options("xs", "improved", table=True), False
+
+
+def build(o, dtype):
+    """The model with weights and running statistics from the formula."""
+    model = edgevit_torch.edgevit(**o).to(dtype)
+    with torch.no_grad():
+        for name, t in model.state_dict().items():
+            if t.is_floating_point():  # num_batches_tracked is not
+                t.copy_(tensor(name, tuple(t.shape), dtype))
+    return model
+
+
+def batch(dtype):
+    return (tensor("images", (BATCH, 3, SIZE, SIZE), dtype),
+            torch.tensor([(3 * i + 1) % CLASSES for i in range(BATCH)]))
+
+
+def run(o, dtype):
+    """Logits in evaluation and in training, and a training step's loss, gradients, statistics."""
+    model = build(o, dtype)
+    images, labels = batch(dtype)
+    with torch.no_grad():
+        eval_logits = model.eval()(images)
+    logits = model.train()(images)
+    loss = F.cross_entropy(logits, labels)
+    loss.backward()
+    return dict(labels=labels, eval_logits=eval_logits, train_logits=logits.detach(),
+                loss=loss.item(), gradients={n: p.grad for n, p in model.named_parameters()},
+                statistics={n: b for n, b in model.named_buffers() if b.is_floating_point()})
+
+
+def adam_losses(o, dtype, lr):
+    """The loss before each of STEPS steps of Adam, always on the same batch."""
+    model = build(o, dtype).train()
+    images, labels = batch(dtype)
+    optimiser = torch.optim.Adam(model.parameters(), lr=lr, eps=ADAM["eps"],
+                                 betas=(ADAM["beta1"], ADAM["beta2"]))
+    losses = []
+    for _ in range(STEPS):
+        loss = F.cross_entropy(model(images), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+
+def case_json(name, o, result, losses):
+    def digests(tensors):
+        return [dict(name=n, shape=list(t.shape), **digest(n, t)) for n, t in tensors.items()]
+
+    case = dict(case=name, options=o, batch=BATCH, img_size=SIZE, labels=result["labels"].tolist(),
+                eval_logits=result["eval_logits"].tolist(),
+                train_logits=result["train_logits"].tolist(), loss=result["loss"],
+                gradients=digests(result["gradients"]))
+    if result["statistics"]:
+        case["running_statistics"] = digests(result["statistics"])
+    if losses:
+        case["adam"] = [dict(lr=lr, **ADAM, losses=x) for lr, x in losses.items()]
+    return case
+
+
+def formula_json():
+    """A few values of the formula, so that the other side can test its own first."""
+    shapes = {"images": (BATCH, 3, SIZE, SIZE), "stages.0.0.conv.weight": (36, 3, 4, 4),
+              "stages.0.2.attn.spread.weight": (36, 1, 4, 4), "stages.0.0.norm.weight": (36,),
+              "stages.0.0.conv.bias": (36,), "norm.running_mean": (288,),
+              "norm.running_var": (288,)}
+    tensors = []
+    for name, shape in shapes.items():
+        flat = tensor(name, shape, torch.float64).flatten()
+        dot0 = raw(f"{name}#dot0", flat.numel())
+        tensors.append(dict(
+            name=name, shape=list(shape), fnv1a64=f"{fnv1a64(name):016x}",
+            splitmix64=f"{int(splitmix64(np.array([fnv1a64(name)], np.uint64))[0]):016x}",
+            first=flat[:4].tolist(), last=flat[-1].item(), sum=float(flat.numpy().sum()),
+            dot0_first=dot0[:4].tolist(), dot0_last=float(dot0[-1])))
+    return dict(case="formula", tensors=tensors)
+
+
+# --- Files ---------------------------------------------------------------------------------------
+
+
+def dump(value):
+    """JSON, an entry of the object or of a list of objects to a line, so that diffs can be read."""
+    def one(v):
+        if isinstance(v, list) and v and isinstance(v[0], (dict, list)):
+            return "[\n" + ",\n".join("  " + json.dumps(x) for x in v) + "\n ]"
+        return json.dumps(v)
+
+    return "{\n" + ",\n".join(f' "{k}": {one(v)}' for k, v in value.items()) + "\n}\n"
+
+
+def difference(a, b, floor):
+    """The largest difference of two JSON values, relative to the greater of the number's own size
+    and `floor`; infinite where anything but a number's value differs."""
+    if isinstance(a, dict) and isinstance(b, dict) and list(a) == list(b):
+        return max((difference(a[k], b[k], floor) for k in a), default=0.0)
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return max((difference(x, y, floor) for x, y in zip(a, b)), default=0.0)
+    if isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) / max(abs(a), floor)
+    return 0.0 if a == b else math.inf
+
+
+def relative_error(a, truth, floor=0.0):
+    truth = truth.double()
+    return ((a.double() - truth).abs().max() / max(truth.abs().max().item(), floor)).item()
+
+
+def print_float32(o, result, losses):
+    """How far PyTorch's own float32 is from float64 on this case: what a test can ask of float."""
+    single = run(o, torch.float32)
+    largest = max(g.abs().max().item() for g in result["gradients"].values())
+    gradients = {n: relative_error(single["gradients"][n], g, 1e-3 * largest)
+                 for n, g in result["gradients"].items()}
+    worst = max(gradients, key=gradients.get)
+    logits = relative_error(single["train_logits"], result["train_logits"])
+    print(f"    float32: logits {logits:.1e}, gradients {gradients[worst]:.1e} ({worst})")
+    for lr, x in losses.items():
+        error = max(abs(a - b) for a, b in zip(adam_losses(o, torch.float32, lr), x))
+        print(f"    float32: losses at rate {lr:g} {error:.1e}", flush=True)
+
+
+def main():
+    p = argparse.ArgumentParser(description="Writes the golden files, or checks them.")
+    p.add_argument("--check", action="store_true",
+                   help="compare with the files (to 1e-9) instead of writing them")
+    p.add_argument("--float32", action="store_true",
+                   help="also print how far PyTorch in float32 is from float64")
+    p.add_argument("--output", type=pathlib.Path, default=HERE, metavar="DIR")
+    a = p.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)  # the models' own initialisation, which is overwritten
+    good = True
+
+    def emit(case, floor):
+        nonlocal good
+        path = a.output / f"{case['case']}.json"
+        if a.check:
+            error = difference(case, json.loads(path.read_text()) if path.exists() else None, floor)
+            good = good and error <= 1e-9
+            print(f"{path.name}: {'same' if error <= 1e-9 else 'DIFFERENT'} ({error:.1e})",
+                  flush=True)
+        else:
+            path.write_text(dump(case))
+            print(f"{path.name}: {path.stat().st_size / 1024:.0f} KiB", flush=True)
+
+    emit(formula_json(), 1e-3)
+    for name, o, adam in cases():
+        result = run(o, torch.float64)
+        losses = {lr: adam_losses(o, torch.float64, lr) for lr in RATES} if adam else {}
+        # A gradient that is zero but for rounding is compared on the scale of the others.
+        emit(case_json(name, o, result, losses),
+             1e-3 * max(g.norm().item() for g in result["gradients"].values()))
+        if a.float32:
+            print_float32(o, result, losses)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

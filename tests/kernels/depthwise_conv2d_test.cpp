@@ -1,0 +1,225 @@
+#include "anther/kernels/depthwise_conv2d.hpp"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <vector>
+
+#include "tests/kernels/depthwise_reference.hpp"
+
+namespace {
+
+using namespace depthwise_test;
+using anther::DepthwiseConv2dDims;
+
+// An EdgeViT layer: stride 1, and the output as large as the input.
+DepthwiseConv2dDims same(std::int64_t batch, std::int64_t height, std::int64_t width,
+                         std::int64_t channels, std::int64_t kernel) {
+  return {batch, height, width, channels, kernel, kernel, 1, 1, kernel / 2, kernel / 2};
+}
+
+template <class T>
+struct Outputs {
+  std::vector<T> y, dx, dweight, dbias;
+  friend bool operator==(const Outputs&, const Outputs&) = default;
+};
+
+template <class T>
+struct Inputs {
+  std::vector<T> x, weight, bias, dy, y_add, dx_add, dweight, dbias;
+
+  explicit Inputs(const DepthwiseConv2dDims& d) {
+    const std::int64_t x_size = d.batch * d.height * d.width * d.channels;
+    const std::int64_t y_size = d.batch * d.out_height() * d.out_width() * d.channels;
+    x = random_values<T>("x", x_size);
+    dx_add = random_values<T>("dx_add", x_size);
+    dy = random_values<T>("dy", y_size);
+    y_add = random_values<T>("y_add", y_size);
+    weight = random_values<T>("weight", d.kernel_height * d.kernel_width * d.channels);
+    dweight = random_values<T>("dweight", d.kernel_height * d.kernel_width * d.channels);
+    bias = random_values<T>("bias", d.channels);
+    dbias = random_values<T>("dbias", d.channels);
+  }
+};
+
+// Forward and backward; the workspace and what is overwritten start as NaN.
+template <class T>
+Outputs<T> run(const Inputs<T>& in, const DepthwiseConv2dDims& d, Add add, bool bias = true) {
+  const T nan = std::numeric_limits<T>::quiet_NaN();
+  std::vector<T> workspace(size_of(anther::depthwise_conv2d_backward_weight_workspace(d)), nan);
+  Outputs<T> out{in.y_add, in.dx_add, in.dweight, in.dbias};
+  if (add != Add::in_place) {
+    out.y.assign(in.dy.size(), nan);
+    out.dx.assign(in.x.size(), nan);
+  }
+  const bool null = add == Add::null, in_place = add == Add::in_place;
+  anther::depthwise_conv2d_forward(out.y.data(),
+                                   null       ? nullptr
+                                   : in_place ? out.y.data()
+                                              : in.y_add.data(),
+                                   in.x.data(), in.weight.data(), bias ? in.bias.data() : nullptr,
+                                   d);
+  anther::depthwise_conv2d_backward_input(out.dx.data(),
+                                          null       ? nullptr
+                                          : in_place ? out.dx.data()
+                                                     : in.dx_add.data(),
+                                          in.dy.data(), in.weight.data(), d);
+  anther::depthwise_conv2d_backward_weight(out.dweight.data(), out.dbias.data(), in.dy.data(),
+                                           in.x.data(), workspace.data(), d);
+  return out;
+}
+
+template <class T>
+void compare(const DepthwiseConv2dDims& d, Add add, bool bias = true) {
+  CAPTURE(d.batch);
+  CAPTURE(d.height);
+  CAPTURE(d.width);
+  CAPTURE(d.channels);
+  CAPTURE(d.kernel_height);
+  CAPTURE(d.kernel_width);
+  CAPTURE(d.stride_height);
+  CAPTURE(d.padding_height);
+  CAPTURE(static_cast<int>(add));
+  const Inputs<T> in(d);
+  const Outputs<T> out = run(in, d, add, bias);
+  const Map x{d.batch, d.height, d.width, d.channels};
+  const Map y{d.batch, d.out_height(), d.out_width(), d.channels};
+  const Window window{d.kernel_height, d.kernel_width,   d.stride_height,
+                      d.stride_width,  d.padding_height, d.padding_width};
+  Values y_expected(in.dy.size()), dx_expected(in.x.size());
+  Values dweight(in.dweight.begin(), in.dweight.end()), dbias(in.dbias.begin(), in.dbias.end());
+  for_each_product(y, x, window, [&](std::size_t i, std::size_t j, std::size_t tap) {
+    const long double x_here = static_cast<long double>(in.x[j]);
+    const long double dy_here = static_cast<long double>(in.dy[i]);
+    const long double weight = static_cast<long double>(in.weight[tap]);
+    y_expected[i] += x_here * weight;
+    dx_expected[j] += dy_here * weight;
+    dweight[tap] += dy_here * x_here;
+  });
+  for (std::size_t i = 0; i < in.dy.size(); ++i) {
+    dbias[i % in.bias.size()] += static_cast<long double>(in.dy[i]);
+    if (bias) y_expected[i] += static_cast<long double>(in.bias[i % in.bias.size()]);
+  }
+  if (add != Add::null) {
+    depthwise_test::add(y_expected, in.y_add);
+    depthwise_test::add(dx_expected, in.dx_add);
+  }
+  const double unit = static_cast<double>(std::numeric_limits<T>::epsilon());
+  CHECK(distance(out.y, y_expected) < 20 * unit);
+  CHECK(distance(out.dx, dx_expected) < 20 * unit);
+  CHECK(distance(out.dweight, dweight) < 40 * unit);
+  CHECK(distance(out.dbias, dbias) < 40 * unit);
+}
+
+TEST_CASE_TEMPLATE("depth-wise convolution agrees with plain loops: 3x3 and 5x5", T, float,
+                   double) {
+  int turn = 0;
+  for (const std::int64_t kernel : {3, 5})
+    for (const std::int64_t channels : {1, 3, 4, 8, 12, 16, 17, 31, 36, 40, 48, 72})
+      for (const auto& [height, width] :
+           {std::pair{7, 7}, {1, 1}, {2, 1}, {1, 2}, {3, 4}, {4, 3}, {2, 9}, {14, 14}, {5, 23}}) {
+        compare<T>(same(1 + turn % 2, height, width, channels, kernel), adds[turn % 3],
+                   turn % 4 != 0);
+        ++turn;
+      }
+}
+
+TEST_CASE_TEMPLATE("depth-wise convolution agrees with plain loops: several tiles", T, float,
+                   double) {
+  for (const std::int64_t kernel : {3, 5}) {
+    compare<T>(same(2, 56, 56, 36, kernel), Add::in_place);
+    compare<T>(same(3, 28, 28, 72, kernel), Add::null);
+    compare<T>(same(5, 14, 14, 144, kernel), Add::other);
+    compare<T>(same(7, 7, 7, 288, kernel), Add::in_place);
+    compare<T>(same(1, 3, 130, 20, kernel), Add::in_place);
+  }
+}
+
+TEST_CASE_TEMPLATE("depth-wise convolution agrees with plain loops: any window", T, float, double) {
+  int turn = 0;
+  for (const std::int64_t channels : {1, 5, 12, 36, 40})
+    for (const DepthwiseConv2dDims& d : {DepthwiseConv2dDims{2, 9, 8, channels, 3, 3, 2, 2, 1, 1},
+                                         {1, 8, 9, channels, 2, 2, 2, 2, 0, 0},
+                                         {1, 9, 9, channels, 4, 4, 4, 4, 0, 0},
+                                         {2, 6, 7, channels, 1, 1, 1, 1, 0, 0},
+                                         {1, 7, 6, channels, 7, 7, 1, 1, 3, 3},
+                                         {1, 5, 11, channels, 3, 5, 1, 2, 1, 0},
+                                         {2, 10, 5, channels, 5, 3, 3, 1, 4, 2},
+                                         {1, 6, 6, channels, 3, 3, 1, 1, 0, 0},
+                                         {1, 6, 6, channels, 5, 5, 1, 1, 4, 4},
+                                         {1, 2, 2, channels, 5, 5, 2, 2, 2, 2}}) {
+      compare<T>(d, adds[turn % 3], turn % 4 != 0);
+      ++turn;
+    }
+}
+
+TEST_CASE_TEMPLATE("depth-wise convolution: the added map may be the input", T, float, double) {
+  for (const std::int64_t kernel : {3, 5}) {
+    const DepthwiseConv2dDims d = same(2, 14, 14, 36, kernel);
+    const Inputs<T> in(d);
+    Outputs<T> alone = run(in, d, Add::null);
+    std::vector<T> y(in.x.size()), dx(in.x.size());
+    anther::depthwise_conv2d_forward(y.data(), in.x.data(), in.x.data(), in.weight.data(),
+                                     in.bias.data(), d);
+    anther::depthwise_conv2d_backward_input(dx.data(), in.dy.data(), in.dy.data(), in.weight.data(),
+                                            d);
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      alone.y[i] += in.x[i];
+      alone.dx[i] += in.dy[i];
+    }
+    CHECK(y == alone.y);
+    CHECK(dx == alone.dx);
+  }
+}
+
+TEST_CASE("depth-wise convolution: a gradient that is not wanted") {
+  const DepthwiseConv2dDims d = same(2, 7, 7, 36, 5);
+  const Inputs<double> in(d);
+  const Outputs<double> both = run(in, d, Add::null);
+  std::vector<double> workspace(size_of(anther::depthwise_conv2d_backward_weight_workspace(d)));
+  std::vector<double> dweight = in.dweight, dbias = in.dbias;
+  anther::depthwise_conv2d_backward_weight<double>(dweight.data(), nullptr, in.dy.data(),
+                                                   in.x.data(), workspace.data(), d);
+  anther::depthwise_conv2d_backward_weight<double>(nullptr, dbias.data(), in.dy.data(), in.x.data(),
+                                                   workspace.data(), d);
+  anther::depthwise_conv2d_backward_weight<double>(nullptr, nullptr, in.dy.data(), in.x.data(),
+                                                   workspace.data(), d);
+  CHECK(dweight == both.dweight);
+  CHECK(dbias == both.dbias);
+}
+
+TEST_CASE("depth-wise convolution: finite differences") {
+  for (const DepthwiseConv2dDims& d : {same(2, 7, 7, 12, 3), same(1, 6, 9, 9, 5),
+                                       DepthwiseConv2dDims{1, 7, 8, 5, 3, 2, 2, 3, 1, 1}}) {
+    Inputs<double> in(d);
+    Outputs<double> out = run(in, d, Add::null);
+    for (std::size_t i = 0; i < in.dweight.size(); ++i) out.dweight[i] -= in.dweight[i];
+    for (std::size_t i = 0; i < in.dbias.size(); ++i) out.dbias[i] -= in.dbias[i];
+    const auto loss = [&] {
+      std::vector<double> y(in.dy.size());
+      anther::depthwise_conv2d_forward<double>(y.data(), nullptr, in.x.data(), in.weight.data(),
+                                               in.bias.data(), d);
+      return dot(y, in.dy);
+    };
+    check_gradient(in.x, out.dx, loss);
+    check_gradient(in.weight, out.dweight, loss);
+    check_gradient(in.bias, out.dbias, loss);
+  }
+}
+
+TEST_CASE("depth-wise convolution: the same bits for any number of threads") {
+  for (const DepthwiseConv2dDims& d :
+       {same(4, 56, 56, 36, 3), same(4, 28, 28, 72, 5), same(16, 7, 7, 288, 5),
+        DepthwiseConv2dDims{4, 56, 56, 36, 3, 3, 2, 2, 1, 1}}) {
+    const Inputs<float> in(d);
+    anther::set_num_threads(1);
+    const Outputs<float> one = run(in, d, Add::in_place);
+    for (const int threads : {2, 3, 4}) {
+      anther::set_num_threads(threads);
+      CHECK(run(in, d, Add::in_place) == one);
+    }
+    anther::set_num_threads(0);
+  }
+}
+
+}  // namespace

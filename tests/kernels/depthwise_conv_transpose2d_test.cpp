@@ -1,0 +1,188 @@
+#include "anther/kernels/depthwise_conv_transpose2d.hpp"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <vector>
+
+#include "tests/kernels/depthwise_reference.hpp"
+
+namespace {
+
+using namespace depthwise_test;
+using Dims = anther::DepthwiseConvTranspose2dDims;
+
+// EdgeViT's layer: the kernel is the stride.
+Dims spread(std::int64_t batch, std::int64_t height, std::int64_t width, std::int64_t channels,
+            std::int64_t stride) {
+  return {batch, height, width, channels, stride, stride, stride, stride, 0, 0, 0, 0};
+}
+
+template <class T>
+struct Outputs {
+  std::vector<T> y, dx, dweight, dbias;
+  friend bool operator==(const Outputs&, const Outputs&) = default;
+};
+
+template <class T>
+struct Inputs {
+  std::vector<T> x, weight, bias, dy, dx_add, dweight, dbias;
+
+  explicit Inputs(const Dims& d) {
+    const std::int64_t x_size = d.batch * d.height * d.width * d.channels;
+    x = random_values<T>("x", x_size);
+    dx_add = random_values<T>("dx_add", x_size);
+    dy = random_values<T>("dy", d.batch * d.out_height() * d.out_width() * d.channels);
+    weight = random_values<T>("weight", d.kernel_height * d.kernel_width * d.channels);
+    dweight = random_values<T>("dweight", d.kernel_height * d.kernel_width * d.channels);
+    bias = random_values<T>("bias", d.channels);
+    dbias = random_values<T>("dbias", d.channels);
+  }
+};
+
+// Forward and backward; the workspace and what is overwritten start as NaN.
+template <class T>
+Outputs<T> run(const Inputs<T>& in, const Dims& d, Add add, bool bias = true) {
+  const T nan = std::numeric_limits<T>::quiet_NaN();
+  std::vector<T> workspace(size_of(anther::depthwise_conv_transpose2d_backward_weight_workspace(d)),
+                           nan);
+  Outputs<T> out{std::vector<T>(in.dy.size(), nan), in.dx_add, in.dweight, in.dbias};
+  if (add != Add::in_place) out.dx.assign(in.x.size(), nan);
+  anther::depthwise_conv_transpose2d_forward(out.y.data(), in.x.data(), in.weight.data(),
+                                             bias ? in.bias.data() : nullptr, d);
+  anther::depthwise_conv_transpose2d_backward_input(out.dx.data(),
+                                                    add == Add::null       ? nullptr
+                                                    : add == Add::in_place ? out.dx.data()
+                                                                           : in.dx_add.data(),
+                                                    in.dy.data(), in.weight.data(), d);
+  anther::depthwise_conv_transpose2d_backward_weight(
+      out.dweight.data(), out.dbias.data(), in.dy.data(), in.x.data(), workspace.data(), d);
+  return out;
+}
+
+template <class T>
+void compare(const Dims& d, Add add, bool bias = true) {
+  CAPTURE(d.batch);
+  CAPTURE(d.height);
+  CAPTURE(d.width);
+  CAPTURE(d.channels);
+  CAPTURE(d.kernel_height);
+  CAPTURE(d.kernel_width);
+  CAPTURE(d.stride_height);
+  CAPTURE(d.padding_height);
+  CAPTURE(static_cast<int>(add));
+  const Inputs<T> in(d);
+  const Outputs<T> out = run(in, d, add, bias);
+  const Map x{d.batch, d.height, d.width, d.channels};
+  const Map y{d.batch, d.out_height(), d.out_width(), d.channels};
+  const Window window{d.kernel_height, d.kernel_width,   d.stride_height,
+                      d.stride_width,  d.padding_height, d.padding_width};
+  Values y_expected(in.dy.size()), dx_expected(in.x.size());
+  Values dweight(in.dweight.begin(), in.dweight.end()), dbias(in.dbias.begin(), in.dbias.end());
+  for_each_product(x, y, window, [&](std::size_t i, std::size_t j, std::size_t tap) {
+    const long double x_here = static_cast<long double>(in.x[i]);
+    const long double dy_here = static_cast<long double>(in.dy[j]);
+    const long double weight = static_cast<long double>(in.weight[tap]);
+    y_expected[j] += x_here * weight;
+    dx_expected[i] += dy_here * weight;
+    dweight[tap] += dy_here * x_here;
+  });
+  for (std::size_t i = 0; i < in.dy.size(); ++i) {
+    dbias[i % in.bias.size()] += static_cast<long double>(in.dy[i]);
+    if (bias) y_expected[i] += static_cast<long double>(in.bias[i % in.bias.size()]);
+  }
+  if (add != Add::null) depthwise_test::add(dx_expected, in.dx_add);
+  const double unit = static_cast<double>(std::numeric_limits<T>::epsilon());
+  CHECK(distance(out.y, y_expected) < 10 * unit);
+  CHECK(distance(out.dx, dx_expected) < 10 * unit);
+  CHECK(distance(out.dweight, dweight) < 40 * unit);
+  CHECK(distance(out.dbias, dbias) < 100 * unit);
+}
+
+TEST_CASE_TEMPLATE("depth-wise transposed convolution agrees with plain loops: kernel = stride", T,
+                   float, double) {
+  int turn = 0;
+  for (const std::int64_t stride : {1, 2, 3, 4})
+    for (const std::int64_t channels : {1, 3, 4, 8, 12, 16, 17, 31, 36, 40, 72})
+      for (const auto& [height, width] : {std::pair{7, 7}, {1, 1}, {2, 3}, {3, 2}}) {
+        compare<T>(spread(1 + turn % 2, height, width, channels, stride), adds[turn % 3],
+                   turn % 4 != 0);
+        ++turn;
+      }
+}
+
+TEST_CASE_TEMPLATE("depth-wise transposed convolution agrees with plain loops: several tiles", T,
+                   float, double) {
+  compare<T>(spread(2, 14, 14, 36, 4), Add::in_place);
+  compare<T>(spread(3, 14, 14, 72, 2), Add::other);
+  compare<T>(spread(5, 7, 7, 144, 2), Add::in_place);
+}
+
+TEST_CASE_TEMPLATE("depth-wise transposed convolution agrees with plain loops: any window", T,
+                   float, double) {
+  int turn = 0;
+  for (const std::int64_t channels : {1, 5, 12, 36, 40})
+    for (const Dims& d : {Dims{2, 5, 4, channels, 3, 3, 2, 2, 1, 1, 1, 1},
+                          {1, 4, 5, channels, 4, 4, 2, 2, 1, 1, 0, 0},
+                          {1, 6, 7, channels, 5, 5, 1, 1, 2, 2, 0, 0},
+                          {2, 4, 3, channels, 2, 3, 3, 2, 0, 1, 2, 0},
+                          {1, 3, 3, channels, 2, 2, 2, 2, 0, 0, 1, 0},
+                          {1, 3, 3, channels, 2, 2, 2, 2, 0, 0, 0, 1},
+                          {1, 5, 5, channels, 2, 2, 4, 4, 0, 0, 0, 0},
+                          {1, 3, 4, channels, 2, 4, 2, 4, 0, 0, 0, 0},
+                          {1, 6, 5, channels, 4, 4, 4, 4, 1, 2, 3, 0}}) {
+      compare<T>(d, adds[turn % 3], turn % 4 != 0);
+      ++turn;
+    }
+}
+
+TEST_CASE("depth-wise transposed convolution: a gradient that is not wanted") {
+  for (const Dims& d : {spread(2, 7, 7, 36, 2), Dims{2, 5, 4, 36, 3, 3, 2, 2, 1, 1, 1, 1}}) {
+    const Inputs<double> in(d);
+    const Outputs<double> both = run(in, d, Add::null);
+    std::vector<double> workspace(
+        size_of(anther::depthwise_conv_transpose2d_backward_weight_workspace(d)));
+    std::vector<double> dweight = in.dweight, dbias = in.dbias;
+    anther::depthwise_conv_transpose2d_backward_weight<double>(
+        dweight.data(), nullptr, in.dy.data(), in.x.data(), workspace.data(), d);
+    anther::depthwise_conv_transpose2d_backward_weight<double>(nullptr, dbias.data(), in.dy.data(),
+                                                               in.x.data(), workspace.data(), d);
+    CHECK(dweight == both.dweight);
+    CHECK(dbias == both.dbias);
+  }
+}
+
+TEST_CASE("depth-wise transposed convolution: finite differences") {
+  for (const Dims& d :
+       {spread(2, 3, 4, 12, 2), spread(1, 2, 3, 9, 4), Dims{1, 4, 3, 5, 3, 2, 2, 3, 1, 0, 1, 2}}) {
+    Inputs<double> in(d);
+    Outputs<double> out = run(in, d, Add::null);
+    for (std::size_t i = 0; i < in.dweight.size(); ++i) out.dweight[i] -= in.dweight[i];
+    for (std::size_t i = 0; i < in.dbias.size(); ++i) out.dbias[i] -= in.dbias[i];
+    const auto loss = [&] {
+      std::vector<double> y(in.dy.size());
+      anther::depthwise_conv_transpose2d_forward<double>(y.data(), in.x.data(), in.weight.data(),
+                                                         in.bias.data(), d);
+      return dot(y, in.dy);
+    };
+    check_gradient(in.x, out.dx, loss);
+    check_gradient(in.weight, out.dweight, loss);
+    check_gradient(in.bias, out.dbias, loss);
+  }
+}
+
+TEST_CASE("depth-wise transposed convolution: the same bits for any number of threads") {
+  for (const Dims& d : {spread(4, 14, 14, 36, 4), spread(8, 7, 7, 144, 2),
+                        Dims{4, 28, 28, 36, 3, 3, 2, 2, 1, 1, 1, 1}}) {
+    const Inputs<float> in(d);
+    anther::set_num_threads(1);
+    const Outputs<float> one = run(in, d, Add::in_place);
+    for (const int threads : {2, 3, 4}) {
+      anther::set_num_threads(threads);
+      CHECK(run(in, d, Add::in_place) == one);
+    }
+    anther::set_num_threads(0);
+  }
+}
+
+}  // namespace

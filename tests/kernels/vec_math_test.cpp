@@ -1,0 +1,73 @@
+// The elementary functions of Vec.
+#include "anther/kernels/vec.hpp"
+
+#include <doctest/doctest.h>
+
+#include "tests/kernels/flat_reference.hpp"
+
+#define ANTHER_BODY "tests/kernels/vec_math_test.inl"
+#include "anther/kernels/for_each_isa.inl"
+
+namespace anther::inline v0_1 {
+
+template <class T>
+struct MathResults {
+  std::vector<T> exponential, root, greater, lesser;
+  MathResults(const std::vector<T>& x, const std::vector<T>& y)
+      : exponential(x.size()), root(x.size()), greater(x.size()), lesser(x.size()) {
+    ANTHER_SELECT(math_test<T>)
+    (exponential.data(), root.data(), greater.data(), lesser.data(), x.data(), y.data(),
+     static_cast<std::int64_t>(x.size()));
+  }
+};
+
+}  // namespace anther::inline v0_1
+
+namespace {
+
+TEST_CASE_TEMPLATE("exp's and sqrt's errors", T, float, double) {
+  const double least = sizeof(T) == 4 ? -87.3 : -708.3, greatest = sizeof(T) == 4 ? 88.3 : 709.4;
+  std::vector<T> x;
+  for (int i = 0; i < 300'000; ++i) {
+    x.push_back(static_cast<T>(least + (greatest - least) * (i + 0.5) / 300'000));
+    x.push_back(static_cast<T>((i + 0.5) / 300'000 - 0.5));
+  }
+  const anther::MathResults<T> results(x, x);
+  double worst = 0;
+  int wrong_roots = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const long double expected = std::exp(static_cast<long double>(x[i]));
+    const T nearest = static_cast<T>(expected);
+    const T unit = std::nextafter(nearest, std::numeric_limits<T>::infinity()) - nearest;
+    worst = std::max(worst, static_cast<double>(std::fabs(results.exponential[i] - expected) /
+                                                static_cast<long double>(unit)));
+    wrong_roots += results.root[i] != std::sqrt(std::fabs(x[i]));
+  }
+  CHECK(wrong_roots == 0);
+  CHECK(worst < (anther::isa() == anther::Isa::baseline ? 1.7 : 1.4));
+}
+
+TEST_CASE_TEMPLATE("exp, max and min of infinities and NaN", T, float, double) {
+  const T infinity = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
+  const T most = std::numeric_limits<T>::max();
+  const std::vector<T> x = {infinity, -infinity, nan,   -nan,    T(0),
+                            -T(0),    most,      -most, T(-1e4), T(1)};
+  const std::vector<T> y = {T(1), T(2), T(3), T(4), nan, T(6), T(7), T(8), T(9), nan};
+  const anther::MathResults<T> results(x, y);
+  const std::vector<T> expected = {infinity, T(0), nan, nan, T(1), T(1), infinity, T(0), T(0)};
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    CAPTURE(i);
+    if (std::isnan(expected[i]))
+      CHECK(std::isnan(results.exponential[i]));
+    else
+      CHECK(results.exponential[i] == expected[i]);
+    // Where either is NaN: the second.
+    const T greater = x[i] > y[i] ? x[i] : y[i], lesser = x[i] < y[i] ? x[i] : y[i];
+    CHECK(std::isnan(results.greater[i]) == std::isnan(greater));
+    CHECK(std::isnan(results.lesser[i]) == std::isnan(lesser));
+    if (!std::isnan(greater)) CHECK(results.greater[i] == greater);
+    if (!std::isnan(lesser)) CHECK(results.lesser[i] == lesser);
+  }
+}
+
+}  // namespace

@@ -1,0 +1,208 @@
+// EdgeViT against PyTorch: logits, loss, every parameter's gradient, running statistics, and the
+// losses of ten Adam steps, from the files that tests/golden/generate.py wrote. In double all of
+// them; in float, the presets.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "anther/anther.hpp"
+#include "anther/train/edgevit_config.hpp"
+#include "anther/train/weights.hpp"
+#include "tests/golden/formula.hpp"
+
+namespace {
+
+using namespace anther;
+using nlohmann::json;
+
+json read_golden(const std::string& name) {
+  std::ifstream file("tests/golden/" + name + ".json");
+  REQUIRE_MESSAGE(file.good(), "tests/golden/", name, ".json");
+  return json::parse(file);
+}
+
+std::string text_of_hex(std::uint64_t value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
+  return text;
+}
+
+template <class T>
+void fill_by_formula(const ParameterInfo& info, std::span<T> values) {
+  const auto [offset, scale] = golden::distribution(info);
+  const std::uint64_t hash = golden::fnv1a64(info.name);
+  for_each_torch_index(info, [&](std::int64_t torch_index, std::int64_t index) {
+    const double value = offset + scale * golden::element(hash, torch_index);
+    values[static_cast<std::size_t>(index)] = static_cast<T>(static_cast<float>(value));
+  });
+}
+
+template <class T>
+void fill_by_formula(ParameterStore<T>& store) {
+  const std::span<T> values = store.values();
+  for (int i = 0; i < static_cast<int>(store.parameters().size()); ++i)
+    fill_by_formula(store.parameters()[static_cast<std::size_t>(i)], store.slice_of(values, i));
+  for (int i = 0; i < static_cast<int>(store.buffers().size()); ++i)
+    fill_by_formula(store.buffers()[static_cast<std::size_t>(i)], store.buffer(i));
+}
+
+// (N, 3, size, size) of the formula, channels last.
+template <class T>
+Tensor<T> images_by_formula(std::int64_t batch, std::int64_t size) {
+  Tensor<T> images({batch, size, size, 3});
+  const std::uint64_t hash = golden::fnv1a64("images");
+  for (std::int64_t n = 0; n < batch; ++n)
+    for (std::int64_t c = 0; c < 3; ++c)
+      for (std::int64_t p = 0; p < size * size; ++p)
+        images[(n * size * size + p) * 3 + c] = static_cast<T>(
+            static_cast<float>(golden::element(hash, (n * 3 + c) * size * size + p)));
+  return images;
+}
+
+// The norm and the products with four fixed vectors that a file has of a tensor.
+template <class T>
+void check_digest(const json& expected, const ParameterInfo& info, std::span<const T> values,
+                  double floor, double tolerance) {
+  double norm = 0;
+  std::array<double, 4> dots{};
+  std::array<std::uint64_t, 4> hash{};
+  for (std::size_t d = 0; d < 4; ++d) hash[d] = golden::fnv1a64(info.name + "#dot" + std::to_string(d));
+  for_each_torch_index(info, [&](std::int64_t torch_index, std::int64_t index) {
+    const auto value = static_cast<double>(values[static_cast<std::size_t>(index)]);
+    norm += value * value;
+    for (std::size_t d = 0; d < 4; ++d) dots[d] += value * golden::element(hash[d], torch_index);
+  });
+  const double scale = std::max(expected["norm"].get<double>(), floor) * tolerance;
+  CHECK_MESSAGE(std::abs(std::sqrt(norm) - expected["norm"].get<double>()) <= scale, info.name,
+                ": norm ", std::sqrt(norm), ", expected ", expected["norm"].get<double>());
+  for (std::size_t d = 0; d < 4; ++d)
+    CHECK_MESSAGE(std::abs(dots[d] - expected["dots"][d].get<double>()) <= scale, info.name, ": dot ",
+                  d, " ", dots[d], ", expected ", expected["dots"][d].get<double>());
+}
+
+template <class T>
+void check_logits(const Variable<T>& logits, const json& expected, double tolerance) {
+  double largest = 0, worst = 0;
+  const auto classes = static_cast<std::size_t>(logits.shape().back());
+  for (std::size_t i = 0; i < logits.value().size(); ++i) {
+    const double want = expected[i / classes][i % classes].get<double>();
+    largest = std::max(largest, std::abs(want));
+    worst = std::max(worst, std::abs(static_cast<double>(logits.value()[i]) - want));
+  }
+  CHECK_MESSAGE(worst <= tolerance * largest, "logits off by ", worst, " of ", largest);
+}
+
+template <class T>
+void check_case(const std::string& name, double tolerance, bool steps) {
+  CAPTURE(name);
+  const json file = read_golden(name);
+  json options = file["options"];
+  options["num_classes"] = 10;
+  ParameterStore<T> store;
+  const EdgeViT<T> model(store, edgevit_options_from_json(options));
+  fill_by_formula(store);
+  const Tensor<T> images =
+      images_by_formula<T>(file["batch"].get<std::int64_t>(), file["img_size"].get<std::int64_t>());
+  const auto labels = file["labels"].get<std::vector<std::int32_t>>();
+  Tape<T> tape;
+
+  tape.begin({.training = false, .backward = false});
+  check_logits(model(tape.input(images)), file["eval_logits"], tolerance);
+
+  tape.begin();
+  const Variable<T> logits = model(tape.input(images));
+  check_logits(logits, file["train_logits"], tolerance);
+  const Variable<T> loss = cross_entropy<T>(logits, labels);
+  CHECK(static_cast<double>(loss.item()) ==
+        doctest::Approx(file["loss"].get<double>()).epsilon(tolerance));
+  tape.backward(loss);
+  double greatest = 0;
+  for (const json& gradient : file["gradients"])
+    greatest = std::max(greatest, gradient["norm"].get<double>());
+  REQUIRE(file["gradients"].size() == store.parameters().size());
+  for (std::size_t i = 0; i < store.parameters().size(); ++i) {
+    const json& expected = file["gradients"][i];
+    const ParameterInfo& info = store.parameters()[i];
+    REQUIRE(expected["name"].get<std::string>() == info.name);
+    check_digest<T>(expected, info, store.slice_of(tape.gradients(), static_cast<int>(i)),
+                    1e-3 * greatest, tolerance);
+  }
+  tape.commit_statistics();
+  for (const json& expected : file["running_statistics"]) {
+    const auto found = std::find_if(
+        store.buffers().begin(), store.buffers().end(),
+        [&](const ParameterInfo& info) { return info.name == expected["name"].get<std::string>(); });
+    REQUIRE(found != store.buffers().end());
+    check_digest<T>(expected, *found, store.buffer(static_cast<int>(found - store.buffers().begin())),
+                    0, tolerance);
+  }
+
+  if (!steps) return;
+  for (const json& expected : file["adam"]) {
+    fill_by_formula(store);
+    Adam<T> adam(store, {});
+    for (const json& want : expected["losses"]) {
+      tape.begin();
+      const Variable<T> before = cross_entropy<T>(model(tape.input(images)), labels);
+      CHECK(static_cast<double>(before.item()) ==
+            doctest::Approx(want.get<double>()).epsilon(tolerance));
+      tape.zero_gradients();
+      tape.backward(before);
+      adam.step(tape.gradients(), expected["lr"].get<double>());
+      tape.commit_statistics();
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("the formula of the golden files") {
+  ParameterStore<float> store;
+  const EdgeViT<float> model(store, edgevit_options("xxs", 10));
+  fill_by_formula(store);
+  int compared = 0;
+  for (const json& expected : read_golden("formula")["tensors"]) {
+    const auto name = expected["name"].get<std::string>();
+    CAPTURE(name);
+    const std::uint64_t hash = golden::fnv1a64(name);
+    CHECK(text_of_hex(hash) == expected["fnv1a64"].get<std::string>());
+    CHECK(text_of_hex(golden::splitmix64(hash)) == expected["splitmix64"].get<std::string>());
+    const auto found =
+        std::find_if(store.parameters().begin(), store.parameters().end(),
+                     [&](const ParameterInfo& info) { return info.name == name; });
+    if (found == store.parameters().end()) continue;
+    const std::vector<float> values =
+        to_torch_order<float>(*found, std::as_const(store).value(static_cast<int>(
+                                          found - store.parameters().begin())));
+    for (std::size_t i = 0; i < 4; ++i)
+      CHECK(static_cast<double>(values[i]) == expected["first"][i].get<double>());
+    CHECK(static_cast<double>(values.back()) == expected["last"].get<double>());
+    ++compared;
+  }
+  CHECK(compared >= 3);
+}
+
+TEST_CASE("EdgeViT in double: presets") {
+  for (const char* variant : {"xxs", "xs", "s"})
+    for (const char* preset : {"improved", "original"})
+      check_case<double>(text_of(variant, "_", preset), 1e-9, true);
+}
+
+TEST_CASE("EdgeViT in double: options") {
+  for (const char* name : {"xxs_instance_norm", "xxs_literal", "xxs_swapped", "xxs_gn_groups_1",
+                           "xxs_ffn_kernel_3", "xs_table"})
+    check_case<double>(name, 1e-9, false);
+}
+
+TEST_CASE("EdgeViT in float: presets") {
+  for (const char* variant : {"xxs", "xs", "s"})
+    for (const char* preset : {"improved", "original"})
+      check_case<float>(text_of(variant, "_", preset), 1e-4, true);
+}

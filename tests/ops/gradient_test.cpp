@@ -1,0 +1,135 @@
+// Every op's backward against central differences, one row an op and shape. A new op is a new row.
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "anther/anther.hpp"
+
+namespace {
+
+using namespace anther;
+using Variables = std::vector<Variable<double>>;
+
+struct Row {
+  std::string name;
+  std::vector<Shape> inputs;
+  std::function<Variable<double>(const Variables&)> op;
+  GradientCheckOptions options = {};
+  double offset = 0;  // of the inputs, which are normal otherwise
+};
+
+const std::vector<std::int32_t> labels = {1, 0, 4};
+double running_mean[] = {0.1, -0.2, 0.3, 0.5, 0.0};
+double running_var[] = {1.1, 0.7, 2.0, 0.4, 1.0};
+
+const std::vector<Row> rows = {
+    {"add", {{2, 3}, {2, 3}}, [](const Variables& v) { return v[0] + v[1]; }},
+    {"add to itself", {{2, 3}}, [](const Variables& v) { return v[0] + v[0]; }},
+    {"scale", {{2, 3}}, [](const Variables& v) { return 0.7 * v[0]; }},
+    {"gelu", {{3, 37}}, [](const Variables& v) { return gelu(v[0]); }},
+    {"relu", {{3, 37}}, [](const Variables& v) { return relu(v[0]); }},
+    {"linear",
+     {{3, 2, 7}, {5, 7}, {5}},
+     [](const Variables& v) { return linear(v[0], v[1], v[2]); }},
+    {"linear without bias", {{9, 13}, {36, 13}}, [](const Variables& v) { return linear(v[0], v[1]); }},
+    {"linear, merged residual",
+     {{4, 6}, {6, 6}, {6}},
+     [](const Variables& v) { return v[0] + linear(v[0], v[1], v[2]); }},
+    {"conv2d 2x2 stride 2",
+     {{2, 4, 6, 3}, {5, 2, 2, 3}, {5}},
+     [](const Variables& v) { return conv2d(v[0], v[1], v[2], {.stride = 2}); }},
+    {"conv2d 3x3 padding 1",
+     {{2, 4, 3, 3}, {4, 3, 3, 3}, {4}},
+     [](const Variables& v) { return conv2d(v[0], v[1], v[2], {.padding = 1}); }},
+    {"conv2d 3x2 groups 2",
+     {{1, 5, 4, 4}, {6, 3, 2, 2}, {6}},
+     [](const Variables& v) {
+       return conv2d(v[0], v[1], v[2], {.stride = {2, 1}, .padding = {1, 0}, .groups = 2});
+     }},
+    {"depthwise_conv2d 3x3",
+     {{2, 5, 6, 5}, {3, 3, 5}, {5}},
+     [](const Variables& v) { return depthwise_conv2d(v[0], v[1], v[2], {.padding = 1}); }},
+    {"depthwise_conv2d 5x5, merged residual",
+     {{1, 7, 6, 37}, {5, 5, 37}, {37}},
+     [](const Variables& v) { return v[0] + depthwise_conv2d(v[0], v[1], v[2], {.padding = 2}); }},
+    {"depthwise_conv2d 3x3 stride 2",
+     {{1, 6, 5, 4}, {3, 3, 4}},
+     [](const Variables& v) {
+       return depthwise_conv2d(v[0], v[1], {}, {.stride = 2, .padding = 1});
+     }},
+    {"depthwise_conv_transpose2d 2x2",
+     {{2, 3, 2, 5}, {2, 2, 5}, {5}},
+     [](const Variables& v) { return depthwise_conv_transpose2d(v[0], v[1], v[2], {.stride = 2}); }},
+    {"depthwise_conv_transpose2d 3x3 overlapping",
+     {{1, 3, 4, 3}, {3, 3, 3}, {3}},
+     [](const Variables& v) {
+       return depthwise_conv_transpose2d(v[0], v[1], v[2],
+                                         {.stride = 2, .padding = 1, .output_padding = 1});
+     }},
+    {"group_norm",
+     {{2, 3, 2, 12}, {12}, {12}},
+     [](const Variables& v) { return group_norm(v[0], 3, v[1], v[2]); }},
+    {"group_norm, one group, far from zero",
+     {{2, 3, 3, 5}, {5}, {5}},
+     [](const Variables& v) { return group_norm(v[0], 1, v[1], v[2]); },
+     {},
+     50},
+    {"instance_norm",
+     {{2, 3, 4, 5}, {5}, {5}},
+     [](const Variables& v) { return instance_norm(v[0], v[1], v[2]); }},
+    {"layer_norm",
+     {{2, 3, 13}, {13}, {13}},
+     [](const Variables& v) { return layer_norm(v[0], v[1], v[2]); }},
+    {"batch_norm, training",
+     {{3, 2, 2, 5}, {5}, {5}},
+     [](const Variables& v) { return batch_norm(v[0], v[1], v[2], running_mean, running_var); }},
+    {"batch_norm, evaluation",
+     {{3, 2, 2, 5}, {5}, {5}},
+     [](const Variables& v) { return batch_norm(v[0], v[1], v[2], running_mean, running_var); },
+     {.tape = {.training = false}}},
+    {"self_attention",
+     {{2, 5, 24}},
+     [](const Variables& v) { return self_attention(v[0], 2); }},
+    {"scaled_dot_product_attention",
+     {{2, 3, 6}, {2, 7, 6}, {2, 7, 6}},
+     [](const Variables& v) { return scaled_dot_product_attention(v[0], v[1], v[2], 3); }},
+    {"subsample", {{2, 5, 4, 3}}, [](const Variables& v) { return subsample(v[0], 2); }},
+    {"global_average_pool", {{2, 3, 4, 5}}, [](const Variables& v) { return global_average_pool(v[0]); }},
+    {"dropout", {{4, 9}}, [](const Variables& v) { return dropout(v[0], 0.3); }},
+    {"drop_path", {{8, 2, 2, 3}}, [](const Variables& v) { return drop_path(v[0], 0.4); }},
+    {"drop_path, merged residual",
+     {{8, 2, 2, 3}, {8, 2, 2, 3}},
+     [](const Variables& v) { return v[1] + drop_path(gelu(v[0]), 0.4); }},
+    {"cross_entropy", {{3, 5}}, [](const Variables& v) { return cross_entropy<double>(v[0], labels); }},
+    {"cross_entropy with label smoothing",
+     {{3, 5}},
+     [](const Variables& v) {
+       return cross_entropy<double>(v[0], labels, {.label_smoothing = 0.1, .count = 7});
+     }},
+    {"an input that two ops read",
+     {{2, 6}, {6, 6}},
+     [](const Variables& v) {
+       const Variable<double> y = linear(v[0], v[1]);
+       return gelu(y) + (y + relu(y));
+     }},
+};
+
+}  // namespace
+
+TEST_CASE("gradients of every op") {
+  for (const Row& row : rows) {
+    CAPTURE(row.name);
+    std::vector<Tensor<double>> inputs;
+    for (const Shape& shape : row.inputs) {
+      const RandomKey key = RandomKey(7).fold(row.name).fold(inputs.size());
+      inputs.emplace_back(shape);
+      for (std::int64_t i = 0; i < shape.numel(); ++i)
+        inputs.back()[i] = row.offset + normal(key, static_cast<std::uint64_t>(i));
+    }
+    const GradientCheckResult result = check_gradients(
+        inputs, [&](Tape<double>&, const Variables& v) { return row.op(v); }, row.options);
+    CHECK_MESSAGE(result.worst < 1e-7, row.name, ": ", result.where);
+  }
+}

@@ -1,0 +1,481 @@
+#!/usr/bin/env python3
+"""Compares the engine's ops with PyTorch's on random shapes.
+
+    tests/parity/compare_pytorch.py [--ops conv2d,gelu] [--cases 24] [--seed 0] [--run-op PATH]
+
+For each case it draws attributes, inputs and the gradient of the output, lets
+
+    run_op OP ATTRIBUTES_JSON IN.safetensors OUT.safetensors --dtype float32|float64
+
+compute the output and the inputs' gradients, and compares with PyTorch in float64 on the same
+inputs. The first cases of an op are chosen by hand (the model's own shapes, and odd ones), the
+others are drawn from the seed; case i of an op depends on nothing but the seed, the op and i.
+
+A tensor may be off by 1e-4 (float32) or 1e-9 (float64) of its largest element. Two things are
+granted where that would ask for the impossible: "largest" is at least 1e-2 of the largest number
+that the case puts out at all (gradients can be zero but for rounding), and where PyTorch's own
+float32 is off by more than a quarter of the tolerance (norms of few, nearly equal numbers), four
+times its error is allowed. The table counts the cases that needed the latter.
+
+OP and its attributes are named as in torch.nn.functional, with these differences: layer_norm
+normalises over the last dimension; conv_transpose2d has groups = channels; mul and subsample, which
+torch.nn.functional lacks, are input * other and input[:, :, ::stride, ::stride].
+
+Needs torch (1.13 or 2.x) and numpy. Exit status: 0 all agree, 1 some do not, 2 it
+could not start, 77 no torch.
+"""
+import argparse
+import json
+import pathlib
+import sys
+import zlib
+
+import driver  # first: it ends the program where torch is missing
+import tensorfile
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+# --- What PyTorch computes -----------------------------------------------------------------------
+
+
+def attention(query, key, value):
+    """F.scaled_dot_product_attention, which torch 1.13 lacks."""
+    scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
+    return scores.softmax(dim=-1) @ value
+
+
+# Of each op: a function of its tensors by name (t) and its attributes (a).
+REFERENCE = {
+    "conv2d": lambda t, a: F.conv2d(t["input"], t["weight"], t.get("bias"), **a),
+    "conv_transpose2d": lambda t, a: F.conv_transpose2d(
+        t["input"], t["weight"], t.get("bias"), **a),
+    "linear": lambda t, a: F.linear(t["input"], t["weight"], t.get("bias")),
+    "group_norm": lambda t, a: F.group_norm(
+        t["input"], a["num_groups"], t["weight"], t["bias"], a["eps"]),
+    "layer_norm": lambda t, a: F.layer_norm(
+        t["input"], t["input"].shape[-1:], t["weight"], t["bias"], a["eps"]),
+    "instance_norm": lambda t, a: F.instance_norm(
+        t["input"], weight=t["weight"], bias=t["bias"], eps=a["eps"]),
+    "batch_norm": lambda t, a: F.batch_norm(
+        t["input"], t["running_mean"], t["running_var"], t["weight"], t["bias"], **a),
+    "gelu": lambda t, a: F.gelu(t["input"]),
+    "relu": lambda t, a: F.relu(t["input"]),
+    "scaled_dot_product_attention": lambda t, a: attention(t["query"], t["key"], t["value"]),
+    "cross_entropy": lambda t, a: F.cross_entropy(t["input"], t["target"], **a),
+    "adaptive_avg_pool2d": lambda t, a: F.adaptive_avg_pool2d(t["input"], a["output_size"]),
+    "add": lambda t, a: t["input"] + t["other"],
+    "mul": lambda t, a: t["input"] * a["other"],
+    "subsample": lambda t, a: t["input"][:, :, ::a["stride"], ::a["stride"]],
+    "dropout": lambda t, a: F.dropout(t["input"], **a),
+}
+NOT_DIFFERENTIABLE = ("target", "running_mean", "running_var")
+
+
+def reference(op, attributes, arrays, dtype):
+    """All that OUT should hold, as float64 arrays; `arrays` has no grad_output where only the
+    output's shape is wanted."""
+    tensors = {n: torch.from_numpy(a.copy()) for n, a in driver.cast(arrays, dtype).items()}
+    grad_output = tensors.pop("grad_output", None)
+    wanted = [n for n in tensors if n not in NOT_DIFFERENTIABLE]
+    for name in wanted:
+        tensors[name].requires_grad_()
+    output = REFERENCE[op](tensors, attributes)
+    results = {"output": output.detach()}
+    if grad_output is not None:
+        output.backward(grad_output.reshape(output.shape))
+        results.update((f"grad_{n}", tensors[n].grad) for n in wanted)
+    if op == "batch_norm" and attributes["training"]:
+        results.update((n, tensors[n]) for n in ("running_mean", "running_var"))
+    return {n: t.double().numpy() for n, t in results.items()}
+
+
+# --- Shapes and attributes -----------------------------------------------------------------------
+# Of each op: a function of a random generator and the case's number that returns the attributes and
+# the inputs' shapes. The numbers in the lists are the cases chosen by hand.
+
+
+def pair(value):
+    return list(value) if isinstance(value, (list, tuple)) else [value, value]
+
+
+def int_or_pair(rng, low, high):
+    """A number or a pair of numbers, low to high."""
+    drawn = [int(v) for v in rng.integers(low, high + 1, 2)]
+    return drawn[0] if rng.random() < 0.5 else drawn
+
+
+CHANNELS = (1, 2, 3, 5, 7, 8, 12, 15, 16, 17, 31, 33, 36, 47, 48, 65, 72, 100)
+
+
+def draw_channels(rng):
+    return int(rng.choice(CHANNELS))
+
+
+def draw_map(rng, high=20):
+    """N, H, W."""
+    return int(rng.integers(1, 4)), int(rng.integers(1, high)), int(rng.integers(1, high))
+
+
+CONV2D = [  # input's shape, output channels, kernel, stride, padding, groups
+    ((2, 3, 32, 32), 36, 4, 4, 0, 1),  # the model's own: both embeddings, 3x3, 5x5, 1x1
+    ((2, 36, 16, 16), 72, 2, 2, 0, 1),
+    ((2, 36, 14, 14), 36, 3, 1, 1, 36),
+    ((2, 48, 14, 14), 48, 5, 1, 2, 48),
+    ((1, 72, 28, 28), 288, 1, 1, 0, 1),
+    ((1, 1, 1, 1), 1, 1, 1, 0, 1),
+    ((2, 17, 1, 1), 17, 3, 1, 1, 17),  # the map smaller than the kernel
+    ((1, 5, 2, 3), 5, 5, 1, 2, 5),
+    ((3, 4, 1, 2), 6, 3, 1, 1, 1),
+    ((2, 3, 7, 10), 13, 2, 2, 0, 1),  # rows and columns that no window covers
+    ((2, 13, 9, 8), 19, 1, 2, 0, 1),  # 1x1, but not one product over all rows
+    ((2, 13, 5, 4), 19, 1, 1, 1, 1),
+    ((2, 9, 8, 7), 6, 3, 1, 1, 3),  # groups neither 1 nor all; two outputs a channel
+    ((2, 7, 8, 9), 14, 3, 2, 1, 7),
+    ((2, 5, 9, 12), 8, (3, 5), (2, 1), (0, 2), 1),
+    ((2, 33, 11, 6), 33, (5, 3), (1, 2), (3, 0), 33),
+    ((2, 24, 13, 13), 24, 7, 1, 3, 24),
+    ((1, 65, 9, 9), 65, 3, 2, 1, 65),
+]
+
+
+def draw_conv2d(rng, i):
+    if i < len(CONV2D):
+        shape, c_out, kernel, stride, padding, groups = CONV2D[i]
+    else:
+        while True:
+            n, h, w = draw_map(rng)
+            kernel, stride = pair(int_or_pair(rng, 1, 5)), int_or_pair(rng, 1, 3)
+            padding, groups = int_or_pair(rng, 0, 2), int(rng.integers(1, 4))
+            c_in, c_out = groups * draw_channels(rng), groups * draw_channels(rng)
+            if rng.random() < 0.5:  # depth-wise
+                groups = c_out = c_in
+            shape = (n, c_in, h, w)
+            if all(s + 2 * p >= k for s, p, k in zip((h, w), pair(padding), kernel)):
+                break
+    shapes = dict(input=shape, weight=(c_out, shape[1] // groups, *pair(kernel)))
+    if rng.random() < 0.75:
+        shapes["bias"] = (c_out,)
+    return dict(stride=stride, padding=padding, groups=groups), shapes
+
+
+CONV_TRANSPOSE2D = [  # input's shape, kernel, stride, padding, output padding
+    ((2, 36, 14, 14), 4, 4, 0, 0),  # the model's own
+    ((2, 72, 7, 7), 2, 2, 0, 0),
+    ((1, 1, 1, 1), 1, 1, 0, 0),
+    ((1, 5, 1, 3), 3, 3, 0, 0),
+    ((2, 17, 4, 5), 3, 2, 1, 1),  # windows that overlap
+    ((2, 33, 5, 3), 2, 3, 0, 0),  # gaps between the windows
+    ((2, 12, 5, 4), (3, 2), (1, 2), (1, 0), (0, 1)),
+    ((1, 240, 4, 3), 2, 2, 0, 0),
+]
+
+
+def draw_conv_transpose2d(rng, i):
+    if i < len(CONV_TRANSPOSE2D):
+        shape, kernel, stride, padding, output_padding = CONV_TRANSPOSE2D[i]
+    else:
+        while True:
+            n, h, w = draw_map(rng, 12)
+            shape = (n, draw_channels(rng), h, w)
+            kernel, stride = pair(int_or_pair(rng, 1, 4)), int_or_pair(rng, 1, 4)
+            if rng.random() < 0.5:  # as in the model
+                kernel, padding, output_padding = pair(stride), 0, 0
+                break
+            padding = int_or_pair(rng, 0, 1)
+            output_padding = [int(rng.integers(0, s)) for s in pair(stride)]
+            if all((m - 1) * s - 2 * p + k + o > 0 for m, s, p, k, o in zip(
+                    (h, w), pair(stride), pair(padding), kernel, output_padding)):
+                break
+    shapes = dict(input=shape, weight=(shape[1], 1, *pair(kernel)))
+    if rng.random() < 0.75:
+        shapes["bias"] = (shape[1],)
+    return dict(stride=stride, padding=padding, output_padding=output_padding,
+                groups=shape[1]), shapes
+
+
+LINEAR = [  # input's shape, output features
+    ((2, 49, 36), 108), ((5, 288), 10), ((2, 7, 7, 48), 48), ((1, 1), 1), ((1, 1), 37),
+    ((64, 1), 1), ((1, 129), 1), ((3, 17), 65), ((197, 31), 15), ((9, 100), 200),
+]
+
+
+def draw_linear(rng, i):
+    if i < len(LINEAR):
+        shape, features = LINEAR[i]
+    else:
+        lead = [int(v) for v in rng.integers(1, 40, int(rng.integers(1, 3)))]
+        shape, features = (*lead, draw_channels(rng)), draw_channels(rng)
+    shapes = dict(input=shape, weight=(features, shape[-1]))
+    if rng.random() < 0.75:
+        shapes["bias"] = (features,)
+    return {}, shapes
+
+
+def draw_eps(rng):
+    return float(rng.choice([1e-5, 1e-5, 1e-6, 1e-3]))
+
+
+def norm_shapes(shape, channels, *more):
+    return dict({"input": shape}, **{n: (channels,) for n in (*more, "weight", "bias")})
+
+
+GROUP_NORM = [  # input's shape, groups
+    ((2, 36, 14, 14), 3), ((2, 48, 7, 7), 4), ((2, 72, 7, 7), 1), ((1, 1, 3, 2), 1),
+    ((3, 5, 4, 3), 5), ((2, 24, 1, 1), 2), ((2, 21, 5, 1), 3), ((1, 240, 3, 3), 20),
+]
+
+
+def draw_group_norm(rng, i):
+    if i < len(GROUP_NORM):
+        shape, groups = GROUP_NORM[i]
+    else:
+        while True:
+            n, h, w = draw_map(rng)
+            groups, width = int(rng.integers(1, 9)), int(rng.integers(1, 20))
+            shape = (n, groups * width, h, w)
+            if width * h * w >= 4:
+                break
+    return dict(num_groups=groups, eps=draw_eps(rng)), norm_shapes(shape, shape[1])
+
+
+LAYER_NORM = [(2, 196, 36), (2, 7, 7, 48), (3, 384), (1, 4), (5, 3), (4, 5, 17), (1, 1, 1, 33)]
+
+
+def draw_layer_norm(rng, i):
+    if i < len(LAYER_NORM):
+        shape = LAYER_NORM[i]
+    else:
+        lead = [int(v) for v in rng.integers(1, 20, int(rng.integers(1, 4)))]
+        shape = (*lead, int(rng.integers(4, 130)))
+    return dict(eps=draw_eps(rng)), norm_shapes(shape, shape[-1])
+
+
+INSTANCE_NORM = [(2, 36, 14, 14), (1, 1, 2, 2), (3, 17, 1, 9), (2, 72, 7, 7), (1, 65, 2, 3)]
+
+
+def draw_instance_norm(rng, i):
+    if i < len(INSTANCE_NORM):
+        shape = INSTANCE_NORM[i]
+    else:
+        while True:
+            n, h, w = draw_map(rng)
+            shape = (n, draw_channels(rng), h, w)
+            if h * w >= 4:
+                break
+    return dict(eps=draw_eps(rng)), norm_shapes(shape, shape[1])
+
+
+BATCH_NORM = [  # input's shape, training
+    ((4, 36, 14, 14), True), ((4, 36, 14, 14), False), ((2, 288, 2, 2), True),
+    ((1, 1, 1, 1), False), ((1, 1, 2, 3), True), ((4, 17, 1, 1), True), ((3, 33, 5, 7), True),
+    ((3, 33, 5, 7), False),
+]
+
+
+def draw_batch_norm(rng, i):
+    if i < len(BATCH_NORM):
+        shape, training = BATCH_NORM[i]
+    else:
+        training = bool(rng.random() < 0.6)
+        while True:
+            n, h, w = draw_map(rng)
+            shape = (n, draw_channels(rng), h, w)
+            if not training or n * h * w >= 4:
+                break
+    momentum = float(rng.choice([0.1, 0.1, 0.3, 1.0]))
+    return (dict(training=training, momentum=momentum, eps=draw_eps(rng)),
+            norm_shapes(shape, shape[1], "running_mean", "running_var"))
+
+
+MAPS = [(2, 36, 14, 14), (1, 1, 1, 1), (3, 5, 1, 7), (2, 17, 9, 6), (1, 100, 3, 3), (5, 33),
+        (2, 49, 7)]
+
+
+def draw_shape(rng, i):
+    """For ops that take a tensor of any rank element by element."""
+    if i < len(MAPS):
+        return MAPS[i]
+    n, h, w = draw_map(rng)
+    return (n, draw_channels(rng), h, w)
+
+
+def draw_nchw(rng, i):
+    shape = draw_shape(rng, i)
+    return (*shape, 1, 1)[:4]
+
+
+ATTENTION = [  # N, heads, L, E
+    (2, 1, 196, 36), (1, 2, 196, 48), (2, 4, 49, 36), (1, 8, 49, 48), (1, 1, 1, 1), (2, 3, 1, 7),
+    (1, 1, 5, 1), (2, 2, 3, 17), (1, 3, 65, 33), (1, 1, 257, 16),
+]
+
+
+def draw_attention(rng, i):
+    if i < len(ATTENTION):
+        shape = ATTENTION[i]
+    else:
+        shape = tuple(int(rng.integers(1, high)) for high in (4, 6, 80, 70))
+    return {}, dict(query=shape, key=shape, value=shape)
+
+
+CROSS_ENTROPY = [(4, 10), (128, 102), (1, 2), (7, 1000), (1, 17), (33, 3)]  # input's shape
+
+
+def draw_cross_entropy(rng, i):
+    if i < len(CROSS_ENTROPY):
+        shape = CROSS_ENTROPY[i]
+    else:
+        shape = (int(rng.integers(1, 70)), int(rng.integers(2, 150)))
+    return (dict(label_smoothing=float(rng.choice([0.0, 0.1, 0.3]))),
+            dict(input=shape, target=shape[:1]))
+
+
+DRAW = {
+    "conv2d": draw_conv2d,
+    "conv_transpose2d": draw_conv_transpose2d,
+    "linear": draw_linear,
+    "group_norm": draw_group_norm,
+    "layer_norm": draw_layer_norm,
+    "instance_norm": draw_instance_norm,
+    "batch_norm": draw_batch_norm,
+    "gelu": lambda rng, i: ({}, dict(input=draw_shape(rng, i))),
+    "relu": lambda rng, i: ({}, dict(input=draw_shape(rng, i))),
+    "scaled_dot_product_attention": draw_attention,
+    "cross_entropy": draw_cross_entropy,
+    "adaptive_avg_pool2d": lambda rng, i: (dict(output_size=1), dict(input=draw_nchw(rng, i))),
+    "add": lambda rng, i: ({}, dict.fromkeys(("input", "other"), draw_shape(rng, i))),
+    "mul": lambda rng, i: (dict(other=float(rng.normal())), dict(input=draw_shape(rng, i))),
+    "subsample": lambda rng, i: (dict(stride=int(rng.integers(1, 5))),
+                                 dict(input=draw_nchw(rng, i))),
+    "dropout": lambda rng, i: (dict(p=float(rng.random()), training=False),
+                               dict(input=draw_shape(rng, i))),
+}
+
+
+def draw_case(op, seed, i):
+    """Attributes and arrays (float64, int64), the gradient of the output among them."""
+    rng = np.random.default_rng([seed, zlib.crc32(op.encode()), i])
+    attributes, shapes = DRAW[op](rng, i)
+    arrays = {n: rng.normal(size=shape) for n, shape in shapes.items()}
+    # Now and then numbers of another size: a mean far from 0 before a norm, which a variance of the
+    # form E[x^2] - E[x]^2 does not survive, and large arguments of exponentials.
+    if op.endswith("_norm"):
+        arrays["input"] = rng.choice([0.5, 1.0, 4.0]) * arrays["input"] + rng.choice([0, 0, 0, 30])
+        arrays["weight"] = 1 + 0.3 * arrays["weight"]
+    elif op in ("gelu", "cross_entropy"):
+        arrays["input"] *= rng.choice([1.0, 3.0, 30.0])
+        # GELU is all cancellation where x is far below 0: the largest element is not to be there.
+        arrays["input"].flat[0] = abs(arrays["input"].flat[0])
+    elif op == "scaled_dot_product_attention":
+        arrays["query"] *= rng.choice([1.0, 1.0, 10.0])
+    if "running_var" in arrays:
+        arrays["running_var"] = 0.5 + rng.random(shapes["running_var"])
+    if "target" in arrays:
+        arrays["target"] = rng.integers(0, shapes["input"][1], shapes["target"])
+    output = reference(op, attributes, arrays, "float64")["output"]
+    arrays["grad_output"] = rng.normal(size=output.shape or (1,))
+    return attributes, arrays
+
+
+# --- Comparing -----------------------------------------------------------------------------------
+
+
+class Tally:
+    """Of one op and dtype: the worst error, PyTorch's own, and what went wrong."""
+
+    def __init__(self):
+        self.worst = self.torch_worst = 0.0
+        self.cases = self.failed = self.granted = 0
+
+
+def compare(run_op, op, attributes, arrays, dtype, tally):
+    """Returns what is wrong with a case, or None."""
+    tally.cases += 1
+    arrays = driver.cast(arrays, dtype)
+    truth = reference(op, attributes, arrays, "float64")
+    single = reference(op, attributes, arrays, "float32")
+    epsilon = np.finfo(dtype).eps / np.finfo("float32").eps  # of the dtype, against float32's
+    largest = max(map(driver.largest, truth.values()))
+    try:
+        results = driver.call([run_op, op, json.dumps(attributes)], arrays, dtype)
+        granted = False
+        for name, expected in truth.items():
+            got = driver.fetch(results, name, expected.shape, dtype)
+            scale = max(driver.largest(expected), 1e-2 * largest) or 1.0
+            error = driver.difference(got, expected) / scale
+            torch_error = epsilon * driver.difference(single[name], expected) / scale
+            tally.worst = max(tally.worst, error)
+            if dtype == "float32":
+                tally.torch_worst = max(tally.torch_worst, torch_error)
+            if not error <= max(driver.TOLERANCE[dtype], 4 * torch_error):
+                where = np.unravel_index(np.argmax(np.abs(got - expected)), got.shape)
+                raise driver.RunError(
+                    f"{name}{[int(k) for k in where]}: expected {float(expected[where]):.9g}, got "
+                    f"{float(got[where]):.9g} (off by {error:.1e} of the largest)")
+            granted = granted or error > driver.TOLERANCE[dtype]
+        tally.granted += granted
+    except driver.RunError as e:
+        tally.failed += 1
+        return str(e)
+    return None
+
+
+def describe(attributes, arrays):
+    shapes = ", ".join(f"{n} {list(a.shape)}" for n, a in arrays.items())
+    return f"{json.dumps(attributes)} {shapes}"
+
+
+def main():
+    p = argparse.ArgumentParser(description="Compares the engine's ops with PyTorch's.")
+    p.add_argument("--ops", default=",".join(DRAW), help="separated by commas (default: all)")
+    p.add_argument("--cases", type=int, default=24, help="of each op (default: %(default)s)")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--run-op", type=pathlib.Path, default=driver.default_program("run_op"),
+                   metavar="PATH", help="default: %(default)s")
+    p.add_argument("--keep", type=pathlib.Path, metavar="DIR",
+                   help="write the inputs of failed cases there")
+    a = p.parse_args()
+    ops = a.ops.split(",")
+    unknown = [op for op in ops if op not in DRAW]
+    if unknown or a.cases < 1:
+        p.error(f"no op {', '.join(unknown)}; there are {', '.join(DRAW)}" if unknown
+                else "--cases must be at least 1")
+    driver.check_program(a.run_op)
+    torch.set_num_threads(1)
+
+    print(f"{'op':<29} {'cases':>5} {'float32':>9} {'(PyTorch)':>9} {'float64':>9} {'granted':>7} "
+          f"{'failed':>6}")
+    failures = 0
+    for op in ops:
+        tallies, messages = {dtype: Tally() for dtype in driver.TOLERANCE}, []
+        for i in range(a.cases):
+            attributes, arrays = draw_case(op, a.seed, i)
+            for dtype, tally in tallies.items():
+                wrong = compare(a.run_op, op, attributes, arrays, dtype, tally)
+                if wrong is None:
+                    continue
+                messages.append(f"case {i} {dtype} {describe(attributes, arrays)}\n      {wrong}")
+                if a.keep:
+                    a.keep.mkdir(parents=True, exist_ok=True)
+                    path = a.keep / f"{op}-{i}-{dtype}.safetensors"
+                    tensorfile.save(path, driver.cast(arrays, dtype))
+                    messages[-1] += (f"\n      {a.run_op} {op} '{json.dumps(attributes)}' {path} "
+                                     f"out.safetensors --dtype {dtype}")
+        single, double = tallies.values()
+        failed = single.failed + double.failed
+        failures += failed
+        print(f"{op:<29} {a.cases:>5} {single.worst:>9.1e} {single.torch_worst:>9.1e} "
+              f"{double.worst:>9.1e} {single.granted + double.granted:>7} {failed:>6}", flush=True)
+        for message in messages[:3]:
+            print(f"    {message}")
+        if len(messages) > 3:
+            print(f"    and {len(messages) - 3} more")
+    total = 2 * a.cases * len(ops)
+    print(f"{total - failures} passed, {failures} failed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+// run_model OPTIONS_JSON IN.safetensors OUT.safetensors [--dtype float32|float64] [--steps N]
+//
+// Runs EdgeViT on weights, images (NCHW) and labels from IN, in PyTorch's names and layouts: logits,
+// loss, each parameter's gradient, and the losses of N steps of Adam. What compare_models.py compares
+// with PyTorch. OPTIONS_JSON: edgevit_config.hpp's keys, and "training".
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "anther/anther.hpp"
+#include "anther/io/safetensors.hpp"
+#include "anther/train/edgevit_config.hpp"
+#include "anther/train/weights.hpp"
+
+namespace {
+
+using namespace anther;
+
+// NCHW to NHWC.
+template <class T>
+Tensor<T> channels_last(const Tensor<T>& x) {
+  const Shape& s = x.shape();
+  Tensor<T> y({s[0], s[2], s[3], s[1]});
+  const std::int64_t pixels = s[2] * s[3];
+  for (std::int64_t n = 0; n < s[0]; ++n)
+    for (std::int64_t c = 0; c < s[1]; ++c)
+      for (std::int64_t p = 0; p < pixels; ++p)
+        y[(n * pixels + p) * s[1] + c] = x[(n * s[1] + c) * pixels + p];
+  return y;
+}
+
+template <class T>
+void run(nlohmann::json options, const std::string& in_path, const std::string& out_path,
+         std::int64_t steps) {
+  const bool training = options.value("training", true);
+  options.erase("training");
+  const SafetensorsFile in(in_path);
+  ParameterStore<T> store;
+  const EdgeViT<T> model(store, edgevit_options_from_json(options));
+  const std::span<T> values = store.values();
+  for (int i = 0; i < static_cast<int>(store.parameters().size()); ++i) {
+    const ParameterInfo& info = store.parameters()[static_cast<std::size_t>(i)];
+    load_tensor(in, info.name, info, store.slice_of(values, i));
+  }
+  for (int i = 0; i < static_cast<int>(store.buffers().size()); ++i) {
+    const ParameterInfo& info = store.buffers()[static_cast<std::size_t>(i)];
+    load_tensor(in, info.name, info, store.buffer(i));
+  }
+  const Tensor<T> images = channels_last(in.read<T>("images"));
+  const Tensor<std::int64_t> target = in.read<std::int64_t>("labels");
+  const std::vector<std::int32_t> labels(target.begin(), target.end());
+
+  TorchTensors<T> out;
+  std::vector<T> losses;
+  Tape<T> tape;
+  Adam<T> adam(store, {});
+  for (std::int64_t step = 0; step < std::max<std::int64_t>(steps, 1); ++step) {
+    tape.begin({.training = training});
+    const Variable<T> logits = model(tape.input(images));
+    const Variable<T> loss = cross_entropy<T>(logits, labels);
+    losses.push_back(loss.item());
+    if (step == 0) {
+      ParameterInfo plain;
+      plain.shape = logits.shape();
+      plain.size = plain.shape.numel();
+      out.add("logits", plain, logits.value());
+      plain.shape = Shape{1};
+      plain.size = 1;
+      out.add("loss", plain, std::span<const T>(losses));
+    }
+    tape.zero_gradients();
+    tape.backward(loss);
+    if (step == 0)
+      for (int i = 0; i < static_cast<int>(store.parameters().size()); ++i) {
+        const ParameterInfo& info = store.parameters()[static_cast<std::size_t>(i)];
+        out.add("grad." + info.name, info,
+                std::span<const T>(store.slice_of(tape.gradients(), i)));
+      }
+    if (steps > 0) {
+      adam.step(tape.gradients(), 1e-3);
+      tape.commit_statistics();
+    }
+  }
+  if (steps > 0) {
+    ParameterInfo plain;
+    plain.shape = Shape{steps};
+    plain.size = steps;
+    out.add("losses", plain, std::span<const T>(losses));
+  }
+  write_safetensors(out_path, out.tensors());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Runs EdgeViT on the tensors of a file.");
+  std::string options, in, out, dtype = "float32";
+  std::int64_t steps = 0;
+  app.add_option("options", options, "the model's options, JSON")->required();
+  app.add_option("in", in)->required();
+  app.add_option("out", out)->required();
+  app.add_option("--dtype", dtype)->check(CLI::IsMember({"float32", "float64"}));
+  app.add_option("--steps", steps, "steps of Adam")->check(CLI::NonNegativeNumber);
+  CLI11_PARSE(app, argc, argv);
+  try {
+    const auto json = nlohmann::json::parse(options);
+    dtype == "float32" ? run<float>(json, in, out, steps) : run<double>(json, in, out, steps);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "run_model: %s\n", error.what());
+    return 1;
+  }
+}

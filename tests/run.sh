@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs all tests. The last line is the count of test cases.
+#
+# usage: tests/run.sh [--debug | --asan] [CTEST OPTION...]     for example: tests/run.sh -R kernels
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/setup.sh
+source scripts/setup.sh
+
+preset=release
+ctest_options=()
+for argument in "$@"; do
+  case $argument in
+    --debug) preset=debug ;;
+    --asan)
+      preset=asan
+      # They compile for themselves, so the sanitizers see nothing of them.
+      ctest_options+=(-LE package)
+      ;;
+    -h | --help)
+      sed -n '2,4s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      exit
+      ;;
+    *) ctest_options+=("$argument") ;;
+  esac
+done
+
+need_packages "${anther_packages[@]}" doctest-dev libbenchmark-dev binutils curl
+need_cmake
+
+jobs=$(nproc)
+if ! { cmake --preset "$preset" -DANTHER_TESTS=ON &&
+  cmake --build --preset "$preset" --parallel "$jobs"; }; then
+  echo "The build failed." >&2
+  echo "0 passed, 1 failed"
+  exit 1
+fi
+
+log=build/$preset/Testing/Temporary/LastTest.log
+rm -f "$log"
+status=0
+ctest --test-dir "build/$preset" --output-on-failure --parallel "$jobs" "${ctest_options[@]}" ||
+  status=$?
+
+# What CTest calls a test is often a program with many cases of doctest's: those are counted. A
+# program that failed without any failed case (it crashed) counts as one failure. The log calls
+# passed what was skipped, which then says so, and what could not be started, which has no command.
+[[ -e $log ]] || : >"$log"
+counts=$(awk '
+  /^[0-9]+\/[0-9]+ Testing: / {
+    doctest = cases_passed = cases_failed = cases_skipped = says_skipped = not_run = 0
+  }
+  /^skipped: / { says_skipped = 1 }
+  /^Command: ""/ { not_run = 1 }
+  /^\[doctest\] test cases: / {
+    doctest = 1
+    split($0, field, "|")
+    cases_passed = field[2] + 0
+    cases_failed = field[3] + 0
+    cases_skipped = field[4] + 0
+  }
+  /^Test (Passed|Failed)\.$/ {
+    if (doctest) {
+      passed += cases_passed
+      skipped += cases_skipped
+      failed += cases_failed
+      if ($0 !~ /Passed/ && !cases_failed) ++failed
+    }
+    else if ($0 !~ /Passed/ || not_run) ++failed
+    else if (says_skipped) ++skipped
+    else ++passed
+  }
+  END {
+    if (status && !failed) failed = 1
+    printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
+  }' status="$status" "$log")
+if [[ $counts == 0\ passed,\ 0\ failed* ]]; then
+  echo "No test ran." >&2
+  status=1
+fi
+echo "$counts"
+exit "$status"
