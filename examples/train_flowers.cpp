@@ -43,7 +43,15 @@ void check_options(const TrainOptions& o) {
         "--warmup-epochs: expected 0 to ", o.epochs, ", got ", o.warmup_epochs);
 }
 
-// results.csv has the words of the command that made it.
+// The images of a batch that are loaded at once: the greatest divisor of the batch that is no more
+// than `most`; all of it where `most` is 0.
+std::int64_t part_of(std::int64_t batch, std::int64_t most) {
+  if (most <= 0) return batch;
+  std::int64_t part = std::min(batch, most);
+  while (batch % part != 0) --part;
+  return part;
+}
+
 void write_json(const std::filesystem::path& path, const nlohmann::json& json) {
   write_file_atomically(path, json.dump(2) + "\n");
 }
@@ -81,8 +89,7 @@ void train(TrainOptions o, const std::string& resume) {
     o.lanes = 1;
   }
   const Preprocess preprocess{.image_size = o.img_size, .resize = parse_resize_mode(o.resize)};
-  LoaderOptions loading{.batch_size = o.batch_size,
-                        .piece = o.micro_batch * o.lanes * 2,
+  LoaderOptions loading{.batch_size = part_of(o.batch_size, o.micro_batch * o.lanes * 2),
                         .shuffle = true,
                         .limit = o.limit,
                         .seed = o.seed,
@@ -91,14 +98,15 @@ void train(TrainOptions o, const std::string& resume) {
   Loader train_loader(data.train, preprocess, loading);
   loading.shuffle = false;
   loading.limit = 0;
-  if (loading.piece == 0) loading.batch_size = std::min<std::int64_t>(o.batch_size, 32);
+  loading.batch_size = std::min<std::int64_t>(loading.batch_size, 32);
   Loader test_loader(data.test, preprocess, loading);
 
-  const std::int64_t steps_per_epoch = train_loader.batches();
+  const std::int64_t epoch_steps = steps_per_epoch(train_loader, o.batch_size);
   const auto steps = [&](double epochs) {
-    return static_cast<std::int64_t>(epochs * static_cast<double>(steps_per_epoch) + 0.5);
+    return static_cast<std::int64_t>(epochs * static_cast<double>(epoch_steps) + 0.5);
   };
   FitOptions options{.epochs = o.epochs,
+                     .batch_size = o.batch_size,
                      .schedule = {.kind = schedule_kind(o.sched),
                                   .lr = o.lr,
                                   .min_lr = o.min_lr,

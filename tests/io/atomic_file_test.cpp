@@ -22,12 +22,12 @@ TEST_CASE("atomic file: the new content appears at commit, and nothing else is l
     anther::AtomicFile file(path);
     file.write("ne");
     file.write("w", 1);
-    CHECK(anther::read_file(path) == "old");
+    CHECK(anther::read_text_file(path) == "old");
     file.commit();
-    CHECK(anther::read_file(path) == "new");
+    CHECK(anther::read_text_file(path) == "new");
     CHECK_THROWS_AS(file.commit(), anther::Error);
   }
-  CHECK(anther::read_file(path) == "new");
+  CHECK(anther::read_text_file(path) == "new");
   CHECK(folder.entries() == 1);
 }
 
@@ -36,7 +36,7 @@ TEST_CASE("atomic file: without commit the old file stays") {
   const fs::path path = folder / "a.txt";
   anther::write_file_atomically(path, "old");
   { anther::AtomicFile(path).write("new"); }
-  CHECK(anther::read_file(path) == "old");
+  CHECK(anther::read_text_file(path) == "old");
   CHECK(folder.entries() == 1);
 }
 
@@ -50,7 +50,7 @@ TEST_CASE("atomic file: a full disk") {
     message = error_of([&] { anther::write_file_atomically(path, std::string(1001, 'x')); });
   }
   CHECK(message == path.string() + ": cannot write: File too large");
-  CHECK(anther::read_file(path) == "old");
+  CHECK(anther::read_text_file(path) == "old");
   CHECK(folder.entries() == 1);
 }
 
@@ -77,7 +77,7 @@ TEST_CASE("atomic file: a symbolic link stays one, permissions are kept") {
   fs::create_symlink("sub/a.txt", folder / "link");
   anther::write_file_atomically(folder / "link", "new");
   CHECK(fs::is_symlink(folder / "link"));
-  CHECK(anther::read_file(folder / "sub/a.txt") == "new");
+  CHECK(anther::read_text_file(folder / "sub/a.txt") == "new");
   CHECK(fs::status(folder / "sub/a.txt").permissions() ==
         (fs::perms::owner_read | fs::perms::owner_write));
 
@@ -95,7 +95,7 @@ TEST_CASE("atomic file: several of the same name at once, and a name of the grea
   second.write("second");
   first.commit();
   second.commit();
-  CHECK(anther::read_file(path) == "second");
+  CHECK(anther::read_text_file(path) == "second");
 }
 
 TEST_CASE("atomic file: what a killed process left behind is not taken for its own") {
@@ -107,18 +107,18 @@ TEST_CASE("atomic file: what a killed process left behind is not taken for its o
     anther::File::open_for_appending(folder / name).write("left behind");
   }
   anther::write_file_atomically(path, "new");
-  CHECK(anther::read_file(path) == "new");
+  CHECK(anther::read_text_file(path) == "new");
   CHECK(folder.entries() == count + 1);
 }
 
 TEST_CASE("file: reading what is not a regular file, or shorter than expected") {
   const TemporaryFolder folder;
-  CHECK(error_of([&] { anther::read_file(folder / "none"); }) ==
+  CHECK(error_of([&] { anther::read_text_file(folder / "none"); }) ==
         (folder / "none").string() + ": cannot open: No such file or directory");
-  CHECK(error_of([&] { anther::read_file(folder.path()); }) ==
+  CHECK(error_of([&] { anther::read_text_file(folder.path()); }) ==
         folder.path().string() + ": expected a regular file, got a folder");
   REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
-  CHECK(error_of([&] { anther::read_file(folder / "pipe"); }) ==
+  CHECK(error_of([&] { anther::read_text_file(folder / "pipe"); }) ==
         (folder / "pipe").string() + ": expected a regular file, got a pipe or device");
 
   anther::write_file_atomically(folder / "short", "12345");

@@ -90,10 +90,10 @@ TEST_CASE("safetensors: what is written is read back") {
                  "tensor 'head.weight' has 6 elements, to be read into 5"));
   // The data start at a multiple of 8 bytes, and the same call gives the same bytes.
   std::uint64_t length = 0;
-  std::memcpy(&length, anther::read_file(path).data(), 8);
+  std::memcpy(&length, anther::read_text_file(path).data(), 8);
   CHECK(length % 8 == 0);
   anther::write_safetensors(folder / "b.safetensors", tensors, metadata);
-  CHECK(anther::read_file(path) == anther::read_file(folder / "b.safetensors"));
+  CHECK(anther::read_text_file(path) == anther::read_text_file(folder / "b.safetensors"));
 }
 
 TEST_CASE("safetensors: long tensors in every dtype, from several threads") {
@@ -147,7 +147,7 @@ TEST_CASE("safetensors: writing what cannot be written") {
   CHECK(folder.entries() == 0);
 
   anther::write_safetensors(path, std::vector{good});
-  const std::string old = anther::read_file(path);
+  const std::string old = anther::read_text_file(path);
   const std::vector<float> large(1000);
   std::string full;
   {
@@ -155,7 +155,7 @@ TEST_CASE("safetensors: writing what cannot be written") {
     full = message({{.name = "w", .shape = {1000}, .values = large}});
   }
   CHECK(full == path.string() + ": cannot write: File too large");
-  CHECK(anther::read_file(path) == old);
+  CHECK(anther::read_text_file(path) == old);
   CHECK(folder.entries() == 1);
 }
 

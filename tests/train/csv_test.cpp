@@ -18,18 +18,18 @@ namespace {
 
 using anther::CsvWriter;
 using anther::read_csv;
-using anther::read_file;
+using anther::read_text_file;
 
 TEST_CASE("csv: each row is in the file when it is written, exactly") {
   const TemporaryFolder folder;
   const auto path = folder / "steps.csv";
   CsvWriter writer(path, {"step", "loss", "lr", "note"});
-  CHECK(read_file(path) == "step,loss,lr,note\n");
+  CHECK(read_text_file(path) == "step,loss,lr,note\n");
   writer.row(1, 3.9911f, 1e-3, "plain");
-  CHECK(read_file(path) == "step,loss,lr,note\n1,3.9911,0.001,plain\n");
+  CHECK(read_text_file(path) == "step,loss,lr,note\n1,3.9911,0.001,plain\n");
   writer.row(std::int64_t{1} << 60, -std::nan(""), std::numeric_limits<double>::infinity(),
              std::string("a \"b\", c"));
-  CHECK(read_file(path).ends_with("\n1152921504606846976,nan,inf,\"a \"\"b\"\", c\"\n"));
+  CHECK(read_text_file(path).ends_with("\n1152921504606846976,nan,inf,\"a \"\"b\"\", c\"\n"));
   CHECK(error_of([&] { writer.row(1, 2); }) ==
         path.string() + ": expected a row of 4 values, got 2");
   CHECK(contains(error_of([&] { writer.row(1, 2, 3, "a\nb"); }), "line breaks"));
@@ -75,15 +75,15 @@ TEST_CASE("csv: going on after a step") {
     CsvWriter writer = CsvWriter::resume(path, columns, 3);
     writer.row(4, -4);
   }
-  CHECK(read_file(path) == "step,loss\n1,0.1\n2,0.2\n3,0.30000000000000004\n4,-4\n");
+  CHECK(read_text_file(path) == "step,loss\n1,0.1\n2,0.2\n3,0.30000000000000004\n4,-4\n");
   CHECK(folder.entries() == 1);
 
   // A killed program leaves half a row.
   anther::write_file_atomically(path, "step,loss\n1,0.5\n2,0.25\n3,0.1");
   CsvWriter::resume(path, columns, 7).row(3, 1);
-  CHECK(read_file(path) == "step,loss\n1,0.5\n2,0.25\n3,1\n");
+  CHECK(read_text_file(path) == "step,loss\n1,0.5\n2,0.25\n3,1\n");
   CsvWriter::resume(path, columns, 0).row(1, 2);
-  CHECK(read_file(path) == "step,loss\n1,2\n");
+  CHECK(read_text_file(path) == "step,loss\n1,2\n");
 
   CHECK(error_of([&] {
           CsvWriter::resume(path, {"epoch", "loss"}, 1);
@@ -91,7 +91,7 @@ TEST_CASE("csv: going on after a step") {
   anther::write_file_atomically(path, "step,loss\n1,2,3\n");
   CHECK(error_of([&] { CsvWriter::resume(path, columns, 1); }) ==
         path.string() + ": line 2: expected 2 cells, got 3");
-  CHECK(read_file(path) == "step,loss\n1,2,3\n");
+  CHECK(read_text_file(path) == "step,loss\n1,2,3\n");
   anther::write_file_atomically(path, "no end");
   CHECK(contains(error_of([&] { CsvWriter::resume(path, columns, 1); }), path.string()));
 }
@@ -127,7 +127,7 @@ TEST_CASE("csv: a full disk is named, and leaves whole rows") {
   CHECK(message == path.string() + ": cannot write: File too large");
   const auto table = read_csv(path);
   CHECK(static_cast<int>(table.rows.size()) == step);
-  CHECK(read_file(path).back() == '\n');
+  CHECK(read_text_file(path).back() == '\n');
   writer.row(step + 1, 1);  // there is room again
   CHECK(static_cast<int>(read_csv(path).rows.size()) == step + 1);
 

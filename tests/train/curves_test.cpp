@@ -135,7 +135,7 @@ TEST_CASE("curves: text is escaped, and the file written") {
   curves.title = "a <b> & \"c\"\n";
   curves.val_name = "<";
   write_training_curves(folder / "curves.svg", curves);
-  const std::string svg = anther::read_file(folder / "curves.svg");
+  const std::string svg = anther::read_text_file(folder / "curves.svg");
   CHECK(contains(svg, ">a &lt;b&gt; &amp; &quot;c&quot;</text>"));
   CHECK(contains(svg, ">&lt; top-1<"));
   CHECK(contains(error_of([&] { write_training_curves(folder / "none/curves.svg", curves); }),

@@ -118,7 +118,7 @@ class File {
 };
 
 // The whole content of a regular file.
-inline std::string read_file(const std::filesystem::path& path) {
+inline std::string read_text_file(const std::filesystem::path& path) {
   const File file = File::open_for_reading(path);
   std::string content(static_cast<std::size_t>(file.size()), '\0');
   file.read_at(0, content.data(), file.size());

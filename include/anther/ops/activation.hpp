@@ -38,7 +38,7 @@ inline constexpr Op<T> relu_op = {
     .backward =
         [](Call<T>& call) {
           if (const auto dx = call.input_gradient(0))
-            relu_backward(dx.to, dx.add, call.output_gradient(), call.input(0),
+            relu_backward<T>(dx.to, dx.add, call.output_gradient(), call.output(),
                           call.output_shape().numel());
         },
 };

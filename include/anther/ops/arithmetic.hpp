@@ -13,7 +13,7 @@ inline constexpr Op<T> add_op = {
     .name = "add",
     .forward =
         [](Call<T>& call) {
-          add(call.output(), call.input(0), call.input(1), call.output_shape().numel());
+          add<T>(call.output(), call.input(0), call.input(1), call.output_shape().numel());
         },
     .backward =
         [](Call<T>& call) {
@@ -49,13 +49,13 @@ inline constexpr Op<T> scale_op = {
     .name = "scale",
     .forward =
         [](Call<T>& call) {
-          scale(call.output(), call.input(0), static_cast<T>(call.template attributes<double>()),
+          scale<T>(call.output(), nullptr, call.input(0), static_cast<T>(call.template attributes<double>()),
                 call.output_shape().numel());
         },
     .backward =
         [](Call<T>& call) {
           if (const auto dx = call.input_gradient(0))
-            scale_add(dx.to, dx.add, call.output_gradient(),
+            scale(dx.to, dx.add, call.output_gradient(),
                       static_cast<T>(call.template attributes<double>()),
                       call.output_shape().numel());
         },

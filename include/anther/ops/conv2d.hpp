@@ -99,9 +99,9 @@ inline constexpr Op<T> conv2d_op = {
           }
           if (const auto dbias = call.input_gradient(2)) {
             call.start(dbias, d.out_channels);
-            column_sums(dbias.to, dy,
-                        call.workspace(column_sums_workspace(d.rows(), d.out_channels)), d.rows(),
-                        d.out_channels);
+            const ColumnSumsDims sums{
+                .rows = d.rows(), .columns = d.out_channels, .stride = d.out_channels};
+            column_sums(dbias.to, dy, call.workspace(column_sums_workspace(sums)), sums);
           }
         },
     .macs =

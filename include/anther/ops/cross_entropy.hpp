@@ -24,6 +24,13 @@ struct CrossEntropyAttributes {
   double scale;
 };
 
+inline CrossEntropyDims dims_of(const Shape& logits, const CrossEntropyAttributes& a) {
+  return {.rows = logits[0],
+          .classes = logits[1],
+          .label_smoothing = a.label_smoothing,
+          .scale = a.scale};
+}
+
 template <class T>
 inline constexpr Op<T> cross_entropy_op = {
     .name = "cross_entropy",
@@ -31,22 +38,16 @@ inline constexpr Op<T> cross_entropy_op = {
         [](Call<T>& call) {
           const auto& a = call.template attributes<CrossEntropyAttributes>();
           const Shape& logits = call.input_shape(0);
-          T* losses = call.workspace(logits[0]);
-          cross_entropy_forward(losses, call.output(1), call.input(0), a.labels,
-                                static_cast<T>(a.label_smoothing), logits[0], logits[1]);
-          T total = 0;
-          for (std::int64_t row = 0; row < logits[0]; ++row) total += losses[row];
-          *call.output() = total * static_cast<T>(a.scale);
+          cross_entropy_forward<T>(call.output(), call.workspace(logits[0]), call.output(1),
+                                   call.input(0), {.labels = a.labels}, dims_of(logits, a));
         },
     .backward =
         [](Call<T>& call) {
           const auto& a = call.template attributes<CrossEntropyAttributes>();
           const Shape& logits = call.input_shape(0);
           if (const auto dlogits = call.input_gradient(0))
-            cross_entropy_backward(dlogits.to, dlogits.add,
-                                   *call.output_gradient() * static_cast<T>(a.scale),
-                                   static_cast<const T*>(call.output(1)), call.input(0), a.labels,
-                                   static_cast<T>(a.label_smoothing), logits[0], logits[1]);
+            cross_entropy_backward<T>(dlogits.to, dlogits.add, call.output_gradient(), call.input(0),
+                                      call.output(1), {.labels = a.labels}, dims_of(logits, a));
         },
 };
 

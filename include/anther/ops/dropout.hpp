@@ -23,27 +23,27 @@ RandomKey drop_key(const Call<T>& call, std::string_view purpose) {
       .fold(call.template attributes<DropAttributes>().call);
 }
 
+// y = y_add + dropout(x), sample by sample.
+template <class T>
+void dropout_samples(const Call<T>& call, T* y, const T* y_add, const T* x) {
+  const std::int64_t samples = call.output_shape()[0];
+  const std::int64_t size = samples > 0 ? call.output_shape().numel() / samples : 0;
+  const RandomKey key = drop_key(call, "dropout");
+  for (std::int64_t n = 0; n < samples; ++n)
+    dropout<T>(y + n * size, y_add ? y_add + n * size : nullptr, x + n * size, size,
+               call.template attributes<DropAttributes>().p,
+               key.fold(static_cast<std::uint64_t>(call.options().first_sample + n)));
+}
+
 template <class T>
 inline constexpr Op<T> dropout_op = {
     .name = "dropout",
     .forward =
-        [](Call<T>& call) {
-          const std::int64_t size = call.output_shape().numel();
-          const std::int64_t sample = size / std::max<std::int64_t>(1, call.output_shape()[0]);
-          dropout_forward(call.output(), call.input(0),
-                          static_cast<T>(call.template attributes<DropAttributes>().p),
-                          drop_key(call, "dropout"),
-                          static_cast<std::uint64_t>(call.options().first_sample * sample), size);
-        },
+        [](Call<T>& call) { dropout_samples<T>(call, call.output(), nullptr, call.input(0)); },
     .backward =
         [](Call<T>& call) {
-          const std::int64_t size = call.output_shape().numel();
-          const std::int64_t sample = size / std::max<std::int64_t>(1, call.output_shape()[0]);
           if (const auto dx = call.input_gradient(0))
-            dropout_backward(dx.to, dx.add, call.output_gradient(),
-                             static_cast<T>(call.template attributes<DropAttributes>().p),
-                             drop_key(call, "dropout"),
-                             static_cast<std::uint64_t>(call.options().first_sample * sample), size);
+            dropout_samples<T>(call, dx.to, dx.add, call.output_gradient());
         },
 };
 
@@ -77,16 +77,20 @@ inline constexpr Op<T> drop_path_op = {
         [](Call<T>& call) {
           const std::int64_t samples = call.output_shape()[0];
           const T* factors = drop_path_factors(call);
-          scale_samples(call.output(), call.add(), call.input(0), factors, samples,
-                        call.output_shape().numel() / std::max<std::int64_t>(1, samples));
+          scale_samples(call.output(), call.add(), call.input(0), factors,
+                        SampleDims{.samples = samples,
+                                   .size = call.output_shape().numel() /
+                                           std::max<std::int64_t>(1, samples)});
         },
     .backward =
         [](Call<T>& call) {
           const std::int64_t samples = call.output_shape()[0];
           const T* factors = drop_path_factors(call);
           if (const auto dx = call.input_gradient(0))
-            scale_samples(dx.to, dx.add, call.output_gradient(), factors, samples,
-                          call.output_shape().numel() / std::max<std::int64_t>(1, samples));
+            scale_samples(dx.to, dx.add, call.output_gradient(), factors,
+                        SampleDims{.samples = samples,
+                                   .size = call.output_shape().numel() /
+                                           std::max<std::int64_t>(1, samples)});
         },
     .takes_add = true,
 };

@@ -56,7 +56,8 @@ inline constexpr Op<T> linear_op = {
           }
           if (const auto dbias = call.input_gradient(2)) {
             call.start(dbias, out);
-            column_sums(dbias.to, dy, call.workspace(column_sums_workspace(rows, out)), rows, out);
+            const ColumnSumsDims sums{.rows = rows, .columns = out, .stride = out};
+            column_sums(dbias.to, dy, call.workspace(column_sums_workspace(sums)), sums);
           }
         },
     .macs = [](const Call<T>& call) {

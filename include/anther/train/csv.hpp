@@ -73,7 +73,7 @@ struct CsvTable {
 // Reads a table. A last line without its end, as a killed program leaves it, is left out; a row
 // with more or fewer cells than there are columns is an error that names the file and the line.
 inline CsvTable read_csv(const std::filesystem::path& path) {
-  const std::string content = read_file(path);
+  const std::string content = read_text_file(path);
   CsvTable table;
   std::int64_t number = 0;
   for (std::size_t begin = 0, end; (end = content.find('\n', begin)) != std::string::npos;
@@ -118,7 +118,7 @@ class CsvWriter {
     if (!std::filesystem::exists(path)) return CsvWriter(path, columns);
     check(!columns.empty(), path.string(), ": expected at least one column");
     const CsvTable table = read_csv(path);
-    const std::string content = read_file(path);
+    const std::string content = read_text_file(path);
     std::string expected = header_line(columns);
     expected.pop_back();
     check(table.columns == columns, path.string(), ": expected the columns ", expected, ", got ",

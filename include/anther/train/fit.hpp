@@ -23,6 +23,7 @@ namespace anther::inline v0_1 {
 struct FitOptions {
   std::int64_t epochs = 1;
   std::int64_t first_epoch = 0;  // how many are done already, of a run that goes on
+  std::int64_t batch_size = 0;   // images a step; 0: a batch of the loader, else a multiple of it
   Schedule schedule = {};        // by optimiser steps
   TrainerOptions trainer = {};
 };
@@ -87,7 +88,7 @@ template <class T>
 StepReport evaluate(Trainer<T>& trainer, Loader& loader, std::span<Callback* const> callbacks = {}) {
   StepReport report;
   report.steps = loader.batches();
-  report.all_images = loader.size();
+  report.all_images = loader.images();
   for (Callback* callback : callbacks) callback->on_evaluation_begin(report.steps, report.all_images);
   loader.start_epoch(0);
   for (Batch batch; loader.next(batch);) {
@@ -97,30 +98,45 @@ StepReport evaluate(Trainer<T>& trainer, Loader& loader, std::span<Callback* con
   return report;
 }
 
-// Trains, and gives a report of each epoch. val may be null. Throws where the loss is not finite:
+// Optimiser steps of an epoch.
+inline std::int64_t steps_per_epoch(const Loader& loader, std::int64_t batch_size) {
+  if (batch_size == 0) return loader.batches();
+  return (loader.images() + batch_size - 1) / batch_size;
+}
+
+// Trains, and gives a report of each epoch. A batch larger than the loader's comes in parts, so that
+// its images need not be in memory at once. val may be null. Throws where the loss is not finite:
 // the weights are then those before the step.
 template <class T>
 History fit(const Module<T>& model, Optimizer<T>& optimizer, Loader& train, Loader* val,
             const FitOptions& options, std::span<Callback* const> callbacks = {}) {
   check(options.epochs >= 0, "epochs: expected at least 0, got ", options.epochs);
+  const std::int64_t part_size = train.options().batch_size;
+  check(options.batch_size % part_size == 0, "batch size: expected a multiple of the loader's ",
+        part_size, ", got ", options.batch_size);
+  const std::int64_t parts = std::max<std::int64_t>(1, options.batch_size / part_size);
   Trainer<T> trainer(model, options.trainer);
   History history;
   Batch batch;
   for (std::int64_t epoch = options.first_epoch; epoch < options.epochs; ++epoch) {
     StepReport report;
     report.epoch = epoch + 1;
-    report.steps = train.batches();
-    report.all_images = train.size();
+    report.steps = steps_per_epoch(train, options.batch_size);
+    report.all_images = train.images();
     for (Callback* callback : callbacks)
       callback->on_epoch_begin(report.epoch, report.steps, report.all_images);
     const auto begin = std::chrono::steady_clock::now();
     const double stalled_before = train.stall_seconds();
     train.start_epoch(epoch);
-    while (train.next(batch)) {
+    for (bool more = train.next(batch); more;) {
       const std::int64_t step = optimizer.steps();
       report.lr = options.schedule.at(step);
-      const BatchResult result =
-          trainer.compute_gradients(batch.images.shape(), batch.images.span(), batch.labels, step);
+      trainer.begin_step(step);
+      for (std::int64_t part = 0; more && part < parts; ++part) {
+        trainer.add(batch.images.shape(), batch.images.span(), batch.labels);
+        more = train.next(batch);
+      }
+      const BatchResult result = trainer.finish_step();
       check(std::isfinite(result.loss), "training: the loss of step ", step + 1, " is ", result.loss,
             "; the learning rate is ", report.lr, ", and a lower one may help");
       optimizer.step(trainer.gradients(), report.lr);

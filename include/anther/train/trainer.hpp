@@ -94,7 +94,7 @@ class Trainer {
     check(batch_.samples > 0, "batch: expected at least one image, got none");
     lane_pointers_.clear();
     for (const auto& lane : gradients_) lane_pointers_.push_back(lane.data());
-    sum_lanes(gradients_[0].data(), lane_pointers_.data(), std::ssize(lane_pointers_),
+    sum_buffers(gradients_[0].data(), lane_pointers_.data(), std::ssize(lane_pointers_),
               static_cast<T>(1 / static_cast<double>(batch_.samples)), gradients_[0].size());
     return batch_;
   }
