@@ -135,7 +135,7 @@ void check_case(const std::string& name, double tolerance, bool steps) {
                     1e-3 * greatest, tolerance);
   }
   tape.commit_statistics();
-  for (const json& expected : file["running_statistics"]) {
+  for (const json& expected : file.value("running_statistics", json::array())) {
     const auto found = std::find_if(
         store.buffers().begin(), store.buffers().end(),
         [&](const ParameterInfo& info) { return info.name == expected["name"].get<std::string>(); });
@@ -168,7 +168,8 @@ TEST_CASE("the formula of the golden files") {
   const EdgeViT<float> model(store, edgevit_options("xxs", 10));
   fill_by_formula(store);
   int compared = 0;
-  for (const json& expected : read_golden("formula")["tensors"]) {
+  const json file = read_golden("formula");
+  for (const json& expected : file["tensors"]) {
     const auto name = expected["name"].get<std::string>();
     CAPTURE(name);
     const std::uint64_t hash = golden::fnv1a64(name);
