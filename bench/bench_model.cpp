@@ -37,12 +37,11 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
   ParameterStore<float> store;
   const EdgeViT<float> model(store, edgevit_options(o.model, 102, o.preset));
   store.initialize(1);
-  const double macs =
-      static_cast<double>(summarize(model, {1, o.img_size, o.img_size, 3}).macs);
+  const double macs = static_cast<double>(summarize(model, {1, o.img_size, o.img_size, 3}).macs);
   const bool train = o.mode == "train";
   const bool whole = !store.buffers().empty();
-  Trainer<float> trainer(model, {.micro_batch = whole ? 0 : o.micro_batch,
-                                 .lanes = whole || !train ? 1 : o.lanes});
+  Trainer<float> trainer(
+      model, {.micro_batch = whole ? 0 : o.micro_batch, .lanes = whole || !train ? 1 : o.lanes});
   Adam<float> adam(store, {});
   // Images come in parts, as the loader streams them.
   const std::int64_t part = whole ? o.batch : std::min(o.batch, o.micro_batch * o.lanes * 2);
@@ -104,11 +103,11 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "anther %s  %s  %d threads\n", version, to_string(isa()), num_threads());
     if (o.mode == "infer") o.micro_batch = o.batch, o.lanes = 1;
     const double peak = bench::fma_peak(num_threads());
-    const std::string name =
-        text_of(o.model, "/", o.preset, "/", o.mode, "/batch:", o.batch, "/micro_batch:",
-                o.micro_batch, "/img_size:", o.img_size, "/threads:", num_threads());
-    benchmark::RegisterBenchmark(
-        name.c_str(), [&](benchmark::State& state) { run(state, o, peak); })
+    const std::string name = text_of(o.model, "/", o.preset, "/", o.mode, "/batch:", o.batch,
+                                     "/micro_batch:", o.micro_batch, "/img_size:", o.img_size,
+                                     "/threads:", num_threads());
+    benchmark::RegisterBenchmark(name.c_str(),
+                                 [&](benchmark::State& state) { run(state, o, peak); })
         ->Unit(benchmark::kMillisecond)
         ->UseRealTime();
     benchmark::RunSpecifiedBenchmarks();

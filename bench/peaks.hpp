@@ -1,5 +1,5 @@
-// What the machine can do, measured in the same run as what is compared with it: fused multiply-adds
-// with the instruction set in use, and copying memory.
+// What the machine can do, measured in the same run as what is compared with it: fused
+// multiply-adds with the instruction set in use, and copying memory.
 #pragma once
 
 #include <algorithm>

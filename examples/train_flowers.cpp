@@ -1,5 +1,5 @@
-// Trains EdgeViT. Without options: the run of the article that EdgeViT with GroupNorm comes from, on
-// Flowers-102 (PaddlePaddle's split, 224 px, batch 128, Adam at 1e-3, 20 epochs).
+// Trains EdgeViT. Without options: the run of the article that EdgeViT with GroupNorm comes from,
+// on Flowers-102 (PaddlePaddle's split, 224 px, batch 128, Adam at 1e-3, 20 epochs).
 //
 //   train_flowers --data-dir data/flowers102
 //   train_flowers --data-dir my_photographs --img-size 128 --sched cosine --warmup-epochs 3
@@ -75,8 +75,8 @@ void train(TrainOptions o, const std::string& resume) {
   std::printf("Data: %s\n", data.description.c_str());
 
   ParameterStore<float> store;
-  const EdgeViT<float> model(
-      store, model_options(o, static_cast<std::int64_t>(data.class_names.size())));
+  const EdgeViT<float> model(store,
+                             model_options(o, static_cast<std::int64_t>(data.class_names.size())));
   store.initialize(o.seed);
   std::printf("Model: EdgeViT-%s, %s parameters, %s multiply-accumulates at %lldx%lld\n",
               o.model.c_str(), with_commas(store.parameter_count()).c_str(),
@@ -139,8 +139,8 @@ void train(TrainOptions o, const std::string& resume) {
   ProgressCallback progress(o.epochs, data.test->size());
   LogCallback log(folder, text_of("EdgeViT-", o.model, ", ", o.preset, ", ", o.img_size, " px"),
                   held_out ? "test" : "val", options.first_epoch, adam.steps());
-  CheckpointCallback<float> checkpoint(
-      folder, adam, {model.options(), data.class_names, preprocess}, best);
+  CheckpointCallback<float> checkpoint(folder, adam,
+                                       {model.options(), data.class_names, preprocess}, best);
   Callback* callbacks[] = {&progress, &log, &checkpoint};
   const History history = fit(model, adam, train_loader, &test_loader, options, callbacks);
 
@@ -170,7 +170,8 @@ int main(int argc, char** argv) {
     files.add_option("--config,-c", config);
     files.add_option("--resume", resume);
     CLI11_PARSE(files, argc, argv);
-    check(config.empty() || resume.empty(), "--resume: takes its options from the run, not from a file");
+    check(config.empty() || resume.empty(),
+          "--resume: takes its options from the run, not from a file");
     if (!config.empty()) read_options(config, options);
     if (!resume.empty()) read_options(resume + "/args.json", options);
 
@@ -184,7 +185,8 @@ int main(int argc, char** argv) {
         check(option->count() == 0 || option->check_name("--resume") ||
                   option->check_name("--threads") || option->check_name("--workers") ||
                   option->check_name("--data-dir"),
-              option->get_name(), ": a resumed run keeps its options; --threads, --workers and "
+              option->get_name(),
+              ": a resumed run keeps its options; --threads, --workers and "
               "--data-dir may change");
     train(options, resume);
   } catch (const std::exception& error) {

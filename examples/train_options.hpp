@@ -49,9 +49,11 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("data-dir", o.data_dir,
         "a Flowers-102 folder, class folders (train/<class>/...), CIFAR-10, or the word painted");
   visit("split", o.split, "of Flowers-102: paddle (6,149 train, 1,020 test) or official");
-  visit("val-fraction", o.val_fraction, "class folders without val/: the share of train/ kept for it");
+  visit("val-fraction", o.val_fraction,
+        "class folders without val/: the share of train/ kept for it");
   visit("model", o.model, "xxs, xs or s");
-  visit("preset", o.preset, "improved (GroupNorm, convolutions) or original (LayerNorm, BatchNorm)");
+  visit("preset", o.preset,
+        "improved (GroupNorm, convolutions) or original (LayerNorm, BatchNorm)");
   visit("norm", o.norm, "gn, ln, bn or in, in the preset's place");
   visit("local-norm", o.local_norm, "the same for LocalAgg and before the head");
   visit("gn-groups", o.gn_groups, "groups of GroupNorm; 0: groups of 12 channels");
@@ -99,8 +101,8 @@ inline nlohmann::json to_json(const TrainOptions& options) {
   return json;
 }
 
-// Sets the options that a JSON file has. Throws, naming the file, where it cannot be read, has a key
-// that is no option, or a value of another type.
+// Sets the options that a JSON file has. Throws, naming the file, where it cannot be read, has a
+// key that is no option, or a value of another type.
 inline void read_options(const std::string& path, TrainOptions& options) {
   std::ifstream file(path);
   anther::check(file.good(), path, ": cannot be read");

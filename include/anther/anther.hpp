@@ -1,5 +1,5 @@
-// All of the engine: core, kernels, autograd, ops, layers, models and optimisers. Files, data and the
-// training loop are included by themselves: anther/io/..., anther/data/..., anther/train/...
+// All of the engine: core, kernels, autograd, ops, layers, models and optimisers. Files, data and
+// the training loop are included by themselves: anther/io/..., anther/data/..., anther/train/...
 #pragma once
 
 #include "anther/autograd/gradient_check.hpp"

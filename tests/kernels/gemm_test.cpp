@@ -21,19 +21,24 @@ std::size_t size_of(std::int64_t i) {
   return static_cast<std::size_t>(i);
 }
 
-// A matrix whose rows are `stride` apart. What lies between its rows, and beyond them, is NaN: who
-// reads it spoils the result, and who writes it is seen.
+// A matrix whose rows are `stride` apart. Between the rows of an input stands NaN, which spoils the
+// result of who reads it, and nothing beyond them, so that the address sanitizer sees who reads it.
+// Between and around the rows of an output stands a number that must stay.
 template <class T>
 struct Matrix {
-  std::int64_t rows, columns, stride;
+  static constexpr T sentinel = T(-12345);
+
+  std::int64_t rows, columns, stride, margin;
   std::vector<T> values;
 
-  static constexpr std::int64_t margin = 32;
-
   Matrix(std::string_view name, std::int64_t row_count, std::int64_t column_count,
-         std::int64_t padding)
-      : rows(row_count), columns(column_count), stride(column_count + padding) {
-    values.assign(size_of(rows * stride + 2 * margin), std::numeric_limits<T>::quiet_NaN());
+         std::int64_t padding, bool output = false)
+      : rows(row_count),
+        columns(column_count),
+        stride(column_count + padding),
+        margin(output ? 64 : 0) {
+    values.assign(size_of(rows * stride + 2 * margin),
+                  output ? sentinel : std::numeric_limits<T>::quiet_NaN());
     const anther::RandomKey key = anther::RandomKey(3).fold(name);
     for (std::int64_t i = 0; i < rows; ++i)
       for (std::int64_t j = 0; j < columns; ++j)
@@ -52,12 +57,11 @@ struct Matrix {
     for (std::int64_t i = 0; i < rows; ++i)
       for (std::int64_t j = 0; j < columns; ++j) (*this)(i, j) = value;
   }
-  // Everything outside the matrix is as it was.
   bool outside_untouched() const {
     for (std::int64_t at = 0; at < static_cast<std::int64_t>(values.size()); ++at) {
       const std::int64_t i = at - margin;
       if (i >= 0 && i < rows * stride && i % stride < columns) continue;
-      if (!std::isnan(values[size_of(at)])) return false;
+      if (values[size_of(at)] != sentinel) return false;
     }
     return true;
   }
@@ -94,7 +98,7 @@ const char* product_fault(std::int64_t rows, std::int64_t columns, std::int64_t 
   const Matrix<T> x("x", rows, depth, padding);
   const Matrix<T> w("w", transposed ? depth : columns, transposed ? columns : depth, padding);
   const Matrix<T> other("add", rows, columns, 2 * padding), b("bias", 1, columns, 0);
-  Matrix<T> y("add", rows, columns, padding);
+  Matrix<T> y("add", rows, columns, padding, true);
   if (add != Add::in_place) y.fill(std::numeric_limits<T>::quiet_NaN());
   const std::vector<T> packed = pack(w, transposed);
   anther::gemm<T>(y.data(),
@@ -132,7 +136,7 @@ const char* weight_gradient_fault(std::int64_t rows, std::int64_t outs, std::int
                                   std::int64_t padding) {
   const Matrix<T> dy("dy", rows, outs, padding), x("x", rows, columns, 2 * padding);
   const Matrix<T> before("dw", outs, columns, 0);
-  Matrix<T> dw("dw", outs, columns, padding);
+  Matrix<T> dw("dw", outs, columns, padding, true);
   anther::gemm_tn<T>(dw.data(), dy.data(), x.data(),
                      {.rows = rows,
                       .outs = outs,
@@ -180,7 +184,7 @@ TEST_CASE_TEMPLATE("gemm: every tail of rows, columns and depth", T, float, doub
 TEST_CASE_TEMPLATE("gemm: EdgeViT's shapes, and more rows than a tile", T, float, double) {
   const std::int64_t shapes[][3] = {{49, 288, 36},  {196, 36, 144}, {197, 72, 72},
                                     {100, 144, 72}, {300, 40, 36},  {784, 12, 48},
-                                    {49, 102, 384}, {8, 1536, 20},  {1, 102, 288}};
+                                    {49, 102, 384}, {8, 1000, 20},  {1, 102, 288}};
   for (const auto& shape : shapes) {
     const std::int64_t rows = shape[0], columns = shape[1], depth = shape[2];
     for (const Add add : {Add::null, Add::in_place, Add::other}) {

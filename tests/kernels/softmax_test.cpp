@@ -106,6 +106,10 @@ TEST_CASE_TEMPLATE("softmax of great, infinite and NaN elements", T, float, doub
     CHECK(y[0] == 1);
     for (std::size_t i = 1; i < x.size(); ++i) CHECK(y[i] == 0);
     for (std::size_t at = 0; at < x.size(); ++at) {
+      x.assign(x.size(), T(-1e4));
+      x[at] = T(1e4);
+      anther::softmax_forward(y.data(), x.data(), d);
+      for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == (i == at ? 1 : 0));
       x = random_values<T>("x", columns);
       x[at] = nan;
       anther::softmax_forward(y.data(), x.data(), d);

@@ -73,7 +73,8 @@ void check_digest(const json& expected, const ParameterInfo& info, std::span<con
   double norm = 0;
   std::array<double, 4> dots{};
   std::array<std::uint64_t, 4> hash{};
-  for (std::size_t d = 0; d < 4; ++d) hash[d] = golden::fnv1a64(info.name + "#dot" + std::to_string(d));
+  for (std::size_t d = 0; d < 4; ++d)
+    hash[d] = golden::fnv1a64(info.name + "#dot" + std::to_string(d));
   for_each_torch_index(info, [&](std::int64_t torch_index, std::int64_t index) {
     const auto value = static_cast<double>(values[static_cast<std::size_t>(index)]);
     norm += value * value;
@@ -83,8 +84,8 @@ void check_digest(const json& expected, const ParameterInfo& info, std::span<con
   CHECK_MESSAGE(std::abs(std::sqrt(norm) - expected["norm"].get<double>()) <= scale, info.name,
                 ": norm ", std::sqrt(norm), ", expected ", expected["norm"].get<double>());
   for (std::size_t d = 0; d < 4; ++d)
-    CHECK_MESSAGE(std::abs(dots[d] - expected["dots"][d].get<double>()) <= scale, info.name, ": dot ",
-                  d, " ", dots[d], ", expected ", expected["dots"][d].get<double>());
+    CHECK_MESSAGE(std::abs(dots[d] - expected["dots"][d].get<double>()) <= scale, info.name,
+                  ": dot ", d, " ", dots[d], ", expected ", expected["dots"][d].get<double>());
 }
 
 template <class T>
@@ -136,12 +137,13 @@ void check_case(const std::string& name, double tolerance, bool steps) {
   }
   tape.commit_statistics();
   for (const json& expected : file.value("running_statistics", json::array())) {
-    const auto found = std::find_if(
-        store.buffers().begin(), store.buffers().end(),
-        [&](const ParameterInfo& info) { return info.name == expected["name"].get<std::string>(); });
+    const auto found = std::find_if(store.buffers().begin(), store.buffers().end(),
+                                    [&](const ParameterInfo& info) {
+                                      return info.name == expected["name"].get<std::string>();
+                                    });
     REQUIRE(found != store.buffers().end());
-    check_digest<T>(expected, *found, store.buffer(static_cast<int>(found - store.buffers().begin())),
-                    0, tolerance);
+    check_digest<T>(expected, *found,
+                    store.buffer(static_cast<int>(found - store.buffers().begin())), 0, tolerance);
   }
 
   if (!steps) return;
@@ -175,13 +177,11 @@ TEST_CASE("the formula of the golden files") {
     const std::uint64_t hash = golden::fnv1a64(name);
     CHECK(text_of_hex(hash) == expected["fnv1a64"].get<std::string>());
     CHECK(text_of_hex(golden::splitmix64(hash)) == expected["splitmix64"].get<std::string>());
-    const auto found =
-        std::find_if(store.parameters().begin(), store.parameters().end(),
-                     [&](const ParameterInfo& info) { return info.name == name; });
+    const auto found = std::find_if(store.parameters().begin(), store.parameters().end(),
+                                    [&](const ParameterInfo& info) { return info.name == name; });
     if (found == store.parameters().end()) continue;
-    const std::vector<float> values =
-        to_torch_order<float>(*found, std::as_const(store).value(static_cast<int>(
-                                          found - store.parameters().begin())));
+    const std::vector<float> values = to_torch_order<float>(
+        *found, std::as_const(store).value(static_cast<int>(found - store.parameters().begin())));
     for (std::size_t i = 0; i < 4; ++i)
       CHECK(static_cast<double>(values[i]) == expected["first"][i].get<double>());
     CHECK(static_cast<double>(values.back()) == expected["last"].get<double>());

@@ -24,44 +24,107 @@ std::string message_of(const std::function<void()>& call) {
 
 TEST_CASE("ops refuse what does not fit") {
   Tape<float> tape;
-  const auto x = [&](const Shape& shape) {
-    return tape.input(Tensor<float>(shape));
-  };
+  const auto x = [&](const Shape& shape) { return tape.input(Tensor<float>(shape)); };
   struct Row {
     const char* expected;
     std::function<void()> call;
   };
   const std::int32_t label[] = {7};
   const std::vector<Row> rows = {
-      {"expected two tensors of one shape, got (2, 3) and (2, 4)", [&] { x({2, 3}) + x({2, 4}); }},
-      {"expected 4 input channels, got 3", [&] { linear(x({2, 3}), x({5, 4})); }},
-      {"expected a bias of the shape (5), got (4)", [&] { linear(x({2, 3}), x({5, 3}), x({4})); }},
-      {"expected an input (N, H, W, C)", [&] { conv2d(x({2, 3}), x({5, 1, 1, 3})); }},
-      {"expected 4 input channels, got 3", [&] { conv2d(x({1, 4, 4, 3}), x({5, 2, 2, 4})); }},
-      {"at most the padded map's 4x4, got 5x5", [&] { conv2d(x({1, 4, 4, 3}), x({5, 5, 5, 3})); }},
-      {"stride of at least 1", [&] { conv2d(x({1, 4, 4, 3}), x({5, 2, 2, 3}), {}, {.stride = 0}); }},
-      {"groups that divides 5", [&] { conv2d(x({1, 4, 4, 4}), x({5, 2, 2, 2}), {}, {.groups = 2}); }},
-      {"expected 4 input channels, got 3", [&] { depthwise_conv2d(x({1, 4, 4, 3}), x({3, 3, 4})); }},
+      {"expected two tensors of one shape, got (2, 3) and (2, 4)",
+       [&] {
+         x({2, 3}) + x({2, 4});
+       }},
+      {"expected 4 input channels, got 3",
+       [&] {
+         linear(x({2, 3}), x({5, 4}));
+       }},
+      {"expected a bias of the shape (5), got (4)",
+       [&] {
+         linear(x({2, 3}), x({5, 3}), x({4}));
+       }},
+      {"expected an input (N, H, W, C)",
+       [&] {
+         conv2d(x({2, 3}), x({5, 1, 1, 3}));
+       }},
+      {"expected 4 input channels, got 3",
+       [&] {
+         conv2d(x({1, 4, 4, 3}), x({5, 2, 2, 4}));
+       }},
+      {"at most the padded map's 4x4, got 5x5",
+       [&] {
+         conv2d(x({1, 4, 4, 3}), x({5, 5, 5, 3}));
+       }},
+      {"stride of at least 1",
+       [&] {
+         conv2d(x({1, 4, 4, 3}), x({5, 2, 2, 3}), {}, {.stride = 0});
+       }},
+      {"groups that divides 5",
+       [&] {
+         conv2d(x({1, 4, 4, 4}), x({5, 2, 2, 2}), {}, {.groups = 2});
+       }},
+      {"expected 4 input channels, got 3",
+       [&] {
+         depthwise_conv2d(x({1, 4, 4, 3}), x({3, 3, 4}));
+       }},
       {"output padding less than the stride",
        [&] {
          depthwise_conv_transpose2d(x({1, 4, 4, 3}), x({2, 2, 3}), {},
                                     {.stride = 2, .output_padding = 2});
        }},
-      {"groups that divides 5 channels, got 2", [&] { group_norm(x({1, 4, 4, 5}), 2); }},
-      {"expected 4 channels, as the weight has, got 5", [&] { layer_norm(x({2, 5}), x({4})); }},
+      {"groups that divides 5 channels, got 2",
+       [&] {
+         group_norm(x({1, 4, 4, 5}), 2);
+       }},
+      {"expected 4 channels, as the weight has, got 5",
+       [&] {
+         layer_norm(x({2, 5}), x({4}));
+       }},
       {"more than one value a channel",
-       [&] { batch_norm<float>(x({1, 1, 1, 5}), {}, {}, nullptr, nullptr); }},
-      {"q, k and v side by side", [&] { self_attention(x({1, 4, 8}), 2); }},
-      {"heads that divides 4 channels, got 3", [&] { self_attention(x({1, 4, 12}), 3); }},
-      {"stride of at least 1", [&] { subsample(x({1, 4, 4, 2}), 0); }},
-      {"expected a map", [&] { global_average_pool(x({4, 2})); }},
-      {"probability in [0, 1), got 1", [&] { dropout(x({4, 2}), 1); }},
-      {"rate", [&] { ParameterStore<float> store; DropPath<float>(store, -0.5); }},
-      {"as many labels", [&] { cross_entropy<float>(x({2, 10}), label); }},
-      {"label of row 0 is 7, expected 0 to 4", [&] { cross_entropy<float>(x({1, 5}), label); }},
+       [&] {
+         batch_norm<float>(x({1, 1, 1, 5}), {}, {}, nullptr, nullptr);
+       }},
+      {"q, k and v side by side",
+       [&] {
+         self_attention(x({1, 4, 8}), 2);
+       }},
+      {"heads that divides 4 channels, got 3",
+       [&] {
+         self_attention(x({1, 4, 12}), 3);
+       }},
+      {"stride of at least 1",
+       [&] {
+         subsample(x({1, 4, 4, 2}), 0);
+       }},
+      {"expected a map",
+       [&] {
+         global_average_pool(x({4, 2}));
+       }},
+      {"probability in [0, 1), got 1",
+       [&] {
+         dropout(x({4, 2}), 1);
+       }},
+      {"rate",
+       [&] {
+         ParameterStore<float> store;
+         DropPath<float>(store, -0.5);
+       }},
+      {"as many labels",
+       [&] {
+         cross_entropy<float>(x({2, 10}), label);
+       }},
+      {"label of row 0 is 7, expected 0 to 4",
+       [&] {
+         cross_entropy<float>(x({1, 5}), label);
+       }},
       {"the shape (2, 3) has 6 elements, got 5",
-       [&] { tape.input({2, 3}, std::vector<float>(5)); }},
-      {"expected a scalar", [&] { tape.backward(x({2, 3})); }},
+       [&] {
+         tape.input({2, 3}, std::vector<float>(5));
+       }},
+      {"expected a scalar",
+       [&] {
+         tape.backward(x({2, 3}));
+       }},
       {"empty", [&] { gelu(Variable<float>()); }},
   };
   for (const Row& row : rows) {
@@ -81,8 +144,9 @@ TEST_CASE("a message has the layer's path, and the throw ends the pass") {
   CHECK(message_of([&] { model(wrong); }) == "stages.0.0.conv: expected 3 input channels, got 4");
   CHECK(message_of([&] { gelu(wrong); }).find("earlier pass") != std::string::npos);
   tape.begin();
-  CHECK(message_of([&] { model(tape.input(Tensor<float>({1, 200, 200, 3}))); })
-            .find("multiples of 32, got (1, 200, 200, 3)") != std::string::npos);
+  CHECK(message_of([&] {
+          model(tape.input(Tensor<float>({1, 200, 200, 3})));
+        }).find("multiples of 32, got (1, 200, 200, 3)") != std::string::npos);
 }
 
 TEST_CASE("a variable of an earlier pass, or of another tape, is refused") {

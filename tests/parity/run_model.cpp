@@ -1,8 +1,8 @@
 // run_model OPTIONS_JSON IN.safetensors OUT.safetensors [--dtype float32|float64] [--steps N]
 //
-// Runs EdgeViT on weights, images (NCHW) and labels from IN, in PyTorch's names and layouts: logits,
-// loss, each parameter's gradient, and the losses of N steps of Adam. What compare_models.py compares
-// with PyTorch. OPTIONS_JSON: edgevit_config.hpp's keys, and "training".
+// Runs EdgeViT on weights, images (NCHW) and labels from IN, in PyTorch's names and layouts:
+// logits, loss, each parameter's gradient, and the losses of N steps of Adam. What
+// compare_models.py compares with PyTorch. OPTIONS_JSON: edgevit_config.hpp's keys, and "training".
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
@@ -76,8 +76,7 @@ void run(nlohmann::json options, const std::string& in_path, const std::string& 
     if (step == 0)
       for (int i = 0; i < static_cast<int>(store.parameters().size()); ++i) {
         const ParameterInfo& info = store.parameters()[static_cast<std::size_t>(i)];
-        out.add("grad." + info.name, info,
-                std::span<const T>(store.slice_of(tape.gradients(), i)));
+        out.add("grad." + info.name, info, std::span<const T>(store.slice_of(tape.gradients(), i)));
       }
     if (steps > 0) {
       adam.step(tape.gradients(), 1e-3);

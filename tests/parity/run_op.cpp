@@ -1,7 +1,8 @@
 // run_op OP ATTRIBUTES_JSON IN.safetensors OUT.safetensors [--dtype float32|float64]
 //
 // Runs one op, and its backward where IN has grad_output, on tensors in PyTorch's layouts (NCHW,
-// (O, C, kh, kw)), under torch.nn.functional's names: what compare_pytorch.py compares with PyTorch.
+// (O, C, kh, kw)), under torch.nn.functional's names: what compare_pytorch.py compares with
+// PyTorch.
 #include <cstdio>
 #include <exception>
 #include <functional>
@@ -28,9 +29,8 @@ Tensor<T> permuted(const Tensor<T>& from, const std::vector<int>& order) {
   info.torch_order = false;
   for (std::size_t i = 0; i < order.size(); ++i) info.torch_axes[i] = order[i];
   Tensor<T> to(info.torch_shape());
-  for_each_torch_index(info, [&](std::int64_t target, std::int64_t source) {
-    to[target] = from[source];
-  });
+  for_each_torch_index(
+      info, [&](std::int64_t target, std::int64_t source) { to[target] = from[source]; });
   return to;
 }
 
@@ -50,7 +50,8 @@ std::vector<int> channels_first(int rank) {
 Extent2d extent(const json& attributes, const char* name, std::int64_t otherwise) {
   const auto found = attributes.find(name);
   if (found == attributes.end()) return otherwise;
-  if (found->is_array()) return {found->at(0).get<std::int64_t>(), found->at(1).get<std::int64_t>()};
+  if (found->is_array())
+    return {found->at(0).get<std::int64_t>(), found->at(1).get<std::int64_t>()};
   return found->get<std::int64_t>();
 }
 
@@ -78,7 +79,8 @@ class Runner {
     tape_.backward(loss);
     tape_.commit_statistics();
     for (const auto& [name, input] : inputs_)
-      store("grad_" + name, input.back(Tensor<T>(input.variable.shape(), input.variable.gradient())));
+      store("grad_" + name,
+            input.back(Tensor<T>(input.variable.shape(), input.variable.gradient())));
     for (const auto& [name, tensor] : statistics_)
       if (attributes_.value("training", false)) store(name, tensor);
   }
@@ -101,7 +103,8 @@ class Runner {
 
   // An input as it is; the empty variable where IN has none of the name.
   Variable<T> plain(const std::string& name) {
-    return input(name, [](const Tensor<T>& t) { return t; }, [](const Tensor<T>& t) { return t; });
+    return input(
+        name, [](const Tensor<T>& t) { return t; }, [](const Tensor<T>& t) { return t; });
   }
   Variable<T> input(const std::string& name, const Convert& in, const Convert& back) {
     if (!in_.find(name)) return {};
@@ -121,8 +124,12 @@ class Runner {
     return ordered(name, channels_last(rank), channels_first(rank));
   }
   void result_is_map() {
-    result_order_ = [](const Tensor<T>& t) { return permuted(t, channels_first(t.shape().rank())); };
-    gradient_order_ = [](const Tensor<T>& t) { return permuted(t, channels_last(t.shape().rank())); };
+    result_order_ = [](const Tensor<T>& t) {
+      return permuted(t, channels_first(t.shape().rank()));
+    };
+    gradient_order_ = [](const Tensor<T>& t) {
+      return permuted(t, channels_last(t.shape().rank()));
+    };
   }
 
   Variable<T> call() {
@@ -137,8 +144,9 @@ class Runner {
     if (op_ == "group_norm" || op_ == "instance_norm") {
       result_is_map();
       const Variable<T> x = map("input"), w = plain("weight"), b = plain("bias");
-      return op_ == "instance_norm" ? instance_norm(x, w, b, eps)
-                                    : group_norm(x, a.at("num_groups").get<std::int64_t>(), w, b, eps);
+      return op_ == "instance_norm"
+                 ? instance_norm(x, w, b, eps)
+                 : group_norm(x, a.at("num_groups").get<std::int64_t>(), w, b, eps);
     }
     if (op_ == "layer_norm") {
       const Variable<T> x = plain("input"), w = plain("weight"), b = plain("bias");
@@ -196,7 +204,8 @@ class Runner {
     const Variable<T> w = ordered("weight", {0, 2, 3, 1}, {0, 3, 1, 2});
     const Variable<T> b = plain("bias");
     const bool one = w.shape()[1] == 1 && w.shape()[2] == 1;
-    if (one && stride == Extent2d{1} && padding == Extent2d{0} && groups == 1) return linear(x, w, b);
+    if (one && stride == Extent2d{1} && padding == Extent2d{0} && groups == 1)
+      return linear(x, w, b);
     return conv2d(x, w, b, {.stride = stride, .padding = padding, .groups = groups});
   }
 

@@ -1,6 +1,7 @@
 // Whether backward is the derivative of forward: in double, against central differences.
 //
-//   const auto worst = check_gradients({x, weight}, [](auto& tape, auto v) { return linear(v[0], v[1]); });
+//   const auto worst = check_gradients({x, weight}, [](auto& tape, auto v) { return linear(v[0],
+//   v[1]); });
 //
 // The output is weighted at random, since a plain sum is blind to softmax and to normalisation.
 #pragma once
@@ -62,8 +63,8 @@ struct GradientCheckResult {
   std::string where;  // input 1, element 3: expected 0.5, got 0.4
 };
 
-// function(tape, variables) -> a Variable<double> of any shape, from the inputs and, where `store` is
-// given, from its parameters, which are checked too and come back as they were.
+// function(tape, variables) -> a Variable<double> of any shape, from the inputs and, where `store`
+// is given, from its parameters, which are checked too and come back as they were.
 template <class Function>
 GradientCheckResult check_gradients(std::vector<Tensor<double>> inputs, const Function& function,
                                     const GradientCheckOptions& options = {},
@@ -108,7 +109,8 @@ GradientCheckResult check_gradients(std::vector<Tensor<double>> inputs, const Fu
   GradientCheckResult result;
   for (std::size_t t = 0; t < gradients.size(); ++t) {
     const auto at = [&]() -> std::span<double> {
-      return t < inputs.size() ? inputs[t].span() : store->value(static_cast<int>(t - inputs.size()));
+      return t < inputs.size() ? inputs[t].span()
+                               : store->value(static_cast<int>(t - inputs.size()));
     };
     double scale = 1e-3 * greatest;
     for (const double g : gradients[t]) scale = std::max(scale, std::abs(g));
@@ -128,9 +130,7 @@ GradientCheckResult check_gradients(std::vector<Tensor<double>> inputs, const Fu
       if (error > result.worst || !(error == error)) {
         result.worst = error == error ? error : INFINITY;
         result.where = text_of(
-            t < inputs.size()
-                ? text_of("input ", t)
-                : store->parameters()[t - inputs.size()].name,
+            t < inputs.size() ? text_of("input ", t) : store->parameters()[t - inputs.size()].name,
             ", element ", i, ": expected ", expected, ", got ", gradients[t][i]);
       }
     }

@@ -60,7 +60,8 @@ struct ParameterInfo : ParameterOptions {
   Shape torch_shape() const {
     if (torch_order) return shape;
     Shape permuted;
-    for (int i = 0; i < shape.rank(); ++i) permuted.push_back(shape[torch_axes[static_cast<std::size_t>(i)]]);
+    for (int i = 0; i < shape.rank(); ++i)
+      permuted.push_back(shape[torch_axes[static_cast<std::size_t>(i)]]);
     return permuted;
   }
 };
@@ -110,8 +111,8 @@ template <class T>
 void pack_weight(T* packed, const T* weight, const PackOptions& pack) {
   const std::int64_t size = gemm_packed_size<T>(pack.columns, pack.depth);
   for (std::int64_t group = 0; group < pack.groups; ++group)
-    gemm_pack<T>(packed + group * size, weight + group * pack.group_stride, pack.columns, pack.depth,
-                 pack.column_stride, pack.depth_stride);
+    gemm_pack<T>(packed + group * size, weight + group * pack.group_stride, pack.columns,
+                 pack.depth, pack.column_stride, pack.depth_stride);
 }
 
 // Which product a packed weight is for.
@@ -155,9 +156,7 @@ class ParameterStore {
     return std::as_const(values_).span();
   }
   std::span<T> value(int parameter) { return slice(values(), parameters_, parameter); }
-  std::span<const T> value(int parameter) const {
-    return slice(values(), parameters_, parameter);
-  }
+  std::span<const T> value(int parameter) const { return slice(values(), parameters_, parameter); }
   std::span<T> buffer_values() {
     allocate();
     return buffer_values_.span();

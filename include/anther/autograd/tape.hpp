@@ -87,10 +87,10 @@ struct GradientTarget {
 };
 
 struct TapeOptions {
-  bool training = true;      // dropout drops, BatchNorm uses the batch's statistics
-  bool backward = true;      // keep what backward needs
-  bool dry_run = false;      // shapes only: nothing is computed and no memory taken
-  RandomKey random = {};     // of this step: folded from the seed and the step's number
+  bool training = true;           // dropout drops, BatchNorm uses the batch's statistics
+  bool backward = true;           // keep what backward needs
+  bool dry_run = false;           // shapes only: nothing is computed and no memory taken
+  RandomKey random = {};          // of this step: folded from the seed and the step's number
   std::int64_t first_sample = 0;  // the number of the micro-batch's first sample in its batch
 };
 
@@ -100,10 +100,10 @@ class Tape {
   struct Entry {
     const Op<T>* op;
     const void* attributes;
-    std::span<const int> inputs;   // ids of values
-    std::span<int> outputs;        // the result, then what forward keeps for backward
-    int add = -1;                  // the value that forward adds to its output, or -1
-    std::string_view layer;        // the path of the innermost layer
+    std::span<const int> inputs;  // ids of values
+    std::span<int> outputs;       // the result, then what forward keeps for backward
+    int add = -1;                 // the value that forward adds to its output, or -1
+    std::string_view layer;       // the path of the innermost layer
   };
   // A layer's call, in the order in which calls end.
   struct LayerCall {
@@ -225,10 +225,17 @@ class Tape {
   }
 
   // Layers: where the pass is. Used by Module.
-  std::string_view layer() const { return scopes_.empty() ? std::string_view{} : scopes_.back().path; }
+  std::string_view layer() const {
+    return scopes_.empty() ? std::string_view{} : scopes_.back().path;
+  }
   void enter(std::string_view path, std::string_view type, const Shape& input) {
-    scopes_.push_back({path, type, static_cast<int>(scopes_.size()),
-                       static_cast<int>(entries_.size()), 0, input, {}});
+    scopes_.push_back({path,
+                       type,
+                       static_cast<int>(scopes_.size()),
+                       static_cast<int>(entries_.size()),
+                       0,
+                       input,
+                       {}});
   }
   void leave(const Shape* output) {
     if (scopes_.empty()) return;  // a throw has reset the tape
@@ -242,7 +249,9 @@ class Tape {
   std::span<const LayerCall> layer_calls() const { return layer_calls_; }
   std::span<const Entry> entries() const { return entries_; }
   const Shape& shape_of(int id) const { return values_[static_cast<std::size_t>(id)].shape; }
-  int parameter_of(int id) const { return id < 0 ? -1 : values_[static_cast<std::size_t>(id)].parameter; }
+  int parameter_of(int id) const {
+    return id < 0 ? -1 : values_[static_cast<std::size_t>(id)].parameter;
+  }
 
   const Shape& shape(const Variable<T>& variable) const { return at(id_of(variable)).shape; }
   std::span<const T> value(const Variable<T>& variable) {
@@ -256,8 +265,9 @@ class Tape {
     const Value& value = at(id_of(variable));
     if (value.parameter >= 0)
       return parameter_store_->slice_of(std::span<const T>(gradients_), value.parameter);
-    check(value.slot >= 0, "gradient: none was computed for this variable; ask for it in "
-                           "Tape::input, and run backward");
+    check(value.slot >= 0,
+          "gradient: none was computed for this variable; ask for it in "
+          "Tape::input, and run backward");
     return {slots_[static_cast<std::size_t>(value.slot)].data,
             static_cast<std::size_t>(value.shape.numel())};
   }
@@ -269,7 +279,8 @@ class Tape {
   // Bytes held for values, gradients and scratch.
   std::int64_t memory_bytes() const {
     return values_memory_.capacity() + gradients_memory_.capacity() + scratch_.capacity() +
-           entries_memory_.capacity() + own_gradients_.size() * static_cast<std::int64_t>(sizeof(T));
+           entries_memory_.capacity() +
+           own_gradients_.size() * static_cast<std::int64_t>(sizeof(T));
   }
 
  private:
@@ -373,8 +384,9 @@ class Tape {
 // Throws unless bias is empty or (channels).
 template <class T>
 void check_bias(Tape<T>& tape, const Variable<T>& bias, std::int64_t channels) {
-  if (bias) tape.check_layer(bias.shape() == Shape{channels}, "expected a bias of the shape ",
-                             Shape{channels}, ", got ", bias.shape());
+  if (bias)
+    tape.check_layer(bias.shape() == Shape{channels}, "expected a bias of the shape ",
+                     Shape{channels}, ", got ", bias.shape());
 }
 
 // An op's view of one of its calls.
@@ -455,9 +467,9 @@ template <class Attributes>
 Variable<T> Tape<T>::record(const Op<T>& op, const Attributes& attributes,
                             std::initializer_list<Variable<T>> inputs,
                             std::initializer_list<Shape> outputs) {
-  static_assert(std::is_trivially_destructible_v<Attributes> &&
-                    std::is_trivially_copyable_v<Attributes>,
-                "attributes are data: an entry is copied and dropped without running code");
+  static_assert(
+      std::is_trivially_destructible_v<Attributes> && std::is_trivially_copyable_v<Attributes>,
+      "attributes are data: an entry is copied and dropped without running code");
   run_pending();
   Entry entry{&op, nullptr, {}, {}, -1, layer()};
   bool wants_gradient = false;

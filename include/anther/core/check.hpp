@@ -33,9 +33,9 @@ void append_text(std::string& text, Real part) {
   text += digits;
 }
 template <class Value>
-  requires requires(const Value& value) {
-    { to_string(value) } -> std::convertible_to<std::string>;
-  }
+requires requires(const Value& value) {
+  { to_string(value) } -> std::convertible_to<std::string>;
+}
 void append_text(std::string& text, const Value& part) {
   text += to_string(part);
 }

@@ -32,7 +32,7 @@ class AlignedBuffer {
           "buffer: expected a possible size, got ", size);
     if (size == 0) return;
     const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(T);
-    data_ = static_cast<T*>(::operator new(bytes, std::align_val_t{alignment}));
+    data_ = static_cast<T*>(::operator new (bytes, std::align_val_t{alignment}));
     std::fill_n(data_, size, T{});
   }
   AlignedBuffer(const AlignedBuffer& other) : AlignedBuffer(other.size_) {
@@ -45,7 +45,7 @@ class AlignedBuffer {
     std::swap(size_, other.size_);
     return *this;
   }
-  ~AlignedBuffer() { ::operator delete(data_, std::align_val_t{alignment}); }
+  ~AlignedBuffer() { ::operator delete (data_, std::align_val_t{alignment}); }
 
   T* data() { return data_; }
   const T* data() const { return data_; }
@@ -71,8 +71,8 @@ class Tensor {
   Tensor() = default;
   explicit Tensor(const Shape& shape) : shape_(shape), elements_(shape.numel()) {}
   Tensor(const Shape& shape, std::span<const T> values) : Tensor(shape) {
-    check(static_cast<std::int64_t>(values.size()) == size(), "tensor: the shape ", shape,
-          " has ", size(), " elements, got ", values.size());
+    check(static_cast<std::int64_t>(values.size()) == size(), "tensor: the shape ", shape, " has ",
+          size(), " elements, got ", values.size());
     std::copy(values.begin(), values.end(), elements_.begin());
   }
 

@@ -2,8 +2,8 @@
 //   gemm:    y = x B + bias + add      y, add (rows, columns), x (rows, depth), B (depth, columns)
 //   gemm_tn: dw += dy^T x              dw (outs, columns), dy (rows, outs), x (rows, columns)
 // B is packed beforehand. A linear layer y = x W^T + bias, W (out, in), has B = W^T, columns = out,
-// depth = in. Its backward keeps x: dx = dy W has B = W, columns = in, depth = out, and dW += dy^T x
-// has outs = out, columns = in.
+// depth = in. Its backward keeps x: dx = dy W has B = W, columns = in, depth = out, and dW += dy^T
+// x has outs = out, columns = in.
 #pragma once
 
 #include <algorithm>

@@ -30,58 +30,23 @@ ANTHER_INLINE Vec<T> lane_sums(const Vec<T> (&a)[Vec<T>::lanes / unit]) {
   }
 }
 
-// A row's channels are whole vectors and a tail. The tail is read and written as the last vector of
-// the row, which overlaps the one before it, and counted by way of a mask. It is read before
-// anything is written and written last, so that outputs may be inputs. Only rows shorter than a
-// vector
-// (`small`) are read and written in part.
-
-// 1 in the lanes of the tail, else 0.
-template <class T, bool small>
-ANTHER_INLINE Vec<T> layer_norm_tail_mask(std::int64_t tail) {
+// 1 in the first `count` lanes, else 0.
+template <class T>
+ANTHER_INLINE Vec<T> layer_norm_mask(std::int64_t count) {
   T lane[Vec<T>::lanes];
-  ANTHER_UNROLL for (int i = 0; i < Vec<T>::lanes; ++i) {
-    const int rank = small ? i : Vec<T>::lanes - 1 - i;
-    lane[i] = rank < tail ? T(1) : T(0);
-  }
+  ANTHER_UNROLL for (int i = 0; i < Vec<T>::lanes; ++i) lane[i] = i < count ? T(1) : T(0);
   return Vec<T>::load(lane);
-}
-template <class T, bool small>
-ANTHER_INLINE Vec<T> layer_norm_load(const T* from, std::int64_t count) {
-  return small ? Vec<T>::load_partial(from, count) : Vec<T>::load(from);
-}
-template <class T, bool small>
-ANTHER_INLINE void layer_norm_store(const Vec<T>& value, T* to, std::int64_t count) {
-  if (small)
-    store_first(value, to, count);
-  else
-    value.store(to);
-}
-
-// One vector of the rows' y.
-template <class T, int rows, bool small>
-ANTHER_INLINE void layer_norm_normalise(Vec<T> (&y)[rows], const T* x, const T* mean, const T* rstd,
-                                        const T* weight, const T* bias, std::int64_t channels) {
-  const Vec<T> w = weight ? layer_norm_load<T, small>(weight, channels) : Vec<T>::broadcast(T(1));
-  const Vec<T> b = bias ? layer_norm_load<T, small>(bias, channels) : Vec<T>::zero();
-  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-    const Vec<T> d =
-        layer_norm_load<T, small>(x + i * channels, channels) - Vec<T>::broadcast(mean[i]);
-    y[i] = fma(d * Vec<T>::broadcast(rstd[i]), w, b);
-  }
 }
 
 // `rows` rows: as many as there are lanes, whose sums are then one vector, or a single one.
-template <class T, int rows, bool small>
+template <class T, int rows>
 ANTHER_INLINE void layer_norm_forward_rows(T* y, T* mean_out, T* rstd_out, const T* x,
                                            const T* weight, const T* bias, T eps,
                                            std::int64_t channels) {
   constexpr int lanes = Vec<T>::lanes;
-  const std::int64_t whole = small ? 0 : channels / lanes * lanes;
-  const std::int64_t tail = channels - whole, last = small ? 0 : channels - lanes;
-  const Vec<T> mask = layer_norm_tail_mask<T, small>(tail);
+  const std::int64_t whole = channels / lanes * lanes, tail = channels - whole;
   const Vec<T> share = Vec<T>::broadcast(T(1) / static_cast<T>(channels));
-  T mean[lanes], rstd[lanes];
+  T mean[lanes] = {}, rstd[lanes];
   Vec<T> total[lanes];
   ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
   for (std::int64_t c = 0; c < whole; c += lanes)
@@ -89,7 +54,7 @@ ANTHER_INLINE void layer_norm_forward_rows(T* y, T* mean_out, T* rstd_out, const
         total[i] + Vec<T>::load(x + i * channels + c);
   if (tail)
     ANTHER_UNROLL for (int i = 0; i < rows; ++i) total[i] =
-        fma(mask, layer_norm_load<T, small>(x + i * channels + last, channels), total[i]);
+        total[i] + Vec<T>::load_partial(x + i * channels + whole, tail);
   (lane_sums<T>(total) * share).store(mean);
 
   ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
@@ -97,31 +62,37 @@ ANTHER_INLINE void layer_norm_forward_rows(T* y, T* mean_out, T* rstd_out, const
       const Vec<T> d = Vec<T>::load(x + i * channels + c) - Vec<T>::broadcast(mean[i]);
       total[i] = fma(d, d, total[i]);
     }
-  if (tail) ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      const Vec<T> value = layer_norm_load<T, small>(x + i * channels + last, channels);
-      const Vec<T> d = mask * (value - Vec<T>::broadcast(mean[i]));
+  if (tail) {
+    const Vec<T> mask = layer_norm_mask<T>(tail);
+    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+      const Vec<T> d = mask * (Vec<T>::load_partial(x + i * channels + whole, tail) -
+                               Vec<T>::broadcast(mean[i]));
       total[i] = fma(d, d, total[i]);
     }
+  }
   rsqrt(fma(lane_sums<T>(total), share, Vec<T>::broadcast(eps))).store(rstd);
   ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
     mean_out[i] = mean[i];
     rstd_out[i] = rstd[i];
   }
 
-  Vec<T> last_y[rows];
-  if (tail)
-    layer_norm_normalise<T, rows, small>(last_y, x + last, mean, rstd,
-                                         weight ? weight + last : nullptr,
-                                         bias ? bias + last : nullptr, channels);
-  for (std::int64_t c = 0; c < whole; c += lanes) {
-    Vec<T> value[rows];
-    layer_norm_normalise<T, rows, small>(value, x + c, mean, rstd, weight ? weight + c : nullptr,
-                                         bias ? bias + c : nullptr, channels);
-    ANTHER_UNROLL for (int i = 0; i < rows; ++i) value[i].store(y + i * channels + c);
+  for (std::int64_t c = 0; c < channels; c += lanes) {
+    const std::int64_t count = channels - c;
+    const Vec<T> w = weight ? Vec<T>::load_partial(weight + c, count) : Vec<T>::broadcast(T(1));
+    const Vec<T> b = bias ? Vec<T>::load_partial(bias + c, count) : Vec<T>::zero();
+    if (count >= lanes) {
+      ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+        const Vec<T> d = Vec<T>::load(x + i * channels + c) - Vec<T>::broadcast(mean[i]);
+        fma(d * Vec<T>::broadcast(rstd[i]), w, b).store(y + i * channels + c);
+      }
+    } else {
+      ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+        const Vec<T> d =
+            Vec<T>::load_partial(x + i * channels + c, count) - Vec<T>::broadcast(mean[i]);
+        store_first(fma(d * Vec<T>::broadcast(rstd[i]), w, b), y + i * channels + c, count);
+      }
+    }
   }
-  if (tail)
-    ANTHER_UNROLL for (int i = 0; i < rows; ++i)
-        layer_norm_store<T, small>(last_y[i], y + i * channels + last, channels);
 }
 
 template <class T>
@@ -129,79 +100,88 @@ void layer_norm_forward_tile(T* y, T* mean, T* rstd, const T* x, const T* weight
                              T eps, std::int64_t rows, std::int64_t channels) {
   constexpr int lanes = Vec<T>::lanes;
   std::int64_t row = 0;
-  if (channels < lanes) {
-    for (; row < rows; ++row)
-      layer_norm_forward_rows<T, 1, true>(y + row * channels, mean + row, rstd + row,
-                                          x + row * channels, weight, bias, eps, channels);
-    return;
-  }
   for (; row + lanes <= rows; row += lanes)
-    layer_norm_forward_rows<T, lanes, false>(y + row * channels, mean + row, rstd + row,
-                                             x + row * channels, weight, bias, eps, channels);
+    layer_norm_forward_rows<T, lanes>(y + row * channels, mean + row, rstd + row,
+                                      x + row * channels, weight, bias, eps, channels);
   for (; row < rows; ++row)
-    layer_norm_forward_rows<T, 1, false>(y + row * channels, mean + row, rstd + row,
-                                         x + row * channels, weight, bias, eps, channels);
+    layer_norm_forward_rows<T, 1>(y + row * channels, mean + row, rstd + row, x + row * channels,
+                                  weight, bias, eps, channels);
 }
 
-// What turns a row of dy into one of dx: with g = w dy and d = x - mean,
+// The statistics that turn a row of dy into one of dx: with g = w dy and d = x - mean,
 // dx = g rstd + d slope + offset.
 template <class T>
 struct LayerNormRow {
   T mean, rstd, slope, offset;
 };
 
-// One vector of the rows' sums of g and of g d; w is 0 in lanes that do not count.
-template <class T, int rows, bool small>
-ANTHER_INLINE void layer_norm_gradient_sums(Vec<T> (&total)[Vec<T>::lanes], const T* dy, const T* x,
-                                            const T* mean, const Vec<T>& w, std::int64_t channels) {
+// One vector of the rows' sums of g and of g d.
+template <class T, int rows, bool is_whole>
+ANTHER_INLINE void layer_norm_sums_step(Vec<T> (&total)[Vec<T>::lanes], const T* dy, const T* x,
+                                        const T* mean, const T* weight, std::int64_t channels,
+                                        std::int64_t count) {
+  const Vec<T> w = !weight    ? Vec<T>::broadcast(T(1))
+                   : is_whole ? Vec<T>::load(weight)
+                              : Vec<T>::load_partial(weight, count);
   ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-    const Vec<T> g = w * layer_norm_load<T, small>(dy + i * channels, channels);
-    const Vec<T> d =
-        layer_norm_load<T, small>(x + i * channels, channels) - Vec<T>::broadcast(mean[i]);
+    const std::int64_t at = i * channels;
+    // dy is 0 behind the last channel, so the products are.
+    const Vec<T> g = w * (is_whole ? Vec<T>::load(dy + at) : Vec<T>::load_partial(dy + at, count));
+    const Vec<T> d = (is_whole ? Vec<T>::load(x + at) : Vec<T>::load_partial(x + at, count)) -
+                     Vec<T>::broadcast(mean[i]);
     total[i] = total[i] + g;
     total[rows + i] = fma(g, d, total[rows + i]);
   }
 }
 
-// One vector of the rows' dx, and of what they add to dweight (`product`) and dbias (`sum`).
-template <class T, int rows, bool small>
-ANTHER_INLINE void layer_norm_dx(Vec<T> (&dx)[rows], Vec<T>& product, Vec<T>& sum, const T* add,
-                                 const T* dy, const T* x, const LayerNormRow<T>* row,
-                                 const Vec<T>& w, std::int64_t channels) {
-  sum = product = Vec<T>::zero();
+// One vector of the rows' dx, and of what they add to dweight and dbias.
+template <class T, int rows, bool is_whole>
+ANTHER_INLINE void layer_norm_dx_step(T* dx, const T* add, T* dweight, T* dbias, const T* dy,
+                                      const T* x, const LayerNormRow<T>* row, const T* weight,
+                                      std::int64_t channels, std::int64_t count) {
+  const Vec<T> w = !weight    ? Vec<T>::broadcast(T(1))
+                   : is_whole ? Vec<T>::load(weight)
+                              : Vec<T>::load_partial(weight, count);
+  Vec<T> sum = Vec<T>::zero(), product = Vec<T>::zero();
   ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
     const std::int64_t at = i * channels;
-    const Vec<T> gradient = layer_norm_load<T, small>(dy + at, channels);
-    const Vec<T> d = layer_norm_load<T, small>(x + at, channels) - Vec<T>::broadcast(row[i].mean);
+    const Vec<T> gradient = is_whole ? Vec<T>::load(dy + at) : Vec<T>::load_partial(dy + at, count);
+    const Vec<T> d = (is_whole ? Vec<T>::load(x + at) : Vec<T>::load_partial(x + at, count)) -
+                     Vec<T>::broadcast(row[i].mean);
     const Vec<T> scaled = gradient * Vec<T>::broadcast(row[i].rstd);
     sum = sum + gradient;
     product = fma(scaled, d, product);
-    dx[i] = fma(d, Vec<T>::broadcast(row[i].slope), Vec<T>::broadcast(row[i].offset));
-    dx[i] = fma(scaled, w, dx[i]);
-    if (add) dx[i] = dx[i] + layer_norm_load<T, small>(add + at, channels);
+    if (dx) {
+      Vec<T> value = fma(d, Vec<T>::broadcast(row[i].slope), Vec<T>::broadcast(row[i].offset));
+      value = fma(scaled, w, value);
+      if (add)
+        value = value + (is_whole ? Vec<T>::load(add + at) : Vec<T>::load_partial(add + at, count));
+      if (is_whole)
+        value.store(dx + at);
+      else
+        store_first(value, dx + at, count);
+    }
   }
+  (Vec<T>::load(dweight) + product).store(dweight);
+  (Vec<T>::load(dbias) + sum).store(dbias);
 }
 
 // `rows` rows: half as many as there are lanes, whose two sums are then one vector, or a single
 // one.
-template <class T, int rows, bool small>
+template <class T, int rows>
 ANTHER_INLINE void layer_norm_backward_rows(T* dx, const T* add, T* dweight, T* dbias, const T* dy,
                                             const T* x, const T* mean, const T* rstd,
                                             const T* weight, std::int64_t channels) {
   constexpr int lanes = Vec<T>::lanes;
-  const std::int64_t whole = small ? 0 : channels / lanes * lanes;
-  const std::int64_t tail = channels - whole, last = small ? 0 : channels - lanes;
-  const Vec<T> one = Vec<T>::broadcast(T(1));
-  const Vec<T> mask = layer_norm_tail_mask<T, small>(tail);
-  const Vec<T> last_w = weight ? layer_norm_load<T, small>(weight + last, channels) : one;
   Vec<T> total[lanes];
   ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
-  for (std::int64_t c = 0; c < whole; c += lanes)
-    layer_norm_gradient_sums<T, rows, false>(total, dy + c, x + c, mean,
-                                             weight ? Vec<T>::load(weight + c) : one, channels);
-  if (tail)
-    layer_norm_gradient_sums<T, rows, small>(total, dy + last, x + last, mean, last_w * mask,
-                                             channels);
+  std::int64_t c = 0;
+  for (; c + lanes <= channels; c += lanes)
+    layer_norm_sums_step<T, rows, true>(total, dy + c, x + c, mean, weight ? weight + c : nullptr,
+                                        channels, lanes);
+  if (c < channels)
+    layer_norm_sums_step<T, rows, false>(total, dy + c, x + c, mean, weight ? weight + c : nullptr,
+                                         channels, channels - c);
   T sums[lanes];
   lane_sums<T>(total).store(sums);
   // With x^ = d rstd and means over the row: dx = rstd (g - mean(g) - x^ mean(g x^)).
@@ -211,24 +191,14 @@ ANTHER_INLINE void layer_norm_backward_rows(T* dx, const T* add, T* dweight, T* 
     const T r = rstd[i];
     row[i] = {mean[i], r, r * (r * (r * (share * sums[rows + i]))), r * (share * sums[i])};
   }
-  Vec<T> last_dx[rows], product, sum;
-  if (tail) {
-    layer_norm_dx<T, rows, small>(last_dx, product, sum, add ? add + last : nullptr, dy + last,
-                                  x + last, row, last_w, channels);
-    fma(product, mask, Vec<T>::load(dweight + last)).store(dweight + last);
-    fma(sum, mask, Vec<T>::load(dbias + last)).store(dbias + last);
-  }
-  for (std::int64_t c = 0; c < whole; c += lanes) {
-    Vec<T> value[rows];
-    layer_norm_dx<T, rows, false>(value, product, sum, add ? add + c : nullptr, dy + c, x + c, row,
-                                  weight ? Vec<T>::load(weight + c) : one, channels);
-    (Vec<T>::load(dweight + c) + product).store(dweight + c);
-    (Vec<T>::load(dbias + c) + sum).store(dbias + c);
-    if (dx) ANTHER_UNROLL for (int i = 0; i < rows; ++i) value[i].store(dx + i * channels + c);
-  }
-  if (tail && dx)
-    ANTHER_UNROLL for (int i = 0; i < rows; ++i)
-        layer_norm_store<T, small>(last_dx[i], dx + i * channels + last, channels);
+  for (c = 0; c + lanes <= channels; c += lanes)
+    layer_norm_dx_step<T, rows, true>(dx ? dx + c : nullptr, add ? add + c : nullptr, dweight + c,
+                                      dbias + c, dy + c, x + c, row, weight ? weight + c : nullptr,
+                                      channels, lanes);
+  if (c < channels)
+    layer_norm_dx_step<T, rows, false>(dx ? dx + c : nullptr, add ? add + c : nullptr, dweight + c,
+                                       dbias + c, dy + c, x + c, row, weight ? weight + c : nullptr,
+                                       channels, channels - c);
 }
 
 // dweight and dbias are this tile's, with room for whole vectors.
@@ -242,21 +212,17 @@ void layer_norm_backward_tile(T* dx, const T* add, T* dweight, T* dbias, const T
     Vec<T>::zero().store(dbias + c);
   }
   std::int64_t row = 0;
-#define ANTHER_ROWS(count, small)                                                               \
-  layer_norm_backward_rows<T, count, small>(                                                    \
-      dx ? dx + row * channels : nullptr, add ? add + row * channels : nullptr, dweight, dbias, \
-      dy + row * channels, x + row * channels, mean + row, rstd + row, weight, channels);       \
-  row += count
-  while (channels < lanes && row < rows) {
-    ANTHER_ROWS(1, true);
+  for (; row + lanes / 2 <= rows; row += lanes / 2) {
+    const std::int64_t at = row * channels;
+    layer_norm_backward_rows<T, lanes / 2>(dx ? dx + at : nullptr, add ? add + at : nullptr,
+                                           dweight, dbias, dy + at, x + at, mean + row, rstd + row,
+                                           weight, channels);
   }
-  while (row + lanes / 2 <= rows) {
-    ANTHER_ROWS(lanes / 2, false);
+  for (; row < rows; ++row) {
+    const std::int64_t at = row * channels;
+    layer_norm_backward_rows<T, 1>(dx ? dx + at : nullptr, add ? add + at : nullptr, dweight, dbias,
+                                   dy + at, x + at, mean + row, rstd + row, weight, channels);
   }
-  while (row < rows) {
-    ANTHER_ROWS(1, false);
-  }
-#undef ANTHER_ROWS
 }
 
 // to += the tiles' parts, in order; those of two tiles are `stride` elements apart.

@@ -22,7 +22,7 @@
 
 // The body of `function` for the instruction set in use: ANTHER_SELECT(gelu<T>)(y, x, count).
 #if defined(__x86_64__)
-#define ANTHER_SELECT(...)                                     \
+#define ANTHER_SELECT(...)                                         \
   (::anther::isa() == ::anther::Isa::avx512 ? &avx512::__VA_ARGS__ \
    : ::anther::isa() == ::anther::Isa::avx2 ? &avx2::__VA_ARGS__   \
                                             : &baseline::__VA_ARGS__)

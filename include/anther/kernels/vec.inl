@@ -3,7 +3,6 @@
 // Every function is always inlined, and takes a Vec by reference: a vector passed by value has an
 // ABI that depends on the instruction set.
 
-
 constexpr int vector_bytes = ANTHER_VECTOR_BYTES;
 // How many vector registers there are: they bound a register tile.
 #if defined(__aarch64__)
@@ -57,9 +56,11 @@ template <class T>
 ANTHER_INLINE Vec<T> fma(const Vec<T>& a, const Vec<T>& b, const Vec<T>& c) {
 #if ANTHER_VECTOR_ISA == 3
   if constexpr (sizeof(T) == 4)
-    return {__builtin_ia32_vfmaddps512_mask(a.raw, b.raw, c.raw, static_cast<unsigned short>(-1), 4)};
+    return {
+        __builtin_ia32_vfmaddps512_mask(a.raw, b.raw, c.raw, static_cast<unsigned short>(-1), 4)};
   else
-    return {__builtin_ia32_vfmaddpd512_mask(a.raw, b.raw, c.raw, static_cast<unsigned char>(-1), 4)};
+    return {
+        __builtin_ia32_vfmaddpd512_mask(a.raw, b.raw, c.raw, static_cast<unsigned char>(-1), 4)};
 #elif ANTHER_VECTOR_ISA == 2
   if constexpr (sizeof(T) == 4)
     return {__builtin_ia32_vfmaddps256(a.raw, b.raw, c.raw)};
@@ -110,14 +111,15 @@ ANTHER_INLINE T sum(const Vec<T>& a) {
   T lane[Vec<T>::lanes];
   a.store(lane);
   ANTHER_UNROLL for (int half = Vec<T>::lanes / 2; half > 0; half /= 2)
-    ANTHER_UNROLL for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
+      ANTHER_UNROLL for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
   return lane[0];
 }
 template <class T>
 ANTHER_INLINE T max_lane(const Vec<T>& a) {
   T lane[Vec<T>::lanes];
   a.store(lane);
-  ANTHER_UNROLL for (int i = 1; i < Vec<T>::lanes; ++i) lane[0] = lane[0] < lane[i] ? lane[i] : lane[0];
+  ANTHER_UNROLL for (int i = 1; i < Vec<T>::lanes; ++i) lane[0] =
+      lane[0] < lane[i] ? lane[i] : lane[0];
   return lane[0];
 }
 
@@ -143,9 +145,11 @@ ANTHER_INLINE Vec<T> Vec<T>::load_partial(const T* from, std::int64_t count) {
     return {__builtin_ia32_loadupd512_mask(from, Raw{}, static_cast<unsigned char>(mask))};
 #elif ANTHER_VECTOR_ISA == 2
   if constexpr (sizeof(T) == 4)
-    return {__builtin_ia32_maskloadps256(reinterpret_cast<const Raw*>(from), first_lanes<T>(count))};
+    return {
+        __builtin_ia32_maskloadps256(reinterpret_cast<const Raw*>(from), first_lanes<T>(count))};
   else
-    return {__builtin_ia32_maskloadpd256(reinterpret_cast<const Raw*>(from), first_lanes<T>(count))};
+    return {
+        __builtin_ia32_maskloadpd256(reinterpret_cast<const Raw*>(from), first_lanes<T>(count))};
 #else
   if (count >= lanes) return load(from);
   T lane[lanes] = {};
@@ -194,15 +198,16 @@ ANTHER_INLINE void Vec<T>::store_partial(T* to, std::int64_t count) const {
 template <class T, int count>
 ANTHER_INLINE Vec<T> polynomial(const Vec<T>& x, const T (&coefficients)[count]) {
   Vec<T> value = Vec<T>::broadcast(coefficients[0]);
-  ANTHER_UNROLL for (int i = 1; i < count; ++i)
-    value = fma(value, x, Vec<T>::broadcast(coefficients[i]));
+  ANTHER_UNROLL for (int i = 1; i < count; ++i) value =
+      fma(value, x, Vec<T>::broadcast(coefficients[i]));
   return value;
 }
 
 // e^x, within 1.3 units in the last place (1.6 without fused multiply-add). Below about 2^-126.5 it
-// is 0, from about 2^127.5 on infinite (double: 2^-1022.5, 2^1023.5); NaN stays NaN. The usual reduction
-// x = n ln 2 + r, |r| <= ln 2 / 2 (Cody and Waite, "Software manual for the elementary functions",
-// 1980, chapter 6), and a minimax polynomial of e^r with e^0 = 1 (errors 3e-9 and 2e-17).
+// is 0, from about 2^127.5 on infinite (double: 2^-1022.5, 2^1023.5); NaN stays NaN. The usual
+// reduction x = n ln 2 + r, |r| <= ln 2 / 2 (Cody and Waite, "Software manual for the elementary
+// functions", 1980, chapter 6), and a minimax polynomial of e^r with e^0 = 1 (errors 3e-9 and
+// 2e-17).
 template <class T>
 ANTHER_INLINE Vec<T> exp(const Vec<T>& argument) {
   constexpr bool is_float = sizeof(T) == 4;
@@ -224,16 +229,20 @@ ANTHER_INLINE Vec<T> exp(const Vec<T>& argument) {
   r = fma(n, Vec<T>::broadcast(-ln2_low), r);
   Vec<T> power;
   if constexpr (is_float) {
-    constexpr T terms[] = {T(0.00140612026), T(0.0083790113), T(0.0416647779), T(0.166663654),
-                           T(0.500000043),   T(1),            T(1)};
+    constexpr T terms[] = {T(0.00140612026),
+                           T(0.0083790113),
+                           T(0.0416647779),
+                           T(0.166663654),
+                           T(0.500000043),
+                           T(1),
+                           T(1)};
     power = polynomial(r, terms);
   } else {
-    constexpr T terms[] = {T(2.2980871898392427e-8), T(2.7626298061713352e-7),
-                           T(2.7564256523815745e-6), T(2.4801504507324066e-5),
-                           T(0.00019841261489338425), T(0.0013888888932343825),
-                           T(0.0083333333377165801), T(0.041666666666573627),
-                           T(0.166666666666573),     T(0.50000000000000056),
-                           T(1.0000000000000006),    T(1)};
+    constexpr T terms[] = {
+        T(2.2980871898392427e-8), T(2.7626298061713352e-7),  T(2.7564256523815745e-6),
+        T(2.4801504507324066e-5), T(0.00019841261489338425), T(0.0013888888932343825),
+        T(0.0083333333377165801), T(0.041666666666573627),   T(0.166666666666573),
+        T(0.50000000000000056),   T(1.0000000000000006),     T(1)};
     power = polynomial(r, terms);
   }
   const Vec<T> power_of_2 = {reinterpret_cast<typename Vec<T>::Raw>(
@@ -280,7 +289,8 @@ ANTHER_INLINE Vec<T> rsqrt(const Vec<T>& x) {
   constexpr bool is_float = sizeof(T) == 4;
   constexpr auto magic =
       static_cast<typename Vec<T>::Integer>(is_float ? 0x5F375A86 : 0x5FE6EB50C7B537A9);
-  Vec<T> y = {reinterpret_cast<typename Vec<T>::Raw>(magic - (reinterpret_cast<RawInteger>(x.raw) >> 1))};
+  Vec<T> y = {
+      reinterpret_cast<typename Vec<T>::Raw>(magic - (reinterpret_cast<RawInteger>(x.raw) >> 1))};
   ANTHER_UNROLL for (int step = 0; step < (is_float ? 3 : 4); ++step) {
     const Vec<T> residual = fma(Vec<T>{-(x.raw * y.raw)}, y, Vec<T>::broadcast(T(1)));
     y = fma(Vec<T>::broadcast(T(0.5)) * y, residual, y);

@@ -1,6 +1,7 @@
 // EdgeViT (Pan et al., "EdgeViTs: Competing Light-weight CNNs on Mobile Devices with Vision
 // Transformers", ECCV 2022): XXS, XS and S, as the authors build it (`original`: LayerNorm,
-// BatchNorm, a fully connected feed-forward part) and with GroupNorm and convolutions in their place
+// BatchNorm, a fully connected feed-forward part) and with GroupNorm and convolutions in their
+// place
 // (`improved`, the default).
 //
 //   image -> [ Embed -> LGL block x depth ] x 4 stages -> norm -> mean over the map -> head
@@ -29,8 +30,8 @@
 
 namespace anther::inline v0_1 {
 
-enum class NormKind { gn, ln, bn, in };    // GroupNorm, LayerNorm, BatchNorm, InstanceNorm
-enum class FfnKind { conv, linear };       // two convolutions, or two fully connected layers
+enum class NormKind { gn, ln, bn, in };      // GroupNorm, LayerNorm, BatchNorm, InstanceNorm
+enum class FfnKind { conv, linear };         // two convolutions, or two fully connected layers
 enum class InitScheme { paddle, official };  // Paddle's layer defaults, or the authors' code's
 
 // What the blocks of a model have in common.
@@ -97,7 +98,8 @@ class LayerFactory {
     }
     return {scope, channels, options};
   }
-  Linear<T> linear(const Scope<T>& scope, std::int64_t in, std::int64_t out, bool bias = true) const {
+  Linear<T> linear(const Scope<T>& scope, std::int64_t in, std::int64_t out,
+                   bool bias = true) const {
     const Init weight = o.init == InitScheme::paddle
                             ? Init::uniform(std::sqrt(6 / static_cast<double>(in + out)))
                             : Init::truncated_normal(0.02);
@@ -158,9 +160,7 @@ class Ffn : public Module<T> {
         reduce(layer(scope / "reduce", make.hidden(channels), channels, kind, make)),
         drop(scope / "drop", make.o.drop) {}
 
-  Variable<T> forward(Variable<T> x) const override {
-    return drop(reduce(drop(gelu(expand(x)))));
-  }
+  Variable<T> forward(Variable<T> x) const override { return drop(reduce(drop(gelu(expand(x))))); }
 
  private:
   static AnyModule<T> layer(const Scope<T>& scope, std::int64_t in, std::int64_t out, FfnKind kind,
@@ -282,7 +282,8 @@ class LglBlock : public Module<T> {
   LglBlock(const Scope<T>& scope, std::int64_t channels, std::int64_t num_heads, std::int64_t r,
            const LglOptions& options = {}, double drop_path_rate = 0)
       : Module<T>(scope, "LglBlock"),
-        local(r > 1 ? std::make_unique<LocalAgg<T>>(scope / "local", channels, drop_path_rate, options)
+        local(r > 1 ? std::make_unique<LocalAgg<T>>(scope / "local", channels, drop_path_rate,
+                                                    options)
                     : nullptr),
         global(scope / "global", channels, num_heads, r, drop_path_rate, options) {}
 
@@ -352,11 +353,11 @@ inline EdgeViTOptions edgevit_options(std::string_view variant, std::int64_t num
     options.dims = {48, 96, 240, 384};
     options.heads = {1, 2, table ? 4 : 5, 8};
     if (variant == "xs")
-      options.depths = table ? std::array<std::int64_t, 4>{1, 1, 2, 2}
-                             : std::array<std::int64_t, 4>{1, 1, 3, 1};
+      options.depths =
+          table ? std::array<std::int64_t, 4>{1, 1, 2, 2} : std::array<std::int64_t, 4>{1, 1, 3, 1};
     else
-      options.depths = table ? std::array<std::int64_t, 4>{1, 2, 3, 2}
-                             : std::array<std::int64_t, 4>{1, 2, 5, 3};
+      options.depths =
+          table ? std::array<std::int64_t, 4>{1, 2, 3, 2} : std::array<std::int64_t, 4>{1, 2, 5, 3};
   }
   if (preset == "original") {
     options.norm = NormKind::ln;

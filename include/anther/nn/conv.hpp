@@ -50,9 +50,9 @@ class Conv2d : public Module<T> {
     }
     weight = scope.parameter("weight", w);
     if (options.bias)
-      bias = scope.parameter("bias", {.shape = {out_channels},
-                                      .init = options.bias_init.value_or(start),
-                                      .decay = false});
+      bias = scope.parameter(
+          "bias",
+          {.shape = {out_channels}, .init = options.bias_init.value_or(start), .decay = false});
   }
 
   Variable<T> forward(Variable<T> x) const override {
@@ -89,9 +89,8 @@ class ConvTranspose2d : public Module<T> {
                                         .torch_order = false,
                                         .init = options.weight_init.value_or(start)});
     if (options.bias)
-      bias = scope.parameter("bias", {.shape = {channels},
-                                      .init = options.bias_init.value_or(start),
-                                      .decay = false});
+      bias = scope.parameter(
+          "bias", {.shape = {channels}, .init = options.bias_init.value_or(start), .decay = false});
   }
 
   Variable<T> forward(Variable<T> x) const override {

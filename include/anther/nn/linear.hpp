@@ -31,10 +31,9 @@ class Linear : public Module<T> {
                                {.shape = {out_features, in_features},
                                 .init = options.weight_init.value_or(default_init(in_features))})) {
     if (options.bias)
-      bias = scope.parameter("bias",
-                             {.shape = {out_features},
-                              .init = options.bias_init.value_or(default_init(in_features)),
-                              .decay = false});
+      bias = scope.parameter("bias", {.shape = {out_features},
+                                      .init = options.bias_init.value_or(default_init(in_features)),
+                                      .decay = false});
   }
 
   Variable<T> forward(Variable<T> x) const override {

@@ -1,6 +1,6 @@
-// The four normalisations as layers, with PyTorch's names and defaults; and Norm, one of them chosen
-// by name. All compute y = weight (x - mean) rstd + bias with one weight and bias a channel; what
-// differs is what the mean and the variance are taken over, see ops/norm.hpp.
+// The four normalisations as layers, with PyTorch's names and defaults; and Norm, one of them
+// chosen by name. All compute y = weight (x - mean) rstd + bias with one weight and bias a channel;
+// what differs is what the mean and the variance are taken over, see ops/norm.hpp.
 #pragma once
 
 #include "anther/nn/module.hpp"
@@ -15,7 +15,8 @@ class NormBase : public Module<T> {
   NormBase(const Scope<T>& scope, std::string_view type, std::int64_t channels, double eps)
       : Module<T>(scope, type),
         eps_(eps),
-        weight(scope.parameter("weight", {.shape = {channels}, .init = Init::constant(1), .decay = false})),
+        weight(scope.parameter("weight",
+                               {.shape = {channels}, .init = Init::constant(1), .decay = false})),
         bias(scope.parameter("bias", {.shape = {channels}, .decay = false})) {}
 
  protected:
@@ -28,7 +29,8 @@ class NormBase : public Module<T> {
 template <class T>
 class GroupNorm : public NormBase<T> {
  public:
-  GroupNorm(const Scope<T>& scope, std::int64_t num_groups, std::int64_t channels, double eps = 1e-5)
+  GroupNorm(const Scope<T>& scope, std::int64_t num_groups, std::int64_t channels,
+            double eps = 1e-5)
       : NormBase<T>(scope, "GroupNorm", channels, eps), num_groups_(num_groups) {
     check(num_groups > 0 && channels % num_groups == 0, scope.path(),
           ": expected a number of groups that divides ", channels, " channels, got ", num_groups);
@@ -69,11 +71,13 @@ class InstanceNorm2d : public NormBase<T> {
 template <class T>
 class BatchNorm2d : public NormBase<T> {
  public:
-  BatchNorm2d(const Scope<T>& scope, std::int64_t channels, double eps = 1e-5, double momentum = 0.1)
+  BatchNorm2d(const Scope<T>& scope, std::int64_t channels, double eps = 1e-5,
+              double momentum = 0.1)
       : NormBase<T>(scope, "BatchNorm2d", channels, eps),
         momentum_(momentum),
         running_mean(scope.buffer("running_mean", {.shape = {channels}})),
-        running_var(scope.buffer("running_var", {.shape = {channels}, .init = Init::constant(1)})) {}
+        running_var(scope.buffer("running_var", {.shape = {channels}, .init = Init::constant(1)})) {
+  }
   Variable<T> forward(Variable<T> x) const override {
     return batch_norm(x, x.tape().parameter(this->weight), x.tape().parameter(this->bias),
                       this->parameters().buffer(running_mean.number).data(),

@@ -26,7 +26,8 @@ struct LayerSummary {
 };
 
 struct ModelSummary {
-  std::vector<LayerSummary> layers;  // in the order in which their calls end; containers after parts
+  std::vector<LayerSummary>
+      layers;  // in the order in which their calls end; containers after parts
   Shape input;
   std::int64_t trainable_parameters = 0;
   std::int64_t other_parameters = 0;  // frozen ones, and BatchNorm's running statistics
@@ -97,9 +98,9 @@ inline std::string torch_shape_text(const Shape& shape) {
   return text + "]";
 }
 
-// The table in the form of paddle.summary, with a column of multiply-accumulates more. Shapes are in
-// PyTorch's order; sizes in units of 2^20 bytes; the forward/backward size counts every layer's output
-// twice.
+// The table in the form of paddle.summary, with a column of multiply-accumulates more. Shapes are
+// in PyTorch's order; sizes in units of 2^20 bytes; the forward/backward size counts every layer's
+// output twice.
 inline std::string to_string(const ModelSummary& summary) {
   constexpr std::size_t columns = 5;
   std::vector<std::array<std::string, columns>> rows;

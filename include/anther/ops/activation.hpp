@@ -39,7 +39,7 @@ inline constexpr Op<T> relu_op = {
         [](Call<T>& call) {
           if (const auto dx = call.input_gradient(0))
             relu_backward<T>(dx.to, dx.add, call.output_gradient(), call.output(),
-                          call.output_shape().numel());
+                             call.output_shape().numel());
         },
 };
 

@@ -1,6 +1,6 @@
-// a + b, of one shape, and s x with a number s. Where b is a temporary, the result of an op that can
-// add in its own pass, the sum costs no pass: x + conv(x). Backward keeps nothing; that of a sum
-// copies nothing.
+// a + b, of one shape, and s x with a number s. Where b is a temporary, the result of an op that
+// can add in its own pass, the sum costs no pass: x + conv(x). Backward keeps nothing; that of a
+// sum copies nothing.
 #pragma once
 
 #include "anther/autograd/tape.hpp"
@@ -49,15 +49,14 @@ inline constexpr Op<T> scale_op = {
     .name = "scale",
     .forward =
         [](Call<T>& call) {
-          scale<T>(call.output(), nullptr, call.input(0), static_cast<T>(call.template attributes<double>()),
-                call.output_shape().numel());
+          scale<T>(call.output(), nullptr, call.input(0),
+                   static_cast<T>(call.template attributes<double>()), call.output_shape().numel());
         },
     .backward =
         [](Call<T>& call) {
           if (const auto dx = call.input_gradient(0))
             scale(dx.to, dx.add, call.output_gradient(),
-                      static_cast<T>(call.template attributes<double>()),
-                      call.output_shape().numel());
+                  static_cast<T>(call.template attributes<double>()), call.output_shape().numel());
         },
 };
 

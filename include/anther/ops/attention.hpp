@@ -1,5 +1,5 @@
-// Multi-head attention over tokens: softmax(q k^T / sqrt(C / heads)) v for each head (Vaswani et al.
-// 2017, section 3.2). self_attention takes q, k and v of each token side by side, as a fully
+// Multi-head attention over tokens: softmax(q k^T / sqrt(C / heads)) v for each head (Vaswani et
+// al. 2017, section 3.2). self_attention takes q, k and v of each token side by side, as a fully
 // connected layer puts them out: qkv (N, n, 3C), first all of q, then all of k, then all of v;
 // scaled_dot_product_attention takes them apart. y (N, n, C). Backward keeps the inputs and the
 // probabilities (N, heads, n, n).
@@ -105,8 +105,8 @@ Variable<T> scaled_dot_product_attention(const Variable<T>& q, const Variable<T>
   const Shape &qs = q.shape(), &ks = k.shape();
   tape.check_layer(qs.rank() == 3 && ks.rank() == 3 && ks == v.shape() && qs[0] == ks[0] &&
                        qs[2] == ks[2] && ks[1] > 0,
-                   "scaled_dot_product_attention: expected q (N, n, C), k and v (N, m, C), got ", qs,
-                   ", ", ks, " and ", v.shape());
+                   "scaled_dot_product_attention: expected q (N, n, C), k and v (N, m, C), got ",
+                   qs, ", ", ks, " and ", v.shape());
   tape.check_layer(num_heads > 0 && qs[2] % num_heads == 0,
                    "scaled_dot_product_attention: expected a number of heads that divides ", qs[2],
                    " channels, got ", num_heads);

@@ -42,24 +42,27 @@ struct DepthwiseConvTranspose2dOptions {
 template <class T>
 void check_kernel_fits(Tape<T>& tape, std::int64_t height, std::int64_t width,
                        std::int64_t kernel_height, std::int64_t kernel_width) {
-  tape.check_layer(kernel_height > 0 && kernel_width > 0 && kernel_height <= height &&
-                       kernel_width <= width,
-                   "expected a kernel of at most the padded map's ", Extent2d{height, width},
-                   ", got ", Extent2d{kernel_height, kernel_width});
+  tape.check_layer(
+      kernel_height > 0 && kernel_width > 0 && kernel_height <= height && kernel_width <= width,
+      "expected a kernel of at most the padded map's ", Extent2d{height, width}, ", got ",
+      Extent2d{kernel_height, kernel_width});
 }
 
 // What both depth-wise convolutions ask of their inputs.
 template <class T>
 void check_depthwise(Tape<T>& tape, const Shape& x, const Shape& w, const Extent2d& stride,
                      const Extent2d& padding) {
-  tape.check_layer(x.rank() == 4 && w.rank() >= 3 && w.numel() == w[0] * w[1] * w[2],
-                   "depth-wise convolution: expected an input (N, H, W, C) and a weight (kh, kw, C), "
-                   "got ", x, " and ", w);
+  tape.check_layer(
+      x.rank() == 4 && w.rank() >= 3 && w.numel() == w[0] * w[1] * w[2],
+      "depth-wise convolution: expected an input (N, H, W, C) and a weight (kh, kw, C), "
+      "got ",
+      x, " and ", w);
   tape.check_layer(x[3] == w[2], "expected ", w[2], " input channels, got ", x[3]);
-  tape.check_layer(stride.height > 0 && stride.width > 0 && padding.height >= 0 &&
-                       padding.width >= 0,
-                   "depth-wise convolution: expected a stride of at least 1 and a padding of at "
-                   "least 0, got ", stride, " and ", padding);
+  tape.check_layer(
+      stride.height > 0 && stride.width > 0 && padding.height >= 0 && padding.width >= 0,
+      "depth-wise convolution: expected a stride of at least 1 and a padding of at "
+      "least 0, got ",
+      stride, " and ", padding);
 }
 
 template <class T>
@@ -116,9 +119,10 @@ Variable<T> conv2d(const Variable<T>& x, const Variable<T>& weight, const Variab
                    const Conv2dOptions& options = {}) {
   Tape<T>& tape = x.tape();
   const Shape &in = x.shape(), &w = weight.shape();
-  tape.check_layer(in.rank() == 4 && w.rank() == 4,
-                   "conv2d: expected an input (N, H, W, C) and a weight (O, kh, kw, C / groups), got ",
-                   in, " and ", w);
+  tape.check_layer(
+      in.rank() == 4 && w.rank() == 4,
+      "conv2d: expected an input (N, H, W, C) and a weight (O, kh, kw, C / groups), got ", in,
+      " and ", w);
   tape.check_layer(options.stride.height > 0 && options.stride.width > 0 &&
                        options.padding.height >= 0 && options.padding.width >= 0,
                    "conv2d: expected a stride of at least 1 and a padding of at least 0, got ",
@@ -153,8 +157,7 @@ inline constexpr Op<T> depthwise_conv2d_op = {
     .forward =
         [](Call<T>& call) {
           depthwise_conv2d_forward(call.output(), call.add(), call.input(0), call.input(1),
-                                   call.input(2),
-                                   call.template attributes<DepthwiseConv2dDims>());
+                                   call.input(2), call.template attributes<DepthwiseConv2dDims>());
         },
     .backward =
         [](Call<T>& call) {

@@ -46,8 +46,9 @@ inline constexpr Op<T> cross_entropy_op = {
           const auto& a = call.template attributes<CrossEntropyAttributes>();
           const Shape& logits = call.input_shape(0);
           if (const auto dlogits = call.input_gradient(0))
-            cross_entropy_backward<T>(dlogits.to, dlogits.add, call.output_gradient(), call.input(0),
-                                      call.output(1), {.labels = a.labels}, dims_of(logits, a));
+            cross_entropy_backward<T>(dlogits.to, dlogits.add, call.output_gradient(),
+                                      call.input(0), call.output(1), {.labels = a.labels},
+                                      dims_of(logits, a));
         },
 };
 

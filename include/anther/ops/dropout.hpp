@@ -1,7 +1,8 @@
 // Random omissions, in training only: dropout (Srivastava et al. 2014) drops elements, drop_path
 // (stochastic depth, Huang et al. 2016) the branch of a whole sample. What is kept is scaled by
-// 1 / (1 - p). Both draw from the tape's key, the layer's path and the number of the sample, so that
-// a result does not depend on micro-batches or threads; backward draws again, and keeps nothing.
+// 1 / (1 - p). Both draw from the tape's key, the layer's path and the number of the sample, so
+// that a result does not depend on micro-batches or threads; backward draws again, and keeps
+// nothing.
 #pragma once
 
 #include "anther/autograd/tape.hpp"
@@ -77,10 +78,10 @@ inline constexpr Op<T> drop_path_op = {
         [](Call<T>& call) {
           const std::int64_t samples = call.output_shape()[0];
           const T* factors = drop_path_factors(call);
-          scale_samples(call.output(), call.add(), call.input(0), factors,
-                        SampleDims{.samples = samples,
-                                   .size = call.output_shape().numel() /
-                                           std::max<std::int64_t>(1, samples)});
+          scale_samples(
+              call.output(), call.add(), call.input(0), factors,
+              SampleDims{.samples = samples,
+                         .size = call.output_shape().numel() / std::max<std::int64_t>(1, samples)});
         },
     .backward =
         [](Call<T>& call) {
@@ -88,9 +89,9 @@ inline constexpr Op<T> drop_path_op = {
           const T* factors = drop_path_factors(call);
           if (const auto dx = call.input_gradient(0))
             scale_samples(dx.to, dx.add, call.output_gradient(), factors,
-                        SampleDims{.samples = samples,
-                                   .size = call.output_shape().numel() /
-                                           std::max<std::int64_t>(1, samples)});
+                          SampleDims{.samples = samples,
+                                     .size = call.output_shape().numel() /
+                                             std::max<std::int64_t>(1, samples)});
         },
     .takes_add = true,
 };

@@ -16,9 +16,9 @@ inline constexpr Op<T> linear_op = {
         [](Call<T>& call) {
           const std::int64_t rows = call.input_shape(0).rows(), in = call.input_shape(0).back();
           const std::int64_t out = call.output_shape().back();
-          const T* packed = call.packed(
-              1, PackUse::forward,
-              {.columns = out, .depth = in, .column_stride = in, .depth_stride = 1});
+          const T* packed =
+              call.packed(1, PackUse::forward,
+                          {.columns = out, .depth = in, .column_stride = in, .depth_stride = 1});
           gemm<T>(call.output(), call.add(), call.input(0), packed, call.input(2),
                   {.rows = rows,
                    .columns = out,
@@ -33,9 +33,9 @@ inline constexpr Op<T> linear_op = {
           const std::int64_t out = call.output_shape().back();
           const T* dy = call.output_gradient();
           if (const auto dx = call.input_gradient(0)) {
-            const T* packed = call.packed(
-                1, PackUse::input_gradient,
-                {.columns = in, .depth = out, .column_stride = 1, .depth_stride = in});
+            const T* packed =
+                call.packed(1, PackUse::input_gradient,
+                            {.columns = in, .depth = out, .column_stride = 1, .depth_stride = in});
             gemm<T>(dx.to, dx.add, dy, packed, nullptr,
                     {.rows = rows,
                      .columns = in,
@@ -60,9 +60,10 @@ inline constexpr Op<T> linear_op = {
             column_sums(dbias.to, dy, call.workspace(column_sums_workspace(sums)), sums);
           }
         },
-    .macs = [](const Call<T>& call) {
-      return call.output_shape().numel() * call.input_shape(0).back();
-    },
+    .macs =
+        [](const Call<T>& call) {
+          return call.output_shape().numel() * call.input_shape(0).back();
+        },
     .takes_add = true,
 };
 
@@ -72,8 +73,8 @@ Variable<T> linear(const Variable<T>& x, const Variable<T>& weight, const Variab
   Tape<T>& tape = x.tape();
   const Shape& w = weight.shape();
   tape.check_layer(x.shape().rank() >= 2 && w.rank() >= 2 && w.numel() == w[0] * w.back(),
-                   "linear: expected an input (..., C) and a weight (O, C), got ", x.shape(), " and ",
-                   w);
+                   "linear: expected an input (..., C) and a weight (O, C), got ", x.shape(),
+                   " and ", w);
   tape.check_layer(x.shape().back() == w.back(), "expected ", w.back(), " input channels, got ",
                    x.shape().back());
   check_bias(tape, bias, w[0]);

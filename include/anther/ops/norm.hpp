@@ -65,8 +65,9 @@ inline constexpr Op<T> group_norm_op = {
 
 // x (N, ..., C), at least one axis between or none. Throws unless num_groups divides C.
 template <class T>
-Variable<T> group_norm(const Variable<T>& x, std::int64_t num_groups, const Variable<T>& weight = {},
-                       const Variable<T>& bias = {}, double eps = 1e-5) {
+Variable<T> group_norm(const Variable<T>& x, std::int64_t num_groups,
+                       const Variable<T>& weight = {}, const Variable<T>& bias = {},
+                       double eps = 1e-5) {
   Tape<T>& tape = x.tape();
   const Shape& in = x.shape();
   tape.check_layer(in.rank() >= 2, "group_norm: expected (N, ..., C), got ", in);
@@ -146,7 +147,8 @@ inline constexpr Op<T> batch_norm_op = {
     .forward =
         [](Call<T>& call) {
           const auto& a = call.template attributes<BatchNormAttributes<T>>();
-          const std::int64_t channels = call.input_shape(0).back(), rows = call.input_shape(0).rows();
+          const std::int64_t channels = call.input_shape(0).back(),
+                             rows = call.input_shape(0).rows();
           T* workspace = call.workspace(batch_norm_workspace(rows, channels));
           if (!call.training()) {
             batch_norm_inference<T>(call.output(), call.input(0), a.running_mean, a.running_var,
@@ -164,7 +166,8 @@ inline constexpr Op<T> batch_norm_op = {
     .backward =
         [](Call<T>& call) {
           const auto& a = call.template attributes<BatchNormAttributes<T>>();
-          const std::int64_t channels = call.input_shape(0).back(), rows = call.input_shape(0).rows();
+          const std::int64_t channels = call.input_shape(0).back(),
+                             rows = call.input_shape(0).rows();
           const auto dx = call.input_gradient(0), dweight = call.input_gradient(1),
                      dbias = call.input_gradient(2);
           call.start(dweight, channels);

@@ -30,8 +30,7 @@ Variable<T> global_average_pool(const Variable<T>& x) {
   const Shape& in = x.shape();
   x.tape().check_layer(in.rank() == 4 && in[1] * in[2] > 0,
                        "global_average_pool: expected a map (N, H, W, C), got ", in);
-  const GlobalAveragePoolDims d{
-      .batch = in[0], .height = in[1], .width = in[2], .channels = in[3]};
+  const GlobalAveragePoolDims d{.batch = in[0], .height = in[1], .width = in[2], .channels = in[3]};
   return x.tape().record(global_average_pool_op<T>, d, {x}, {{in[0], in[3]}});
 }
 
@@ -40,7 +39,8 @@ inline constexpr Op<T> subsample_op = {
     .name = "subsample",
     .forward =
         [](Call<T>& call) {
-          subsample_forward(call.output(), call.input(0), call.template attributes<SubsampleDims>());
+          subsample_forward(call.output(), call.input(0),
+                            call.template attributes<SubsampleDims>());
         },
     .backward =
         [](Call<T>& call) {
@@ -55,14 +55,14 @@ template <class T>
 Variable<T> subsample(const Variable<T>& x, std::int64_t stride) {
   const Shape& in = x.shape();
   x.tape().check_layer(in.rank() == 4 && stride > 0,
-                       "subsample: expected a map (N, H, W, C) and a stride of at least 1, got ", in,
-                       " and ", stride);
+                       "subsample: expected a map (N, H, W, C) and a stride of at least 1, got ",
+                       in, " and ", stride);
   if (stride == 1) return x;
   const SubsampleDims d{
       .batch = in[0], .height = in[1], .width = in[2], .channels = in[3], .stride = stride};
-  return x.tape().record(subsample_op<T>, d, {x},
-                         {{in[0], (in[1] + stride - 1) / stride, (in[2] + stride - 1) / stride,
-                           in[3]}});
+  return x.tape().record(
+      subsample_op<T>, d, {x},
+      {{in[0], (in[1] + stride - 1) / stride, (in[2] + stride - 1) / stride, in[3]}});
 }
 
 }  // namespace anther::inline v0_1

@@ -1,5 +1,5 @@
-// What optimisers share: one pass over the flat parameters, in ranges with and without weight decay;
-// frozen parameters are in none. The state has the parameters' layout.
+// What optimisers share: one pass over the flat parameters, in ranges with and without weight
+// decay; frozen parameters are in none. The state has the parameters' layout.
 #pragma once
 
 #include <cstdint>

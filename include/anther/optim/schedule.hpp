@@ -26,8 +26,8 @@ struct Schedule {
   // The rate of step 0, 1, ..., steps - 1. Cosine: Loshchilov and Hutter 2017, without restarts.
   double at(std::int64_t step) const {
     if (step < warmup_steps)
-      return warmup_lr + (lr - warmup_lr) * static_cast<double>(step + 1) /
-                             static_cast<double>(warmup_steps);
+      return warmup_lr +
+             (lr - warmup_lr) * static_cast<double>(step + 1) / static_cast<double>(warmup_steps);
     const auto past = static_cast<double>(step - warmup_steps);
     const auto length = static_cast<double>(steps - warmup_steps);
     const double progress = length > 0 ? std::fmin(past / length, 1) : 1;

@@ -27,9 +27,12 @@ struct ModelCard {
 };
 
 inline nlohmann::json to_json(const Preprocess& p) {
-  return {{"image_size", p.image_size},   {"resize", to_string(p.resize)},
-          {"resize_size", p.resize_size}, {"crop_pct", p.crop_pct},
-          {"mean", p.mean},               {"std", p.std}};
+  return {{"image_size", p.image_size},
+          {"resize", to_string(p.resize)},
+          {"resize_size", p.resize_size},
+          {"crop_pct", p.crop_pct},
+          {"mean", p.mean},
+          {"std", p.std}};
 }
 
 inline Preprocess preprocess_from_json(const nlohmann::json& json) {
@@ -77,7 +80,8 @@ inline ModelCard model_card_of(const SafetensorsFile& file) {
   }
 }
 
-// Everything that a run needs to go on: weights, optimiser, how far it is, and what the caller adds.
+// Everything that a run needs to go on: weights, optimiser, how far it is, and what the caller
+// adds.
 template <class T>
 void save_state(const std::filesystem::path& path, const Optimizer<T>& optimizer,
                 const nlohmann::json& progress) {
@@ -87,15 +91,14 @@ void save_state(const std::filesystem::path& path, const Optimizer<T>& optimizer
   for (const auto& state : optimizer.state())
     for (std::size_t i = 0; i < store.parameters().size(); ++i)
       tensors.add("optimizer." + state.name + "." + store.parameters()[i].name,
-                  store.parameters()[i],
-                  store.slice_of(state.values.span(), static_cast<int>(i)));
-  write_safetensors(path, tensors.tensors(),
-                    {{"optimizer_steps", std::to_string(optimizer.steps())},
-                     {"progress", progress.dump()}});
+                  store.parameters()[i], store.slice_of(state.values.span(), static_cast<int>(i)));
+  write_safetensors(
+      path, tensors.tensors(),
+      {{"optimizer_steps", std::to_string(optimizer.steps())}, {"progress", progress.dump()}});
 }
 
-// Brings weights and optimiser back, and gives the progress that was saved. Throws, naming the file,
-// where it is of another model or optimiser, before anything changes.
+// Brings weights and optimiser back, and gives the progress that was saved. Throws, naming the
+// file, where it is of another model or optimiser, before anything changes.
 template <class T>
 nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optimizer) {
   const SafetensorsFile file(path);

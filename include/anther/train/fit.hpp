@@ -30,15 +30,15 @@ struct FitOptions {
 
 // Of one optimiser step, or one batch of an evaluation. Sums and means run from the epoch's start.
 struct StepReport {
-  std::int64_t epoch = 0;      // from 1
-  std::int64_t step = 0;       // from 1, within the epoch
-  std::int64_t steps = 0;      // of the epoch
-  std::int64_t all_steps = 0;  // done since the run began, all epochs
-  std::int64_t images = 0;     // seen in this epoch
-  std::int64_t all_images = 0; // that this epoch has
-  double loss = 0;             // of this batch
-  double mean_loss = 0;        // of the epoch's images so far
-  double top1 = 0, top5 = 0;   // shares of the epoch's images so far
+  std::int64_t epoch = 0;       // from 1
+  std::int64_t step = 0;        // from 1, within the epoch
+  std::int64_t steps = 0;       // of the epoch
+  std::int64_t all_steps = 0;   // done since the run began, all epochs
+  std::int64_t images = 0;      // seen in this epoch
+  std::int64_t all_images = 0;  // that this epoch has
+  double loss = 0;              // of this batch
+  double mean_loss = 0;         // of the epoch's images so far
+  double top1 = 0, top5 = 0;    // shares of the epoch's images so far
   double lr = 0;
 };
 
@@ -85,11 +85,13 @@ inline void accumulate(StepReport& report, const BatchResult& batch) {
 
 // Loss and accuracy over a loader's images, in evaluation mode.
 template <class T>
-StepReport evaluate(Trainer<T>& trainer, Loader& loader, std::span<Callback* const> callbacks = {}) {
+StepReport evaluate(Trainer<T>& trainer, Loader& loader,
+                    std::span<Callback* const> callbacks = {}) {
   StepReport report;
   report.steps = loader.batches();
   report.all_images = loader.images();
-  for (Callback* callback : callbacks) callback->on_evaluation_begin(report.steps, report.all_images);
+  for (Callback* callback : callbacks)
+    callback->on_evaluation_begin(report.steps, report.all_images);
   loader.start_epoch(0);
   for (Batch batch; loader.next(batch);) {
     accumulate(report, trainer.evaluate(batch.images.shape(), batch.images.span(), batch.labels));
@@ -104,9 +106,9 @@ inline std::int64_t steps_per_epoch(const Loader& loader, std::int64_t batch_siz
   return (loader.images() + batch_size - 1) / batch_size;
 }
 
-// Trains, and gives a report of each epoch. A batch larger than the loader's comes in parts, so that
-// its images need not be in memory at once. val may be null. Throws where the loss is not finite:
-// the weights are then those before the step.
+// Trains, and gives a report of each epoch. A batch larger than the loader's comes in parts, so
+// that its images need not be in memory at once. val may be null. Throws where the loss is not
+// finite: the weights are then those before the step.
 template <class T>
 History fit(const Module<T>& model, Optimizer<T>& optimizer, Loader& train, Loader* val,
             const FitOptions& options, std::span<Callback* const> callbacks = {}) {
@@ -137,8 +139,8 @@ History fit(const Module<T>& model, Optimizer<T>& optimizer, Loader& train, Load
         more = train.next(batch);
       }
       const BatchResult result = trainer.finish_step();
-      check(std::isfinite(result.loss), "training: the loss of step ", step + 1, " is ", result.loss,
-            "; the learning rate is ", report.lr, ", and a lower one may help");
+      check(std::isfinite(result.loss), "training: the loss of step ", step + 1, " is ",
+            result.loss, "; the learning rate is ", report.lr, ", and a lower one may help");
       optimizer.step(trainer.gradients(), report.lr);
       trainer.commit();
       accumulate(report, result);

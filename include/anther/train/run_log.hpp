@@ -1,5 +1,5 @@
-// What a training run leaves behind and shows, as callbacks of fit(): a progress bar, results.csv and
-// steps.csv, curves.svg, and weights/.
+// What a training run leaves behind and shows, as callbacks of fit(): a progress bar, results.csv
+// and steps.csv, curves.svg, and weights/.
 #pragma once
 
 #include <chrono>
@@ -61,9 +61,9 @@ class ProgressCallback : public Callback {
     const double rate = progress_.images_per_second();
     if (!(rate > 0)) return;
     const auto left = static_cast<double>(epochs_ - report.epoch + 1);
-    const double images = left * (static_cast<double>(epoch_images_) +
-                                  static_cast<double>(evaluation_images_) / 3) -
-                          static_cast<double>(report.images);
+    const double images =
+        left * (static_cast<double>(epoch_images_) + static_cast<double>(evaluation_images_) / 3) -
+        static_cast<double>(report.images);
     progress_.print(text_of("Forecast: ", format_duration(images / rate), " for the remaining ",
                             epochs_ - report.epoch + 1,
                             epochs_ == report.epoch ? " epoch" : " epochs"));
@@ -74,8 +74,8 @@ class ProgressCallback : public Callback {
   bool forecast_given_ = false;
 };
 
-// results.csv (a row an epoch), steps.csv (a row a step) and curves.svg in a run's folder. Accuracies
-// are fractions; time is in seconds since the run began, over all its parts.
+// results.csv (a row an epoch), steps.csv (a row a step) and curves.svg in a run's folder.
+// Accuracies are fractions; time is in seconds since the run began, over all its parts.
 class LogCallback : public Callback {
  public:
   // last_epoch, last_step: done already, where the run goes on; what the files have after them is
@@ -115,7 +115,8 @@ class LogCallback : public Callback {
  private:
   void write_curves() const {
     TrainingCurves curves{.title = title_, .val_name = val_name_};
-    const CsvTable steps = read_csv(folder_ / "steps.csv"), epochs = read_csv(folder_ / "results.csv");
+    const CsvTable steps = read_csv(folder_ / "steps.csv"),
+                   epochs = read_csv(folder_ / "results.csv");
     const auto epoch = steps.column("epoch"), loss = steps.column("train/loss"),
                top1 = steps.column("train/top1");
     for (std::size_t i = 0; i < epoch.size(); ++i)
@@ -136,8 +137,8 @@ class LogCallback : public Callback {
 };
 
 // weights/last.safetensors after each epoch, weights/best.safetensors where the evaluation was the
-// best so far, and weights/last.state.safetensors to go on from. Each is replaced at once: a run that
-// is killed leaves whole files.
+// best so far, and weights/last.state.safetensors to go on from. Each is replaced at once: a run
+// that is killed leaves whole files.
 template <class T>
 class CheckpointCallback : public Callback {
  public:

@@ -73,14 +73,15 @@ class Trainer {
     const BatchResult part = run(
         shape, images, labels,
         [&](Tape<T>& tape, const Variable<T>& logits, std::span<const std::int32_t> own) {
-          const Variable<T> loss = cross_entropy(
-              logits, own, {.label_smoothing = options_.label_smoothing, .count = 1});
+          const Variable<T> loss =
+              cross_entropy(logits, own, {.label_smoothing = options_.label_smoothing, .count = 1});
           const double value = static_cast<double>(loss.item());
           tape.backward(loss);
           return value;
         },
         {.training = true, .backward = true, .random = random_, .first_sample = batch_.samples});
-    const auto before = static_cast<double>(batch_.samples), size = static_cast<double>(part.samples);
+    const auto before = static_cast<double>(batch_.samples),
+               size = static_cast<double>(part.samples);
     batch_.loss = (batch_.loss * before + part.loss * size) / (before + size);
     batch_.samples += part.samples;
     batch_.top1 += part.top1;
@@ -95,7 +96,7 @@ class Trainer {
     lane_pointers_.clear();
     for (const auto& lane : gradients_) lane_pointers_.push_back(lane.data());
     sum_buffers(gradients_[0].data(), lane_pointers_.data(), std::ssize(lane_pointers_),
-              static_cast<T>(1 / static_cast<double>(batch_.samples)), gradients_[0].size());
+                static_cast<T>(1 / static_cast<double>(batch_.samples)), gradients_[0].size());
     return batch_;
   }
 
@@ -236,8 +237,8 @@ class Trainer {
   const Module<T>& model_;
   TrainerOptions options_;
   bool whole_batch_ = false;
-  RandomKey random_;   // of the step
-  BatchResult batch_;  // of the step so far
+  RandomKey random_;                         // of the step
+  BatchResult batch_;                        // of the step so far
   std::vector<AlignedBuffer<T>> gradients_;  // of the lanes
   std::vector<std::unique_ptr<Tape<T>>> tapes_;
   std::vector<Tape<T>*> free_tapes_;

@@ -94,8 +94,8 @@ void load_tensor(const SafetensorsFile& file, const std::string& name, const Par
 }
 
 // Reads all weights of a model. Throws, with a list of all names that are missing, too many or of
-// another shape, before anything of the model changes. ignored: what the names of tensors begin with
-// that are no weights.
+// another shape, before anything of the model changes. ignored: what the names of tensors begin
+// with that are no weights.
 template <class T>
 void load_weights(const SafetensorsFile& file, ParameterStore<T>& store,
                   std::string_view ignored = {}) {
