@@ -73,7 +73,8 @@ constexpr Case cases[] = {{2, 1},    {3, 3},    {50, 4},    {7, 13},   {3136, 36
                           {784, 72}, {777, 40}, {100, 288}, {5, 1025}, {4000, 48}, {20000, 1}};
 
 TEST_CASE_TEMPLATE("batch norm agrees with plain loops", T, float, double) {
-  for (const auto [rows, channels] : cases) {
+  for (const Case& dims : cases) {
+    const std::int64_t rows = dims.rows, channels = dims.channels;
     CAPTURE(rows);
     CAPTURE(channels);
     const auto x = random_values<T>("x", rows * channels, 0.5, 2);
@@ -103,7 +104,8 @@ TEST_CASE_TEMPLATE("batch norm agrees with plain loops", T, float, double) {
 }
 
 TEST_CASE_TEMPLATE("batch norm in evaluation agrees with plain loops", T, float, double) {
-  for (const auto [rows, channels] : cases) {
+  for (const Case& dims : cases) {
+    const std::int64_t rows = dims.rows, channels = dims.channels;
     CAPTURE(rows);
     CAPTURE(channels);
     const auto x = random_values<T>("x", rows * channels, 0.5, 2);
@@ -191,7 +193,8 @@ TEST_CASE("batch norm: the variance of values far from 0, and running averages")
 }
 
 TEST_CASE("batch norm: the same bits for any number of threads") {
-  for (const auto [rows, channels] : cases) {
+  for (const Case& dims : cases) {
+    const std::int64_t rows = dims.rows, channels = dims.channels;
     const auto x = random_values<float>("x", rows * channels);
     const auto dy = random_values<float>("dy", rows * channels);
     const auto weight = random_values<float>("weight", channels);

@@ -133,17 +133,24 @@ const char* product_fault(std::int64_t rows, std::int64_t columns, std::int64_t 
 
 template <class T>
 const char* weight_gradient_fault(std::int64_t rows, std::int64_t outs, std::int64_t columns,
-                                  std::int64_t padding) {
+                                  std::int64_t padding, bool with_workspace) {
   const Matrix<T> dy("dy", rows, outs, padding), x("x", rows, columns, 2 * padding);
   const Matrix<T> before("dw", outs, columns, 0);
   Matrix<T> dw("dw", outs, columns, padding, true);
-  anther::gemm_tn<T>(dw.data(), dy.data(), x.data(),
-                     {.rows = rows,
-                      .outs = outs,
-                      .columns = columns,
-                      .dy_stride = dy.stride,
-                      .x_stride = x.stride,
-                      .dw_stride = dw.stride});
+  const GemmTnDims dims{.rows = rows,
+                        .outs = outs,
+                        .columns = columns,
+                        .dy_stride = dy.stride,
+                        .x_stride = x.stride,
+                        .dw_stride = dw.stride};
+  const std::int64_t size = anther::gemm_tn_workspace<T>(dims);
+  Matrix<T> workspace("workspace", 1, size, 0, true);
+  workspace.fill(std::numeric_limits<T>::quiet_NaN());
+  if (with_workspace)
+    anther::gemm_tn<T>(dw.data(), dy.data(), x.data(), workspace.data(), dims);
+  else
+    anther::gemm_tn<T>(dw.data(), dy.data(), x.data(), dims);
+  if (!workspace.outside_untouched()) return "a write outside of the workspace";
   for (std::int64_t o = 0; o < outs; ++o) {
     for (std::int64_t c = 0; c < columns; ++c) {
       double sum = static_cast<double>(before(o, c)), size = std::abs(sum);
@@ -207,23 +214,26 @@ TEST_CASE_TEMPLATE("gemm_tn: every tail of rows, outs and columns", T, float, do
         CAPTURE(rows);
         CAPTURE(outs);
         CAPTURE(columns);
-        REQUIRE(std::string_view(weight_gradient_fault<T>(rows, outs, columns, padding)) == "");
+        REQUIRE(std::string_view(weight_gradient_fault<T>(rows, outs, columns, padding,
+                                                          padding % 2 == 1)) == "");
       }
     }
   }
 }
 
 TEST_CASE_TEMPLATE("gemm_tn: EdgeViT's shapes, and more rows than a block", T, float, double) {
-  const std::int64_t shapes[][3] = {{96, 36, 36},  {97, 36, 144},  {200, 144, 36}, {400, 48, 48},
-                                    {300, 40, 72}, {196, 240, 60}, {49, 288, 576}, {20, 1536, 384},
-                                    {500, 3, 27},  {2, 102, 288},  {193, 48, 3}};
+  const std::int64_t shapes[][3] = {{96, 36, 36},   {97, 36, 144},  {200, 144, 36}, {400, 48, 48},
+                                    {300, 40, 72},  {196, 240, 60}, {49, 288, 576}, {20, 1536, 384},
+                                    {500, 3, 27},   {2, 102, 288},  {193, 48, 3},   {800, 36, 36},
+                                    {1600, 40, 21}, {1200, 5, 3}};
   for (const auto& shape : shapes) {
     const std::int64_t rows = shape[0], outs = shape[1], columns = shape[2];
-    for (const std::int64_t padding : {0, 5}) {
+    for (const std::int64_t padding : {0, 1, 6}) {
       CAPTURE(rows);
       CAPTURE(outs);
       CAPTURE(columns);
-      CHECK(std::string_view(weight_gradient_fault<T>(rows, outs, columns, padding)) == "");
+      CHECK(std::string_view(
+                weight_gradient_fault<T>(rows, outs, columns, padding, padding % 2 == 1)) == "");
     }
   }
 }
@@ -268,35 +278,44 @@ TEST_CASE("gemm and gemm_tn: the gradient of a linear layer, by finite differenc
 
 TEST_CASE_TEMPLATE("gemm, gemm_tn: the same bits for any number of threads", T, float, double) {
   const std::int64_t shapes[][3] = {{784, 36, 36}, {49, 288, 144}, {500, 144, 72}, {200, 102, 40},
-                                    {3, 1152, 96}, {400, 20, 300}, {97, 576, 144}};
+                                    {3, 1152, 96}, {400, 20, 300}, {97, 576, 144}, {1600, 48, 36}};
   for (const auto& shape : shapes) {
     const std::int64_t rows = shape[0], columns = shape[1], depth = shape[2];
     CAPTURE(rows);
     CAPTURE(columns);
     const Matrix<T> x("x", rows, depth, 0), dy("dy", rows, columns, 0), w("w", columns, depth, 0);
-    const auto run = [&](Matrix<T>& y, Matrix<T>& dw) {
+    const GemmTnDims dims{rows, columns, depth, dy.stride, x.stride, depth};
+    const std::int64_t size = anther::gemm_tn_workspace<T>(dims);
+    const auto run = [&](Matrix<T>& y, Matrix<T>& dw, Matrix<T>& dw2) {
       const std::vector<T> packed = pack(w, false);
       anther::gemm<T>(y.data(), y.data(), x.data(), packed.data(), nullptr,
                       {rows, columns, depth, x.stride, y.stride, y.stride});
-      anther::gemm_tn<T>(dw.data(), dy.data(), x.data(),
-                         {rows, columns, depth, dy.stride, x.stride, dw.stride});
+      anther::gemm_tn<T>(dw.data(), dy.data(), x.data(), dims);
+      Matrix<T> workspace("workspace", 1, size, 0, true);
+      anther::gemm_tn<T>(dw2.data(), dy.data(), x.data(), workspace.data(), dims);
     };
     anther::set_num_threads(1);
-    Matrix<T> y1("y", rows, columns, 0), dw1("dw", columns, depth, 0);
-    run(y1, dw1);
+    const Matrix<T> y("y", rows, columns, 0), dw("dw", columns, depth, 0);
+    Matrix<T> y1 = y, dw1 = dw, dw2 = dw;
+    run(y1, dw1, dw2);
     for (const int threads : {2, 3, 4, 16}) {
       anther::set_num_threads(threads);
-      Matrix<T> y("y", rows, columns, 0), dw("dw", columns, depth, 0);
-      run(y, dw);
-      CHECK(y == y1);
-      CHECK(dw == dw1);
+      Matrix<T> y_here = y, dw1_here = dw, dw2_here = dw;
+      run(y_here, dw1_here, dw2_here);
+      CHECK(y_here == y1);
+      CHECK(dw1_here == dw1);
+      CHECK(dw2_here == dw2);
     }
     // Within a parallel_for, where everything is serial, and products run beside each other.
-    std::vector<Matrix<T>> ys(3, {"y", rows, columns, 0}), dws(3, {"dw", columns, depth, 0});
-    anther::parallel_for(3, 1'000'000,
-                         [&](std::int64_t i) { run(ys[size_of(i)], dws[size_of(i)]); });
-    for (const Matrix<T>& y : ys) CHECK(y == y1);
-    for (const Matrix<T>& dw : dws) CHECK(dw == dw1);
+    std::vector<Matrix<T>> ys(3, y), dw1s(3, dw), dw2s(3, dw);
+    anther::parallel_for(3, 1'000'000, [&](std::int64_t i) {
+      run(ys[size_of(i)], dw1s[size_of(i)], dw2s[size_of(i)]);
+    });
+    for (std::size_t i = 0; i < 3; ++i) {
+      CHECK(ys[i] == y1);
+      CHECK(dw1s[i] == dw1);
+      CHECK(dw2s[i] == dw2);
+    }
     anther::set_num_threads(0);
   }
 }

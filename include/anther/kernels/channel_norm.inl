@@ -248,46 +248,33 @@ void channel_norm_forward_segment(T* scale, T* shift, T* mean_out, T* rstd_out, 
   for (std::int64_t group = 0; group < groups; ++group) rstd_out[group] = spare[group * size];
 }
 
-// One vector of y = add + x scale + shift.
-template <class T, bool added, bool whole>
-ANTHER_INLINE void channel_norm_affine_step(T* y, const T* add, const T* x, const T* scale,
-                                            const T* shift, std::int64_t count) {
-  Vec<T> value = whole ? Vec<T>::load(x) : Vec<T>::load_partial(x, count);
-  value = fma(value, Vec<T>::load(scale), Vec<T>::load(shift));
-  if (added) value = value + (whole ? Vec<T>::load(add) : Vec<T>::load_partial(add, count));
+// One vector of y = x scale + shift.
+template <class T, bool whole>
+ANTHER_INLINE void channel_norm_affine_step(T* y, const T* x, const T* scale, const T* shift,
+                                            std::int64_t count) {
+  const Vec<T> value = whole ? Vec<T>::load(x) : Vec<T>::load_partial(x, count);
+  const Vec<T> result = fma(value, Vec<T>::load(scale), Vec<T>::load(shift));
   if (whole)
-    value.store(y);
+    result.store(y);
   else
-    store_first(value, y, count);
+    store_first(result, y, count);
 }
 
-template <class T, bool added>
-ANTHER_INLINE void channel_norm_affine_rows(T* y, const T* add, const T* x, const T* scale,
-                                            const T* shift, std::int64_t folded,
-                                            std::int64_t elements) {
+// y = x scale + shift, over `elements` elements.
+template <class T>
+void channel_norm_affine(T* y, const T* x, const T* scale, const T* shift, std::int64_t folded,
+                         std::int64_t elements) {
   constexpr int lanes = Vec<T>::lanes;
   for (; elements > 0; elements -= folded) {
     const std::int64_t columns = elements < folded ? elements : folded;
     std::int64_t i = 0;
     for (; i + lanes <= columns; i += lanes)
-      channel_norm_affine_step<T, added, true>(y + i, add + i, x + i, scale + i, shift + i, lanes);
+      channel_norm_affine_step<T, true>(y + i, x + i, scale + i, shift + i, lanes);
     if (i < columns)
-      channel_norm_affine_step<T, added, false>(y + i, add + i, x + i, scale + i, shift + i,
-                                                columns - i);
+      channel_norm_affine_step<T, false>(y + i, x + i, scale + i, shift + i, columns - i);
     y += columns;
     x += columns;
-    add += columns;
   }
-}
-
-// y = add + x scale + shift, over `elements` elements.
-template <class T>
-void channel_norm_affine(T* y, const T* add, const T* x, const T* scale, const T* shift,
-                         std::int64_t folded, std::int64_t elements) {
-  if (add)
-    channel_norm_affine_rows<T, true>(y, add, x, scale, shift, folded, elements);
-  else
-    channel_norm_affine_rows<T, false>(y, x, x, scale, shift, folded, elements);
 }
 
 // One tile's sums of dy and of dy (x - mean), of each channel. mean is (groups).

@@ -79,25 +79,31 @@ void gemm(T* y, const T* add, const T* x, const T* packed, const T* bias, const 
                });
 }
 
-// How dw is cut into blocks: small enough for the second-level cache, and a few for each thread, of
-// which there is one within another parallel_for. Every element of dw is summed in the same order
-// whatever its block is, so the bits do not depend on the number of threads.
+// How gemm_tn is cut into tiles for parallel_for: the rows into chunks, which sum to partial
+// results in the workspace, and dw into blocks. The chunks follow from shapes alone. The blocks are
+// small enough for the second-level cache, and a few for each thread (one within another
+// parallel_for): every element of dw is summed in the same order whatever its block, so that the
+// bits do not depend on the number of threads.
 struct GemmTnTiles {
-  std::int64_t outs, columns;            // of one tile
-  std::int64_t out_tiles, column_tiles;  // how many
+  std::int64_t chunks = 1, chunk_rows;
+  std::int64_t outs, columns;            // of one block
+  std::int64_t out_tiles, column_tiles;  // how many blocks
 
-  GemmTnTiles(std::int64_t all_outs, std::int64_t all_columns, std::int64_t threads) {
-    const std::int64_t wanted = threads > 1 ? 3 * threads : 1;
+  GemmTnTiles(const GemmTnDims& d, bool chunked, std::int64_t threads) {
     constexpr std::int64_t largest = 1 << 16;
+    if (chunked && d.outs * d.columns <= largest)
+      chunks = std::clamp<std::int64_t>(d.rows / 384, 1, 16);
+    chunk_rows = ((d.rows + chunks - 1) / chunks + 95) / 96 * 96;
+    const std::int64_t wanted = threads > 1 ? (3 * threads + chunks - 1) / chunks : 1;
     const auto cut = [](std::int64_t size, std::int64_t parts, std::int64_t unit) {
       return std::max<std::int64_t>(((size + parts - 1) / parts + unit - 1) / unit * unit, unit);
     };
     std::int64_t out_parts = 1, column_parts = 1;
     for (;;) {
-      outs = cut(all_outs, out_parts, 12);
-      columns = cut(all_columns, column_parts, 24);
-      out_tiles = (all_outs + outs - 1) / outs;
-      column_tiles = (all_columns + columns - 1) / columns;
+      outs = cut(d.outs, out_parts, 12);
+      columns = cut(d.columns, column_parts, 24);
+      out_tiles = (d.outs + outs - 1) / outs;
+      column_tiles = (d.columns + columns - 1) / columns;
       if (out_tiles * column_tiles >= wanted && outs * columns <= largest) break;
       if (outs > 12 && (outs >= columns || columns <= 48))
         ++out_parts;
@@ -109,19 +115,44 @@ struct GemmTnTiles {
   }
 };
 
-// dw += dy^T x.
+// Elements of workspace for gemm_tn, where it is given one.
+template <class T>
+std::int64_t gemm_tn_workspace(const GemmTnDims& d) {
+  return (GemmTnTiles(d, true, 1).chunks - 1) * d.outs * d.columns;
+}
+
+// dw += dy^T x. Without a workspace each thread reads all of dy and x; with one, threads share
+// small dw's rows. The two round differently.
+template <class T>
+void gemm_tn(T* dw, const T* dy, const T* x, T* workspace, const GemmTnDims& d) {
+  const GemmTnTiles tiles(d, workspace != nullptr, inside_parallel_for ? 1 : num_threads());
+  const auto body = ANTHER_SELECT(gemm_tn<T>);
+  const std::int64_t blocks = tiles.out_tiles * tiles.column_tiles, size = d.outs * d.columns;
+  parallel_for(tiles.chunks * blocks, d.rows * size / 50, [&](std::int64_t tile) {
+    const std::int64_t chunk = tile / blocks, row = chunk * tiles.chunk_rows;
+    const std::int64_t out = tile % tiles.out_tiles * tiles.outs;
+    const std::int64_t column = tile % blocks / tiles.out_tiles * tiles.columns;
+    const std::int64_t outs = std::min(tiles.outs, d.outs - out);
+    const std::int64_t columns = std::min(tiles.columns, d.columns - column);
+    T* to = dw + out * d.dw_stride + column;
+    std::int64_t to_stride = d.dw_stride;
+    if (chunk > 0) {
+      to = workspace + (chunk - 1) * size + out * d.columns + column;
+      to_stride = d.columns;
+      for (std::int64_t i = 0; i < outs; ++i) std::fill_n(to + i * to_stride, columns, T(0));
+    }
+    body(std::min(tiles.chunk_rows, d.rows - row), outs, columns, dy + row * d.dy_stride + out,
+         d.dy_stride, x + row * d.x_stride + column, d.x_stride, to, to_stride);
+  });
+  if (tiles.chunks == 1) return;
+  const auto add_row = ANTHER_SELECT(gemm_tn_add_row<T>);
+  parallel_for(d.outs, size * tiles.chunks / 8, [&](std::int64_t out) {
+    add_row(dw + out * d.dw_stride, workspace + out * d.columns, d.columns, size, tiles.chunks - 1);
+  });
+}
 template <class T>
 void gemm_tn(T* dw, const T* dy, const T* x, const GemmTnDims& d) {
-  const GemmTnTiles tiles(d.outs, d.columns, inside_parallel_for ? 1 : num_threads());
-  const auto body = ANTHER_SELECT(gemm_tn<T>);
-  parallel_for(tiles.out_tiles * tiles.column_tiles, d.rows * d.outs * d.columns / 50,
-               [&](std::int64_t tile) {
-                 const std::int64_t out = tile % tiles.out_tiles * tiles.outs;
-                 const std::int64_t column = tile / tiles.out_tiles * tiles.columns;
-                 body(d.rows, std::min(tiles.outs, d.outs - out),
-                      std::min(tiles.columns, d.columns - column), dy + out, d.dy_stride,
-                      x + column, d.x_stride, dw + out * d.dw_stride + column, d.dw_stride);
-               });
+  gemm_tn<T>(dw, dy, x, static_cast<T*>(nullptr), d);
 }
 
 }  // namespace anther::inline v0_1

@@ -325,22 +325,39 @@ void gemm_tn_block(GemmTnAhead<T>& ahead, std::int64_t rows, std::int64_t outs,
   }
 }
 
-// dw (outs, columns) += dy^T x, dy (rows, outs), x (rows, columns). Columns that would fill less
-// than half of a vector change places with outs: their part of dw is computed as its transpose.
+// dw (outs, columns) += dy^T x for one block of rows. Columns that would fill at most half of a
+// vector change places with outs: their part of dw is computed as its transpose.
+template <class T>
+void gemm_tn_both(GemmTnAhead<T>& ahead, std::int64_t rows, std::int64_t outs, std::int64_t columns,
+                  const T* dy, std::int64_t dy_stride, const T* x, std::int64_t x_stride, T* dw,
+                  std::int64_t dw_stride) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  const std::int64_t rest = columns % lanes;
+  const std::int64_t turned = rest <= lanes / 2 && outs > rest ? rest : 0;
+  const std::int64_t straight = columns - turned;
+  gemm_tn_block<T>(ahead, rows, outs, straight, dy, dy_stride, x, x_stride, dw, dw_stride, 1);
+  gemm_tn_block<T>(ahead, rows, turned, outs, x + straight, x_stride, dy, dy_stride, dw + straight,
+                   1, dw_stride);
+}
+
+// dw (outs, columns) += dy^T x, dy (rows, outs), x (rows, columns). Each element of dw gets the
+// sums of blocks of gemm_tn_rows rows, in rising order.
 template <class T>
 void gemm_tn(std::int64_t rows, std::int64_t outs, std::int64_t columns, const T* dy,
              std::int64_t dy_stride, const T* x, std::int64_t x_stride, T* dw,
              std::int64_t dw_stride) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t rest = columns % lanes;
-  const std::int64_t turned = rest <= lanes / 2 && outs > rest ? rest : 0;
-  const std::int64_t straight = columns - turned;
-  // Measured on Zen 3: with narrow rows it brings 10 to 25 %, with others it costs 2.
-  const bool narrow = outs + columns > 96 && outs + columns <= 512;
-  const std::int64_t dy_slices = narrow ? (outs + line - 1) / line : 0;
-  const std::int64_t x_slices = narrow ? (columns + line - 1) / line : 0;
+  // Both measured on Zen 3. Fetching ahead brings 10 to 25 % with narrow rows, and costs 2 with
+  // others. Reading dy from a copy brings 10 % where its rows are so wide that only a few cache
+  // sets hold the same columns of all.
+  const bool fetch = dy_stride + x_stride > 96 && dy_stride + x_stride <= 512;
+  const bool copy = dy_stride > 900;
+  const std::int64_t dy_slices = fetch ? (outs + line - 1) / line : 0;
+  const std::int64_t x_slices = fetch ? (columns + line - 1) / line : 0;
   const std::int64_t every = outs * columns / (12 * lanes) / (dy_slices + x_slices + 1) + 1;
+  constexpr std::int64_t copied = 96;
+  alignas(64) T dy_copy[gemm_tn_rows * copied];
   for (std::int64_t row = 0; row < rows; row += gemm_tn_rows) {
     const std::int64_t count = rows - row < gemm_tn_rows ? rows - row : gemm_tn_rows;
     const T* dy_here = dy + row * dy_stride;
@@ -350,9 +367,32 @@ void gemm_tn(std::int64_t rows, std::int64_t outs, std::int64_t columns, const T
                             {dy_slices, x_slices},
                             every,
                             1};
-    gemm_tn_block<T>(ahead, count, outs, straight, dy_here, dy_stride, x_here, x_stride, dw,
-                     dw_stride, 1);
-    gemm_tn_block<T>(ahead, count, turned, outs, x_here + straight, x_stride, dy_here, dy_stride,
-                     dw + straight, 1, dw_stride);
+    if (!copy) {
+      gemm_tn_both<T>(ahead, count, outs, columns, dy_here, dy_stride, x_here, x_stride, dw,
+                      dw_stride);
+      continue;
+    }
+    for (std::int64_t out = 0; out < outs; out += copied) {
+      const std::int64_t here = outs - out < copied ? outs - out : copied;
+      for (std::int64_t r = 0; r < count; ++r)
+        for (std::int64_t i = 0; i < here; i += lanes)
+          Vec<T>::load_partial(dy_here + r * dy_stride + out + i, here - i)
+              .store(dy_copy + r * copied + i);
+      gemm_tn_both<T>(ahead, count, here, columns, dy_copy, copied, x_here, x_stride,
+                      dw + out * dw_stride, dw_stride);
+    }
+  }
+}
+
+// dw += the partial sums, in order; columns 0 to columns - 1 of one row of each, `size` apart.
+template <class T>
+void gemm_tn_add_row(T* dw, const T* partial, std::int64_t columns, std::int64_t size,
+                     std::int64_t count) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  for (std::int64_t i = 0; i < columns; i += lanes) {
+    Vec<T> sum = Vec<T>::load_partial(dw + i, columns - i);
+    for (std::int64_t p = 0; p < count; ++p)
+      sum = sum + Vec<T>::load_partial(partial + p * size + i, columns - i);
+    sum.store_partial(dw + i, columns - i);
   }
 }

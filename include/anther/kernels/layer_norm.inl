@@ -42,7 +42,7 @@ ANTHER_INLINE Vec<T> layer_norm_mask(std::int64_t count) {
 template <class T, int rows>
 ANTHER_INLINE void layer_norm_forward_rows(T* y, T* mean_out, T* rstd_out, const T* x,
                                            const T* weight, const T* bias, T eps,
-                                           std::int64_t channels) {
+                                           std::int64_t channels, const Vec<T>& mask) {
   constexpr int lanes = Vec<T>::lanes;
   const std::int64_t whole = channels / lanes * lanes, tail = channels - whole;
   const Vec<T> share = Vec<T>::broadcast(T(1) / static_cast<T>(channels));
@@ -63,7 +63,6 @@ ANTHER_INLINE void layer_norm_forward_rows(T* y, T* mean_out, T* rstd_out, const
       total[i] = fma(d, d, total[i]);
     }
   if (tail) {
-    const Vec<T> mask = layer_norm_mask<T>(tail);
     ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
       const Vec<T> d = mask * (Vec<T>::load_partial(x + i * channels + whole, tail) -
                                Vec<T>::broadcast(mean[i]));
@@ -76,21 +75,21 @@ ANTHER_INLINE void layer_norm_forward_rows(T* y, T* mean_out, T* rstd_out, const
     rstd_out[i] = rstd[i];
   }
 
-  for (std::int64_t c = 0; c < channels; c += lanes) {
-    const std::int64_t count = channels - c;
-    const Vec<T> w = weight ? Vec<T>::load_partial(weight + c, count) : Vec<T>::broadcast(T(1));
-    const Vec<T> b = bias ? Vec<T>::load_partial(bias + c, count) : Vec<T>::zero();
-    if (count >= lanes) {
-      ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-        const Vec<T> d = Vec<T>::load(x + i * channels + c) - Vec<T>::broadcast(mean[i]);
-        fma(d * Vec<T>::broadcast(rstd[i]), w, b).store(y + i * channels + c);
-      }
-    } else {
-      ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-        const Vec<T> d =
-            Vec<T>::load_partial(x + i * channels + c, count) - Vec<T>::broadcast(mean[i]);
-        store_first(fma(d * Vec<T>::broadcast(rstd[i]), w, b), y + i * channels + c, count);
-      }
+  for (std::int64_t c = 0; c < whole; c += lanes) {
+    const Vec<T> w = weight ? Vec<T>::load(weight + c) : Vec<T>::broadcast(T(1));
+    const Vec<T> b = bias ? Vec<T>::load(bias + c) : Vec<T>::zero();
+    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+      const Vec<T> d = Vec<T>::load(x + i * channels + c) - Vec<T>::broadcast(mean[i]);
+      fma(d * Vec<T>::broadcast(rstd[i]), w, b).store(y + i * channels + c);
+    }
+  }
+  if (tail) {
+    const Vec<T> w = weight ? Vec<T>::load_partial(weight + whole, tail) : Vec<T>::broadcast(T(1));
+    const Vec<T> b = bias ? Vec<T>::load_partial(bias + whole, tail) : Vec<T>::zero();
+    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+      const Vec<T> d =
+          Vec<T>::load_partial(x + i * channels + whole, tail) - Vec<T>::broadcast(mean[i]);
+      store_first(fma(d * Vec<T>::broadcast(rstd[i]), w, b), y + i * channels + whole, tail);
     }
   }
 }
@@ -99,13 +98,14 @@ template <class T>
 void layer_norm_forward_tile(T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias,
                              T eps, std::int64_t rows, std::int64_t channels) {
   constexpr int lanes = Vec<T>::lanes;
+  const Vec<T> mask = layer_norm_mask<T>(channels % lanes);
   std::int64_t row = 0;
   for (; row + lanes <= rows; row += lanes)
     layer_norm_forward_rows<T, lanes>(y + row * channels, mean + row, rstd + row,
-                                      x + row * channels, weight, bias, eps, channels);
+                                      x + row * channels, weight, bias, eps, channels, mask);
   for (; row < rows; ++row)
     layer_norm_forward_rows<T, 1>(y + row * channels, mean + row, rstd + row, x + row * channels,
-                                  weight, bias, eps, channels);
+                                  weight, bias, eps, channels, mask);
 }
 
 // The statistics that turn a row of dy into one of dx: with g = w dy and d = x - mean,
