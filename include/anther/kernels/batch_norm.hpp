@@ -69,7 +69,7 @@ void batch_norm_inference(T* y, const T* x, const T* running_mean, const T* runn
     const std::int64_t first_row = tile * plan.tile_rows;
     const std::int64_t count = std::min(plan.tile_rows, rows - first_row);
     ANTHER_SELECT(channel_norm_affine<T>)
-    (y + first_row * channels, nullptr, x + first_row * channels, scale, shift, plan.folded,
+    (y + first_row * channels, x + first_row * channels, scale, shift, plan.folded,
      count * channels);
   });
 }

@@ -119,7 +119,7 @@ void channel_norm_forward(T* y, T* mean, T* rstd, T* variance, const T* x, const
         const T* const scale = arrays(segment, plan.tiles);
         const std::int64_t at = first_element(segment, tile);
         ANTHER_SELECT(channel_norm_affine<T>)
-        (y + at, nullptr, x + at, scale, scale + stride, plan.folded, rows_of(tile) * channels);
+        (y + at, x + at, scale, scale + stride, plan.folded, rows_of(tile) * channels);
       });
 }
 
@@ -163,11 +163,9 @@ void channel_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T
         const T* const factor = arrays(segment, plan.tiles) + 2 * stride;
         const std::int64_t at = first_element(segment, tile);
         const T* const add = dx_add ? dx_add + at : nullptr;
-        if (frozen) ANTHER_SELECT(channel_norm_affine<T>)
-        (dx + at, add, dy + at, factor, factor + 2 * stride, plan.folded, rows_of(tile) * channels);
-        else ANTHER_SELECT(channel_norm_dx<T>)(dx + at, add, dy + at, x + at, factor,
-                                               factor + stride, factor + 2 * stride, plan.folded,
-                                               rows_of(tile) * channels);
+        ANTHER_SELECT(channel_norm_dx<T>)
+        (dx + at, add, dy + at, x + at, factor, factor + stride, factor + 2 * stride, plan.folded,
+         rows_of(tile) * channels);
       });
   const T* const parts = arrays(0, plan.tiles);
   if (dweight) ANTHER_SELECT(channel_norm_add_parts<T>)

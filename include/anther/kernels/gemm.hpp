@@ -93,7 +93,8 @@ struct GemmTnTiles {
     constexpr std::int64_t largest = 1 << 16;
     if (chunked && d.outs * d.columns <= largest)
       chunks = std::clamp<std::int64_t>(d.rows / 384, 1, 16);
-    chunk_rows = ((d.rows + chunks - 1) / chunks + 95) / 96 * 96;
+    chunk_rows = std::max<std::int64_t>(((d.rows + chunks - 1) / chunks + 95) / 96 * 96, 96);
+    chunks = std::max<std::int64_t>((d.rows + chunk_rows - 1) / chunk_rows, 1);
     const std::int64_t wanted = threads > 1 ? (3 * threads + chunks - 1) / chunks : 1;
     const auto cut = [](std::int64_t size, std::int64_t parts, std::int64_t unit) {
       return std::max<std::int64_t>(((size + parts - 1) / parts + unit - 1) / unit * unit, unit);
