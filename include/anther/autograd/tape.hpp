@@ -154,7 +154,8 @@ class Tape {
       parameter_store_ = parameter.store;
     }
     const ParameterInfo& info = parameter.info();
-    if (options_.backward && std::ssize(gradients_) != parameter.store->size()) {
+    if (options_.backward && !options_.dry_run &&
+        std::ssize(gradients_) != parameter.store->size()) {
       own_gradients_ = AlignedBuffer<T>(parameter.store->size());
       gradients_ = own_gradients_.span();
     }

@@ -1,8 +1,10 @@
 // Bump allocation from memory that is kept, so that a steady state makes no heap allocation.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 #include <vector>
 
@@ -18,6 +20,9 @@ class Arena {
   template <class T>
   T* allocate(std::int64_t count) {
     static_assert(std::is_trivially_destructible_v<T>, "an arena runs no destructors");
+    constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max() / 4;
+    check(count >= 0 && count <= most / static_cast<std::int64_t>(sizeof(T)),
+          "arena: expected a possible size, got ", count, " elements");
     return reinterpret_cast<T*>(allocate_bytes(count * static_cast<std::int64_t>(sizeof(T))));
   }
 
@@ -45,9 +50,9 @@ class Arena {
     constexpr std::int64_t least_block = 1 << 16;
     bytes = (bytes + unit - 1) / unit * unit;
     if (blocks_.empty() || used_ + bytes > blocks_.back().size()) {
+      blocks_.push_back(AlignedBuffer<std::byte>(std::max({bytes, capacity() / 2, least_block})));
       full_ += used_;
       used_ = 0;
-      blocks_.push_back(AlignedBuffer<std::byte>(std::max({bytes, capacity() / 2, least_block})));
     }
     std::byte* memory = blocks_.back().data() + used_;
     used_ += bytes;

@@ -163,15 +163,20 @@ void channel_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T
         const T* const factor = arrays(segment, plan.tiles) + 2 * stride;
         const std::int64_t at = first_element(segment, tile);
         const T* const add = dx_add ? dx_add + at : nullptr;
+        // Constant statistics leave out the term of x; dy in its place is in the cache already.
         ANTHER_SELECT(channel_norm_dx<T>)
-        (dx + at, add, dy + at, x + at, factor, factor + stride, factor + 2 * stride, plan.folded,
-         rows_of(tile) * channels);
+        (dx + at, add, dy + at, frozen ? dy + at : x + at, factor, factor + stride,
+         factor + 2 * stride, plan.folded, rows_of(tile) * channels);
       });
   const T* const parts = arrays(0, plan.tiles);
-  if (dweight) ANTHER_SELECT(channel_norm_add_parts<T>)
-  (dweight, parts, dims.segments, channels, segment_stride);
-  if (dbias) ANTHER_SELECT(channel_norm_add_parts<T>)
-  (dbias, parts + stride, dims.segments, channels, segment_stride);
+  if (dweight) {
+    ANTHER_SELECT(channel_norm_add_parts<T>)
+    (dweight, parts, dims.segments, channels, segment_stride);
+  }
+  if (dbias) {
+    ANTHER_SELECT(channel_norm_add_parts<T>)
+    (dbias, parts + stride, dims.segments, channels, segment_stride);
+  }
 }
 
 }  // namespace anther::inline v0_1

@@ -252,12 +252,9 @@ void channel_norm_forward_segment(T* scale, T* shift, T* mean_out, T* rstd_out, 
 template <class T, bool whole>
 ANTHER_INLINE void channel_norm_affine_step(T* y, const T* x, const T* scale, const T* shift,
                                             std::int64_t count) {
-  const Vec<T> value = whole ? Vec<T>::load(x) : Vec<T>::load_partial(x, count);
-  const Vec<T> result = fma(value, Vec<T>::load(scale), Vec<T>::load(shift));
-  if (whole)
-    result.store(y);
-  else
-    store_first(result, y, count);
+  Vec<T> value = whole ? Vec<T>::load(x) : Vec<T>::load_partial(x, count);
+  value = fma(value, Vec<T>::load(scale), Vec<T>::load(shift));
+  whole ? value.store(y) : store_first(value, y, count);
 }
 
 // y = x scale + shift, over `elements` elements.
@@ -350,10 +347,7 @@ ANTHER_INLINE void channel_norm_dx_step(T* dx, const T* add, const T* dy, const 
   Vec<T> value = fma(input, Vec<T>::load(slope), Vec<T>::load(offset));
   value = fma(gradient, Vec<T>::load(factor), value);
   if (added) value = value + (whole ? Vec<T>::load(add) : Vec<T>::load_partial(add, count));
-  if (whole)
-    value.store(dx);
-  else
-    store_first(value, dx, count);
+  whole ? value.store(dx) : store_first(value, dx, count);
 }
 
 template <class T, bool added>

@@ -14,6 +14,8 @@
 
 #define ANTHER_BODY "anther/kernels/gemm.inl"
 #include "anther/kernels/for_each_isa.inl"
+#define ANTHER_BODY "anther/kernels/gemm_tn.inl"
+#include "anther/kernels/for_each_isa.inl"
 
 namespace anther::inline v0_1 {
 

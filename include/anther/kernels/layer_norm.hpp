@@ -65,10 +65,12 @@ void layer_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* 
     (dx ? dx + at : nullptr, dx_add ? dx_add + at : nullptr, dweight_part, dweight_part + part,
      dy + at, x + at, mean + row, rstd + row, weight, std::min(tile_rows, rows - row), channels);
   });
-  if (dweight)
+  if (dweight) {
     ANTHER_SELECT(layer_norm_add_parts<T>)(dweight, workspace, tiles, channels, 2 * part);
-  if (dbias)
+  }
+  if (dbias) {
     ANTHER_SELECT(layer_norm_add_parts<T>)(dbias, workspace + part, tiles, channels, 2 * part);
+  }
 }
 
 }  // namespace anther::inline v0_1

@@ -119,6 +119,7 @@ nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optim
   } catch (const nlohmann::json::exception& error) {
     fail(path.string(), ": metadata: ", error.what());
   }
+  check_weights(file, store, "optimizer.");
   // Into new memory first: a damaged file must not leave half of it behind.
   std::vector<AlignedBuffer<T>> states;
   for (const auto& state : optimizer.state()) {

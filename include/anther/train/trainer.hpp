@@ -208,6 +208,7 @@ class Trainer {
             model_(tape.input(part, images.subspan(static_cast<std::size_t>(first * sample_size),
                                                    static_cast<std::size_t>(size * sample_size))));
         BatchResult& result = partial_[static_cast<std::size_t>(m)];
+        result.loss = body(tape, logits, own);  // throws where a label is out of range
         const std::int64_t classes = logits.shape().back();
         const std::span<const T> values = logits.value();
         for (std::int64_t n = 0; n < size; ++n) {
@@ -216,7 +217,6 @@ class Trainer {
           result.top1 += rank < 1;
           result.top5 += rank < 5;
         }
-        result.loss = body(tape, logits, own);
       }
     };
     if (lanes == 1)

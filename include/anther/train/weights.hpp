@@ -93,12 +93,12 @@ void load_tensor(const SafetensorsFile& file, const std::string& name, const Par
   from_torch_order<T>(info, read.span(), values);
 }
 
-// Reads all weights of a model. Throws, with a list of all names that are missing, too many or of
-// another shape, before anything of the model changes. ignored: what the names of tensors begin
-// with that are no weights.
+// Throws, with a list of all names that are missing, too many or of another shape, unless the
+// weights in a file are those of the model. ignored: what the names of tensors begin with that are
+// no weights.
 template <class T>
-void load_weights(const SafetensorsFile& file, ParameterStore<T>& store,
-                  std::string_view ignored = {}) {
+void check_weights(const SafetensorsFile& file, const ParameterStore<T>& store,
+                   std::string_view ignored = {}) {
   std::vector<std::string> problems;
   std::vector<std::string_view> known;
   const auto compare = [&](const ParameterInfo& info) {
@@ -123,7 +123,13 @@ void load_weights(const SafetensorsFile& file, ParameterStore<T>& store,
     for (const std::string& problem : problems) message += "\n  " + problem;
     fail(message);
   }
+}
 
+// Reads all weights of a model, once check_weights has found nothing.
+template <class T>
+void load_weights(const SafetensorsFile& file, ParameterStore<T>& store,
+                  std::string_view ignored = {}) {
+  check_weights(file, store, ignored);
   const std::span<T> values = store.values();
   for (std::size_t i = 0; i < store.parameters().size(); ++i)
     load_tensor(file, store.parameters()[i].name, store.parameters()[i],

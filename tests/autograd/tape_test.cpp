@@ -1,0 +1,503 @@
+#include "anther/autograd/tape.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "anther/autograd/gradient_check.hpp"
+#include "anther/nn/module.hpp"
+#include "anther/ops/arithmetic.hpp"
+#include "anther/ops/conv2d.hpp"
+#include "anther/ops/dropout.hpp"
+#include "anther/ops/linear.hpp"
+#include "tests/io/temporary_folder.hpp"
+
+namespace {
+
+using namespace anther;
+
+// y = x^2, so that a gradient depends on where it is taken.
+template <class T>
+inline constexpr Op<T> square_op = {
+    .name = "square",
+    .forward =
+        [](Call<T>& call) {
+          for (std::int64_t i = 0; i < call.output_shape().numel(); ++i)
+            call.output()[i] = call.input(0)[i] * call.input(0)[i];
+        },
+    .backward =
+        [](Call<T>& call) {
+          const auto dx = call.input_gradient(0);
+          for (std::int64_t i = 0; dx && i < call.output_shape().numel(); ++i)
+            dx.to[i] =
+                (dx.add ? dx.add[i] : T(0)) + 2 * call.input(0)[i] * call.output_gradient()[i];
+        },
+};
+template <class T>
+Variable<T> square(const Variable<T>& x) {
+  return x.tape().record(square_op<T>, 0, {x}, {x.shape()});
+}
+
+template <class T>
+Tensor<T> random_tensor(const Shape& shape, std::uint64_t seed) {
+  Tensor<T> tensor(shape);
+  for (std::int64_t i = 0; i < tensor.size(); ++i)
+    tensor[i] = static_cast<T>(normal(RandomKey(seed), static_cast<std::uint64_t>(i)));
+  return tensor;
+}
+
+template <class T>
+std::vector<T> copy_of(std::span<const T> values) {
+  return {values.begin(), values.end()};
+}
+
+// ---- x + op(x) in one pass --------------------------------------------------------------------
+
+using Branch = std::function<Variable<float>(Tape<float>&, const Variable<float>& x)>;
+
+// Value and gradients of x + branch(x) (or branch(x) + x), merged or not.
+struct Residual {
+  std::size_t entries = 0;
+  std::vector<float> value, x_gradient;
+  std::vector<std::vector<float>> gradients;  // of the branch's other inputs
+};
+Residual run_residual(const Branch& branch, const Shape& shape, bool merged, bool branch_first) {
+  Tape<float> tape;
+  tape.begin({.random = RandomKey(3)});
+  const Variable<float> x = tape.input(random_tensor<float>(shape, 1), true);
+  Variable<float> y;
+  if (merged) {
+    y = branch_first ? branch(tape, x) + x : x + branch(tape, x);
+  } else {
+    const Variable<float> b = branch(tape, x);
+    y = branch_first ? b + x : x + b;
+  }
+  Residual result;
+  result.entries = tape.entries().size();
+  result.value = copy_of(y.value());
+  const Tensor<float> weight = random_tensor<float>(shape, 2);
+  tape.backward(weighted_sum<float>(y, weight.span()));
+  result.x_gradient = copy_of(x.gradient());
+  return result;
+}
+
+TEST_CASE("tape: x + op(x) in one pass has the bits of two") {
+  const Tensor<float> weight = random_tensor<float>({20, 20}, 5),
+                      bias = random_tensor<float>({20}, 6),
+                      taps = random_tensor<float>({3, 3, 20}, 7);
+  struct Row {
+    const char* name;
+    Branch branch;
+  };
+  const std::vector<Row> rows = {
+      {"linear",
+       [&](Tape<float>& tape, const Variable<float>& x) {
+         return linear(x, tape.input(weight), tape.input(bias));
+       }},
+      {"linear without bias",
+       [&](Tape<float>& tape, const Variable<float>& x) { return linear(x, tape.input(weight)); }},
+      {"depthwise_conv2d",
+       [&](Tape<float>& tape, const Variable<float>& x) {
+         return depthwise_conv2d(x, tape.input(taps), tape.input(bias), {.padding = 1});
+       }},
+      {"drop_path",
+       [&](Tape<float>&, const Variable<float>& x) { return drop_path(x * 0.7, 0.5); }},
+  };
+  for (const Row& row : rows)
+    for (const bool branch_first : {false, true}) {
+      CAPTURE(row.name);
+      CAPTURE(branch_first);
+      const Shape shape = {3, 5, 6, 20};
+      const Residual one = run_residual(row.branch, shape, true, branch_first);
+      const Residual two = run_residual(row.branch, shape, false, branch_first);
+      CHECK(one.entries + 1 == two.entries);  // there was no pass for the sum
+      CHECK(one.value == two.value);
+      CHECK(one.x_gradient == two.x_gradient);
+    }
+}
+
+TEST_CASE("tape: a sum of two temporaries, and of a temporary with what it cannot take over") {
+  const Tensor<double> weight = random_tensor<double>({4, 4}, 1);
+  const Tensor<double> start = random_tensor<double>({3, 4}, 2);
+  Tape<double> tape;
+  const auto run = [&](const auto& function) {
+    tape.begin();
+    const Variable<double> x = tape.input(start, true);
+    const Variable<double> y = function(x, tape.input(weight, true));
+    const std::vector<double> value = copy_of(y.value());
+    tape.backward(weighted_sum<double>(y, start.span()));
+    return std::pair(value, copy_of(x.gradient()));
+  };
+  using V = Variable<double>;
+  const auto expected = run([](const V& x, const V& w) {
+    const V a = linear(x, w), b = linear(square(x), w);
+    return a + b;
+  });
+  CHECK(run([](const V& x, const V& w) { return linear(x, w) + linear(square(x), w); }) ==
+        expected);
+  // The first of them, once the second has run: the sum has a pass of its own.
+  CHECK(run([](const V& x, const V& w) {
+          V a = linear(x, w);
+          const V b = linear(square(x), w);
+          return std::move(a) + b;
+        }) == expected);
+  // Once its value was asked for, an op has run.
+  CHECK(run([](const V& x, const V& w) {
+          const V a = linear(x, w);
+          V b = linear(square(x), w);
+          CHECK(b.value().size() == 12);
+          return a + std::move(b);
+        }) == expected);
+}
+
+TEST_CASE("tape: a temporary that a sum has taken over is refused") {
+  Tape<float> tape;
+  tape.begin();
+  const Variable<float> x = tape.input(random_tensor<float>({3, 4}, 1));
+  const Variable<float> w = tape.input(random_tensor<float>({4, 4}, 2));
+  Variable<float> kept;
+  const auto branch = [&] { return kept = linear(x, w); };  // hands out a copy
+  const Variable<float> sum = x + branch();
+  CHECK(contains(error_of([&] { (void)kept.value(); }), "an addition, which has taken it over"));
+  CHECK(contains(error_of([&] { (void)(sum + kept); }), "taken it over"));
+  CHECK(contains(error_of([&] { (void)square(kept); }), "taken it over"));
+  CHECK(sum.value().size() == 12);
+}
+
+// ---- gradients where a value is read more than once
+// -----------------------------------------------
+
+TEST_CASE("tape: gradients of values that several ops read") {
+  using V = Variable<double>;
+  struct Row {
+    const char* name;
+    std::function<V(const std::vector<V>&)> function;
+  };
+  const Row rows[] = {
+      {"x + x", [](const std::vector<V>& v) { return v[0] + v[0]; }},
+      {"inner x + x",
+       [](const std::vector<V>& v) {
+         const V a = square(v[0]);
+         return square(a + a);
+       }},
+      {"(x + x) + x", [](const std::vector<V>& v) { return v[0] + v[0] + v[0]; }},
+      {"a diamond",
+       [](const std::vector<V>& v) {
+         const V a = square(v[0]);
+         const V left = square(a), right = a * 3;
+         return square(left + right);
+       }},
+      {"a diamond of additions alone",
+       [](const std::vector<V>& v) {
+         const V a = square(v[0]);
+         const V left = a + v[1], right = a + v[2];
+         return square(left + right);
+       }},
+      {"three ops read one value",
+       [](const std::vector<V>& v) {
+         const V a = square(v[0]);
+         const V p = square(a), q = a * 2, r = a + v[1];
+         return square(p + q) + r;
+       }},
+      {"a sum is read again after it was handed on",
+       [](const std::vector<V>& v) {
+         const V a = v[0] + v[1];
+         const V b = a + v[2];
+         return square(b) + square(a) + b;
+       }},
+      {"a chain of residuals",
+       [](const std::vector<V>& v) {
+         V x = v[0];
+         for (int i = 0; i < 4; ++i) x = x + square(x) * 0.1;
+         return x + v[0];
+       }},
+      {"merged residuals",
+       [](const std::vector<V>& v) {
+         V x = v[0];
+         for (int i = 0; i < 3; ++i) x = x + drop_path(square(x), 0.3);
+         return x + drop_path(v[0], 0.5);
+       }},
+      {"some of it is not wanted",
+       [](const std::vector<V>& v) {
+         const V constant = v[0].tape().input(random_tensor<double>({4, 3}, 9));
+         return square(constant + v[0]) + (v[1] + square(constant)) + v[2];
+       }},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.name);
+    // All three inputs are used, so that each has a gradient.
+    const auto result =
+        check_gradients({random_tensor<double>({4, 3}, 1), random_tensor<double>({4, 3}, 2),
+                         random_tensor<double>({4, 3}, 3)},
+                        [&](auto&, const std::vector<V>& v) {
+                          return row.function(v) + v[1] * 0.5 + v[2] * 0.25 + v[0] * 0.125;
+                        });
+    CHECK_MESSAGE(result.worst < 1e-6, result.where);
+  }
+}
+
+TEST_CASE("tape: the gradient of a sum is its parts' without a copy") {
+  Tape<float> tape;
+  tape.begin();
+  const Variable<float> a = tape.input(random_tensor<float>({4, 3}, 1), true);
+  const Variable<float> b = tape.input(random_tensor<float>({4, 3}, 2), true);
+  const Tensor<float> weight = random_tensor<float>({4, 3}, 3);
+  tape.backward(weighted_sum<float>(a + b, weight.span()));
+  CHECK(a.gradient().data() == b.gradient().data());
+  CHECK(std::ranges::equal(a.gradient(), weight.span()));
+}
+
+TEST_CASE("tape: gradients of parameters add up until they are zeroed") {
+  ParameterStore<float> store;
+  const Parameter<float> w{&store, store.add_parameter("w", {.shape = {2, 3}})};
+  const Parameter<float> frozen{&store, store.add_parameter("frozen", {.shape = {2, 3}})};
+  std::iota(store.value(0).begin(), store.value(0).end(), 1.0f);
+  store.set_trainable(frozen.number, false);
+  Tape<float> tape;
+  const std::vector<float> ones(6, 1.0f);
+  const auto step = [&] {
+    tape.begin();
+    // Twice in one pass, once in a sum: shared weights.
+    const Variable<float> y = square(tape.parameter(w)) + tape.parameter(w);
+    tape.backward(weighted_sum<float>(square(tape.parameter(frozen)) + y, ones));
+  };
+  step();
+  const std::span<const float> gradient = store.slice_of(tape.gradients(), w.number);
+  for (std::size_t i = 0; i < 6; ++i) CHECK(gradient[i] == 2 * static_cast<float>(i + 1) + 1);
+  step();
+  for (std::size_t i = 0; i < 6; ++i) CHECK(gradient[i] == 4 * static_cast<float>(i + 1) + 2);
+  CHECK(std::ranges::count(store.slice_of(tape.gradients(), frozen.number), 0.0f) == 6);
+  tape.zero_gradients();
+  step();
+  CHECK(gradient[0] == 3);
+
+  AlignedBuffer<float> own(store.size());
+  tape.use_gradients(own.span());
+  step();
+  CHECK(gradient[0] == 3);
+  CHECK(own[0] == 3);
+
+  ParameterStore<float> second;
+  const Parameter<float> other{&second, second.add_parameter("w", {.shape = {2, 3}})};
+  tape.begin();
+  tape.parameter(w);
+  CHECK(contains(error_of([&] { tape.parameter(other); }), "parameters of two stores"));
+  CHECK_FALSE(tape.parameter({}));
+}
+
+TEST_CASE("tape: what backward refuses") {
+  Tape<float> tape;
+  const Tensor<float> scalar(Shape{1}), vector(Shape{3});
+  tape.begin();
+  CHECK(contains(error_of([&] { tape.backward(square(tape.input(vector, true))); }),
+                 "expected a scalar, got the shape (3)"));
+  CHECK(contains(error_of([&] { tape.backward(square(tape.input(scalar))); }), "wants a gradient"));
+  tape.begin({.backward = false});
+  CHECK(
+      contains(error_of([&] { tape.backward(square(tape.input(scalar, true))); }), "keep nothing"));
+  tape.begin();
+  const Variable<float> x = tape.input(scalar, true), unused = tape.input(scalar, true);
+  const Variable<float> inner = square(x);
+  tape.backward(square(inner));
+  CHECK(contains(error_of([&] { (void)unused.gradient(); }), "none was computed"));
+  CHECK(contains(error_of([&] { (void)inner.gradient(); }), "none was computed"));
+  CHECK(contains(error_of([&] { (void)Variable<float>().value(); }), "empty"));
+}
+
+// ---- passes
+// ---------------------------------------------------------------------------------------
+
+TEST_CASE("tape: a variable ends with its pass, and belongs to its tape") {
+  Tape<float> tape, other;
+  tape.begin();
+  other.begin();
+  const Variable<float> x = tape.input(Tensor<float>({2, 3}));
+  CHECK(contains(error_of([&] {
+                   (void)(x + other.input(Tensor<float>({2, 3})));
+                 }),
+                 "another tape"));
+  tape.begin();
+  CHECK(contains(error_of([&] { (void)x.shape(); }), "earlier pass"));
+  CHECK(contains(error_of([&] { (void)square(x); }), "earlier pass"));
+  CHECK(contains(error_of([&] { (void)tape.gradient(x); }), "earlier pass"));
+}
+
+template <class T>
+inline constexpr Op<T> failing_op = {
+    .name = "failing",
+    .forward = [](Call<T>&) { fail("forward failed"); },
+    .backward = [](Call<T>&) {},
+    .takes_add = true,
+};
+template <class T>
+inline constexpr Op<T> failing_backward_op = {
+    .name = "failing_backward",
+    .forward = [](Call<T>& call) { call.output()[0] = call.input(0)[0]; },
+    .backward = [](Call<T>&) { fail("backward failed"); },
+};
+
+struct Failing : Module<float> {
+  explicit Failing(const Scope<float>& scope) : Module(scope, "Failing") {}
+  Variable<float> forward(Variable<float> x) const override {
+    x.tape().check_layer(x.shape()[0] != 13, "thirteen");
+    return x;
+  }
+};
+struct Outer : Module<float> {
+  explicit Outer(const Scope<float>& scope)
+      : Module(scope, "Outer"), inner(scope / "blocks" / 3 / "inner") {}
+  Variable<float> forward(Variable<float> x) const override { return square(inner(square(x))); }
+  Failing inner;
+};
+
+TEST_CASE("tape: an error ends the pass, and the next one is as good as new") {
+  Tape<float> tape;
+  const auto is_reset = [&](const Variable<float>& x) {
+    CHECK(tape.entries().empty());
+    CHECK(tape.layer().empty());
+    CHECK(contains(error_of([&] { (void)x.shape(); }), "earlier pass"));
+    tape.begin();
+    const Variable<float> y = tape.input(Tensor<float>({1}, std::vector<float>{3}), true);
+    tape.backward(square(y));
+    CHECK(y.gradient()[0] == 6);
+  };
+  const auto start = [&](std::int64_t size) {
+    tape.begin();
+    return tape.input(Tensor<float>({size}), true);
+  };
+
+  Variable<float> x = start(1);
+  // An op that waits for an addition fails where it runs: here, in the addition.
+  CHECK(error_of([&] { x + x.tape().record(failing_op<float>, 0, {x}, {x.shape()}); }) ==
+        "forward failed");
+  is_reset(x);
+  x = start(1);
+  CHECK(error_of([&] { (void)square(x.tape().record(failing_op<float>, 0, {x}, {x.shape()})); }) ==
+        "forward failed");
+  is_reset(x);
+  x = start(1);
+  CHECK(error_of([&] {
+          tape.backward(x.tape().record(failing_backward_op<float>, 0, {square(x)}, {x.shape()}));
+        }) == "backward failed");
+  is_reset(x);
+
+  ParameterStore<float> store;
+  const Outer model(store);
+  x = start(13);
+  CHECK(error_of([&] { (void)model(x); }) == "blocks.3.inner: thirteen");
+  is_reset(x);
+  x = start(12);
+  CHECK(model(x).shape() == Shape{12});
+  REQUIRE(tape.layer_calls().size() == 2);
+  CHECK(tape.layer_calls()[0].path == "blocks.3.inner");
+  CHECK(tape.layer_calls()[1].type == "Outer");
+  CHECK(tape.layer_calls()[0].depth == 1);
+}
+
+TEST_CASE("tape: a dry run knows shapes, computes nothing and takes no memory") {
+  ParameterStore<float> store;
+  const Parameter<float> w{&store, store.add_parameter("w", {.shape = {1000, 4000}})};
+  for (const bool backward : {false, true}) {
+    Tape<float> tape;
+    tape.begin({.backward = backward, .dry_run = true});
+    const Variable<float> x = tape.input(Shape{1 << 20, 1 << 10, 4000});
+    const Variable<float> y = linear(x, tape.parameter(w));
+    const Variable<float> z = y + square(y);
+    CHECK(z.shape() == Shape{1 << 20, 1 << 10, 1000});
+    CHECK(tape.entries().size() == 3);
+    CHECK(tape.entries()[0].op->macs(Call<float>(tape, tape.entries()[0])) ==
+          (std::int64_t{1} << 30) * 4'000'000);
+    CHECK(tape.memory_bytes() <= 1 << 17);  // what the entries need
+    CHECK(contains(error_of([&] { (void)z.value(); }), "a dry run computes none"));
+    if (backward) CHECK(contains(error_of([&] { tape.backward(z); }), "dry run"));
+  }
+  Tape<float> tape;
+  tape.begin();
+  CHECK(contains(error_of([&] { tape.input(Shape{2, 2}); }), "needs a dry run"));
+}
+
+TEST_CASE("tape: memory is kept from pass to pass, and gradients reuse theirs") {
+  const Tensor<float> start = random_tensor<float>({50, 40}, 1);
+  std::int64_t bytes_without = 0;
+  for (const bool backward : {false, true}) {
+    Tape<float> tape;
+    std::int64_t bytes = 0;
+    for (int pass = 0; pass < 5; ++pass) {
+      tape.begin({.backward = backward});
+      const Variable<float> x = tape.input(start, true);
+      Variable<float> y = x;
+      for (int i = 0; i < 30; ++i) y = y + square(square(y) * 0.1);
+      const Variable<float> loss = weighted_sum<float>(y, start.span());
+      if (backward) tape.backward(loss);
+      if (pass >= 2) CHECK(tape.memory_bytes() == bytes);
+      bytes = tape.memory_bytes();
+    }
+    // Of 120 values: the gradients that are alive at once fit into the arena's first block.
+    if (backward) CHECK(bytes - bytes_without <= 1 << 16);
+    bytes_without = bytes;
+  }
+}
+
+TEST_CASE("tape: what is kept lasts until the pass ends") {
+  Tape<float> tape;
+  tape.begin();
+  std::vector<int> numbers(100);
+  std::iota(numbers.begin(), numbers.end(), 0);
+  const int* kept = tape.keep(std::span<const int>(numbers));
+  std::fill(numbers.begin(), numbers.end(), -1);
+  Variable<float> x = tape.input(Tensor<float>({10}));
+  for (int i = 0; i < 2000; ++i) x = square(x);  // entries enough to need new memory
+  for (int i = 0; i < 100; ++i) CHECK(kept[i] == i);
+}
+
+// Hands on a batch's mean and variance, as BatchNorm does.
+struct StatisticsAttributes {
+  double* running_mean;
+  double* running_var;
+};
+template <class T>
+inline constexpr Op<T> statistics_op = {
+    .name = "statistics",
+    .forward =
+        [](Call<T>& call) {
+          call.output()[0] = 0;
+          call.output(1)[0] = 3;  // the mean
+          call.output(2)[0] = 8;  // the variance
+          const auto& a = call.template attributes<StatisticsAttributes>();
+          call.add_statistics(
+              {a.running_mean, a.running_var, call.output(1), call.output(2), 0.25, 5, 1});
+        },
+    .backward = [](Call<T>&) {},
+};
+
+TEST_CASE("tape: running statistics move when they are committed, once") {
+  double mean = 1, var = 2;
+  Tape<double> tape;
+  const auto pass = [&] {
+    tape.begin();
+    const Variable<double> x = tape.input(Tensor<double>({1}));
+    x.tape().record(statistics_op<double>, StatisticsAttributes{&mean, &var}, {x},
+                    {Shape{1}, Shape{1}, Shape{1}});
+  };
+  pass();
+  CHECK(mean == 1);
+  tape.commit_statistics();
+  CHECK(mean == 0.75 * 1 + 0.25 * 3);
+  CHECK(var == 0.75 * 2 + 0.25 * 8 * 5 / 4);  // of the unbiased variance
+  const double moved = mean;
+  tape.commit_statistics();
+  CHECK(mean == moved);
+  // A pass that is not committed moves nothing.
+  pass();
+  tape.begin();
+  tape.commit_statistics();
+  CHECK(mean == moved);
+}
+
+}  // namespace

@@ -1,0 +1,318 @@
+// The layers themselves: names, shapes, starts, Sequential and AnyModule, the drops. What they
+// compute is tested with the ops and the models.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "anther/nn/conv.hpp"
+#include "anther/nn/drop.hpp"
+#include "anther/nn/linear.hpp"
+#include "anther/nn/module.hpp"
+#include "anther/nn/summary.hpp"
+#include "anther/ops/activation.hpp"
+#include "tests/io/temporary_folder.hpp"
+
+namespace {
+
+using namespace anther;
+
+const ParameterInfo& info_of(const ParameterStore<float>& store, const std::string& name) {
+  for (const ParameterInfo& info : store.parameters())
+    if (info.name == name) return info;
+  fail("no parameter ", name);
+}
+
+std::vector<std::string> names_of(const ParameterStore<float>& store) {
+  std::vector<std::string> names;
+  for (const ParameterInfo& info : store.parameters()) names.push_back(info.name);
+  return names;
+}
+
+// The values fill +-bound: none beyond, some near, mean about 0.
+void check_uniform(const ParameterStore<float>& store, const std::string& name, double bound) {
+  CAPTURE(name);
+  const ParameterInfo& info = info_of(store, name);
+  const std::span<const float> values =
+      store.slice_of(store.values(), static_cast<int>(&info - store.parameters().data()));
+  double greatest = 0, mean = 0;
+  for (const float value : values) {
+    greatest = std::max(greatest, std::abs(static_cast<double>(value)));
+    mean += static_cast<double>(value) / static_cast<double>(values.size());
+  }
+  CHECK(greatest <= bound * (1 + 1e-7));
+  CHECK(greatest > bound * (1 - 8.0 / static_cast<double>(values.size())));
+  CHECK(std::abs(mean) < 3 * bound / std::sqrt(static_cast<double>(values.size())));
+}
+
+TEST_CASE("layers: PyTorch's names, shapes and default start") {
+  ParameterStore<float> store;
+  const Scope<float> root(store);
+  const Linear<float> linear(root / "linear", 20, 30);
+  const Conv2d<float> conv(root / "conv", 6, 32, {.kernel_size = {3, 5}, .groups = 2});
+  const Conv2d<float> pointwise(root / "pointwise", 24, 48, {.bias = false});
+  const Conv2d<float> depthwise(root / "depthwise", 64, 64, {.kernel_size = 5, .groups = 64});
+  const ConvTranspose2d<float> spread(root / "spread", 64, {.kernel_size = 2, .groups = 64});
+  const std::vector<std::string> expected = {
+      "linear.weight",    "linear.bias",    "conv.weight",   "conv.bias",  "pointwise.weight",
+      "depthwise.weight", "depthwise.bias", "spread.weight", "spread.bias"};
+  CHECK(names_of(store) == expected);
+  CHECK_FALSE(pointwise.bias);
+  CHECK(linear.weight.info().name == "linear.weight");
+
+  struct Row {
+    const char* name;
+    Shape shape, torch_shape;
+    double bound;  // 1 / sqrt(fan_in)
+    bool decay;
+  };
+  const Row rows[] = {
+      {"linear.weight", {30, 20}, {30, 20}, 1 / std::sqrt(20), true},
+      {"linear.bias", {30}, {30}, 1 / std::sqrt(20), false},
+      {"conv.weight", {32, 3, 5, 3}, {32, 3, 3, 5}, 1 / std::sqrt(45), true},
+      {"conv.bias", {32}, {32}, 1 / std::sqrt(45), false},
+      {"pointwise.weight", {48, 1, 1, 24}, {48, 24, 1, 1}, 1 / std::sqrt(24), true},
+      {"depthwise.weight", {5, 5, 64, 1}, {64, 1, 5, 5}, 1 / std::sqrt(25), true},
+      {"depthwise.bias", {64}, {64}, 1 / std::sqrt(25), false},
+      {"spread.weight", {2, 2, 64, 1}, {64, 1, 2, 2}, 0.5, true},
+      {"spread.bias", {64}, {64}, 0.5, false},
+  };
+  store.initialize(4);
+  for (const Row& row : rows) {
+    CAPTURE(row.name);
+    const ParameterInfo& info = info_of(store, row.name);
+    CHECK(info.shape == row.shape);
+    CHECK(info.torch_shape() == row.torch_shape);
+    CHECK(info.decay == row.decay);
+    check_uniform(store, row.name, row.bound);
+  }
+}
+
+TEST_CASE("layers: a start of one's own") {
+  ParameterStore<float> store;
+  const Linear<float> linear(store, 3, 4,
+                             {.weight_init = Init::constant(2), .bias_init = Init::constant(-1)});
+  const Conv2d<float> conv(Scope<float>(store) / "conv", 3, 4,
+                           {.weight_init = Init::constant(5), .bias_init = Init::constant(6)});
+  store.initialize(1);
+  CHECK(store.value(linear.weight.number)[11] == 2);
+  CHECK(store.value(linear.bias.number)[3] == -1);
+  CHECK(store.value(conv.weight.number)[11] == 5);
+  CHECK(store.value(conv.bias.number)[3] == 6);
+}
+
+TEST_CASE("layers: what cannot be built is refused, with the layer's path") {
+  ParameterStore<float> store;
+  const Scope<float> scope = Scope<float>(store) / "stem" / 0;
+  CHECK(contains(error_of([&] { Conv2d<float>(scope, 6, 8, {.groups = 4}); }),
+                 "stem.0: expected a number of groups that divides 6 and 8 channels, got 4"));
+  CHECK(contains(error_of([&] { Conv2d<float>(scope, 6, 8, {.groups = 0}); }), "got 0"));
+  CHECK(contains(error_of([&] { ConvTranspose2d<float>(scope, 6, {.kernel_size = 2}); }),
+                 "expected groups = 6, got 1"));
+  CHECK(contains(error_of([&] { Dropout<float>(scope, 1); }), "stem.0: expected a dropout"));
+  CHECK(contains(error_of([&] { DropPath<float>(scope, -0.1); }), "stem.0: expected a drop path"));
+}
+
+// A layer without parameters.
+template <class T>
+struct Gelu : Module<T> {
+  explicit Gelu(const Scope<T>& scope) : Module<T>(scope, "Gelu") {}
+  Variable<T> forward(Variable<T> x) const override { return gelu(x); }
+};
+
+TEST_CASE("sequential: layers are named by their numbers and run in order") {
+  ParameterStore<float> store;
+  Sequential<float> net(Scope<float>(store) / "mlp");
+  net.add<Linear>(4, 16).add<Gelu>().add<Linear>(16, 3, LinearOptions{.bias = false});
+  CHECK(names_of(store) == std::vector<std::string>{"mlp.0.weight", "mlp.0.bias", "mlp.2.weight"});
+  store.initialize(1);
+  Tape<float> tape;
+  tape.begin();
+  CHECK(net(tape.input(Tensor<float>({5, 4}))).shape() == Shape{5, 3});
+  REQUIRE(tape.layer_calls().size() == 4);
+  CHECK(tape.layer_calls()[1].path == "mlp.1");
+  CHECK(tape.layer_calls()[3].path == "mlp");
+  CHECK(contains(error_of([&] {
+                   (void)net(tape.input(Tensor<float>({5, 3})));
+                 }),
+                 "mlp.0: expected 4 input channels, got 3"));
+
+  ParameterStore<float> root;
+  Sequential<float> outermost(root);
+  outermost.add<Linear>(4, 4);
+  CHECK(root.parameters()[0].name == "0.weight");
+}
+
+TEST_CASE("any module: an absent layer does nothing") {
+  ParameterStore<float> store;
+  const AnyModule<float> absent, nothing = std::unique_ptr<Linear<float>>(),
+                                 layer = std::make_unique<Linear<float>>(store, 4, 3);
+  CHECK_FALSE(absent);
+  CHECK_FALSE(nothing);
+  CHECK(layer);
+  Tape<float> tape;
+  tape.begin();
+  const Variable<float> x = tape.input(Tensor<float>({5, 4}));
+  CHECK(absent(x).value().data() == x.value().data());
+  CHECK(tape.entries().empty());
+  CHECK(tape.layer_calls().empty());
+  CHECK(layer(x).shape() == Shape{5, 3});
+}
+
+// What a drop layer makes of ones, a row a sample.
+template <class Layer>
+std::vector<float> drop_ones(const Layer& layer, const Shape& shape, const TapeOptions& options) {
+  Tape<float> tape;
+  tape.begin(options);
+  Tensor<float> ones(shape);
+  std::fill(ones.begin(), ones.end(), 1.0f);
+  const Variable<float> y = layer(tape.input(ones));
+  return {y.value().begin(), y.value().end()};
+}
+TapeOptions at_step(std::uint64_t step, std::int64_t first_sample = 0) {
+  return {.random = RandomKey(5).fold(step), .first_sample = first_sample};
+}
+
+// The share of what is kept, and whether everything is 0 or 1 / (1 - p).
+void check_kept(const std::vector<float>& y, double p) {
+  const float kept = static_cast<float>(1 / (1 - p));
+  std::int64_t count = 0;
+  for (const float value : y) {
+    if (value == kept)
+      ++count;
+    else
+      REQUIRE(value == 0);
+  }
+  const auto size = static_cast<double>(y.size());
+  CHECK(std::abs(static_cast<double>(count) - size * (1 - p)) < 5 * std::sqrt(size * p * (1 - p)));
+}
+
+TEST_CASE("dropout drops elements, drop path samples; what is kept is scaled") {
+  ParameterStore<float> store;
+  const Scope<float> root(store);
+  for (const double p : {0.1, 0.3, 0.75}) {
+    CAPTURE(p);
+    const Dropout<float> dropout(root / "a", p), second(root / "b", p);
+    const DropPath<float> path(root / "a", p);
+    const Shape shape = {500, 3, 7};
+    const auto elements = drop_ones(dropout, shape, at_step(1));
+    check_kept(elements, p);
+    const auto samples = drop_ones(path, shape, at_step(1));
+    std::vector<float> firsts;
+    for (std::size_t n = 0; n < 500; ++n) {
+      const auto begin = samples.begin() + static_cast<std::ptrdiff_t>(n * 21);
+      CHECK(std::count(begin, begin + 21, *begin) == 21);  // all of a sample or nothing
+      firsts.push_back(*begin);
+    }
+    check_kept(firsts, p);
+
+    // The same again at the same step; other ones at another step, in another layer.
+    CHECK(drop_ones(dropout, shape, at_step(1)) == elements);
+    CHECK(drop_ones(path, shape, at_step(1)) == samples);
+    CHECK(drop_ones(dropout, shape, at_step(2)) != elements);
+    CHECK(drop_ones(path, shape, at_step(2)) != samples);
+    CHECK(drop_ones(second, shape, at_step(1)) != elements);
+    // A sample's draws are its own, in whichever micro-batch it comes.
+    const auto tail = drop_ones(dropout, {100, 3, 7}, at_step(1, 400));
+    CHECK(std::equal(tail.begin(), tail.end(), elements.end() - 2100));
+    const auto path_tail = drop_ones(path, {100, 3, 7}, at_step(1, 400));
+    CHECK(std::equal(path_tail.begin(), path_tail.end(), samples.end() - 2100));
+  }
+}
+
+TEST_CASE("drops: nothing in evaluation or at p = 0; two calls of a layer draw twice") {
+  ParameterStore<float> store;
+  const Dropout<float> dropout(store, 0.5), none(store, 0);
+  const DropPath<float> path(store, 0.5), no_path(store, 0);
+  const std::vector<float> ones(40, 1.0f);
+  CHECK(drop_ones(dropout, {10, 4}, {.training = false}) == ones);
+  CHECK(drop_ones(path, {10, 4}, {.training = false}) == ones);
+  CHECK(drop_ones(none, {10, 4}, {}) == ones);
+  CHECK(drop_ones(no_path, {10, 4}, {}) == ones);
+
+  Tape<float> tape;
+  tape.begin();
+  Tensor<float> x({40, 1});
+  std::fill(x.begin(), x.end(), 1.0f);
+  const Variable<float> in = tape.input(x);
+  const Variable<float> a = dropout(in), b = dropout(in), c = path(in), d = path(in);
+  CHECK_FALSE(std::ranges::equal(a.value(), b.value()));
+  CHECK_FALSE(std::ranges::equal(c.value(), d.value()));
+}
+
+TEST_CASE("summary: every layer's shapes, parameters and multiply-accumulates, as text") {
+  ParameterStore<float> store;
+  Sequential<float> net(store);
+  net.add<Conv2d>(3, 8, Conv2dLayerOptions{.kernel_size = 3, .stride = 2, .padding = 1});
+  net.add<Conv2d>(8, 8, Conv2dLayerOptions{.kernel_size = 3, .padding = 1, .groups = 8});
+  net.add<ConvTranspose2d>(8, Conv2dLayerOptions{.kernel_size = 2, .stride = 2, .groups = 8});
+  net.add<Linear>(8, 1000, LinearOptions{.bias = false});
+  store.set_trainable(0, false);  // the first weight: frozen
+  const ModelSummary summary = summarize(net, {2, 32, 48, 3});
+  REQUIRE(summary.layers.size() == 4);
+  CHECK(summary.layers[1].name == "Conv2d-2");
+  CHECK(summary.layers[1].path == "1");
+  CHECK(summary.layers[2].output == Shape{2, 32, 48, 8});
+  const std::int64_t small = 2 * 16 * 24, large = 2 * 32 * 48;
+  const std::int64_t macs[] = {small * 8 * 27, small * 8 * 9, large * 8, large * 8 * 1000};
+  const std::int64_t parameters[] = {8 * 27 + 8, 8 * 9 + 8, 8 * 4 + 8, 8000};
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(summary.layers[i].macs == macs[i]);
+    CHECK(summary.layers[i].parameters == parameters[i]);
+  }
+  CHECK(summary.macs == macs[0] + macs[1] + macs[2] + macs[3]);
+  CHECK(summary.trainable_parameters == 8 + 80 + 40 + 8000);
+  CHECK(summary.other_parameters == 216);
+  // clang-format off
+  CHECK(to_string(summary) ==
+        "--------------------------------------------------------------------------------------------\n"
+        "   Layer (type)        Input Shape          Output Shape         Param #        Mult-Adds\n"
+        "============================================================================================\n"
+        "     Conv2d-1        [[2, 3, 32, 48]]      [2, 8, 16, 24]          224           165,888\n"
+        "     Conv2d-2        [[2, 8, 16, 24]]      [2, 8, 16, 24]          80            55,296\n"
+        " ConvTranspose2d-1   [[2, 8, 16, 24]]      [2, 8, 32, 48]          40            24,576\n"
+        "     Linear-1        [[2, 8, 32, 48]]    [2, 1000, 32, 48]        8,000        24,576,000\n"
+        "============================================================================================\n"
+        "Total params: 8,344\n"
+        "Trainable params: 8,128\n"
+        "Non-trainable params: 216\n"
+        "Total mult-adds: 24,821,760\n"
+        "--------------------------------------------------------------------------------------------\n"
+        "Input size (MB): 0.04\n"
+        "Forward/backward pass size (MB): 23.72\n"
+        "Params size (MB): 0.03\n"
+        "Estimated Total Size (MB): 23.79\n"
+        "--------------------------------------------------------------------------------------------\n");
+  // clang-format on
+}
+
+TEST_CASE("summary: a layer that is called twice counts once") {
+  struct Twice : Module<float> {
+    explicit Twice(const Scope<float>& scope)
+        : Module(scope, "Twice"), linear(scope / "linear", 4, 4) {}
+    Variable<float> forward(Variable<float> x) const override { return linear(linear(x)); }
+    Linear<float> linear;
+  };
+  ParameterStore<float> store;
+  const ModelSummary summary = summarize(Twice(store), {10, 4});
+  REQUIRE(summary.layers.size() == 2);
+  CHECK(summary.layers[0].parameters == 20);
+  CHECK(summary.layers[1].parameters == 0);
+  CHECK(summary.trainable_parameters == 20);
+  CHECK(summary.macs == 2 * 10 * 16);  // but its work is done twice
+}
+
+TEST_CASE("summary: numbers with separators") {
+  CHECK(with_commas(0) == "0");
+  CHECK(with_commas(999) == "999");
+  CHECK(with_commas(1000) == "1,000");
+  CHECK(with_commas(3808182) == "3,808,182");
+  CHECK(with_commas(-123456) == "-123,456");
+  CHECK(with_commas(-1234) == "-1,234");
+}
+
+}  // namespace

@@ -1,0 +1,192 @@
+#include "anther/optim/adam.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "anther/core/random.hpp"
+#include "tests/io/temporary_folder.hpp"
+
+namespace {
+
+using namespace anther;
+
+// A weight, a bias and another weight; their sizes leave padding between them.
+template <class T>
+void add_parameters(ParameterStore<T>& store) {
+  store.add_parameter("a.weight", {.shape = {5, 7}, .init = Init::normal(1)});
+  store.add_parameter("a.bias", {.shape = {5}, .init = Init::normal(1), .decay = false});
+  store.add_parameter("b.weight", {.shape = {40, 3}, .init = Init::normal(1)});
+  store.initialize(1);
+}
+
+// Gradients of a step, in the store's layout: zero in the padding, as backward leaves it.
+template <class T>
+std::vector<T> gradients_of(const ParameterStore<T>& store, int step) {
+  std::vector<T> all(static_cast<std::size_t>(store.size()));
+  for (int i = 0; i < std::ssize(store.parameters()); ++i) {
+    const RandomKey key = RandomKey(9)
+                              .fold(static_cast<std::uint64_t>(step))
+                              .fold(store.parameters()[static_cast<std::size_t>(i)].name);
+    std::uint64_t n = 0;
+    for (T& g : store.slice_of(std::span(all), i)) g = static_cast<T>(normal(key, n++));
+  }
+  return all;
+}
+
+// The formulas, one value at a time.
+struct Naive {
+  double value, m = 0, v = 0;
+  void step(double g, std::int64_t t, double lr, const AdamOptions& o, bool decay) {
+    const double wd = decay ? o.weight_decay : 0;
+    if (o.decoupled)
+      value -= lr * wd * value;
+    else
+      g += wd * value;
+    m = o.beta1 * m + (1 - o.beta1) * g;
+    v = o.beta2 * v + (1 - o.beta2) * g * g;
+    const double m_hat = m / (1 - std::pow(o.beta1, static_cast<double>(t)));
+    const double v_hat = v / (1 - std::pow(o.beta2, static_cast<double>(t)));
+    value -= lr * m_hat / (std::sqrt(v_hat) + o.eps);
+  }
+};
+
+template <class T>
+double worst_difference(const AdamOptions& options) {
+  ParameterStore<T> store;
+  add_parameters(store);
+  std::vector<Naive> expected;
+  std::vector<bool> decays, padding(static_cast<std::size_t>(store.size()), true);
+  for (const T value : store.values()) expected.push_back({.value = static_cast<double>(value)});
+  decays.resize(expected.size());
+  for (const ParameterInfo& info : store.parameters())
+    for (std::int64_t i = info.offset; i < info.offset + info.size; ++i) {
+      decays[static_cast<std::size_t>(i)] = info.decay;
+      padding[static_cast<std::size_t>(i)] = false;
+    }
+
+  Adam<T> adam(store, options);
+  for (int t = 1; t <= 30; ++t) {
+    const std::vector<T> gradients = gradients_of(store, t);
+    const double lr = t < 10 ? 1e-2 : 3e-3;  // a schedule's changes
+    adam.step(gradients, lr);
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      if (!padding[i])
+        expected[i].step(static_cast<double>(gradients[i]), t, lr, options, decays[i]);
+  }
+  CHECK(adam.steps() == 30);
+  double worst = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    if (padding[i]) CHECK(store.values()[i] == 0);
+    worst = std::max(worst, std::abs(static_cast<double>(store.values()[i]) - expected[i].value));
+    worst = std::max(
+        worst, std::abs(static_cast<double>(adam.state()[0].values[static_cast<std::int64_t>(i)]) -
+                        expected[i].m));
+    worst = std::max(
+        worst, std::abs(static_cast<double>(adam.state()[1].values[static_cast<std::int64_t>(i)]) -
+                        expected[i].v));
+  }
+  return worst;
+}
+
+TEST_CASE("adam: the formulas, one value at a time") {
+  const AdamOptions rows[] = {
+      {},
+      {.beta1 = 0.8, .beta2 = 0.95, .eps = 1e-3},
+      {.weight_decay = 0.1},                     // through the gradient
+      {.weight_decay = 0.1, .decoupled = true},  // AdamW
+  };
+  for (const AdamOptions& options : rows) {
+    CAPTURE(options.weight_decay);
+    CAPTURE(options.decoupled);
+    CHECK(worst_difference<double>(options) < 1e-13);
+    CHECK(worst_difference<float>(options) < 2e-6);
+  }
+}
+
+TEST_CASE("adam: weight decay acts on what asks for it alone") {
+  for (const bool decoupled : {false, true}) {
+    ParameterStore<float> store, plain;
+    add_parameters(store);
+    add_parameters(plain);
+    Adam<float> adam(store, {.weight_decay = 0.5, .decoupled = decoupled}), without(plain);
+    for (int t = 0; t < 3; ++t) {
+      adam.step(gradients_of(store, t), 0.01);
+      without.step(gradients_of(plain, t), 0.01);
+    }
+    for (const int i : {0, 1, 2})
+      CHECK(std::ranges::equal(store.value(i), plain.value(i)) ==
+            !store.parameters()[static_cast<std::size_t>(i)].decay);
+  }
+  // AdamW without a gradient: the decay alone.
+  ParameterStore<double> store;
+  add_parameters(store);
+  const double weight = store.value(0)[0], bias = store.value(1)[0];
+  Adam<double> adam(store, {.weight_decay = 0.5, .decoupled = true});
+  adam.step(std::vector<double>(static_cast<std::size_t>(store.size())), 0.01);
+  CHECK(store.value(0)[0] == doctest::Approx(weight * (1 - 0.005)).epsilon(1e-14));
+  CHECK(store.value(1)[0] == bias);
+}
+
+TEST_CASE("adam: frozen parameters keep their bits, and may be set free") {
+  for (const int frozen : {0, 1, 2}) {
+    ParameterStore<float> store, all;
+    add_parameters(store);
+    add_parameters(all);
+    store.set_trainable(frozen, false);
+    const std::vector<float> before(store.values().begin(), store.values().end());
+    Adam<float> adam(store, {.weight_decay = 0.1, .decoupled = true}),
+        other(all, {.weight_decay = 0.1, .decoupled = true});
+    for (int t = 0; t < 5; ++t) {
+      adam.step(gradients_of(store, t), 0.01);
+      other.step(gradients_of(all, t), 0.01);
+    }
+    const std::span<const float> old(before);
+    for (const int i : {0, 1, 2}) {
+      const std::span<const float> now = store.value(i), kept = store.slice_of(old, i);
+      const bool same = std::memcmp(now.data(), kept.data(), now.size_bytes()) == 0;
+      CHECK(same == (i == frozen));
+      // The others are as if nothing were frozen.
+      if (i != frozen) CHECK(std::ranges::equal(now, all.value(i)));
+    }
+    const auto moments = store.slice_of(adam.state()[0].values.span(), frozen);
+    CHECK(std::ranges::count(moments, 0.0f) == std::ssize(moments));
+    store.set_trainable(frozen, true);
+    adam.step(gradients_of(store, 5), 0.01);
+    CHECK_FALSE(std::ranges::equal(store.value(frozen), store.slice_of(old, frozen)));
+  }
+}
+
+TEST_CASE("adam: goes on from its state and its steps with the same bits") {
+  ParameterStore<float> store, second;
+  add_parameters(store);
+  add_parameters(second);
+  Adam<float> adam(store);
+  for (int t = 0; t < 3; ++t) adam.step(gradients_of(store, t), 0.01);
+  Adam<float> resumed(second);
+  std::ranges::copy(store.values(), second.values().begin());
+  CHECK(resumed.state()[0].name == "exp_avg");
+  CHECK(resumed.state()[1].name == "exp_avg_sq");
+  for (const std::size_t s : {0u, 1u}) resumed.state()[s].values = adam.state()[s].values;
+  resumed.set_steps(adam.steps());
+  for (int t = 3; t < 6; ++t) {
+    adam.step(gradients_of(store, t), 0.01);
+    resumed.step(gradients_of(store, t), 0.01);
+  }
+  CHECK(std::ranges::equal(store.values(), second.values()));
+  CHECK(resumed.steps() == 6);
+}
+
+TEST_CASE("adam: gradients of another layout are refused") {
+  ParameterStore<float> store;
+  add_parameters(store);
+  Adam<float> adam(store);
+  CHECK(contains(error_of([&] { adam.step(std::vector<float>(7), 0.01); }), "gradients, got 7"));
+  CHECK(adam.steps() == 0);
+}
+
+}  // namespace

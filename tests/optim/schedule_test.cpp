@@ -1,0 +1,94 @@
+#include "anther/optim/schedule.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdint>
+
+#include "tests/io/temporary_folder.hpp"
+
+namespace {
+
+using anther::Schedule;
+using anther::ScheduleKind;
+using doctest::Approx;
+
+// A run of 110 steps, the first 10 of them warm-up from 0.001 to 0.1.
+Schedule schedule(ScheduleKind kind) {
+  return {.kind = kind,
+          .lr = 0.1,
+          .min_lr = 0.02,
+          .warmup_lr = 0.001,
+          .warmup_steps = 10,
+          .steps = 110,
+          .decay_steps = 30,
+          .decay_rate = 0.5};
+}
+
+TEST_CASE("schedule: all begin with a linear warm-up, which ends at lr") {
+  for (const ScheduleKind kind :
+       {ScheduleKind::constant, ScheduleKind::cosine, ScheduleKind::linear, ScheduleKind::step}) {
+    const Schedule s = schedule(kind);
+    CHECK(s.at(0) == Approx(0.001 + 0.099 * 0.1));
+    CHECK(s.at(4) == Approx(0.001 + 0.099 * 0.5));
+    CHECK(s.at(9) == Approx(0.1));
+    CHECK(s.at(10) == Approx(0.1));
+    Schedule none = s;
+    none.warmup_steps = 0;
+    CHECK(none.at(0) == 0.1);
+  }
+}
+
+TEST_CASE("schedule: the rate of a step") {
+  struct Row {
+    ScheduleKind kind;
+    std::int64_t step;
+    double lr;
+  };
+  const Row rows[] = {
+      {ScheduleKind::constant, 50, 0.1},
+      {ScheduleKind::constant, 109, 0.1},
+      {ScheduleKind::cosine, 35, 0.02 + 0.08 * 0.5 * (1 + std::sqrt(0.5))},  // a quarter
+      {ScheduleKind::cosine, 60, 0.06},
+      {ScheduleKind::cosine, 85, 0.02 + 0.08 * 0.5 * (1 - std::sqrt(0.5))},
+      {ScheduleKind::cosine, 110, 0.02},
+      {ScheduleKind::linear, 60, 0.06},
+      {ScheduleKind::linear, 85, 0.04},
+      {ScheduleKind::linear, 109, 0.0208},
+      {ScheduleKind::linear, 110, 0.02},
+      {ScheduleKind::step, 39, 0.1},
+      {ScheduleKind::step, 40, 0.05},
+      {ScheduleKind::step, 69, 0.05},
+      {ScheduleKind::step, 70, 0.025},
+      {ScheduleKind::step, 109, 0.0125},
+      // Beyond the end the rate stays.
+      {ScheduleKind::cosine, 500, 0.02},
+      {ScheduleKind::linear, 500, 0.02},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(static_cast<int>(row.kind));
+    CAPTURE(row.step);
+    CHECK(schedule(row.kind).at(row.step) == Approx(row.lr).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("schedule: odd options still give a rate") {
+  CHECK(Schedule{}.at(0) == 1e-3);
+  // Nothing but warm-up; no run at all; no decay.
+  CHECK(Schedule{.kind = ScheduleKind::cosine, .lr = 0.1, .warmup_steps = 5, .steps = 5}.at(4) ==
+        Approx(0.1));
+  CHECK(Schedule{.kind = ScheduleKind::cosine, .lr = 0.1, .min_lr = 0.01, .steps = 0}.at(0) ==
+        Approx(0.01));
+  CHECK(Schedule{.kind = ScheduleKind::step, .lr = 0.1, .steps = 10}.at(9) == 0.1);
+}
+
+TEST_CASE("schedule: kinds by name") {
+  CHECK(anther::schedule_kind("constant") == ScheduleKind::constant);
+  CHECK(anther::schedule_kind("cosine") == ScheduleKind::cosine);
+  CHECK(anther::schedule_kind("linear") == ScheduleKind::linear);
+  CHECK(anther::schedule_kind("step") == ScheduleKind::step);
+  CHECK(contains(error_of([] { anther::schedule_kind("exp"); }),
+                 "constant, cosine, linear or step, got exp"));
+}
+
+}  // namespace

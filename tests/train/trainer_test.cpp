@@ -1,0 +1,280 @@
+#include "anther/train/trainer.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "anther/core/openmp.hpp"
+#include "anther/models/edgevit.hpp"
+#include "anther/optim/adam.hpp"
+#include "tests/io/temporary_folder.hpp"
+
+namespace {
+
+using namespace anther;
+
+// EdgeViT, but quick.
+EdgeViTOptions small_options() {
+  EdgeViTOptions options = edgevit_options("xxs", 7);
+  options.dims = {12, 24, 36, 48};
+  options.depths = {1, 1, 1, 1};
+  options.heads = {1, 2, 3, 4};
+  return options;
+}
+
+struct Model {
+  explicit Model(const EdgeViTOptions& options) : model(store, options) { store.initialize(1); }
+  ParameterStore<float> store;
+  EdgeViT<float> model;
+};
+
+// Images at random, with labels.
+struct Images {
+  explicit Images(std::int64_t count, std::int64_t classes = 7, std::int64_t side = 64)
+      : tensor({count, side, side, 3}) {
+    for (std::int64_t i = 0; i < tensor.size(); ++i)
+      tensor[i] = static_cast<float>(uniform(RandomKey(6), static_cast<std::uint64_t>(i)));
+    for (std::int64_t i = 0; i < count; ++i)
+      labels.push_back(static_cast<std::int32_t>(i * 5 % classes));
+  }
+  const Shape& shape() const { return tensor.shape(); }
+  // Images first, ..., first + count - 1.
+  Shape shape_of(std::int64_t count) const { return {count, shape()[1], shape()[2], 3}; }
+  std::span<const float> pixels(std::int64_t first, std::int64_t count) const {
+    const std::int64_t size = tensor.size() / shape()[0];
+    return tensor.span().subspan(static_cast<std::size_t>(first * size),
+                                 static_cast<std::size_t>(count * size));
+  }
+  std::span<const std::int32_t> labels_of(std::int64_t first, std::int64_t count) const {
+    return std::span(labels).subspan(static_cast<std::size_t>(first),
+                                     static_cast<std::size_t>(count));
+  }
+
+  Tensor<float> tensor;
+  std::vector<std::int32_t> labels;
+};
+
+// |a - b| over |a|.
+double relative_difference(std::span<const float> a, std::span<const float> b) {
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double x = static_cast<double>(a[i]), y = static_cast<double>(b[i]);
+    difference += (x - y) * (x - y);
+    size += x * x;
+  }
+  return std::sqrt(difference / size);
+}
+
+TEST_CASE("trainer: micro-batches, lanes and parts give the whole batch's gradients") {
+  EdgeViTOptions options = small_options();
+  options.drop = 0.1;  // whose draws follow the sample, not the micro-batch
+  options.drop_path = 0.3;
+  Model m(options);
+  const Images images(10);
+  Trainer<float> whole(m.model, {.label_smoothing = 0.1, .seed = 3});
+  const BatchResult expected =
+      whole.compute_gradients(images.shape(), images.tensor.span(), images.labels, 4);
+  CHECK(expected.samples == 10);
+  CHECK(expected.loss > 0.5);
+
+  const auto check_same = [&](Trainer<float>& trainer, const BatchResult& result) {
+    CHECK(relative_difference(whole.gradients(), trainer.gradients()) < 1e-5);
+    CHECK(result.loss == doctest::Approx(expected.loss).epsilon(1e-6));
+    CHECK(result.samples == 10);
+    CHECK(result.top1 == expected.top1);
+    CHECK(result.top5 == expected.top5);
+  };
+  struct Row {
+    std::int64_t micro_batch, lanes;
+  };
+  for (const Row& row : {Row{1, 1}, Row{5, 1}, Row{3, 2}, Row{4, 8}, Row{100, 2}}) {
+    CAPTURE(row.micro_batch);
+    CAPTURE(row.lanes);
+    Trainer<float> trainer(
+        m.model,
+        {.micro_batch = row.micro_batch, .lanes = row.lanes, .label_smoothing = 0.1, .seed = 3});
+    // A step before it leaves nothing behind.
+    trainer.compute_gradients(images.shape_of(3), images.pixels(2, 3), images.labels_of(2, 3), 9);
+    check_same(trainer,
+               trainer.compute_gradients(images.shape(), images.tensor.span(), images.labels, 4));
+    trainer.begin_step(4);
+    trainer.add(images.shape_of(6), images.pixels(0, 6), images.labels_of(0, 6));
+    const BatchResult part =
+        trainer.add(images.shape_of(4), images.pixels(6, 4), images.labels_of(6, 4));
+    CHECK(part.samples == 4);
+    check_same(trainer, trainer.finish_step());
+  }
+
+  // Another step, or another seed, drops something else.
+  Trainer<float> other(m.model, {.label_smoothing = 0.1, .seed = 4});
+  for (const std::int64_t step : {4, 5}) {
+    other.compute_gradients(images.shape(), images.tensor.span(), images.labels, step);
+    CHECK(relative_difference(whole.gradients(), other.gradients()) > 1e-3);
+  }
+}
+
+TEST_CASE("trainer: with BatchNorm a batch is one piece, and its statistics move at commit") {
+  EdgeViTOptions options = small_options();
+  options.local_norm = NormKind::bn;
+  Model m(options);
+  const Images images(6);
+  const std::string refused = "the model has BatchNorm";
+  CHECK(contains(error_of([&] { Trainer<float>(m.model, {.micro_batch = 2}); }), refused));
+  CHECK(contains(error_of([&] { Trainer<float>(m.model, {.lanes = 2}); }), refused));
+  Trainer<float> trainer(m.model, {});
+  trainer.begin_step(0);
+  trainer.add(images.shape_of(3), images.pixels(0, 3), images.labels_of(0, 3));
+  CHECK(contains(error_of([&] {
+                   trainer.add(images.shape_of(3), images.pixels(3, 3), images.labels_of(3, 3));
+                 }),
+                 "has to come in one part"));
+
+  const std::vector<float> start(m.store.buffer_values().begin(), m.store.buffer_values().end());
+  trainer.compute_gradients(images.shape(), images.tensor.span(), images.labels, 0);
+  CHECK(std::ranges::equal(m.store.buffer_values(), start));
+  trainer.commit();
+  CHECK_FALSE(std::ranges::equal(m.store.buffer_values(), start));
+  const std::vector<float> moved(m.store.buffer_values().begin(), m.store.buffer_values().end());
+  trainer.evaluate(images.shape(), images.tensor.span(), images.labels);
+  trainer.commit();
+  CHECK(std::ranges::equal(m.store.buffer_values(), moved));
+}
+
+TEST_CASE("trainer: evaluation, in micro-batches and lanes") {
+  EdgeViTOptions options = small_options();
+  options.drop = 0.5;  // which evaluation leaves out
+  Model m(options);
+  const Images images(11);
+  // All at once, by hand.
+  Tape<float> tape;
+  tape.begin({.training = false, .backward = false});
+  const Variable<float> logits = m.model(tape.input(images.tensor));
+  const double loss = static_cast<double>(cross_entropy<float>(logits, images.labels).item());
+  std::int64_t top1 = 0;
+  for (std::size_t n = 0; n < 11; ++n) {
+    const auto row = logits.value().subspan(n * 7, 7);
+    top1 += std::ranges::max_element(row) - row.begin() == images.labels[n];
+  }
+  for (const TrainerOptions& o : {TrainerOptions{}, TrainerOptions{.micro_batch = 2, .lanes = 3}}) {
+    Trainer<float> trainer(m.model, o);
+    std::vector<float> found;
+    const BatchResult result =
+        trainer.evaluate(images.shape(), images.tensor.span(), images.labels, &found);
+    CHECK(result.samples == 11);
+    CHECK(result.loss == doctest::Approx(loss).epsilon(1e-6));
+    CHECK(result.top1 == top1);
+    CHECK(result.top5 >= result.top1);
+    REQUIRE(found.size() == 77);
+    CHECK(relative_difference(logits.value(), found) < 1e-6);
+  }
+}
+
+TEST_CASE("trainer: what does not fit is refused, and the trainer goes on") {
+  Model m(small_options());
+  const Images images(4);
+  CHECK(contains(error_of([&] { Trainer<float>(m.model, {.micro_batch = -1}); }), "micro-batch"));
+  CHECK(contains(error_of([&] { Trainer<float>(m.model, {.lanes = 0}); }), "lanes"));
+  for (const std::int64_t lanes : {1, 2}) {
+    Trainer<float> trainer(m.model, {.micro_batch = 1, .lanes = lanes});
+    // Labels far off: they must not be looked up before they are checked.
+    for (const std::int32_t label : {7, -1, 1 << 30}) {
+      std::vector<std::int32_t> wrong = images.labels;
+      wrong[2] = label;
+      const std::string expected = text_of("is ", label, ", expected 0 to 6");
+      CHECK(contains(error_of([&] {
+                       trainer.compute_gradients(images.shape(), images.tensor.span(), wrong, 0);
+                     }),
+                     expected));
+      CHECK(
+          contains(error_of([&] { trainer.evaluate(images.shape(), images.tensor.span(), wrong); }),
+                   expected));
+    }
+    CHECK(contains(error_of([&] {
+                     trainer.compute_gradients(images.shape(), images.tensor.span(),
+                                               images.labels_of(0, 3), 0);
+                   }),
+                   "N labels, got the shape (4, 64, 64, 3)"));
+    CHECK(contains(error_of([&] {
+                     trainer.begin_step(0);
+                     trainer.finish_step();
+                   }),
+                   "at least one image"));
+    const BatchResult result =
+        trainer.compute_gradients(images.shape(), images.tensor.span(), images.labels, 0);
+    CHECK(std::isfinite(result.loss));
+  }
+}
+
+TEST_CASE("trainer: the same bits for any number of threads, across lanes and within ops") {
+  const Images images(16, 10);
+  for (const TrainerOptions& options :
+       {TrainerOptions{.micro_batch = 1, .lanes = 4, .seed = 1}, TrainerOptions{.seed = 1}}) {
+    CAPTURE(options.lanes);
+    std::vector<float> values, gradients;
+    std::vector<double> losses;
+    for (const int threads : {1, 2, 3, 4}) {
+      set_num_threads(threads);
+      EdgeViTOptions model_options = edgevit_options("xxs", 10);
+      model_options.drop_path = 0.1;
+      Model m(model_options);
+      Trainer<float> trainer(m.model, options);
+      Adam<float> adam(m.store);
+      std::vector<double> found;
+      for (std::int64_t step = 0; step < 3; ++step) {
+        found.push_back(
+            trainer.compute_gradients(images.shape(), images.tensor.span(), images.labels, step)
+                .loss);
+        adam.step(trainer.gradients(), 1e-3);
+        trainer.commit();
+      }
+      set_num_threads(0);
+      if (threads == 1) {
+        values.assign(m.store.values().begin(), m.store.values().end());
+        gradients.assign(trainer.gradients().begin(), trainer.gradients().end());
+        losses = found;
+        CHECK(relative_difference(gradients, std::vector<float>(gradients.size())) == 1);
+        continue;
+      }
+      CAPTURE(threads);
+      const std::size_t bytes = values.size() * sizeof(float);
+      CHECK(std::memcmp(trainer.gradients().data(), gradients.data(), bytes) == 0);
+      CHECK(std::memcmp(m.store.values().data(), values.data(), bytes) == 0);
+      CHECK(losses == found);
+    }
+  }
+}
+
+TEST_CASE("trainer: eight images are learned by heart") {
+  for (const bool original : {false, true}) {
+    CAPTURE(original);
+    EdgeViTOptions options = small_options();
+    if (original) {
+      options.norm = NormKind::ln;  // and so BatchNorm in LocalAgg
+      options.ffn = FfnKind::linear;
+      options.init = InitScheme::official;
+    }
+    Model m(options);
+    const Images images(8);
+    Trainer<float> trainer(m.model, {});
+    Adam<float> adam(m.store);
+    BatchResult result;
+    std::int64_t step = 0;
+    for (; step < 300; ++step) {
+      result = trainer.compute_gradients(images.shape(), images.tensor.span(), images.labels, step);
+      if (result.loss < 0.01) break;
+      adam.step(trainer.gradients(), 3e-3);
+      trainer.commit();
+    }
+    MESSAGE("loss ", result.loss, " after ", step, " steps");
+    CHECK(result.loss < 0.01);
+    CHECK(result.top1 == 8);
+  }
+}
+
+}  // namespace
