@@ -397,12 +397,12 @@ TEST_CASE("edgevit: drop path rates rise linearly over the blocks") {
       {"stages.2.3", 0.15}, {"stages.2.4", 0.15}, {"stages.2.5", 0.2}, {"stages.2.6", 0.2},
       {"stages.3.1", 0.25}, {"stages.3.2", 0.3}};
   CHECK(rates.size() == expected.size());
-  for (const auto& [block, rate] : expected) {
-    CAPTURE(block);
-    const std::vector<double>& found = rates[block + ".drop_path"];
+  for (const auto& row : expected) {
+    CAPTURE(row.first);
+    const std::vector<double>& found = rates[row.first + ".drop_path"];
     REQUIRE(found.size() == 2);
-    CHECK(found[0] == doctest::Approx(rate));
-    CHECK(found[1] == doctest::Approx(rate));
+    CHECK(found[0] == doctest::Approx(row.second));
+    CHECK(found[1] == doctest::Approx(row.second));
   }
 }
 

@@ -271,7 +271,7 @@ TEST_CASE("trainer: eight images are learned by heart") {
       adam.step(trainer.gradients(), 3e-3);
       trainer.commit();
     }
-    MESSAGE("loss ", result.loss, " after ", step, " steps");
+    CAPTURE(step);
     CHECK(result.loss < 0.01);
     CHECK(result.top1 == 8);
   }

@@ -1,0 +1,147 @@
+// A training step in its steady state makes no heap allocation: counted where they all come by, at
+// malloc. Not under the sanitizers, which have a malloc of their own.
+#include <doctest/doctest.h>
+#include <execinfo.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <vector>
+
+#include "anther/core/openmp.hpp"
+#include "anther/models/edgevit.hpp"
+#include "anther/optim/adam.hpp"
+#include "anther/train/trainer.hpp"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer)
+#define ANTHER_TEST_SANITIZED
+#endif
+#endif
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
+    !defined(ANTHER_TEST_SANITIZED)
+
+namespace {
+
+std::atomic<bool> counting{false};
+std::atomic<int> allocations{0};
+// Who asked for the first of them.
+void* frames[40];
+std::atomic<int> frame_count{0};
+
+void note_allocation() {
+  if (!counting.load(std::memory_order_relaxed)) return;
+  if (allocations.fetch_add(1) == 0) frame_count = ::backtrace(frames, 40);
+}
+
+}  // namespace
+
+// These stand in for the C library's in the whole program. free() stays its own.
+extern "C" {
+void* __libc_malloc(std::size_t size);
+void* __libc_calloc(std::size_t count, std::size_t size);
+void* __libc_realloc(void* old, std::size_t size);
+void* __libc_memalign(std::size_t alignment, std::size_t size);
+
+void* malloc(std::size_t size) noexcept {
+  note_allocation();
+  return __libc_malloc(size);
+}
+void* calloc(std::size_t count, std::size_t size) noexcept {
+  note_allocation();
+  return __libc_calloc(count, size);
+}
+void* realloc(void* old, std::size_t size) noexcept {
+  note_allocation();
+  return __libc_realloc(old, size);
+}
+void* memalign(std::size_t alignment, std::size_t size) noexcept {
+  note_allocation();
+  return __libc_memalign(alignment, size);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
+  note_allocation();
+  return __libc_memalign(alignment, size);
+}
+int posix_memalign(void** memory, std::size_t alignment, std::size_t size) noexcept {
+  note_allocation();
+  *memory = __libc_memalign(alignment, size);
+  return *memory || size == 0 ? 0 : ENOMEM;
+}
+}
+
+namespace {
+
+using namespace anther;
+
+// Allocations while function() runs, on all threads.
+template <class Function>
+int allocations_of(const Function& function) {
+  allocations = 0;
+  counting = true;
+  function();
+  counting = false;
+  return allocations;
+}
+
+TEST_CASE("allocation: the counter counts, on every thread") {
+  void* frame[1];
+  ::backtrace(frame, 1);  // which allocates when it is first called
+  CHECK(allocations_of([] {}) == 0);
+  CHECK(allocations_of([] { ::operator delete(::operator new(8)); }) == 1);
+  CHECK(allocations_of([] { AlignedBuffer<float>(100); }) == 1);
+  set_num_threads(2);
+  const auto work = [](int size) {
+    parallel_for(2, 1 << 30, [&](std::int64_t) { AlignedBuffer<float> memory(size); });
+  };
+  work(0);  // starts the team
+  CHECK(allocations_of([&] { work(0); }) == 0);
+  CHECK(allocations_of([&] { work(100); }) == 2);
+  set_num_threads(0);
+}
+
+TEST_CASE("allocation: a training step in its steady state makes none") {
+  ParameterStore<float> store;
+  EdgeViTOptions model_options = edgevit_options("xxs", 10);
+  model_options.drop = 0.1;
+  model_options.drop_path = 0.1;
+  const EdgeViT<float> model(store, model_options);
+  store.initialize(1);
+  const Shape shape = {8, 64, 64, 3};
+  Tensor<float> images(shape);
+  for (std::int64_t i = 0; i < images.size(); ++i)
+    images[i] = static_cast<float>(uniform(RandomKey(2), static_cast<std::uint64_t>(i)));
+  const std::vector<std::int32_t> labels = {0, 1, 2, 3, 4, 5, 6, 7};
+
+  for (const int threads : {1, 2})
+    for (const std::int64_t lanes : {1, 4}) {
+      CAPTURE(threads);
+      CAPTURE(lanes);
+      set_num_threads(threads);
+      Trainer<float> trainer(model, {.micro_batch = lanes > 1 ? 1 : 0, .lanes = lanes});
+      Adam<float> adam(store);
+      std::int64_t step = 0;
+      const auto train = [&] {
+        trainer.compute_gradients(shape, images.span(), labels, step++);
+        adam.step(trainer.gradients(), 1e-4);
+        trainer.commit();
+      };
+      for (int warm_up = 0; warm_up < 3; ++warm_up) train();
+      // On a busy machine a thread may come to its first lane late, and then takes its memory. A
+      // steady state is a row of steps without any.
+      int quiet = 0;
+      for (int i = 0; i < 30 && quiet < 3; ++i) quiet = allocations_of(train) == 0 ? quiet + 1 : 0;
+      set_num_threads(0);
+      if (quiet < 3) ::backtrace_symbols_fd(frames, frame_count, STDERR_FILENO);
+      CHECK(quiet == 3);
+    }
+}
+
+}  // namespace
+
+#endif

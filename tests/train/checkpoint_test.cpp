@@ -1,0 +1,330 @@
+#include "anther/train/checkpoint.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "anther/io/file.hpp"
+#include "anther/optim/adam.hpp"
+#include "tests/io/limited_file_size.hpp"
+#include "tests/io/temporary_folder.hpp"
+
+namespace {
+
+using namespace anther;
+
+// The parameters of a small model, without its layers: a convolution, a depth-wise one, and a
+// BatchNorm with its running statistics.
+void add_parameters(ParameterStore<float>& store, std::int64_t channels = 6) {
+  const Init start = Init::normal(1);
+  store.add_parameter("conv.weight", {.shape = {channels, 2, 2, 3},
+                                      .torch_axes = {0, 3, 1, 2},
+                                      .torch_order = false,
+                                      .init = start});
+  store.add_parameter("conv.bias", {.shape = {channels}, .init = start, .decay = false});
+  store.add_parameter("dw.weight", {.shape = {3, 3, channels, 1},
+                                    .torch_axes = {2, 3, 0, 1},
+                                    .torch_order = false,
+                                    .init = start});
+  store.add_parameter("norm.weight", {.shape = {channels}, .init = start, .decay = false});
+  store.add_buffer("norm.running_mean", {.shape = {channels}, .init = start});
+  store.add_buffer("norm.running_var", {.shape = {channels}, .init = start});
+}
+
+// A model's parameters and its optimiser, some steps on.
+struct State {
+  explicit State(std::uint64_t seed, int steps = 3, std::int64_t channels = 6) {
+    add_parameters(store, channels);
+    store.initialize(seed);
+    adam = std::make_unique<Adam<float>>(store);
+    std::vector<float> gradients(static_cast<std::size_t>(store.size()));
+    for (int step = 0; step < steps; ++step) {
+      for (int i = 0; i < std::ssize(store.parameters()); ++i)
+        for (float& g : store.slice_of(std::span(gradients), i))
+          g = static_cast<float>(
+              normal(RandomKey(seed + 1), static_cast<std::uint64_t>(&g - gradients.data())));
+      adam->step(gradients, 0.01);
+    }
+  }
+  std::vector<float> copy() {
+    std::vector<float> all(store.values().begin(), store.values().end());
+    const auto append = [&](std::span<const float> more) {
+      all.insert(all.end(), more.begin(), more.end());
+    };
+    append(store.buffer_values());
+    append(adam->state()[0].values.span());
+    append(adam->state()[1].values.span());
+    all.push_back(static_cast<float>(adam->steps()));
+    return all;
+  }
+
+  ParameterStore<float> store;
+  std::unique_ptr<Adam<float>> adam;
+};
+
+TEST_CASE("weights: what is saved is PyTorch's, and comes back with the same bits") {
+  const TemporaryFolder folder;
+  State a(1), b(2);
+  const auto path = folder / "a.safetensors";
+  save_weights<float>(path, a.store, a.store.values(), {{"note", "x"}}, 41);
+
+  const SafetensorsFile file(path);
+  CHECK(file.entry("conv.weight").shape == Shape{6, 3, 2, 2});
+  CHECK(file.entry("dw.weight").shape == Shape{6, 1, 3, 3});
+  CHECK(file.read<std::int64_t>("norm.num_batches_tracked")[0] == 41);
+  CHECK(file.entries().size() == 7);
+  CHECK(file.metadata().at("note") == "x");
+  // (o, c, i, j) of PyTorch's is (o, i, j, c) here; (c, 0, i, j) is (i, j, c, 0).
+  const Tensor<float> conv = file.read<float>("conv.weight"), dw = file.read<float>("dw.weight");
+  CHECK(conv[((4 * 3 + 2) * 2 + 0) * 2 + 1] == a.store.value(0)[((4 * 2 + 0) * 2 + 1) * 3 + 2]);
+  CHECK(dw[(5 * 3 + 1) * 3 + 2] == a.store.value(2)[(1 * 3 + 2) * 6 + 5]);
+
+  load_weights(file, b.store);
+  CHECK(std::ranges::equal(a.store.values(), b.store.values()));
+  CHECK(std::ranges::equal(a.store.buffer_values(), b.store.buffer_values()));
+
+  // Other values of the store's layout: averaged weights.
+  const std::vector<float> averaged(static_cast<std::size_t>(a.store.size()), 0.5f);
+  save_weights<float>(path, a.store, averaged, {});
+  load_weights(SafetensorsFile(path), b.store);
+  CHECK(std::ranges::count(b.store.value(2), 0.5f) == 54);
+  CHECK(std::ranges::equal(a.store.buffer_values(), b.store.buffer_values()));
+}
+
+TEST_CASE("state: comes back with the same bits, and with the run's progress") {
+  const TemporaryFolder folder;
+  State a(1, 5), b(2, 1);
+  const auto path = folder / "state.safetensors";
+  const nlohmann::json progress = {
+      {"epoch", 3}, {"best", 0.1}, {"name", "\xC3\xA9t\xC3\xA9 \"x\""}};
+  save_state(path, *a.adam, progress);
+  CHECK(load_state(path, *b.adam) == progress);
+  CHECK(a.copy() == b.copy());
+  CHECK(b.adam->steps() == 5);
+  // Its weights are there for whoever wants no more, once they say what the rest is.
+  load_weights(SafetensorsFile(path), b.store, "optimizer.");
+  CHECK(contains(error_of([&] { load_weights(SafetensorsFile(path), b.store); }),
+                 "not of this model: optimizer.exp_avg.conv.bias"));
+}
+
+TEST_CASE("a checkpoint of another model is refused, with all differences, and changes nothing") {
+  const TemporaryFolder folder;
+  const auto weights = folder / "weights.safetensors", state = folder / "state.safetensors";
+  State a(1);
+  save_weights<float>(weights, a.store, a.store.values(), {});
+  save_state(state, *a.adam, {});
+
+  State wide(2, 2, 8);
+  const std::vector<float> before = wide.copy();
+  // Another model, that shares some names with the first.
+  ParameterStore<float> other;
+  other.add_parameter("conv.weight", {.shape = {6, 3, 2, 2}});  // PyTorch's shape: fits
+  other.add_parameter("conv.bias", {.shape = {7}});
+  other.add_parameter("head.weight", {.shape = {4, 6}});
+  other.add_buffer("norm.running_mean", {.shape = {6}});
+  Adam<float> other_adam(other);
+
+  for (const bool whole : {false, true}) {
+    CAPTURE(whole);
+    const auto& path = whole ? state : weights;
+    const std::string message = error_of([&] {
+      if (whole)
+        load_state(path, *wide.adam);
+      else
+        load_weights(SafetensorsFile(path), wide.store);
+    });
+    CHECK(message == path.string() +
+                         ": the weights are of another model (6 differences):\n"
+                         "  conv.weight: expected the shape (8, 3, 2, 2), got (6, 3, 2, 2)\n"
+                         "  conv.bias: expected the shape (8), got (6)\n"
+                         "  dw.weight: expected the shape (8, 1, 3, 3), got (6, 1, 3, 3)\n"
+                         "  norm.weight: expected the shape (8), got (6)\n"
+                         "  norm.running_mean: expected the shape (8), got (6)\n"
+                         "  norm.running_var: expected the shape (8), got (6)");
+    CHECK(wide.copy() == before);
+
+    const std::string second = error_of([&] {
+      if (whole)
+        load_state(path, other_adam);
+      else
+        load_weights(SafetensorsFile(path), other);
+    });
+    CHECK(contains(second, "(5 differences)"));
+    for (const char* part :
+         {"\n  conv.bias: expected the shape (7), got (6)", "\n  missing: head.weight (4, 6)",
+          "\n  not of this model: dw.weight", "\n  not of this model: norm.weight",
+          "\n  not of this model: norm.running_var"})
+      CHECK_MESSAGE(contains(second, part), part);
+    CHECK(std::ranges::count(other.values(), 0.0f) == other.size());
+  }
+}
+
+TEST_CASE("state: what is no state, or of another optimiser, is refused and changes nothing") {
+  const TemporaryFolder folder;
+  State a(1), b(2);
+  const std::vector<float> before = b.copy();
+  const auto path = folder / "a.safetensors";
+  const auto refuses = [&](const std::string& part) {
+    const std::string message = error_of([&] { load_state(path, *b.adam); });
+    CHECK_MESSAGE(contains(message, part), message);
+    CHECK(contains(message, path.string()));
+    CHECK(b.copy() == before);
+  };
+  refuses("No such file");
+  save_weights<float>(path, a.store, a.store.values(), {});
+  refuses("expected the state of a run");
+  save_weights<float>(path, a.store, a.store.values(),
+                      {{"progress", "{}"}, {"optimizer_steps", "3"}});
+  refuses("optimizer.exp_avg.conv.weight");  // weights alone
+  for (const auto& [progress, steps] : {std::pair("{", "3"), std::pair("{}", "three")}) {
+    save_weights<float>(path, a.store, a.store.values(),
+                        {{"progress", progress}, {"optimizer_steps", steps}});
+    refuses("metadata");
+  }
+  // Half of a file.
+  save_state(path, *a.adam, {});
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
+  refuses("safetensors");
+}
+
+TEST_CASE("a full disk leaves the old checkpoint as it was") {
+  const TemporaryFolder folder;
+  State a(1), b(2);
+  const auto weights = folder / "weights.safetensors", state = folder / "state.safetensors";
+  save_weights<float>(weights, a.store, a.store.values(), {});
+  save_state(state, *a.adam, {});
+  const std::string old_weights = read_text_file(weights), old_state = read_text_file(state);
+  std::string weights_error, state_error;
+  {
+    const LimitedFileSize limit(400);
+    weights_error = error_of([&] { save_weights<float>(weights, b.store, b.store.values(), {}); });
+    state_error = error_of([&] { save_state(state, *b.adam, {}); });
+  }
+  CHECK(weights_error == weights.string() + ": cannot write: File too large");
+  CHECK(state_error == state.string() + ": cannot write: File too large");
+  CHECK(read_text_file(weights) == old_weights);
+  CHECK(read_text_file(state) == old_state);
+  CHECK(folder.entries() == 2);  // and nothing half-written beside them
+  load_state(state, *b.adam);
+  CHECK(a.copy() == b.copy());
+}
+
+ModelCard unusual_card() {
+  ModelCard card;
+  card.options = edgevit_options("xs", 3, "original", true);
+  card.options.gn_groups = 4;
+  card.options.ffn_kernel = 3;
+  card.options.mlp_ratio = 2.5;
+  card.options.qkv_bias = false;
+  card.options.drop = 0.1;
+  card.options.drop_path = 0.3;
+  card.options.in_channels = 1;
+  card.class_names = {"rose", "t\xC3\xAAte \"d'or\"", ""};
+  card.preprocess = {.image_size = 160,
+                     .resize = ResizeMode::short_side,
+                     .resize_size = 190,
+                     .crop_pct = 0.9,
+                     .mean = {0.1f, 0.2f, 0.3f},
+                     .std = {0.4f, 0.5f, 0.6f}};
+  card.notes = {{"epoch", "12"}, {"val_top1", "0.81"}};
+  return card;
+}
+
+TEST_CASE("model card: comes back from a weights file as it was") {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.safetensors";
+  State a(1);
+  const ModelCard card = unusual_card();
+  save_weights<float>(path, a.store, a.store.values(), to_metadata(card));
+  const SafetensorsFile file(path);
+  const ModelCard read = model_card_of(file);
+  CHECK(to_json(read.options) == to_json(card.options));
+  CHECK(read.options.dims == card.options.dims);
+  CHECK(read.options.local_norm_kind() == NormKind::bn);
+  CHECK(read.class_names == card.class_names);
+  CHECK(read.preprocess == card.preprocess);
+  CHECK(read.notes == card.notes);
+  CHECK(file.metadata().at("format") == "pt");  // which PyTorch's readers ask for
+}
+
+TEST_CASE("model card: each option has its place in it") {
+  // Were one left out, changing it would change nothing.
+  const EdgeViTOptions start = edgevit_options("xxs", 5);
+  const auto changed = [&](const auto& change) {
+    EdgeViTOptions o = start;
+    change(o);
+    const nlohmann::json json = to_json(o);
+    CHECK(json != to_json(start));
+    CHECK(to_json(edgevit_options_from_json(json)) == json);
+  };
+  changed([](EdgeViTOptions& o) { o.dims[3] = 300; });
+  changed([](EdgeViTOptions& o) { o.depths[2] = 9; });
+  changed([](EdgeViTOptions& o) { o.heads[1] = 3; });
+  changed([](EdgeViTOptions& o) { o.sr_ratios[0] = 2; });
+  changed([](EdgeViTOptions& o) { o.num_classes = 6; });
+  changed([](EdgeViTOptions& o) { o.in_channels = 4; });
+  for (const NormKind norm : {NormKind::ln, NormKind::bn, NormKind::in}) {
+    changed([&](EdgeViTOptions& o) { o.norm = norm; });
+    changed([&](EdgeViTOptions& o) { o.local_norm = norm; });
+  }
+  changed([](EdgeViTOptions& o) { o.gn_groups = 1; });
+  changed([](EdgeViTOptions& o) { o.ffn = FfnKind::linear; });
+  changed([](EdgeViTOptions& o) { o.ffn_kernel = 3; });
+  changed([](EdgeViTOptions& o) { o.mlp_ratio = 3; });
+  changed([](EdgeViTOptions& o) { o.qkv_bias = false; });
+  changed([](EdgeViTOptions& o) { o.drop = 0.1; });
+  changed([](EdgeViTOptions& o) { o.drop_path = 0.1; });
+  changed([](EdgeViTOptions& o) { o.init = InitScheme::official; });
+
+  // Names stand for whole sets of options, and single ones come on top.
+  const EdgeViTOptions named = edgevit_options_from_json(
+      {{"variant", "s"}, {"preset", "original"}, {"num_classes", 9}, {"drop_path", 0.1}});
+  CHECK(named.depths == edgevit_options("s").depths);
+  CHECK(named.norm == NormKind::ln);
+  CHECK(named.num_classes == 9);
+  CHECK(named.drop_path == 0.1);
+  CHECK(contains(error_of([] { edgevit_options_from_json({{"dmis", 3}}); }), "unknown key dmis"));
+  CHECK(contains(error_of([] {
+                   edgevit_options_from_json({{"norm", "xn"}});
+                 }),
+                 "norm: expected one of gn, ln, bn, in, got xn"));
+  CHECK(contains(error_of([] {
+                   edgevit_options_from_json({{"dims", "wide"}});
+                 }),
+                 "model options: "));
+  CHECK(contains(error_of([] { edgevit_options_from_json(nlohmann::json::array()); }),
+                 "expected a JSON object"));
+}
+
+TEST_CASE("model card: a file of somebody else's, or a damaged one, is refused by name") {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.safetensors";
+  State a(1);
+  const auto refuses = [&](const std::string& key, const char* value, const std::string& part) {
+    std::map<std::string, std::string> metadata = to_metadata(unusual_card());
+    if (value)
+      metadata[key] = value;
+    else
+      metadata.erase(key);
+    save_weights<float>(path, a.store, a.store.values(), metadata);
+    const std::string message = error_of([&] { model_card_of(SafetensorsFile(path)); });
+    CHECK_MESSAGE(contains(message, part), message);
+    CHECK(message.starts_with(path.string() + ": "));
+  };
+  for (const char* key : {"architecture", "options", "class_names", "preprocess"})
+    refuses(key, nullptr, text_of("none of the metadata \"", key, "\""));
+  refuses("architecture", "resnet", "expected the architecture edgevit, got resnet");
+  refuses("options", "{", "metadata: ");
+  refuses("options", "{\"norm\": 3}", "metadata: model options: ");
+  refuses("class_names", "[1, 2]", "metadata: ");
+  refuses("class_names", "3", "metadata: ");
+  refuses("preprocess", "{}", "metadata: ");
+  refuses("preprocess", "[]", "metadata: ");
+}
+
+}  // namespace
