@@ -154,6 +154,13 @@ TEST_CASE("tape: a sum of two temporaries, and of a temporary with what it canno
           CHECK(b.value().size() == 12);
           return a + std::move(b);
         }) == expected);
+  // A temporary that is the other one itself, as what an absent layer hands back.
+  const auto twice = run([](const V& x, const V& w) { return linear(x, w) * 2; });
+  CHECK(run([](const V& x, const V& w) {
+          const V a = linear(x, w);
+          const auto absent = [&] { return a; };
+          return a + absent();
+        }) == twice);
 }
 
 TEST_CASE("tape: a temporary that a sum has taken over is refused") {

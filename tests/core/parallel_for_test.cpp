@@ -1,6 +1,7 @@
 #include "anther/core/parallel_for.hpp"
 
 #include <doctest/doctest.h>
+#include <omp.h>
 
 #include <atomic>
 #include <cfenv>
@@ -116,6 +117,9 @@ TEST_CASE("parallel_for: too little work runs serially, in order") {
 
 TEST_CASE("parallel_for: within another one it runs serially") {
   const Threads set(4);
+  // OpenMP itself would nest teams now: that there is none is parallel_for's doing.
+  const int levels = omp_get_max_active_levels();
+  omp_set_max_active_levels(3);
   Meeting meeting(4);
   std::atomic<int> serial{0};
   parallel_for(4, much, [&](std::int64_t) {
@@ -128,6 +132,7 @@ TEST_CASE("parallel_for: within another one it runs serially") {
   std::atomic<int> met{0};
   parallel_for(4, much, [&](std::int64_t) { met += again.wait(); });
   CHECK(met == 4);
+  omp_set_max_active_levels(levels);
 }
 
 TEST_CASE(

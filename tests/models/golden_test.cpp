@@ -40,7 +40,7 @@ void fill_by_formula(const ParameterInfo& info, std::span<T> values) {
   const std::uint64_t hash = golden::fnv1a64(info.name);
   for_each_torch_index(info, [&](std::int64_t torch_index, std::int64_t index) {
     const double value = offset + scale * golden::element(hash, torch_index);
-    values[static_cast<std::size_t>(index)] = static_cast<T>(static_cast<float>(value));
+    values[static_cast<std::size_t>(index)] = static_cast<T>(golden::rounded(value));
   });
 }
 
@@ -61,8 +61,8 @@ Tensor<T> images_by_formula(std::int64_t batch, std::int64_t size) {
   for (std::int64_t n = 0; n < batch; ++n)
     for (std::int64_t c = 0; c < 3; ++c)
       for (std::int64_t p = 0; p < size * size; ++p)
-        images[(n * size * size + p) * 3 + c] = static_cast<T>(
-            static_cast<float>(golden::element(hash, (n * 3 + c) * size * size + p)));
+        images[(n * size * size + p) * 3 + c] =
+            static_cast<T>(golden::rounded(golden::element(hash, (n * 3 + c) * size * size + p)));
   return images;
 }
 

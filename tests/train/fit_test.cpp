@@ -75,11 +75,13 @@ struct Run {
     store.initialize(3);
   }
   History fit(FitOptions options, std::span<Callback* const> callbacks = {}) {
-    options.schedule = {.kind = ScheduleKind::cosine, .lr = 5e-3, .warmup_steps = 3, .steps = 12};
+    options.schedule = schedule;
     options.trainer.seed = 7;
     return anther::fit(net, adam, train, &val, options, callbacks);
   }
 
+  static constexpr Schedule schedule{
+      .kind = ScheduleKind::cosine, .lr = 5e-3, .warmup_steps = 3, .steps = 12};
   ParameterStore<float> store;
   Net net;
   Adam<float> adam;
@@ -135,6 +137,22 @@ TEST_CASE("fit: a run that was interrupted goes on with the same bits") {
   other.adam.set_steps(5);
   other.fit({.epochs = 3, .first_epoch = 1});
   CHECK_FALSE(std::ranges::equal(whole.store.values(), other.store.values()));
+}
+
+TEST_CASE("fit: the steps are those of the loop that one would write") {
+  Run run, by_hand;
+  run.fit({.epochs = 2});
+  Trainer<float> trainer(by_hand.net, {.seed = 7});
+  Batch batch;
+  for (std::int64_t epoch = 0, step = 0; epoch < 2; ++epoch) {
+    by_hand.train.start_epoch(epoch);
+    for (; by_hand.train.next(batch); ++step) {
+      trainer.compute_gradients(batch.images.shape(), batch.images.span(), batch.labels, step);
+      by_hand.adam.step(trainer.gradients(), Run::schedule.at(step));
+      trainer.commit();
+    }
+  }
+  check_same_bits(run, by_hand);
 }
 
 TEST_CASE("fit: a batch that comes from the loader in parts") {
