@@ -27,7 +27,7 @@ TEST_CASE_TEMPLATE("add, scale, accumulate and fill", T, float, double) {
     CHECK(distance(y.values(), total) < tolerance<T>(1));
     anther::add(in_place.data(), b.data(), in_place.data(), count);
     CHECK(in_place.values() == y.values());
-    check_backward<T>(scaled, tolerance<T>(1), [&](T* out, const T* out_add) {
+    check_backward<T>(scaled, tolerance<T>(2), [&](T* out, const T* out_add) {
       anther::scale(out, out_add, a.data(), T(-2.5), count);
     });
     check_backward<T>(doubles(a), tolerance<T>(1), [&](T* dx, const T* dx_add) {
@@ -74,7 +74,7 @@ TEST_CASE_TEMPLATE("a factor for each sample", T, float, double) {
     for (std::size_t i = 0; i < x.size(); ++i)
       expected.push_back(static_cast<double>(x[i]) *
                          static_cast<double>(factors[i / size_of(size)]));
-    check_backward<T>(expected, tolerance<T>(1), [&](T* y, const T* y_add) {
+    check_backward<T>(expected, tolerance<T>(2), [&](T* y, const T* y_add) {
       anther::scale_samples(y, y_add, x.data(), factors.data(), dims);
     });
   }
