@@ -224,6 +224,10 @@ TEST_CASE("parameters: a packed weight is made anew once the values may have cha
   store.initialize(2);
   CHECK(is_right(store.packed(number, PackUse::forward, forward), forward));
 
+  // Packed another way it is not what is kept.
+  CHECK(store.packed(number, PackUse::forward, gradient) == nullptr);
+  CHECK(is_right(store.packed(number, PackUse::forward, forward), forward));
+
   // From several threads at once.
   for (int repeat = 0; repeat < 20; ++repeat) {
     store.values()[1] = static_cast<float>(repeat);

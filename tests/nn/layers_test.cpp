@@ -6,15 +6,18 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "anther/autograd/gradient_check.hpp"
 #include "anther/nn/conv.hpp"
 #include "anther/nn/drop.hpp"
 #include "anther/nn/linear.hpp"
 #include "anther/nn/module.hpp"
 #include "anther/nn/summary.hpp"
 #include "anther/ops/activation.hpp"
+#include "anther/ops/arithmetic.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {
@@ -115,6 +118,34 @@ TEST_CASE("layers: what cannot be built is refused, with the layer's path") {
                  "expected groups = 6, got 1"));
   CHECK(contains(error_of([&] { Dropout<float>(scope, 1); }), "stem.0: expected a dropout"));
   CHECK(contains(error_of([&] { DropPath<float>(scope, -0.1); }), "stem.0: expected a drop path"));
+}
+
+TEST_CASE("layers: a weight that two ops read differently") {
+  // As (O, C) by a fully connected layer, as (O, 1, 1, C / groups) by a convolution: what is kept
+  // packed for the one is not for the other.
+  ParameterStore<float> store;
+  const Parameter<float> weight{
+      &store, store.add_parameter("w", {.shape = {4, 1, 1, 2}, .init = Init::normal(1)})};
+  store.initialize(1);
+  const std::vector<float> row = {1, 2, 3, 4}, weights = {1, 2, 3, 4, 5, 6, 7, 8};
+  // Values and gradients of both, with a parameter or with an input of its values.
+  const auto run = [&](bool as_parameter) {
+    Tape<float> tape;
+    tape.begin();
+    const Variable<float> w = as_parameter
+                                  ? tape.parameter(weight)
+                                  : tape.input(weight.info().shape, store.value(weight.number));
+    const Variable<float> x = tape.input({2, 2}, row, true),
+                          wide = tape.input({1, 1, 1, 4}, row, true);
+    const Variable<float> a = linear(x, w), b = conv2d(wide, w, {}, {.groups = 2});
+    tape.backward(weighted_sum<float>(a, weights) +
+                  weighted_sum<float>(b, std::span(weights).first(4)));
+    std::vector<float> all;
+    for (const auto& part : {a.value(), b.value(), x.gradient(), wide.gradient()})
+      all.insert(all.end(), part.begin(), part.end());
+    return all;
+  };
+  CHECK(run(true) == run(false));
 }
 
 // A layer without parameters.

@@ -100,6 +100,8 @@ struct PackOptions {
   std::int64_t depth_stride = 0;
   std::int64_t groups = 1;
   std::int64_t group_stride = 0;
+
+  friend bool operator==(const PackOptions&, const PackOptions&) = default;
 };
 
 template <class T>
@@ -191,7 +193,7 @@ class ParameterStore {
   }
 
   // A weight packed for a matrix product, made anew after the values have changed. Safe to call
-  // from several threads.
+  // from several threads. Kept for the first way of packing that was asked for; null for another.
   const T* packed(int parameter, PackUse use, const PackOptions& pack) const {
     allocate();
     Packed& entry = packed_[static_cast<std::size_t>(parameter)][static_cast<std::size_t>(use)];
@@ -199,17 +201,21 @@ class ParameterStore {
     if (entry.version.load(std::memory_order_acquire) != version) {
       const std::lock_guard lock(entry.mutex);
       if (entry.version.load(std::memory_order_relaxed) != version) {
-        if (entry.data.size() == 0) entry.data = AlignedBuffer<T>(packed_size<T>(pack));
-        pack_weight(entry.data.data(), value(parameter).data(), pack);
+        if (entry.data.size() == 0) {
+          entry.data = AlignedBuffer<T>(packed_size<T>(pack));
+          entry.pack = pack;
+        }
+        pack_weight(entry.data.data(), value(parameter).data(), entry.pack);
         entry.version.store(version, std::memory_order_release);
       }
     }
-    return entry.data.data();
+    return entry.pack == pack ? entry.data.data() : nullptr;
   }
 
  private:
   struct Packed {
     AlignedBuffer<T> data;
+    PackOptions pack;
     std::atomic<std::uint64_t> version{0};
     std::mutex mutex;
   };

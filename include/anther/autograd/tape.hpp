@@ -445,7 +445,8 @@ class Call {
   // Input i, a weight, packed for a matrix product: kept between calls where it is a parameter.
   const T* packed(int i, PackUse use, const PackOptions& pack) const {
     const auto& value = tape_.at(input_id(i));
-    if (value.parameter >= 0) return tape_.parameter_store_->packed(value.parameter, use, pack);
+    if (value.parameter >= 0)
+      if (const T* kept = tape_.parameter_store_->packed(value.parameter, use, pack)) return kept;
     T* memory = workspace(packed_size<T>(pack));
     pack_weight(memory, static_cast<const T*>(value.data), pack);
     return memory;

@@ -17,7 +17,8 @@
 namespace anther::inline v0_1 {
 
 enum class ResizeMode {
-  tensor,  // to a square whatever the shape, bilinear without antialiasing (EDGEVIT.md section 9)
+  tensor,  // to a square whatever the shape, bilinear without antialiasing: what PaddlePaddle does
+           // with a tensor
   short_side,  // the short side to resize_size with antialiasing, then the centre (torchvision,
                // timm)
 };

@@ -46,13 +46,14 @@ inline constexpr Op<T> linear_op = {
           }
           if (const auto dweight = call.input_gradient(1)) {
             call.start(dweight, out * in);
+            const GemmTnDims product{.rows = rows,
+                                     .outs = out,
+                                     .columns = in,
+                                     .dy_stride = out,
+                                     .x_stride = in,
+                                     .dw_stride = in};
             gemm_tn<T>(dweight.to, dy, call.input(0),
-                       {.rows = rows,
-                        .outs = out,
-                        .columns = in,
-                        .dy_stride = out,
-                        .x_stride = in,
-                        .dw_stride = in});
+                       call.workspace(gemm_tn_workspace<T>(product)), product);
           }
           if (const auto dbias = call.input_gradient(2)) {
             call.start(dbias, out);

@@ -1,60 +1,76 @@
-// A program outside Anther's tree: an op of its own with a body for each instruction set, and a
-// check of its gradient.
-#include <anther/core/openmp.hpp>
-#include <anther/core/random.hpp>
-#include <anther/core/tensor.hpp>
-#include <anther/kernels/vec.hpp>
-#include <cmath>
+// A program outside Anther's tree: an op of its own, with a body for each instruction set, in a
+// model of its own that it trains; and Anther's check of the op's gradient.
+#include <anther/anther.hpp>
 #include <cstdio>
+#include <vector>
 
 #define ANTHER_BODY "square.inl"
 #include <anther/kernels/for_each_isa.inl>
 
-namespace anther {
+// y = x^2, by the bodies of square.inl.
+template <class T>
+inline constexpr anther::Op<T> square_op = {
+    .name = "square",
+    .forward =
+        [](anther::Call<T>& call) {
+          using namespace anther;
+          ANTHER_SELECT(square_forward<T>)
+          (call.output(), call.input(0), call.output_shape().numel());
+        },
+    .backward =
+        [](anther::Call<T>& call) {
+          using namespace anther;
+          if (const auto dx = call.input_gradient(0)) ANTHER_SELECT(square_backward<T>)
+          (dx.to, dx.add, call.output_gradient(), call.input(0), call.output_shape().numel());
+        },
+};
 
-void square_forward(double* y, const double* x, std::int64_t count) {
-  ANTHER_SELECT(square_forward<double>)(y, x, count);
+template <class T>
+anther::Variable<T> square(const anther::Variable<T>& x) {
+  return x.tape().record(square_op<T>, 0, {x}, {x.shape()});
 }
-void square_backward(double* dx, const double* dy, const double* x, std::int64_t count) {
-  ANTHER_SELECT(square_backward<double>)(dx, dy, x, count);
-}
 
-}  // namespace anther
-
-// The gradient of sum_i w_i y_i against central differences. This is where the descriptor of the op
-// and Anther's own gradient check belong.
-double largest_gradient_error() {
-  constexpr std::int64_t count = 21;
-  constexpr double step = 1e-5;
-  const anther::RandomKey key(1);
-  anther::Tensor<double> x({count}), weight({count}), y({count}), dx({count});
-  for (std::int64_t i = 0; i < count; ++i) {
-    x[i] = anther::normal(key.fold("x"), static_cast<std::uint64_t>(i));
-    weight[i] = anther::normal(key.fold("weight"), static_cast<std::uint64_t>(i));
+// Learns y = x0^2 - x1^2 as two classes.
+struct Net : anther::Module<float> {
+  explicit Net(const anther::Scope<float>& scope)
+      : Module(scope, "Net"), in(scope / "in", 2, 4), out(scope / "out", 4, 2) {}
+  anther::Variable<float> forward(anther::Variable<float> x) const override {
+    return out(square(in(x)));
   }
-  const auto loss = [&] {
-    anther::square_forward(y.data(), x.data(), count);
-    double sum = 0;
-    for (std::int64_t i = 0; i < count; ++i) sum += weight[i] * y[i];
-    return sum;
-  };
-  anther::square_backward(dx.data(), weight.data(), x.data(), count);
-  double largest = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const double at = x[i];
-    x[i] = at + step;
-    const double above = loss();
-    x[i] = at - step;
-    const double below = loss();
-    x[i] = at;
-    largest = std::max(largest, std::abs((above - below) / (2 * step) - dx[i]));
-  }
-  return largest;
-}
+  anther::Linear<float> in, out;
+};
 
 int main() {
-  const double error = largest_gradient_error();
+  anther::Tensor<double> x({3, 7});
+  for (std::int64_t i = 0; i < x.size(); ++i)
+    x[i] = anther::normal(anther::RandomKey(1), static_cast<std::uint64_t>(i));
+  const auto result = anther::check_gradients(
+      {x}, [](auto&, const auto& v) { return square(v[0]) + square(v[0]); });
   std::printf("%s, %s: largest gradient error %.3g\n", anther::to_string(anther::isa()),
-              anther::parallel_backend_name(), error);
-  return error < 1e-8 ? 0 : 1;
+              anther::parallel_backend_name(), result.worst);
+  if (!(result.worst < 1e-8)) return 1;
+
+  anther::ParameterStore<float> parameters;
+  const Net net(parameters);
+  parameters.initialize(1);
+  anther::Tensor<float> points({64, 2});
+  std::vector<std::int32_t> labels;
+  for (std::int64_t i = 0; i < points.size(); ++i)
+    points[i] =
+        static_cast<float>(anther::normal(anther::RandomKey(2), static_cast<std::uint64_t>(i)));
+  for (std::int64_t n = 0; n < 64; ++n)
+    labels.push_back(points[2 * n] * points[2 * n] > points[2 * n + 1] * points[2 * n + 1]);
+  anther::Adam<float> adam(parameters);
+  anther::Tape<float> tape;
+  float loss = 0;
+  for (int step = 0; step < 200; ++step) {
+    tape.begin();
+    const auto value = anther::cross_entropy<float>(net(tape.input(points)), labels);
+    loss = value.item();
+    tape.zero_gradients();
+    tape.backward(value);
+    adam.step(tape.gradients(), 0.03);
+  }
+  std::printf("loss after 200 steps: %.4f\n", static_cast<double>(loss));
+  return loss < 0.2f ? 0 : 1;
 }

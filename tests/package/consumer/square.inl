@@ -1,4 +1,4 @@
-// y = x^2 and dx = 2 x dy, compiled for each instruction set.
+// y = x^2 and dx = dx_add + 2 x dy, compiled for each instruction set.
 
 template <class T>
 void square_forward(T* y, const T* x, std::int64_t count) {
@@ -9,10 +9,11 @@ void square_forward(T* y, const T* x, std::int64_t count) {
 }
 
 template <class T>
-void square_backward(T* dx, const T* dy, const T* x, std::int64_t count) {
+void square_backward(T* dx, const T* dx_add, const T* dy, const T* x, std::int64_t count) {
   for (std::int64_t i = 0; i < count; i += Vec<T>::lanes) {
     const Vec<T> value = Vec<T>::load_partial(x + i, count - i);
-    const Vec<T> gradient = Vec<T>::load_partial(dy + i, count - i);
-    ((value + value) * gradient).store_partial(dx + i, count - i);
+    Vec<T> gradient = (value + value) * Vec<T>::load_partial(dy + i, count - i);
+    if (dx_add) gradient = gradient + Vec<T>::load_partial(dx_add + i, count - i);
+    gradient.store_partial(dx + i, count - i);
   }
 }
