@@ -52,8 +52,8 @@ inline constexpr Op<T> linear_op = {
                                      .dy_stride = out,
                                      .x_stride = in,
                                      .dw_stride = in};
-            gemm_tn<T>(dweight.to, dy, call.input(0),
-                       call.workspace(gemm_tn_workspace<T>(product)), product);
+            gemm_tn<T>(dweight.to, dy, call.input(0), call.workspace(gemm_tn_workspace<T>(product)),
+                       product);
           }
           if (const auto dbias = call.input_gradient(2)) {
             call.start(dbias, out);
