@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Anther against the PyTorch that is installed: EdgeViT's training step, forward pass and memory.
+
+    python3 bench/compare_pytorch.py --model xxs --threads 2
+
+Both run in turn (A B A B ...), each in a process of its own, on random images of the same size;
+what is printed is the median of the rounds and their ratio. PyTorch gets its best setting: channels
+last or not, and the micro-batch, are tried first. Its memory is taken twice: in that setting, and
+with the whole batch at once, as a training script without gradient accumulation has it. Let nothing
+else run meanwhile.
+"""
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def torch_worker(job):
+    """Runs one job in this process and prints its figures."""
+    sys.path.insert(0, str(ROOT / "tests" / "reference"))
+    import torch
+    from edgevit_torch import edgevit
+
+    torch.set_num_threads(job["threads"])
+    torch.manual_seed(1)
+    train = job["mode"] == "train"
+    model = edgevit(job["model"], 102, job["preset"]).train(train)
+    layout = torch.channels_last if job["channels_last"] else torch.contiguous_format
+    model = model.to(memory_format=layout)
+    batch, micro = job["batch"], min(job["micro_batch"], job["batch"])
+    images = torch.rand(micro, 3, job["img_size"], job["img_size"]).contiguous(memory_format=layout)
+    labels = torch.arange(micro) % 102
+    adam = torch.optim.Adam(model.parameters(), lr=1e-4)
+
+    def step():
+        if not train:
+            with torch.inference_mode():
+                model(images)
+            return
+        adam.zero_grad(set_to_none=True)
+        for _ in range(batch // micro):
+            loss = torch.nn.functional.cross_entropy(model(images), labels)
+            (loss * (micro / batch)).backward()
+        adam.step()
+
+    step()
+    times = []
+    began = time.perf_counter()
+    while len(times) < job["least"] or time.perf_counter() - began < job["seconds"]:
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    print(json.dumps({
+        "images_per_s": batch / statistics.median(times),
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "version": torch.__version__,
+    }))
+
+
+def run(command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        raise RuntimeError(f"{command[0]}: {lines[-1]}")
+    return done.stdout
+
+
+class Comparison:
+    def __init__(self, options):
+        self.options = options
+        self.bench = ROOT / options.build / "bench" / "bench_model"
+
+    def torch(self, mode, batch, threads, micro_batch, channels_last, least=1, seconds=0.0):
+        job = dict(model=self.options.model, preset=self.options.preset, mode=mode, batch=batch,
+                   threads=threads, micro_batch=micro_batch, channels_last=channels_last,
+                   img_size=self.options.img_size, least=least, seconds=seconds)
+        return json.loads(run([sys.executable, __file__, "--worker", json.dumps(job)]))
+
+    def anther(self, mode, batch, threads):
+        arguments = [self.bench, "--model", self.options.model, "--preset", self.options.preset,
+                     "--mode", mode, "--batch", batch, "--img-size", self.options.img_size,
+                     "--threads", threads, "--benchmark_format=json"]
+        if mode == "train" and self.options.micro_batch:
+            arguments += ["--micro-batch", self.options.micro_batch]
+        return json.loads(run([str(a) for a in arguments]))["benchmarks"][0]
+
+    def best_setting(self, mode, threads):
+        """(micro-batch, channels last) with which PyTorch is fastest."""
+        best, found = 0.0, None
+        for channels_last in (False, True):
+            for micro_batch in (1,) if mode == "infer" else (4, 8, 16, 32):
+                batch = micro_batch
+                try:
+                    speed = self.torch(mode, batch, threads, micro_batch, channels_last,
+                                       least=3, seconds=1.0)["images_per_s"]
+                except RuntimeError as error:
+                    print(f"  PyTorch, micro-batch {micro_batch}: {error}", file=sys.stderr)
+                    continue
+                if speed > best:
+                    best, found = speed, (micro_batch, channels_last)
+        return found
+
+    def row(self, name, mode, batch, threads):
+        setting = self.best_setting(mode, threads)
+        ours, theirs = [], []
+        for _ in range(self.options.rounds):
+            ours.append(self.anther(mode, batch, threads))
+            theirs.append(self.torch(mode, batch, threads, *setting,
+                                     least=1 if mode == "train" else 20))
+        a = statistics.median(r["images_per_s"] for r in ours)
+        b = statistics.median(r["images_per_s"] for r in theirs)
+        share = statistics.median(r["fma_peak_share"] for r in ours)
+        layout = "channels-last" if setting[1] else "NCHW"
+        print(f"{name:<28} {a:9.2f} {b:9.2f} {a / b:7.2f}   "
+              f"{100 * share:.1f} % of {ours[0]['peak_gflops']:.0f} GFLOP/s; PyTorch "
+              f"{theirs[0]['version']}: {layout}, micro-batch {setting[0]}", flush=True)
+        if mode == "train":
+            self.memory_row(f"{name}, MB", max(r["peak_rss_mb"] for r in ours),
+                            max(r["peak_rss_mb"] for r in theirs))
+            try:
+                whole = self.torch(mode, batch, threads, batch, setting[1])["peak_rss_mb"]
+                self.memory_row("  PyTorch at a true batch", ours[0]["peak_rss_mb"], whole)
+            except RuntimeError as error:
+                print(f"  PyTorch at a true batch of {batch}: {error}")
+
+    @staticmethod
+    def memory_row(name, a, b):
+        print(f"{name:<28} {a:9.0f} {b:9.0f} {b / a:7.2f}   PyTorch / Anther", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--build", default="build/release", help="from the project's folder")
+    parser.add_argument("--model", default="xxs", choices=("xxs", "xs", "s"))
+    parser.add_argument("--preset", default="improved", choices=("improved", "original"))
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--micro-batch", type=int, default=0, help="Anther's; 0: its default")
+    parser.add_argument("--img-size", type=int, default=224)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=("train", "infer"))
+    options = parser.parse_args()
+    if options.worker:
+        return torch_worker(json.loads(options.worker))
+    comparison = Comparison(options)
+    if not comparison.bench.exists():
+        sys.exit(f"compare_pytorch: no {comparison.bench}; build it first")
+    print(f"{'EdgeViT-' + options.model.upper() + ', images/s':<28} {'Anther':>9} {'PyTorch':>9} "
+          f"{'ratio':>7}")
+    if options.only != "infer":
+        comparison.row(f"train, batch {options.batch}", "train", options.batch, options.threads)
+    if options.only != "train":
+        for threads in sorted({1, options.threads}):
+            comparison.row(f"infer, batch 1, {threads} thread{'s' * (threads > 1)}", "infer", 1,
+                           threads)
+
+
+if __name__ == "__main__":
+    main()
