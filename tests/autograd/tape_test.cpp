@@ -12,6 +12,7 @@
 
 #include "anther/autograd/gradient_check.hpp"
 #include "anther/nn/module.hpp"
+#include "anther/ops/activation.hpp"
 #include "anther/ops/arithmetic.hpp"
 #include "anther/ops/conv2d.hpp"
 #include "anther/ops/dropout.hpp"
@@ -55,6 +56,57 @@ Tensor<T> random_tensor(const Shape& shape, std::uint64_t seed) {
 template <class T>
 std::vector<T> copy_of(std::span<const T> values) {
   return {values.begin(), values.end()};
+}
+
+// ---- Lazy results ------------------------------------------------------------------------------
+
+// y = linear(gelu(x)), its value and gradients; gelu's result stored or not.
+struct LazyRun {
+  std::vector<float> y, dx, dweight;
+};
+LazyRun run_lazy(bool stored, std::int64_t rows) {
+  Tape<float> tape;
+  tape.begin();
+  const Variable<float> x = tape.input(random_tensor<float>({rows, 20}, 1), true),
+                        weight = tape.input(random_tensor<float>({24, 20}, 2), true);
+  const Variable<float> g = gelu(x);
+  if (stored) g.value();
+  const Variable<float> y = linear(g, weight);
+  LazyRun run{copy_of(y.value()), {}, {}};
+  const Tensor<float> weights = random_tensor<float>(y.shape(), 3);
+  tape.backward(weighted_sum<float>(y, weights.span()));
+  run.dx = copy_of(x.gradient());
+  run.dweight = copy_of(weight.gradient());
+  return run;
+}
+
+TEST_CASE("tape: a lazy result has the bits of a stored one, with any number of threads") {
+  for (const std::int64_t rows : {1, 95, 96, 1000}) {
+    CAPTURE(rows);
+    const LazyRun stored = run_lazy(true, rows);
+    for (const int threads : {1, 3}) {
+      set_num_threads(threads);
+      const LazyRun lazy = run_lazy(false, rows);
+      CHECK(lazy.y == stored.y);
+      CHECK(lazy.dx == stored.dx);
+      CHECK(lazy.dweight == stored.dweight);
+    }
+    set_num_threads(0);
+  }
+}
+
+TEST_CASE("tape: a lazy result takes no memory unless something reads it as a whole") {
+  const auto memory = [](bool whole) {
+    Tape<float> tape;
+    tape.begin();
+    const Variable<float> x = tape.input(Tensor<float>({4096, 64}), true),
+                          weight = tape.input(Tensor<float>({1, 64}));
+    const Variable<float> g = gelu(x);
+    linear(g, weight);
+    if (whole) CHECK(g.value().size() == 4096 * 64);
+    return tape.memory_bytes();
+  };
+  CHECK(memory(true) >= memory(false) + 4096 * 64 * 4);
 }
 
 // ---- x + op(x) in one pass --------------------------------------------------------------------

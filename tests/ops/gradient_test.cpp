@@ -39,6 +39,22 @@ const std::vector<Row> rows = {
     {"linear, merged residual",
      {{4, 6}, {6, 6}, {6}},
      [](const Variables& v) { return v[0] + linear(v[0], v[1], v[2]); }},
+    {"linear of gelu, more than a block of rows",
+     {{100, 3}, {2, 3}, {2}},
+     [](const Variables& v) { return linear(gelu(v[0]), v[1], v[2]); }},
+    {"gelu read by two linear layers and as a whole",
+     {{4, 3}, {3, 3}, {3, 3}},
+     [](const Variables& v) {
+       const Variable<double> g = gelu(v[0]);
+       const Variable<double> y = linear(g, v[1]) + linear(g, v[2]);
+       return y + g;
+     }},
+    {"linear of gelu of what needs no gradient",
+     {{3, 4}},
+     [](const Variables& v) {
+       const Variable<double> x = v[0].tape().input(Tensor<double>({5, 4}));
+       return linear(gelu(x), v[0]);
+     }},
     {"conv2d 2x2 stride 2",
      {{2, 4, 6, 3}, {5, 2, 2, 3}, {5}},
      [](const Variables& v) { return conv2d(v[0], v[1], v[2], {.stride = 2}); }},

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@
 #include "anther/autograd/parameter.hpp"
 #include "anther/core/arena.hpp"
 #include "anther/core/check.hpp"
+#include "anther/core/parallel_for.hpp"
 #include "anther/core/random.hpp"
 #include "anther/core/shape.hpp"
 #include "anther/core/tensor.hpp"
@@ -29,6 +31,8 @@ template <class T>
 class Tape;
 template <class T>
 class Call;
+template <class T>
+struct GradientTarget;
 
 // What an op is, in one place.
 template <class T>
@@ -40,6 +44,17 @@ struct Op {
   std::int64_t (*macs)(const Call<T>& call) = nullptr;
   // Whether forward can add call.add() to its output: then `x + op(...)` is one pass.
   bool takes_add = false;
+  // A lazy op: a row of its result follows from the same row of its first input and from what
+  // `forward` (which may be null) keeps. The result is stored only where an op reads it that does
+  // not take lazy inputs; others have rows of it computed where they read them, and again in
+  // backward. Runs on several threads at once, and takes no workspace.
+  void (*forward_rows)(const Call<T>& call, T* y, std::int64_t first, std::int64_t count) = nullptr;
+  // Optional: given the gradient dy of these rows, computes rows of dx, and of y again (where not
+  // null). Without it a reader writes the gradient of the whole result, for `backward`.
+  void (*backward_rows)(const Call<T>& call, const GradientTarget<T>& dx, T* y, const T* dy,
+                        std::int64_t first, std::int64_t count) = nullptr;
+  // Whether it reads its first input by call.lazy_input() where that is not stored.
+  bool takes_lazy = false;
 };
 
 // A value on a tape: a handle, copied freely, that ends with the pass that made it.
@@ -103,6 +118,7 @@ class Tape {
     std::span<const int> inputs;  // ids of values
     std::span<int> outputs;       // the result, then what forward keeps for backward
     int add = -1;                 // the value that forward adds to its output, or -1
+    int lazy = -1;                // the entry whose rows it computes instead of input 0, or -1
     std::string_view layer;       // the path of the innermost layer
   };
   // A layer's call, in the order in which calls end.
@@ -259,6 +275,7 @@ class Tape {
     const int id = id_of(variable);
     run_pending();
     check(!options_.dry_run, "value: a dry run computes none");
+    store_lazy(id);
     const Value& value = at(id);
     return {value.data, static_cast<std::size_t>(value.shape.numel())};
   }
@@ -291,7 +308,7 @@ class Tape {
     Shape shape;
     T* data = nullptr;
     bool wants_gradient = false;
-    bool has_producer = false;
+    int producer = -1;    // the entry that computes it
     bool merged = false;  // given up by merge_add
     int parameter = -1;
     int slot = -1;  // of its gradient
@@ -355,6 +372,13 @@ class Tape {
     }
   }
   void run_forward(const Entry& entry);
+  bool is_lazy(int id) const {
+    const Value& value = at(id);
+    return value.data == nullptr && value.producer >= 0 && !options_.dry_run &&
+           entries_[static_cast<std::size_t>(value.producer)].op->forward_rows != nullptr;
+  }
+  // Computes a lazy result as a whole, where that has not been done.
+  void store_lazy(int id);
   void run_backward(const Entry& entry);
 
   int new_slot(std::int64_t size);
@@ -439,6 +463,29 @@ class Call {
       std::copy_n(target.add, size, target.to);
   }
 
+  // The call whose result is this one's first input, where that is lazy and not stored.
+  std::optional<Call> lazy_input() const {
+    if (entry_.lazy < 0) return std::nullopt;
+    return Call(tape_, tape_.entries_[static_cast<std::size_t>(entry_.lazy)]);
+  }
+  // Of a lazy op: rows of the result, and backward through them (see Op), shared among threads.
+  void forward_rows(T* y, std::int64_t first, std::int64_t count) const {
+    for_row_tiles(first, count, [&](std::int64_t row, std::int64_t rows, std::int64_t at) {
+      compute_rows(y + at, row, rows);
+    });
+  }
+  // The same by the calling thread alone.
+  void compute_rows(T* y, std::int64_t first, std::int64_t count) const {
+    entry_.op->forward_rows(*this, y, first, count);
+  }
+  bool has_backward_rows() const { return entry_.op->backward_rows != nullptr; }
+  void backward_rows(const GradientTarget<T>& dx, T* y, const T* dy, std::int64_t first,
+                     std::int64_t count) const {
+    for_row_tiles(first, count, [&](std::int64_t row, std::int64_t rows, std::int64_t at) {
+      entry_.op->backward_rows(*this, dx, y ? y + at : nullptr, dy + at, row, rows);
+    });
+  }
+
   // Uninitialised scratch memory for this call.
   T* workspace(std::int64_t count) const { return tape_.scratch_.template allocate<T>(count); }
 
@@ -457,6 +504,17 @@ class Call {
   }
 
  private:
+  // Calls body(row, rows, the first element within the rows asked for) for tiles of rows.
+  template <class Body>
+  void for_row_tiles(std::int64_t first, std::int64_t count, const Body& body) const {
+    constexpr std::int64_t tile_rows = 96;
+    const std::int64_t columns = output_shape().back();
+    parallel_for((count + tile_rows - 1) / tile_rows, count * columns / 2, [&](std::int64_t tile) {
+      const std::int64_t row = tile * tile_rows;
+      body(first + row, std::min(tile_rows, count - row), row * columns);
+    });
+  }
+
   int input_id(int i) const { return entry_.inputs[static_cast<std::size_t>(i)]; }
   int output_id(int i) const { return entry_.outputs[static_cast<std::size_t>(i)]; }
 
@@ -473,13 +531,19 @@ Variable<T> Tape<T>::record(const Op<T>& op, const Attributes& attributes,
       std::is_trivially_destructible_v<Attributes> && std::is_trivially_copyable_v<Attributes>,
       "attributes are data: an entry is copied and dropped without running code");
   run_pending();
-  Entry entry{&op, nullptr, {}, {}, -1, layer()};
+  Entry entry{&op, nullptr, {}, {}, -1, -1, layer()};
   bool wants_gradient = false;
   int* ids = entries_memory_.allocate<int>(static_cast<std::int64_t>(inputs.size()));
   std::size_t count = 0;
   for (const Variable<T>& input : inputs) {
     const int id = input.tape_ == nullptr ? -1 : id_of(input);
     wants_gradient |= id >= 0 && at(id).wants_gradient;
+    if (id >= 0 && is_lazy(id)) {
+      if (op.takes_lazy && count == 0)
+        entry.lazy = at(id).producer;
+      else
+        store_lazy(id);
+    }
     ids[count++] = id;
   }
   entry.inputs = {ids, count};
@@ -487,7 +551,7 @@ Variable<T> Tape<T>::record(const Op<T>& op, const Attributes& attributes,
   count = 0;
   for (const Shape& shape : outputs) {
     const int id = add_value(shape, count == 0 && wants_gradient);
-    at(id).has_producer = true;
+    at(id).producer = static_cast<int>(entries_.size());
     ids[count++] = id;
   }
   entry.outputs = {ids, count};
@@ -507,7 +571,7 @@ bool Tape<T>::merge_add(const Variable<T>& a, const Variable<T>& b) {
   Entry& entry = entries_.back();
   entry.add = other;
   const int sum = add_value(at(id).shape, at(id).wants_gradient || at(other).wants_gradient);
-  at(sum).has_producer = true;
+  at(sum).producer = static_cast<int>(entries_.size()) - 1;
   at(id).merged = true;
   entry.outputs[0] = sum;
   run_pending();
@@ -516,15 +580,28 @@ bool Tape<T>::merge_add(const Variable<T>& a, const Variable<T>& b) {
 
 template <class T>
 void Tape<T>::run_forward(const Entry& entry) {
+  const bool lazy = entry.op->forward_rows != nullptr;
   std::size_t number = 0;
   for (const int id : entry.outputs) {
+    const bool result = number++ == 0;
+    if (result && lazy) continue;
     // What backward alone reads needs no place in a pass without one.
-    Arena& memory = number++ == 0 || options_.backward ? values_memory_ : scratch_;
+    Arena& memory = result || lazy || options_.backward ? values_memory_ : scratch_;
     at(id).data = memory.template allocate<T>(at(id).shape.numel());
   }
   Call<T> call(*this, entry);
-  entry.op->forward(call);
+  if (entry.op->forward) entry.op->forward(call);
   scratch_.reset();
+}
+
+template <class T>
+void Tape<T>::store_lazy(int id) {
+  if (!is_lazy(id)) return;
+  const Call<T> call(*this, entries_[static_cast<std::size_t>(at(id).producer)]);
+  const Shape& shape = at(id).shape;
+  T* data = values_memory_.template allocate<T>(shape.numel());
+  call.forward_rows(data, 0, shape.rows());
+  at(id).data = data;
 }
 
 template <class T>

@@ -27,8 +27,23 @@ template <class T>
 void batch_norm_forward(T* y, T* mean, T* rstd, T* variance, const T* x, const T* weight,
                         const T* bias, T eps, T* workspace, std::int64_t rows,
                         std::int64_t channels) {
-  channel_norm_forward(y, mean, rstd, variance, x, weight, bias, eps, workspace,
-                       batch_norm_dims(rows, channels));
+  channel_norm_forward<T>(y, nullptr, mean, rstd, variance, x, weight, bias, eps, workspace,
+                          batch_norm_dims(rows, channels));
+}
+
+// The two halves of it: the statistics, and any rows of y from what that, or
+// batch_norm_inference_affine, leaves in affine (channel_norm_affine_size elements).
+template <class T>
+void batch_norm_statistics(T* affine, T* mean, T* rstd, T* variance, const T* x, const T* weight,
+                           const T* bias, T eps, T* workspace, std::int64_t rows,
+                           std::int64_t channels) {
+  channel_norm_forward<T>(nullptr, affine, mean, rstd, variance, x, weight, bias, eps, workspace,
+                          batch_norm_dims(rows, channels));
+}
+template <class T>
+void batch_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, std::int64_t count,
+                     std::int64_t rows, std::int64_t channels) {
+  channel_norm_rows(y, x, affine, first, count, batch_norm_dims(rows, channels));
 }
 
 // Training. dx = dx_add + the gradient, and dweight and dbias are added to. All three may be null,
@@ -53,6 +68,18 @@ void batch_norm_update_running(T* running_mean, T* running_var, const T* mean, c
   }
 }
 
+// Evaluation: affine from constant statistics. weight and bias may be null.
+template <class T>
+void batch_norm_inference_affine(T* affine, const T* running_mean, const T* running_var,
+                                 const T* weight, const T* bias, T eps, T* workspace,
+                                 std::int64_t rows, std::int64_t channels) {
+  if (rows * channels == 0) return;
+  const ChannelNormTiles plan = channel_norm_tiles(batch_norm_dims(rows, channels));
+  ANTHER_SELECT(channel_norm_constants<T>)
+  (affine, affine + plan.stride, workspace, running_mean, running_var, weight, bias, eps, channels,
+   plan.folded, plan.stride);
+}
+
 // Evaluation. weight and bias may be null. y may be x.
 template <class T>
 void batch_norm_inference(T* y, const T* x, const T* running_mean, const T* running_var,
@@ -60,17 +87,13 @@ void batch_norm_inference(T* y, const T* x, const T* running_mean, const T* runn
                           std::int64_t channels) {
   if (rows * channels == 0) return;
   const ChannelNormTiles plan = channel_norm_tiles(batch_norm_dims(rows, channels));
-  T* const scale = workspace;
-  T* const shift = workspace + plan.stride;
-  ANTHER_SELECT(channel_norm_constants<T>)
-  (scale, shift, workspace + 2 * plan.stride, running_mean, running_var, weight, bias, eps,
-   channels, plan.folded, plan.stride);
+  T* const affine = workspace;
+  batch_norm_inference_affine(affine, running_mean, running_var, weight, bias, eps,
+                              workspace + 2 * plan.stride, rows, channels);
   parallel_for(plan.tiles, rows * channels / 4, [&](std::int64_t tile) {
-    const std::int64_t first_row = tile * plan.tile_rows;
-    const std::int64_t count = std::min(plan.tile_rows, rows - first_row);
-    ANTHER_SELECT(channel_norm_affine<T>)
-    (y + first_row * channels, x + first_row * channels, scale, shift, plan.folded,
-     count * channels);
+    const std::int64_t first = tile * plan.tile_rows;
+    batch_norm_rows(y + first * channels, x, affine, first, std::min(plan.tile_rows, rows - first),
+                    rows, channels);
   });
 }
 

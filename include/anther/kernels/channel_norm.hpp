@@ -47,9 +47,10 @@ inline ChannelNormTiles channel_norm_tiles(const ChannelNormDims& dims) {
   const std::int64_t step = 4 * fold;  // the rows that are summed at once
   const std::int64_t most_rows =
       std::max(tile_elements / dims.channels / step, std::int64_t{1}) * step;
-  plan.tiles = (dims.rows + most_rows - 1) / most_rows;
-  plan.tile_rows = (dims.rows + plan.tiles * step - 1) / (plan.tiles * step) * step;
-  plan.tiles = (dims.rows + plan.tile_rows - 1) / plan.tile_rows;
+  const std::int64_t rows = std::max(dims.rows, std::int64_t{1});
+  plan.tiles = (rows + most_rows - 1) / most_rows;
+  plan.tile_rows = (rows + plan.tiles * step - 1) / (plan.tiles * step) * step;
+  plan.tiles = (rows + plan.tile_rows - 1) / plan.tile_rows;
   return plan;
 }
 
@@ -83,11 +84,18 @@ void channel_norm_passes(const ChannelNormDims& dims, std::int64_t tiles, std::i
   }
 }
 
+// Elements of `affine`: of each segment, y = x scale + shift as folded rows.
+inline std::int64_t channel_norm_affine_size(const ChannelNormDims& dims) {
+  return dims.segments * 2 * channel_norm_tiles(dims).stride;
+}
+
 // variance (segments, groups), the mean squared distance from the mean, may be null, as may weight
-// and bias. y may be x.
+// and bias. y may be x, or null where channel_norm_rows follows; affine may be null where it does
+// not.
 template <class T>
-void channel_norm_forward(T* y, T* mean, T* rstd, T* variance, const T* x, const T* weight,
-                          const T* bias, T eps, T* workspace, const ChannelNormDims& dims) {
+void channel_norm_forward(T* y, T* affine, T* mean, T* rstd, T* variance, const T* x,
+                          const T* weight, const T* bias, T eps, T* workspace,
+                          const ChannelNormDims& dims) {
   if (dims.segments * dims.rows * dims.channels == 0) return;
   const ChannelNormTiles plan = channel_norm_tiles(dims);
   const std::int64_t channels = dims.channels, groups = dims.groups, stride = plan.stride;
@@ -114,13 +122,32 @@ void channel_norm_forward(T* y, T* mean, T* rstd, T* variance, const T* x, const
         (scale, scale + stride, mean + segment * groups, rstd + segment * groups,
          variance ? variance + segment * groups : nullptr, arrays(segment, 0), weight, bias, eps,
          plan.tiles, plan.tile_rows, dims.rows, channels, groups, plan.folded, stride);
+        if (affine) std::copy_n(scale, 2 * stride, affine + segment * 2 * stride);
       },
       [&](std::int64_t segment, std::int64_t tile) {
+        if (!y) return;
         const T* const scale = arrays(segment, plan.tiles);
         const std::int64_t at = first_element(segment, tile);
         ANTHER_SELECT(channel_norm_affine<T>)
         (y + at, x + at, scale, scale + stride, plan.folded, rows_of(tile) * channels);
       });
+}
+
+// Rows first, ..., first + count - 1 of y, counted over all segments, to y. x is all of x.
+template <class T>
+void channel_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, std::int64_t count,
+                       const ChannelNormDims& dims) {
+  const ChannelNormTiles plan = channel_norm_tiles(dims);
+  while (count > 0) {
+    const std::int64_t segment = first / dims.rows;
+    const std::int64_t here = std::min(count, (segment + 1) * dims.rows - first);
+    const T* const scale = affine + segment * 2 * plan.stride;
+    ANTHER_SELECT(channel_norm_affine<T>)
+    (y, x + first * dims.channels, scale, scale + plan.stride, plan.folded, here * dims.channels);
+    y += here * dims.channels;
+    first += here;
+    count -= here;
+  }
 }
 
 // dx = dx_add + the gradient; dweight and dbias are added to; each may be null, as may dx_add and

@@ -27,4 +27,14 @@ void gelu_backward(T* dx, const T* dx_add, const T* dy, const T* x, std::int64_t
   });
 }
 
+// gelu_backward, and y again: hardly dearer than the gradient alone. y is none of the others.
+template <class T>
+void gelu_backward_with_value(T* dx, const T* dx_add, T* y, const T* dy, const T* x,
+                              std::int64_t count) {
+  for_blocks(count, 700, [&](std::int64_t first, std::int64_t length, std::int64_t) {
+    ANTHER_SELECT(gelu_backward_with_value<T>)
+    (dx + first, dx_add ? dx_add + first : nullptr, y + first, dy + first, x + first, length);
+  });
+}
+
 }  // namespace anther::inline v0_1

@@ -20,7 +20,7 @@ ANTHER_INLINE Vec<T> monic_polynomial(const Vec<T>& x, const T (&coefficients)[c
 // For a = |x|, cut to where phi(a) is 0: phi(a), and the parts of Phi(-a) = phi(a) p / q.
 template <class T>
 struct NormalTail {
-  Vec<T> a, density, p, ap, q;
+  Vec<T> a, density, p, q;
 };
 
 template <class T>
@@ -73,8 +73,7 @@ ANTHER_INLINE NormalTail<T> normal_tail(const Vec<T>& x) {
     density = polynomial(r, e);
   }
   tail.a.raw = a.raw;  // not = a, which GCC would copy by way of integer registers
-  tail.ap = a * tail.p;
-  tail.q = tail.q + tail.ap;
+  tail.q = fma(a, tail.p, tail.q);
   const Vec<T> power_of_2 = {
       reinterpret_cast<Raw>(reinterpret_cast<RawInteger>(shifted.raw) << mantissa_bits)};
   tail.density = density * power_of_2;  // power_of_2 is 0 for the greatest a
@@ -85,7 +84,7 @@ ANTHER_INLINE NormalTail<T> normal_tail(const Vec<T>& x) {
 template <class T>
 ANTHER_INLINE Vec<T> gelu(const Vec<T>& x) {
   const NormalTail<T> tail = normal_tail(x);
-  return fma(Vec<T>{-tail.density.raw}, tail.ap / tail.q, max(x, Vec<T>::zero()));
+  return fma(Vec<T>{-tail.density.raw}, tail.a * (tail.p / tail.q), max(x, Vec<T>::zero()));
 }
 
 // Phi(x) + x phi(x): with g = Phi(-|x|) - |x| phi(x), g for x <= 0, 1 - g above.
@@ -106,6 +105,37 @@ struct GeluBackwardMap {
     return dy * gelu_derivative(x);
   }
 };
+
+// One vector of dx = dx_add + dy times the derivative, and of y. Both share the tail.
+template <class T>
+ANTHER_INLINE void gelu_both_step(Vec<T>& dx, Vec<T>& y, const Vec<T>& dy, const Vec<T>& x) {
+  const NormalTail<T> tail = normal_tail(x);
+  const Vec<T> ratio = tail.p / tail.q;
+  y = fma(Vec<T>{-tail.density.raw}, tail.a * ratio, max(x, Vec<T>::zero()));
+  const Vec<T> g = tail.density * (ratio - tail.a);
+  dx = dy * select_less(Vec<T>::zero(), x, Vec<T>::broadcast(T(1)) - g, g);
+}
+
+template <class T>
+void gelu_backward_with_value(T* dx, const T* dx_add, T* y, const T* dy, const T* x,
+                              std::int64_t count) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  Vec<T> gradient, value;
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    gelu_both_step(gradient, value, Vec<T>::load(dy + i), Vec<T>::load(x + i));
+    if (dx_add) gradient = Vec<T>::load(dx_add + i) + gradient;
+    gradient.store(dx + i);
+    value.store(y + i);
+  }
+  if (i == count) return;
+  const std::int64_t left = count - i;
+  gelu_both_step(gradient, value, Vec<T>::load_partial(dy + i, left),
+                 Vec<T>::load_partial(x + i, left));
+  if (dx_add) gradient = Vec<T>::load_partial(dx_add + i, left) + gradient;
+  gradient.store_partial(dx + i, left);
+  value.store_partial(y + i, left);
+}
 
 template <class T>
 void gelu_forward(T* y, const T* x, std::int64_t count) {

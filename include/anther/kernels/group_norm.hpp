@@ -30,8 +30,22 @@ inline std::int64_t group_norm_workspace(const GroupNormDims& dims) {
 template <class T>
 void group_norm_forward(T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias, T eps,
                         T* workspace, const GroupNormDims& dims) {
-  channel_norm_forward<T>(y, mean, rstd, nullptr, x, weight, bias, eps, workspace,
+  channel_norm_forward<T>(y, nullptr, mean, rstd, nullptr, x, weight, bias, eps, workspace,
                           channel_norm_dims(dims));
+}
+
+// The two halves of it: the statistics, and any rows of y from what that leaves in affine
+// (channel_norm_affine_size elements).
+template <class T>
+void group_norm_statistics(T* affine, T* mean, T* rstd, const T* x, const T* weight, const T* bias,
+                           T eps, T* workspace, const GroupNormDims& dims) {
+  channel_norm_forward<T>(nullptr, affine, mean, rstd, nullptr, x, weight, bias, eps, workspace,
+                          channel_norm_dims(dims));
+}
+template <class T>
+void group_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, std::int64_t count,
+                     const GroupNormDims& dims) {
+  channel_norm_rows(y, x, affine, first, count, channel_norm_dims(dims));
 }
 
 // dx = dx_add + the gradient, and dweight and dbias are added to. All three may be null, as may

@@ -35,6 +35,19 @@ void subsample_forward(T* y, const T* x, const SubsampleDims& dims) {
   });
 }
 
+// The same where x is not stored: rows_of(to, first, count) computes rows of it, pixels in order.
+template <class T, class RowsOf>
+void subsample_forward_rows(T* y, const RowsOf& rows_of, const SubsampleDims& dims) {
+  const std::int64_t height = dims.out_height(), width = dims.out_width();
+  const std::int64_t rows = dims.batch * height;
+  parallel_for(rows, rows * width * dims.channels / 4, [&](std::int64_t row) {
+    const std::int64_t image = row / height, x_row = row % height * dims.stride;
+    for (std::int64_t j = 0; j < width; ++j)
+      rows_of(y + (row * width + j) * dims.channels,
+              (image * dims.height + x_row) * dims.width + j * dims.stride, std::int64_t{1});
+  });
+}
+
 // dx = dx_add + dy at the pixels that were taken. dx_add may be null or dx; in place, only those
 // pixels are touched.
 template <class T>

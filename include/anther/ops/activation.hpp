@@ -1,4 +1,5 @@
 // Activations, element by element: gelu (exact, by the error function) and relu. Backward keeps x.
+// gelu is lazy: a linear layer computes it as it reads, so that its result takes no memory.
 #pragma once
 
 #include "anther/autograd/tape.hpp"
@@ -10,15 +11,28 @@ namespace anther::inline v0_1 {
 template <class T>
 inline constexpr Op<T> gelu_op = {
     .name = "gelu",
-    .forward =
-        [](Call<T>& call) {
-          gelu_forward(call.output(), call.input(0), call.output_shape().numel());
-        },
+    .forward = nullptr,
     .backward =
         [](Call<T>& call) {
           if (const auto dx = call.input_gradient(0))
             gelu_backward(dx.to, dx.add, call.output_gradient(), call.input(0),
                           call.output_shape().numel());
+        },
+    .forward_rows =
+        [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
+          const std::int64_t columns = call.output_shape().back();
+          gelu_forward(y, call.input(0) + first * columns, count * columns);
+        },
+    .backward_rows =
+        [](const Call<T>& call, const GradientTarget<T>& dx, T* y, const T* dy, std::int64_t first,
+           std::int64_t count) {
+          const std::int64_t columns = call.output_shape().back(), at = first * columns;
+          const T* add = dx.add ? dx.add + at : nullptr;
+          const T* x = call.input(0) + at;
+          if (y)
+            gelu_backward_with_value(dx.to + at, add, y, dy, x, count * columns);
+          else
+            gelu_backward(dx.to + at, add, dy, x, count * columns);
         },
 };
 

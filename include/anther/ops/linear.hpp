@@ -1,13 +1,25 @@
 // y = x W^T + bias over all rows of x: a fully connected layer, and a 1x1 convolution.
 // x (..., C), weight (O, C) or (O, 1, 1, C), bias (O), y (..., O). Backward keeps x:
 //   dx = dy W,  dW += dy^T x,  dbias += the sum of dy over rows.
+// An x that is lazy (a result of gelu or a norm) is computed a block of rows at a time, just before
+// it is read.
 #pragma once
+
+#include <algorithm>
+#include <cstdint>
 
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gemm.hpp"
 
 namespace anther::inline v0_1 {
+
+// The rows of a lazy input that are computed at once: a block that stays in the cache, or all where
+// threads share the work.
+inline std::int64_t lazy_block(std::int64_t rows) {
+  const bool serial = inside_parallel_for || num_threads() == 1;
+  return serial ? std::min<std::int64_t>(rows, 96) : rows;
+}
 
 template <class T>
 inline constexpr Op<T> linear_op = {
@@ -19,32 +31,69 @@ inline constexpr Op<T> linear_op = {
           const T* packed =
               call.packed(1, PackUse::forward,
                           {.columns = out, .depth = in, .column_stride = in, .depth_stride = 1});
-          gemm<T>(call.output(), call.add(), call.input(0), packed, call.input(2),
-                  {.rows = rows,
-                   .columns = out,
-                   .depth = in,
-                   .x_stride = in,
-                   .y_stride = out,
-                   .add_stride = out});
+          const auto multiply = [&](const T* x, std::int64_t first, std::int64_t count) {
+            const T* add = call.add();
+            gemm<T>(call.output() + first * out, add ? add + first * out : nullptr, x, packed,
+                    call.input(2),
+                    {.rows = count,
+                     .columns = out,
+                     .depth = in,
+                     .x_stride = in,
+                     .y_stride = out,
+                     .add_stride = out});
+          };
+          const auto lazy = call.lazy_input();
+          if (!lazy) return multiply(call.input(0), 0, rows);
+          const std::int64_t block = lazy_block(rows);
+          T* x = call.workspace(block * in);
+          for (std::int64_t first = 0; first < rows; first += block) {
+            const std::int64_t count = std::min(block, rows - first);
+            lazy->forward_rows(x, first, count);
+            multiply(x, first, count);
+          }
         },
     .backward =
         [](Call<T>& call) {
           const std::int64_t rows = call.input_shape(0).rows(), in = call.input_shape(0).back();
           const std::int64_t out = call.output_shape().back();
           const T* dy = call.output_gradient();
-          if (const auto dx = call.input_gradient(0)) {
-            const T* packed =
-                call.packed(1, PackUse::input_gradient,
-                            {.columns = in, .depth = out, .column_stride = 1, .depth_stride = in});
-            gemm<T>(dx.to, dx.add, dy, packed, nullptr,
-                    {.rows = rows,
+          const auto lazy = call.lazy_input();
+          const bool through = lazy && lazy->has_backward_rows();
+          const auto dx = through ? lazy->input_gradient(0) : call.input_gradient(0);
+          const auto dweight = call.input_gradient(1), dbias = call.input_gradient(2);
+
+          const T* packed =
+              dx ? call.packed(
+                       1, PackUse::input_gradient,
+                       {.columns = in, .depth = out, .column_stride = 1, .depth_stride = in})
+                 : nullptr;
+          const auto multiply = [&](T* to, const T* add, std::int64_t first, std::int64_t count) {
+            gemm<T>(to, add, dy + first * out, packed, nullptr,
+                    {.rows = count,
                      .columns = in,
                      .depth = out,
                      .x_stride = out,
                      .y_stride = in,
                      .add_stride = in});
+          };
+          const T* x = call.input(0);
+          T* x_rows = nullptr;
+          if (lazy && dweight) x = x_rows = call.workspace(rows * in);
+          if (through && dx) {
+            const std::int64_t block = lazy_block(rows);
+            T* dx_rows = call.workspace(block * in);  // of the lazy result
+            for (std::int64_t first = 0; first < rows; first += block) {
+              const std::int64_t count = std::min(block, rows - first);
+              multiply(dx_rows, nullptr, first, count);
+              lazy->backward_rows(dx, x_rows ? x_rows + first * in : nullptr, dx_rows, first,
+                                  count);
+            }
+          } else {
+            if (dx) multiply(dx.to, dx.add, 0, rows);
+            if (x_rows) lazy->forward_rows(x_rows, 0, rows);
           }
-          if (const auto dweight = call.input_gradient(1)) {
+
+          if (dweight) {
             call.start(dweight, out * in);
             const GemmTnDims product{.rows = rows,
                                      .outs = out,
@@ -52,10 +101,9 @@ inline constexpr Op<T> linear_op = {
                                      .dy_stride = out,
                                      .x_stride = in,
                                      .dw_stride = in};
-            gemm_tn<T>(dweight.to, dy, call.input(0), call.workspace(gemm_tn_workspace<T>(product)),
-                       product);
+            gemm_tn<T>(dweight.to, dy, x, call.workspace(gemm_tn_workspace<T>(product)), product);
           }
-          if (const auto dbias = call.input_gradient(2)) {
+          if (dbias) {
             call.start(dbias, out);
             const ColumnSumsDims sums{.rows = rows, .columns = out, .stride = out};
             column_sums(dbias.to, dy, call.workspace(column_sums_workspace(sums)), sums);
@@ -66,6 +114,7 @@ inline constexpr Op<T> linear_op = {
           return call.output_shape().numel() * call.input_shape(0).back();
         },
     .takes_add = true,
+    .takes_lazy = true,
 };
 
 // x (..., C), weight (O, C) or (O, 1, 1, C), bias (O) or empty. Throws where they do not fit.

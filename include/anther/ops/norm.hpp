@@ -15,7 +15,8 @@
 //   batch_norm     Ioffe and Szegedy 2015: one channel of the whole batch, over N, H and W; in
 //                  evaluation, running averages of those
 // Only batch_norm lets samples see each other: it needs a batch, and micro-batches change it.
-// Backward keeps x, the means and 1 / sqrt(var + eps).
+// Backward keeps x, the means and 1 / sqrt(var + eps). All but layer_norm are lazy: forward takes
+// the statistics, and who reads the result computes it from them, a fused multiply-add an element.
 #pragma once
 
 #include "anther/autograd/tape.hpp"
@@ -46,9 +47,9 @@ inline constexpr Op<T> group_norm_op = {
     .forward =
         [](Call<T>& call) {
           const auto& [dims, eps] = call.template attributes<GroupNormAttributes>();
-          group_norm_forward<T>(call.output(), call.output(1), call.output(2), call.input(0),
-                                call.input(1), call.input(2), static_cast<T>(eps),
-                                call.workspace(group_norm_workspace(dims)), dims);
+          group_norm_statistics<T>(call.output(3), call.output(1), call.output(2), call.input(0),
+                                   call.input(1), call.input(2), static_cast<T>(eps),
+                                   call.workspace(group_norm_workspace(dims)), dims);
         },
     .backward =
         [](Call<T>& call) {
@@ -60,6 +61,11 @@ inline constexpr Op<T> group_norm_op = {
           group_norm_backward<T>(dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(),
                                  call.input(0), call.output(1), call.output(2), call.input(1),
                                  call.workspace(group_norm_workspace(dims)), dims);
+        },
+    .forward_rows =
+        [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
+          group_norm_rows<T>(y, call.input(0), call.output(3), first, count,
+                             call.template attributes<GroupNormAttributes>().dims);
         },
 };
 
@@ -82,7 +88,9 @@ Variable<T> group_norm(const Variable<T>& x, std::int64_t num_groups,
                                         .groups = num_groups},
                                        eps};
   const Shape statistics{in[0], num_groups};
-  return tape.record(group_norm_op<T>, attributes, {x, weight, bias}, {in, statistics, statistics});
+  const Shape affine{channel_norm_affine_size(channel_norm_dims(attributes.dims))};
+  return tape.record(group_norm_op<T>, attributes, {x, weight, bias},
+                     {in, statistics, statistics, affine});
 }
 
 // group_norm with one channel a group.
@@ -151,14 +159,14 @@ inline constexpr Op<T> batch_norm_op = {
                              rows = call.input_shape(0).rows();
           T* workspace = call.workspace(batch_norm_workspace(rows, channels));
           if (!call.training()) {
-            batch_norm_inference<T>(call.output(), call.input(0), a.running_mean, a.running_var,
-                                    call.input(1), call.input(2), static_cast<T>(a.eps), workspace,
-                                    rows, channels);
+            batch_norm_inference_affine<T>(call.output(4), a.running_mean, a.running_var,
+                                           call.input(1), call.input(2), static_cast<T>(a.eps),
+                                           workspace, rows, channels);
             return;
           }
-          batch_norm_forward<T>(call.output(), call.output(1), call.output(2), call.output(3),
-                                call.input(0), call.input(1), call.input(2), static_cast<T>(a.eps),
-                                workspace, rows, channels);
+          batch_norm_statistics<T>(call.output(4), call.output(1), call.output(2), call.output(3),
+                                   call.input(0), call.input(1), call.input(2),
+                                   static_cast<T>(a.eps), workspace, rows, channels);
           if (call.keeps())
             call.add_statistics({a.running_mean, a.running_var, call.output(1), call.output(3),
                                  static_cast<T>(a.momentum), rows, channels});
@@ -183,6 +191,11 @@ inline constexpr Op<T> batch_norm_op = {
                                              a.running_var, call.input(1), static_cast<T>(a.eps),
                                              workspace, rows, channels);
         },
+    .forward_rows =
+        [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
+          const Shape& x = call.input_shape(0);
+          batch_norm_rows<T>(y, call.input(0), call.output(4), first, count, x.rows(), x.back());
+        },
 };
 
 // x (N, ..., C). running_mean and running_var (C) outlive the pass; Tape::commit_statistics moves
@@ -199,7 +212,11 @@ Variable<T> batch_norm(const Variable<T>& x, const Variable<T>& weight, const Va
   const BatchNormAttributes<T> attributes{running_mean, running_var, options.momentum, options.eps};
   const Shape statistics{in.back()};
   return tape.record(batch_norm_op<T>, attributes, {x, weight, bias},
-                     {in, statistics, statistics, statistics});
+                     {in,
+                      statistics,
+                      statistics,
+                      statistics,
+                      {channel_norm_affine_size(batch_norm_dims(in.rows(), in.back()))}});
 }
 
 }  // namespace anther::inline v0_1

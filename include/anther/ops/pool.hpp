@@ -39,8 +39,16 @@ inline constexpr Op<T> subsample_op = {
     .name = "subsample",
     .forward =
         [](Call<T>& call) {
-          subsample_forward(call.output(), call.input(0),
-                            call.template attributes<SubsampleDims>());
+          const auto& dims = call.template attributes<SubsampleDims>();
+          if (const auto lazy = call.lazy_input())
+            subsample_forward_rows(
+                call.output(),
+                [&](T* to, std::int64_t first, std::int64_t count) {
+                  lazy->compute_rows(to, first, count);
+                },
+                dims);
+          else
+            subsample_forward(call.output(), call.input(0), dims);
         },
     .backward =
         [](Call<T>& call) {
@@ -48,6 +56,7 @@ inline constexpr Op<T> subsample_op = {
             subsample_backward(dx.to, dx.add, call.output_gradient(),
                                call.template attributes<SubsampleDims>());
         },
+    .takes_lazy = true,
 };
 
 // y = x[:, ::stride, ::stride, :]
