@@ -3,14 +3,15 @@
 //   bench_model --model xxs --mode train --batch 128 --micro-batch 4 --img-size 224 --threads 2
 //
 // Counters: images_per_s, gflops (6 or 2 times the forward's multiply-accumulates), fma_peak_share
-// (of the peak measured before and after), peak_rss_mb (of the process). Google Benchmark's own
-// options (--benchmark_format=json, ...) work too.
+// (of the peak measured before and after), peak_rss_mb (of the process, so a run has one row).
+// --profile prints where the time goes. Google Benchmark's own options (--benchmark_format=json,
+// ...) work too.
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,8 @@ using namespace anther;
 
 struct Options {
   std::string model = "xxs", preset = "improved", mode = "train";
-  std::int64_t batch = 128, micro_batch = 4, lanes = 4, img_size = 224, threads = 0;
+  std::int64_t batch = 128, micro_batch = 1, lanes = 4, img_size = 224, threads = 0;
+  bool profile = false;
 };
 
 double peak_rss_mb() {
@@ -40,11 +42,14 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
   const double macs = static_cast<double>(summarize(model, {1, o.img_size, o.img_size, 3}).macs);
   const bool train = o.mode == "train";
   const bool whole = !store.buffers().empty();
-  Trainer<float> trainer(
-      model, {.micro_batch = whole ? 0 : o.micro_batch, .lanes = whole || !train ? 1 : o.lanes});
-  Adam<float> adam(store, {});
+  Profile profile;
+  Trainer<float> trainer(model, {.micro_batch = whole ? 0 : o.micro_batch,
+                                 .lanes = whole || !train ? 1 : o.lanes,
+                                 .profile = o.profile ? &profile : nullptr});
+  std::optional<Adam<float>> adam;
+  if (train) adam.emplace(store);
   // Images come in parts, as the loader streams them.
-  const std::int64_t part = whole ? o.batch : std::min(o.batch, o.micro_batch * o.lanes * 2);
+  const std::int64_t part = whole || !train ? o.batch : std::min(o.batch, o.micro_batch * o.lanes);
   Tensor<float> images({part, o.img_size, o.img_size, 3});
   for (std::int64_t i = 0; i < images.size(); ++i)
     images[i] = static_cast<float>(uniform(RandomKey(2), static_cast<std::uint64_t>(i)));
@@ -56,7 +61,7 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
       trainer.evaluate(images.shape(), images.span(), labels);
       return;
     }
-    trainer.begin_step(adam.steps());
+    trainer.begin_step(adam->steps());
     for (std::int64_t done = 0; done < o.batch; done += part) {
       Shape shape = images.shape();
       shape[0] = std::min(part, o.batch - done);
@@ -65,22 +70,25 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
                   std::span<const std::int32_t>(labels).first(static_cast<std::size_t>(shape[0])));
     }
     trainer.finish_step();
-    adam.step(trainer.gradients(), 1e-4);
+    adam->step(trainer.gradients(), 1e-4);
     trainer.commit();
   };
   step();  // memory is taken, weights are packed
-  for (auto _ : state) step();
+  profile.clear();
+  const double seconds = bench::seconds_of([&] {
+    for (auto _ : state) step();
+  });
 
-  const double images_done =
-      static_cast<double>(state.iterations()) * static_cast<double>(train ? o.batch : part);
-  const double flops = (train ? 6 : 2) * macs * images_done;
+  const double images_per_second =
+      static_cast<double>(state.iterations()) * static_cast<double>(o.batch) / seconds;
+  const double gflops = (train ? 6e-9 : 2e-9) * macs * images_per_second;
   const double peak = std::max(peak_before, bench::fma_peak(num_threads()));
-  using benchmark::Counter;
-  state.counters["images_per_s"] = Counter(images_done, Counter::kIsRate);
-  state.counters["gflops"] = Counter(flops * 1e-9, Counter::kIsRate);
-  state.counters["fma_peak_share"] = Counter(flops * 1e-9 / peak, Counter::kIsRate);
+  state.counters["images_per_s"] = images_per_second;
+  state.counters["gflops"] = gflops;
+  state.counters["fma_peak_share"] = gflops / peak;
   state.counters["peak_gflops"] = peak;
   state.counters["peak_rss_mb"] = peak_rss_mb();
+  if (o.profile) std::fputs(profile.table().c_str(), stderr);
 }
 
 }  // namespace
@@ -97,6 +105,7 @@ int main(int argc, char** argv) {
   app.add_option("--lanes", o.lanes)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--img-size", o.img_size)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--threads", o.threads, "0: all")->capture_default_str();
+  app.add_flag("--profile", o.profile, "print the time of each op and stage");
   CLI11_PARSE(app, argc, argv);
   try {
     if (o.threads > 0) set_num_threads(static_cast<int>(o.threads));

@@ -51,22 +51,21 @@ AlignedBuffer<float> numbers(std::int64_t size) {
 
 // flops and bytes: of one call.
 void add_row(const std::string& name, double flops, double bytes, std::function<void()> call) {
-  benchmark::RegisterBenchmark(
-      name.c_str(),
-      [=](benchmark::State& state) {
-        call();
-        for (auto _ : state) call();
-        using benchmark::Counter;
-        const auto rate = [&](double amount) {
-          return Counter(amount * static_cast<double>(state.iterations()), Counter::kIsRate);
-        };
-        if (flops > 0) {
-          state.counters["gflops"] = rate(flops * 1e-9);
-          state.counters["fma_peak_share"] = rate(flops * 1e-9 / peaks.gflops);
-        }
-        state.counters["gbytes_per_s"] = rate(bytes * 1e-9);
-        state.counters["copy_peak_share"] = rate(bytes * 1e-9 / peaks.gbytes);
-      })
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [=](benchmark::State& state) {
+                                 call();
+                                 const double seconds = bench::seconds_of([&] {
+                                   for (auto _ : state) call();
+                                 });
+                                 const double rate =
+                                     1e-9 * static_cast<double>(state.iterations()) / seconds;
+                                 if (flops > 0) {
+                                   state.counters["gflops"] = flops * rate;
+                                   state.counters["fma_peak_share"] = flops * rate / peaks.gflops;
+                                 }
+                                 state.counters["gbytes_per_s"] = bytes * rate;
+                                 state.counters["copy_peak_share"] = bytes * rate / peaks.gbytes;
+                               })
       ->Unit(benchmark::kMicrosecond)
       ->UseRealTime();
 }

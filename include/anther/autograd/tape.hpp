@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "anther/autograd/parameter.hpp"
+#include "anther/autograd/profile.hpp"
 #include "anther/core/arena.hpp"
 #include "anther/core/check.hpp"
 #include "anther/core/parallel_for.hpp"
@@ -107,6 +109,7 @@ struct TapeOptions {
   bool dry_run = false;           // shapes only: nothing is computed and no memory taken
   RandomKey random = {};          // of this step: folded from the seed and the step's number
   std::int64_t first_sample = 0;  // the number of the micro-batch's first sample in its batch
+  Profile* profile = nullptr;     // gains the time of every op, where not null
 };
 
 template <class T>
@@ -380,6 +383,8 @@ class Tape {
   // Computes a lazy result as a whole, where that has not been done.
   void store_lazy(int id);
   void run_backward(const Entry& entry);
+  // Calls an op's forward or backward, and tells the profile.
+  void run(const Entry& entry, void (*function)(Call<T>&), bool backward);
 
   int new_slot(std::int64_t size);
   void release(int slot) {
@@ -589,8 +594,21 @@ void Tape<T>::run_forward(const Entry& entry) {
     Arena& memory = result || lazy || options_.backward ? values_memory_ : scratch_;
     at(id).data = memory.template allocate<T>(at(id).shape.numel());
   }
+  if (entry.op->forward) run(entry, entry.op->forward, false);
+}
+
+template <class T>
+void Tape<T>::run(const Entry& entry, void (*function)(Call<T>&), bool backward) {
   Call<T> call(*this, entry);
-  if (entry.op->forward) entry.op->forward(call);
+  if (options_.profile == nullptr) {
+    function(call);
+  } else {
+    const auto begin = std::chrono::steady_clock::now();
+    function(call);
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+    const std::int64_t macs = entry.op->macs ? entry.op->macs(call) * (backward ? 2 : 1) : 0;
+    options_.profile->add(entry.op->name, entry.layer, backward, time.count(), macs);
+  }
   scratch_.reset();
 }
 
@@ -665,9 +683,7 @@ void Tape<T>::run_backward(const Entry& entry) {
   const int slot = at(result).slot;
   if (slot < 0) return;
   if (entry.add >= 0) share_gradient(entry.add, slot);
-  Call<T> call(*this, entry);
-  entry.op->backward(call);
-  scratch_.reset();
+  run(entry, entry.op->backward, true);
   release(slot);
   at(result).slot = -1;
 }
