@@ -6,7 +6,7 @@ Debian: python3-pil. Run it in this folder; the output is committed.
 import io
 import zlib
 
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageOps
 
 QUADRANTS = [(200, 30, 40), (30, 180, 60), (40, 60, 210), (230, 220, 90)]
 
@@ -57,6 +57,20 @@ def main():
     }
     resizes = [(37, 23, 11, 7), (37, 23, 64, 50), (37, 23, 37, 7), (37, 23, 5, 23), (37, 23, 1, 1),
                (200, 150, 96, 72), (200, 150, 31, 140), (3, 300, 16, 40), (1, 1, 4, 4)]
+    boxes = [(200, 150, (20.5, 10.25, 120.75, 90.5), 32, 32), (37, 23, (3, 2, 9.5, 20), 64, 16),
+             (200, 150, (0, 0, 200, 75), 40, 40), (64, 48, (60.25, 0.125, 63.875, 47.5), 8, 24)]
+    exact_changes = {
+        "pillow_equalize": ImageOps.equalize,
+        "pillow_posterize_2": lambda image: ImageOps.posterize(image, 2),
+        "pillow_solarize_100": lambda image: ImageOps.solarize(image, 100),
+    }
+    changes = {
+        "pillow_autocontrast": lambda image: ImageOps.autocontrast(image.point(lambda level: 40 + level // 2)),
+        "pillow_color": lambda image: ImageEnhance.Color(image).enhance(1.4),
+        "pillow_contrast": lambda image: ImageEnhance.Contrast(image).enhance(0.3),
+        "pillow_brightness": lambda image: ImageEnhance.Brightness(image).enhance(1.7),
+        "pillow_sharpness": lambda image: ImageEnhance.Sharpness(image).enhance(1.9),
+    }
     with open("image_samples.hpp", "w") as out:
         out.write("// Written by generate_samples.py.\n#pragma once\n\n#include <cstdint>\n#include <vector>\n\n"
                   "// clang-format off\nnamespace samples {\n\n")
@@ -68,8 +82,21 @@ def main():
         for w, h, to_w, to_h in resizes:
             data = pattern(w, h).resize((to_w, to_h), Image.BILINEAR).tobytes()
             out.write(f"    {{{w}, {h}, {to_w}, {to_h}, 0x{zlib.crc32(data):08X}u}},\n")
-        out.write("};\n\n")
-        out.write("// The first of them, whole.\n")
+        out.write("};\n\n// The same of a box of the picture, (left, top, right, bottom).\n"
+                  "struct BoxResize {\n  int width, height;\n  double left, top, right, bottom;\n"
+                  "  int to_width, to_height;\n  std::uint32_t crc;\n};\n"
+                  "inline constexpr BoxResize pillow_box_resizes[] = {\n")
+        for w, h, box, to_w, to_h in boxes:
+            data = pattern(w, h).resize((to_w, to_h), Image.BILINEAR, box).tobytes()
+            numbers = ", ".join(map(str, (w, h, *box, to_w, to_h)))
+            out.write(f"    {{{numbers}, 0x{zlib.crc32(data):08X}u}},\n")
+        out.write("};\n\n// Pillow's changes of pattern(37, 23): CRC-32 of the bytes, where they are exact,\n")
+        for name, change in exact_changes.items():
+            out.write(f"inline constexpr std::uint32_t {name} = 0x{zlib.crc32(change(pattern(37, 23)).tobytes()):08X}u;\n")
+        out.write("// and of pattern(11, 7), where Pillow rounds on its way.\n")
+        for name, change in changes.items():
+            out.write(array(name, change(pattern(11, 7)).tobytes()))
+        out.write("\n// The first of pillow_resizes, whole.\n")
         out.write(array("pillow_11x7", pattern(37, 23).resize((11, 7), Image.BILINEAR).tobytes()) + "\n")
         out.write("}  // namespace samples\n// clang-format on\n")
 

@@ -9,21 +9,13 @@
 #include <vector>
 
 #include "image_samples.hpp"
+#include "test_pictures.hpp"
 
 namespace {
 
 using namespace anther;
 
-// generate_samples.py draws the same.
-Image pattern(int width, int height) {
-  Image image(width, height);
-  for (int y = 0; y < height; ++y)
-    for (int x = 0; x < width; ++x)
-      for (int c = 0; c < 3; ++c)
-        image.row(y)[3 * x + c] =
-            static_cast<std::uint8_t>((x * x * 3 + y * 17 + c * 71 + (x * y) % 29 * 5) % 256);
-  return image;
-}
+using test_pictures::pattern;
 
 TEST_CASE("resize_antialias is Pillow's, bit for bit") {
   for (const samples::Resize& each : samples::pillow_resizes) {
@@ -36,6 +28,46 @@ TEST_CASE("resize_antialias is Pillow's, bit for bit") {
     CHECK(png_crc32(out.pixels) == each.crc);
   }
   CHECK(resize_antialias(pattern(37, 23), 11, 7).pixels == samples::pillow_11x7);
+}
+
+TEST_CASE("a window resized with antialiasing is Pillow's resize of a box, bit for bit") {
+  for (const samples::BoxResize& each : samples::pillow_box_resizes) {
+    CAPTURE(each.left);
+    const Window window{{each.left, each.right - each.left}, {each.top, each.bottom - each.top}};
+    const Image out =
+        resize_antialias(pattern(each.width, each.height), window, each.to_width, each.to_height);
+    CHECK(png_crc32(out.pixels) == each.crc);
+  }
+  const Image image = pattern(90, 70);
+  CHECK(resize_antialias(image, whole_window(image), 31, 17) == resize_antialias(image, 31, 17));
+}
+
+TEST_CASE("a window resized as a tensor shows the window: a ramp keeps its slope") {
+  const Image picture = test_pictures::ramp(200, 100);
+  std::vector<float> out(20 * 30 * 3);
+  resize_tensor(picture, {{30.25, 60}, {10.5, 40}}, 20, 30, level_table({0, 0, 0}, {1, 1, 1}),
+                out.data());
+  for (int y = 0; y < 20; ++y)
+    for (int x = 0; x < 30; ++x) {
+      const float* pixel = out.data() + 3 * (y * 30 + x);
+      CHECK(pixel[0] * 255 == doctest::Approx(30.25 + (x + 0.5) * 2 - 0.5).epsilon(1e-4));
+      CHECK(pixel[1] * 255 == doctest::Approx(10.5 + (y + 0.5) * 2 - 0.5).epsilon(1e-4));
+    }
+}
+
+TEST_CASE("the window of the evaluation is the part that it shows") {
+  const Image image = pattern(50, 33);
+  for (const ResizeMode mode : {ResizeMode::tensor, ResizeMode::short_side}) {
+    const Transform prepare(Preprocess{.image_size = 16, .resize = mode, .resize_size = 20});
+    std::vector<float> whole(16 * 16 * 3), part(whole.size());
+    prepare(image, whole.data());
+    prepare(image, prepare.window(image), part.data());
+    double worst = 0;
+    for (std::size_t i = 0; i < whole.size(); ++i)
+      worst = std::max(worst, static_cast<double>(std::fabs(whole[i] - part[i])));
+    CHECK(worst < 1.01 / 255);
+    if (mode == ResizeMode::tensor) CHECK(whole == part);
+  }
 }
 
 TEST_CASE("a part of an antialiased resize is what cropping the whole gives") {

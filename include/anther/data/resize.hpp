@@ -20,16 +20,41 @@
 
 namespace anther::inline v0_1 {
 
+// A part of one direction of an image, in pixels: pixel i reaches from i to i + 1.
+struct Extent {
+  double begin = 0;
+  double length = 0;
+
+  friend bool operator==(const Extent&, const Extent&) = default;
+};
+
+// A rectangle of an image, not of whole pixels.
+struct Window {
+  Extent across, down;
+
+  friend bool operator==(const Window&, const Window&) = default;
+};
+
+inline Window whole_window(const Image& image) {
+  return {{0, static_cast<double>(image.width)}, {0, static_cast<double>(image.height)}};
+}
+
+inline void check_resize(const Image& image, int width, int height) {
+  check(image.width > 0 && image.height > 0 && width > 0 && height > 0,
+        "resize: expected sizes of at least 1, got ", image.height, " x ", image.width, " to ",
+        height, " x ", width);
+}
+
 // For each output position the two input positions, and the second one's weight.
 struct LinearTaps {
   std::vector<int> first, second;
   std::vector<float> weight;
 
-  LinearTaps(int in_size, int out_size) {
+  LinearTaps(int in_size, const Extent& part, int out_size) {
     for (int out = 0; out < out_size; ++out) {
-      const double centre = (out + 0.5) * in_size / out_size - 0.5;
+      const double centre = part.begin + (out + 0.5) * part.length / out_size - 0.5;
       const double source = std::max(centre, 0.0);
-      const int below = static_cast<int>(source);
+      const int below = std::min(static_cast<int>(source), in_size - 1);
       first.push_back(below);
       second.push_back(std::min(below + 1, in_size - 1));
       weight.push_back(static_cast<float>(source - below));
@@ -40,14 +65,13 @@ struct LinearTaps {
 // A value for each channel and each of the 256 levels.
 using LevelTable = std::array<std::array<float, 256>, 3>;
 
-// The image's levels through `levels`, resized to (height, width, 3) without antialiasing, whatever
-// its shape was. out: height * width * 3 floats.
-inline void resize_tensor(const Image& image, int height, int width, const LevelTable& levels,
-                          float* out) {
-  check(image.width > 0 && image.height > 0 && height > 0 && width > 0,
-        "resize: expected sizes of at least 1, got ", image.height, " x ", image.width, " to ",
-        height, " x ", width);
-  const LinearTaps rows(image.height, height), columns(image.width, width);
+// The window's levels through `levels`, resized to (height, width, 3) without antialiasing,
+// whatever its shape was. out: height * width * 3 floats.
+inline void resize_tensor(const Image& image, const Window& window, int height, int width,
+                          const LevelTable& levels, float* out) {
+  check_resize(image, width, height);
+  const LinearTaps rows(image.height, window.down, height);
+  const LinearTaps columns(image.width, window.across, width);
   for (int y = 0; y < height; ++y) {
     const auto v = static_cast<std::size_t>(y);
     const std::uint8_t* top = image.row(rows.first[v]);
@@ -67,6 +91,12 @@ inline void resize_tensor(const Image& image, int height, int width, const Level
   }
 }
 
+// The whole image.
+inline void resize_tensor(const Image& image, int height, int width, const LevelTable& levels,
+                          float* out) {
+  resize_tensor(image, whole_window(image), height, width, levels, out);
+}
+
 // A part of an image, in pixels.
 struct Box {
   int x = 0;
@@ -75,7 +105,8 @@ struct Box {
   int height = 0;
 };
 
-// Pillow's weights for the output positions begin, ..., begin + count - 1.
+// Pillow's weights for the output positions begin, ..., begin + count - 1 of the part resized to
+// out_size.
 struct AntialiasTaps {
   static constexpr int precision = 22;  // bits: 32 less 8 of the pixel, less 2 to spare
   std::vector<int> first;               // of each output position, the first input position,
@@ -83,14 +114,14 @@ struct AntialiasTaps {
   std::vector<std::int32_t> weights;    // and their weights, `most` places apart
   int most = 0;
 
-  AntialiasTaps(int in_size, int out_size, int begin, int count) {
-    const double scale = static_cast<double>(in_size) / out_size;
+  AntialiasTaps(int in_size, const Extent& part, int out_size, int begin, int count) {
+    const double scale = part.length / out_size;
     const double support = std::max(scale, 1.0);  // of the triangle
     most = static_cast<int>(std::ceil(support)) * 2 + 1;
     weights.resize(static_cast<std::size_t>(count) * static_cast<std::size_t>(most));
     std::vector<double> exact(static_cast<std::size_t>(most));
     for (int i = 0; i < count; ++i) {
-      const double centre = (begin + i + 0.5) * scale;
+      const double centre = part.begin + (begin + i + 0.5) * scale;
       const int low = std::max(static_cast<int>(centre - support + 0.5), 0);
       const int high = std::min(static_cast<int>(centre + support + 0.5), in_size);
       const double per_pixel = 1.0 / support;
@@ -121,23 +152,16 @@ inline std::uint8_t antialias_round(std::int32_t sum) {
   return static_cast<std::uint8_t>(std::clamp(sum >> AntialiasTaps::precision, 0, 255));
 }
 
-// The part `crop` of the image resized to width x height with antialiasing. Only what the part
-// needs is computed; its pixels are those that cropping the whole would give.
-inline Image resize_antialias(const Image& image, int width, int height, const Box& crop) {
-  check(image.width > 0 && image.height > 0 && width > 0 && height > 0,
-        "resize: expected sizes of at least 1, got ", image.height, " x ", image.width, " to ",
-        height, " x ", width);
-  check(crop.x >= 0 && crop.y >= 0 && crop.width > 0 && crop.height > 0 &&
-            crop.width <= width - crop.x && crop.height <= height - crop.y,
-        "crop: expected a part of ", height, " x ", width, ", got ", crop.height, " x ", crop.width,
-        " from row ", crop.y, ", column ", crop.x);
+// The image that the weights give: columns.first.size() x rows.first.size().
+inline Image resize_antialias(const Image& image, const AntialiasTaps& columns,
+                              const AntialiasTaps& rows) {
   constexpr std::int32_t half = 1 << (AntialiasTaps::precision - 1);
-  const AntialiasTaps columns(image.width, width, crop.x, crop.width);
-  const AntialiasTaps rows(image.height, height, crop.y, crop.height);
+  const int width = static_cast<int>(columns.first.size());
+  const int height = static_cast<int>(rows.first.size());
   const int top = rows.first.front();
   const int bottom = rows.first.back() + rows.size.back();
 
-  Image narrow(crop.width, bottom - top);
+  Image narrow(width, bottom - top);
   for (int y = 0; y < narrow.height; ++y) {
     const std::uint8_t* from = image.row(top + y);
     std::uint8_t* to = narrow.row(y);
@@ -157,8 +181,8 @@ inline Image resize_antialias(const Image& image, int width, int height, const B
     }
   }
 
-  Image out(crop.width, crop.height);
-  const std::size_t row_bytes = static_cast<std::size_t>(crop.width) * 3;
+  Image out(width, height);
+  const std::size_t row_bytes = static_cast<std::size_t>(width) * 3;
   std::vector<std::int32_t> sums(row_bytes);
   for (int y = 0; y < out.height; ++y) {
     const auto i = static_cast<std::size_t>(y);
@@ -172,6 +196,26 @@ inline Image resize_antialias(const Image& image, int width, int height, const B
     for (std::size_t b = 0; b < row_bytes; ++b) to[b] = antialias_round(sums[b]);
   }
   return out;
+}
+
+// The part `crop` of the image resized to width x height with antialiasing. Only what the part
+// needs is computed; its pixels are those that cropping the whole would give.
+inline Image resize_antialias(const Image& image, int width, int height, const Box& crop) {
+  check_resize(image, width, height);
+  check(crop.x >= 0 && crop.y >= 0 && crop.width > 0 && crop.height > 0 &&
+            crop.width <= width - crop.x && crop.height <= height - crop.y,
+        "crop: expected a part of ", height, " x ", width, ", got ", crop.height, " x ", crop.width,
+        " from row ", crop.y, ", column ", crop.x);
+  const auto [across, down] = whole_window(image);
+  return resize_antialias(image, AntialiasTaps(image.width, across, width, crop.x, crop.width),
+                          AntialiasTaps(image.height, down, height, crop.y, crop.height));
+}
+
+// The window resized to width x height with antialiasing: Pillow's resize(size, BILINEAR, box).
+inline Image resize_antialias(const Image& image, const Window& window, int width, int height) {
+  check_resize(image, width, height);
+  return resize_antialias(image, AntialiasTaps(image.width, window.across, width, 0, width),
+                          AntialiasTaps(image.height, window.down, height, 0, height));
 }
 
 // The whole image resized to width x height with antialiasing, whatever its shape was.

@@ -57,6 +57,24 @@ inline int centre_offset(int whole, int part) {
   return difference % 2 == 1 && below % 2 == 1 ? below + 1 : below;
 }
 
+struct Size {
+  int width = 0;
+  int height = 0;
+};
+
+// What an image becomes whose short side becomes `side`. torchvision's Resize: the long side is
+// int(side * long / short side of the image).
+inline Size size_of_short_side(const Image& image, std::int64_t side) {
+  check(image.width > 0 && image.height > 0, "resize: expected an image, got ", image.width, " x ",
+        image.height);
+  const std::int64_t least = std::min(image.width, image.height);
+  const std::int64_t most = std::max(image.width, image.height);
+  check(side * most / least <= 1 << 30, "resize: an image of ", image.width, " x ", image.height,
+        " is too narrow for a short side of ", side);
+  return {static_cast<int>(side * image.width / least),
+          static_cast<int>(side * image.height / least)};
+}
+
 // How an image is prepared for evaluation: plain values, saved with a checkpoint.
 struct Preprocess {
   std::int64_t image_size = 224;  // pixels: the side of the square that comes out
@@ -100,6 +118,7 @@ class Transform {
       : options_(options), levels_((options.validate(), level_table(options.mean, options.std))) {}
 
   const Preprocess& options() const { return options_; }
+  const LevelTable& levels() const { return levels_; }
 
   void operator()(const Image& image, float* out) const {
     const int size = static_cast<int>(options_.image_size);
@@ -109,24 +128,35 @@ class Transform {
       to_tensor(centre(image), levels_, out);
   }
 
+  // A part of the image alone, stretched to the square.
+  void operator()(const Image& image, const Window& window, float* out) const {
+    const int size = static_cast<int>(options_.image_size);
+    if (options_.resize == ResizeMode::tensor)
+      resize_tensor(image, window, size, size, levels_, out);
+    else
+      to_tensor(resize_antialias(image, window, size, size), levels_, out);
+  }
+
   // The 8-bit image of a short_side transform, before it is made floats: what a cache may hold.
   Image centre(const Image& image) const {
-    check(image.width > 0 && image.height > 0, "resize: expected an image, got ", image.width,
-          " x ", image.height);
     const int size = static_cast<int>(options_.image_size);
-    // torchvision's Resize: the long side is int(short * long / short side of the image).
-    const std::int64_t side = options_.short_side();
-    const std::int64_t least = std::min(image.width, image.height);
-    const std::int64_t most = std::max(image.width, image.height);
-    check(side * most / least <= 1 << 30, "resize: an image of ", image.width, " x ", image.height,
-          " is too narrow for a short side of ", side);
-    const int width = static_cast<int>(side * image.width / least);
-    const int height = static_cast<int>(side * image.height / least);
+    const auto [width, height] = size_of_short_side(image, options_.short_side());
     return resize_antialias(image, width, height,
                             {.x = centre_offset(width, size),
                              .y = centre_offset(height, size),
                              .width = size,
                              .height = size});
+  }
+
+  // The part of an image that is shown.
+  Window window(const Image& image) const {
+    if (options_.resize == ResizeMode::tensor) return whole_window(image);
+    const auto [width, height] = size_of_short_side(image, options_.short_side());
+    const int size = static_cast<int>(options_.image_size);
+    const double step_x = static_cast<double>(image.width) / width;
+    const double step_y = static_cast<double>(image.height) / height;
+    return {{centre_offset(width, size) * step_x, size * step_x},
+            {centre_offset(height, size) * step_y, size * step_y}};
   }
 
  private:
