@@ -11,6 +11,7 @@
 #include "anther/core/random.hpp"
 #include "anther/core/tensor.hpp"
 #include "anther/data/image.hpp"
+#include "anther/data/mix_options.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -19,6 +20,11 @@ struct Batch {
   Tensor<float> images;               // (N, height, width, 3)
   std::vector<std::int32_t> labels;   // (N)
   std::vector<std::int64_t> indices;  // (N): in the data set
+
+  // Where images are mixed, else empty: lambda[n] of image n is of labels[n], the rest of
+  // labels2[n].
+  std::vector<std::int32_t> labels2;  // (N)
+  std::vector<float> lambda;          // (N): 0.5 to 1
 
   std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
 };
@@ -32,6 +38,7 @@ struct LoaderOptions {
   int workers = 1;        // threads; 0: next() does the work itself
   int prefetch = 2;       // batches that are prepared ahead, each with memory of its own
   bool skip_bad = false;  // leave out images that cannot be decoded, instead of throwing
+  MixOptions mix = {};    // mixup and cutmix
 };
 
 // Prepares one image: writes height * width * 3 floats. Called from several threads at once; what

@@ -23,6 +23,7 @@
 #include "anther/core/tensor.hpp"
 #include "anther/data/batch.hpp"
 #include "anther/data/dataset.hpp"
+#include "anther/data/mix.hpp"
 #include "anther/data/transforms.hpp"
 
 namespace anther::inline v0_1 {
@@ -55,6 +56,7 @@ class Loader {
     check(options.workers >= 0 && options.workers <= 1024, "workers: expected 0 to 1024, got ",
           options.workers);
     check(options.prefetch >= 1, "prefetch: expected at least 1 batch, got ", options.prefetch);
+    options.mix.validate();
     available_ = options.limit > 0 ? std::min(options.limit, data_->size()) : data_->size();
     check(available_ >= 1, "loader: the data set has no images");
     full_ = std::min(options.batch_size, available_);
@@ -88,7 +90,9 @@ class Loader {
     next_sample_ = images_;  // nothing more to take
     changed_.wait(lock, [&] { return in_flight_ == 0; });
     order_ = epoch_order(available_, options_.shuffle, options_.seed, epoch);
-    epoch_key_ = RandomKey(options_.seed).fold("sample").fold(static_cast<std::uint64_t>(epoch));
+    const RandomKey seed(options_.seed);
+    epoch_key_ = seed.fold("sample").fold(static_cast<std::uint64_t>(epoch));
+    mix_key_ = seed.fold("mix").fold(static_cast<std::uint64_t>(epoch));
     next_batch_ = first_batch;
     next_sample_ = std::min(first_batch * options_.batch_size, images_);
     skipped_ = delivered_ = 0;
@@ -113,6 +117,7 @@ class Loader {
       }
       work_.notify_all();
       if (count == 0) continue;
+      if (options_.mix.on()) mix(batch, options_.mix, mix_key_);
       delivered_ += count;
       stall_ += seconds_since(began);
       return true;
@@ -310,7 +315,7 @@ class Loader {
 
   // Changed only while no sample is under way.
   std::vector<std::int64_t> order_;
-  RandomKey epoch_key_;
+  RandomKey epoch_key_, mix_key_;
 
   // Under the mutex, as are the slots' counts.
   std::mutex mutex_;
