@@ -1,0 +1,108 @@
+// stb_image_write, included here and nowhere else: PNG files.
+//
+// It stands beside a user's own stb_image_write as stb.hpp does beside stb_image: all of it is
+// static and in a namespace, and macros that the user may have defined are put back as they were.
+#pragma once
+
+// What stb_image_write.h includes, ahead of it, because it is included within a namespace.
+#include <assert.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+
+#include "anther/core/check.hpp"
+#include "anther/data/bytes.hpp"
+
+// clang-format off
+#pragma push_macro("STB_IMAGE_WRITE_IMPLEMENTATION")
+#pragma push_macro("STB_IMAGE_WRITE_STATIC")
+#pragma push_macro("INCLUDE_STB_IMAGE_WRITE_H")
+#pragma push_macro("STBIWDEF")
+#pragma push_macro("STBI_WRITE_NO_STDIO")
+#pragma push_macro("STBIW_ASSERT")
+#pragma push_macro("STBIW_MALLOC")
+#pragma push_macro("STBIW_REALLOC")
+#pragma push_macro("STBIW_REALLOC_SIZED")
+#pragma push_macro("STBIW_FREE")
+#pragma push_macro("STBIW_MEMMOVE")
+#pragma push_macro("STBIW_WINDOWS_UTF8")
+#pragma push_macro("STBIW_ZLIB_COMPRESS")
+#pragma push_macro("STBIW_CRC32")
+#pragma push_macro("STBIW_UCHAR")
+#pragma push_macro("STBIW_EXTERN")
+#include "anther/data/stb_write_undef.inl"
+
+#define STB_IMAGE_WRITE_STATIC
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STBI_WRITE_NO_STDIO
+// No assert: this code must not depend on NDEBUG, which may differ between translation units.
+#define STBIW_ASSERT(x) static_cast<void>(sizeof(x))
+
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wsign-compare"
+#pragma GCC diagnostic ignored "-Wold-style-cast"
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#pragma GCC diagnostic ignored "-Wcast-align"
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#endif
+namespace anther::inline v0_1::stb_write {
+#if __has_include(<stb/stb_image_write.h>)
+#include <stb/stb_image_write.h>
+#else
+#include <stb_image_write.h>
+#endif
+}  // namespace anther::inline v0_1::stb_write
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
+
+#include "anther/data/stb_write_undef.inl"
+#pragma pop_macro("STB_IMAGE_WRITE_IMPLEMENTATION")
+#pragma pop_macro("STB_IMAGE_WRITE_STATIC")
+#pragma pop_macro("INCLUDE_STB_IMAGE_WRITE_H")
+#pragma pop_macro("STBIWDEF")
+#pragma pop_macro("STBI_WRITE_NO_STDIO")
+#pragma pop_macro("STBIW_ASSERT")
+#pragma pop_macro("STBIW_MALLOC")
+#pragma pop_macro("STBIW_REALLOC")
+#pragma pop_macro("STBIW_REALLOC_SIZED")
+#pragma pop_macro("STBIW_FREE")
+#pragma pop_macro("STBIW_MEMMOVE")
+#pragma pop_macro("STBIW_WINDOWS_UTF8")
+#pragma pop_macro("STBIW_ZLIB_COMPRESS")
+#pragma pop_macro("STBIW_CRC32")
+#pragma pop_macro("STBIW_UCHAR")
+#pragma pop_macro("STBIW_EXTERN")
+// clang-format on
+
+namespace anther::inline v0_1 {
+
+// A PNG file of (height, width, 3) levels.
+inline Bytes stb_encode_png(const std::uint8_t* pixels, int width, int height) {
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  constexpr std::int64_t most = std::int64_t{1} << 29;  // pixels that stb's ints can count
+  check(width > 0 && height > 0 && std::int64_t{width} * height <= most,
+        "png: expected an image of 1 to ", most, " pixels, got ", width, " x ", height);
+  int size = 0;
+  const std::unique_ptr<unsigned char, Free> file(
+      stb_write::stbi_write_png_to_mem(pixels, 3 * width, width, height, 3, &size));
+  check(file != nullptr, "png: no memory for an image of ", width, " x ", height);
+  return Bytes(file.get(), file.get() + size);
+}
+
+}  // namespace anther::inline v0_1
