@@ -116,6 +116,14 @@ TEST_CASE("flips: each picture or its mirror image, bit for bit, as often as ask
     }
     CHECK(std::abs(flipped - 600) < 75);  // 3.6 deviations
     CHECK(result(vertically, image, 1) == down);
+    // One way does not follow from the other.
+    int alike = 0;
+    const Augment either(preprocess, {.hflip = 0.5, .vflip = 0.5});
+    for (std::uint64_t i = 0; i < 400; ++i) {
+      const std::vector<float> out = result(either, image, i);
+      alike += out != across && out != down;
+    }
+    CHECK(std::abs(alike - 200) < 40);
     const Augment both(preprocess, {.hflip = 1, .vflip = 1});
     std::vector<float> turned = result(both, image, 1);
     std::reverse(turned.begin(), turned.end());  // half a turn; and the channels

@@ -3,8 +3,8 @@
 //   photograph -> crop, flips, rotation, RandAugment's geometry: one sampling, no picture between
 //              -> RandAugment's colours -> colour jitter -> normalisation -> random erasing
 //
-//   Loader loader(data, size, size, Augment(preprocess, {.scale = Range{0.3, 1}, .hflip = 0.5}),
-//   ...)
+//   const Augment augment(preprocess, {.scale = Range{0.3, 1}, .hflip = 0.5});
+//   Loader loader(data, preprocess.image_size, preprocess.image_size, augment, {.shuffle = true});
 //
 // The sampling is that of the evaluation: two neighbours a direction where Preprocess says
 // `tensor`, with antialiasing where it says `short_side`. Names are those of timm's train.py, where
@@ -16,7 +16,6 @@
 #include <cmath>
 #include <cstddef>
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include "anther/core/check.hpp"
@@ -172,7 +171,8 @@ class Augment {
   }
 
   void normalize(const Pixels& pixels) const {
-    const auto& [mean, std] = std::pair(prepare_.options().mean, prepare_.options().std);
+    const auto& mean = prepare_.options().mean;
+    const auto& std = prepare_.options().std;
     for (std::size_t i = 0; i < pixels.size(); i += 3)
       for (std::size_t c = 0; c < 3; ++c)
         pixels.values[i + c] = (pixels.values[i + c] - mean[c]) / std[c];
