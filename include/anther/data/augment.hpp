@@ -170,12 +170,16 @@ class Augment {
     sample_affine(image, map, out.width, samples, prepare.levels(), out.values);
   }
 
+  // What the table does to levels, from 0 to 1.
   void normalize(const Pixels& pixels) const {
-    const auto& mean = prepare_.options().mean;
-    const auto& std = prepare_.options().std;
+    float first[3], scale[3];
+    for (std::size_t c = 0; c < 3; ++c) {
+      first[c] = prepare_.levels()[c][0];
+      scale[c] = prepare_.levels()[c][255] - first[c];
+    }
     for (std::size_t i = 0; i < pixels.size(); i += 3)
       for (std::size_t c = 0; c < 3; ++c)
-        pixels.values[i + c] = (pixels.values[i + c] - mean[c]) / std[c];
+        pixels.values[i + c] = first[c] + scale[c] * pixels.values[i + c];
   }
 
   AugmentOptions options_;
