@@ -41,50 +41,70 @@ inline std::int64_t conv2d_workspace(const Conv2dDims& d) {
   return d.rows() * d.depth();
 }
 
+// Calls body(run, x_run, length, before, after) for every run of a patch that is contiguous in
+// both: in the patch at offset `run`, in the image at x_run; `before` and `after` count the
+// elements of the run's kernel row that leave the map on either side.
+template <class Body>
+void for_patch_runs(std::int64_t i, std::int64_t j, std::int64_t group, const Conv2dDims& d,
+                    const Body& body) {
+  const std::int64_t in = d.group_in(), whole = d.kernel_width * in;
+  for (std::int64_t a = 0; a < d.kernel_height; ++a) {
+    const std::int64_t row = i * d.stride_height + a - d.padding_height;
+    const std::int64_t column = j * d.stride_width - d.padding_width;
+    const bool inside = row >= 0 && row < d.height;
+    const std::int64_t first =
+        inside ? std::min(std::max(-column, std::int64_t{0}), d.kernel_width) : d.kernel_width;
+    const std::int64_t last = std::max(std::min(d.width - column, d.kernel_width), first);
+    const std::int64_t x_run = (row * d.width + column + first) * d.in_channels + group * in;
+    body(a * whole, x_run, (last - first) * in, first * in, (d.kernel_width - last) * in);
+  }
+}
+
 // columns (rows, depth) = the patches of one group, zeros where a patch leaves the map.
 template <class T>
 void im2col(T* columns, const T* x, std::int64_t group, const Conv2dDims& d) {
   const std::int64_t lines = d.batch * d.out_height();
-  const std::int64_t line = d.out_width() * d.depth();
+  const std::int64_t line = d.out_width() * d.depth(), in = d.group_in();
   parallel_for(lines, lines * line / 4, [&](std::int64_t tile) {
     const std::int64_t n = tile / d.out_height(), i = tile % d.out_height();
-    const T* image = x + n * d.height * d.width * d.in_channels + group * d.group_in();
-    T* to = columns + tile * line;
-    for (std::int64_t j = 0; j < d.out_width(); ++j) {
-      for (std::int64_t a = 0; a < d.kernel_height; ++a) {
-        const std::int64_t row = i * d.stride_height + a - d.padding_height;
-        for (std::int64_t b = 0; b < d.kernel_width; ++b, to += d.group_in()) {
-          const std::int64_t column = j * d.stride_width + b - d.padding_width;
-          if (row < 0 || row >= d.height || column < 0 || column >= d.width)
-            std::fill_n(to, d.group_in(), T(0));
-          else
-            std::copy_n(image + (row * d.width + column) * d.in_channels, d.group_in(), to);
-        }
-      }
-    }
+    const T* image = x + n * d.height * d.width * d.in_channels;
+    T* patch = columns + tile * line;
+    for (std::int64_t j = 0; j < d.out_width(); ++j, patch += d.depth())
+      for_patch_runs(i, j, group, d,
+                     [&](std::int64_t run, std::int64_t x_run, std::int64_t length,
+                         std::int64_t before, std::int64_t after) {
+                       T* to = std::fill_n(patch + run, before, T(0));
+                       const T* from = image + x_run;
+                       if (d.groups == 1) {
+                         to = std::copy_n(from, length, to);
+                       } else {
+                         for (std::int64_t k = 0; k < length; k += in, from += d.in_channels)
+                           to = std::copy_n(from, in, to);
+                       }
+                       std::fill_n(to, after, T(0));
+                     });
   });
 }
 
 // dx += the gradients of the patches of one group.
 template <class T>
 void col2im(T* dx, const T* dcolumns, std::int64_t group, const Conv2dDims& d) {
-  const std::int64_t size = d.out_height() * d.out_width() * d.depth();
+  const std::int64_t size = d.out_height() * d.out_width() * d.depth(), in = d.group_in();
   const auto add_run = ANTHER_SELECT(accumulate_run<T>);
   parallel_for(d.batch, d.batch * size / 4, [&](std::int64_t n) {
-    T* image = dx + n * d.height * d.width * d.in_channels + group * d.group_in();
-    const T* from = dcolumns + n * size;
-    for (std::int64_t i = 0; i < d.out_height(); ++i) {
-      for (std::int64_t j = 0; j < d.out_width(); ++j) {
-        for (std::int64_t a = 0; a < d.kernel_height; ++a) {
-          const std::int64_t row = i * d.stride_height + a - d.padding_height;
-          for (std::int64_t b = 0; b < d.kernel_width; ++b, from += d.group_in()) {
-            const std::int64_t column = j * d.stride_width + b - d.padding_width;
-            if (row < 0 || row >= d.height || column < 0 || column >= d.width) continue;
-            add_run(image + (row * d.width + column) * d.in_channels, from, d.group_in());
-          }
-        }
-      }
-    }
+    T* image = dx + n * d.height * d.width * d.in_channels;
+    const T* patch = dcolumns + n * size;
+    for (std::int64_t i = 0; i < d.out_height(); ++i)
+      for (std::int64_t j = 0; j < d.out_width(); ++j, patch += d.depth())
+        for_patch_runs(i, j, group, d,
+                       [&](std::int64_t run, std::int64_t x_run, std::int64_t length,
+                           std::int64_t before, std::int64_t) {
+                         const T* from = patch + run + before;
+                         T* to = image + x_run;
+                         if (d.groups == 1) return add_run(to, from, length);
+                         for (std::int64_t k = 0; k < length; k += in, to += d.in_channels)
+                           add_run(to, from + k, in);
+                       });
   });
 }
 
