@@ -43,11 +43,14 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
   const bool train = o.mode == "train";
   const bool whole = !store.buffers().empty();
   Profile profile;
-  Trainer<float> trainer(model, {.micro_batch = whole ? 0 : o.micro_batch,
-                                 .lanes = whole || !train ? 1 : o.lanes,
-                                 .profile = o.profile ? &profile : nullptr});
+  std::optional<Trainer<float>> trainer;
   std::optional<Adam<float>> adam;
-  if (train) adam.emplace(store);
+  if (train) {
+    trainer.emplace(model, TrainerOptions{.micro_batch = whole ? 0 : o.micro_batch,
+                                          .lanes = whole ? 1 : o.lanes,
+                                          .profile = o.profile ? &profile : nullptr});
+    adam.emplace(store);
+  }
   // Images come in parts, as the loader streams them.
   const std::int64_t part = whole || !train ? o.batch : std::min(o.batch, o.micro_batch * o.lanes);
   Tensor<float> images({part, o.img_size, o.img_size, 3});
@@ -56,22 +59,25 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
   std::vector<std::int32_t> labels(static_cast<std::size_t>(part));
   for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % 102);
 
+  std::optional<Inference<float>> inference;
+  if (!train) inference.emplace(model, images.shape(), o.profile ? &profile : nullptr);
+
   const auto step = [&] {
     if (!train) {
-      trainer.evaluate(images.shape(), images.span(), labels);
+      benchmark::DoNotOptimize((*inference)(images.span()).data());
       return;
     }
-    trainer.begin_step(adam->steps());
+    trainer->begin_step(adam->steps());
     for (std::int64_t done = 0; done < o.batch; done += part) {
       Shape shape = images.shape();
       shape[0] = std::min(part, o.batch - done);
       const auto size = static_cast<std::size_t>(shape.numel());
-      trainer.add(shape, images.span().first(size),
-                  std::span<const std::int32_t>(labels).first(static_cast<std::size_t>(shape[0])));
+      trainer->add(shape, images.span().first(size),
+                   std::span<const std::int32_t>(labels).first(static_cast<std::size_t>(shape[0])));
     }
-    trainer.finish_step();
-    adam->step(trainer.gradients(), 1e-4);
-    trainer.commit();
+    trainer->finish_step();
+    adam->step(trainer->gradients(), 1e-4);
+    trainer->commit();
   };
   step();  // memory is taken, weights are packed
   profile.clear();

@@ -10,6 +10,7 @@
 #include "anther/models/edgevit.hpp"
 #include "anther/nn/conv.hpp"
 #include "anther/nn/drop.hpp"
+#include "anther/nn/inference.hpp"
 #include "anther/nn/linear.hpp"
 #include "anther/nn/module.hpp"
 #include "anther/nn/norm.hpp"

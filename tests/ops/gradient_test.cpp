@@ -49,6 +49,12 @@ const std::vector<Row> rows = {
        const Variable<double> y = linear(g, v[1]) + linear(g, v[2]);
        return y + g;
      }},
+    {"gelu added to a linear layer of it",
+     {{4, 3}, {3, 3}},
+     [](const Variables& v) {
+       const Variable<double> g = gelu(v[0]);
+       return g + linear(g, v[1]);
+     }},
     {"linear of gelu of what needs no gradient",
      {{3, 4}},
      [](const Variables& v) {

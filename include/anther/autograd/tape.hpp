@@ -35,6 +35,8 @@ template <class T>
 class Call;
 template <class T>
 struct GradientTarget;
+template <class T>
+class Inference;
 
 // What an op is, in one place.
 template <class T>
@@ -306,6 +308,7 @@ class Tape {
 
  private:
   friend class Call<T>;
+  friend class Inference<T>;
 
   struct Value {
     Shape shape;
@@ -573,6 +576,7 @@ bool Tape<T>::merge_add(const Variable<T>& a, const Variable<T>& b) {
   const int other = id_of(a);
   if (!pending_ || entries_.back().outputs[0] != id || entries_.back().add >= 0 || other == id)
     return false;
+  store_lazy(other);
   Entry& entry = entries_.back();
   entry.add = other;
   const int sum = add_value(at(id).shape, at(id).wants_gradient || at(other).wants_gradient);
