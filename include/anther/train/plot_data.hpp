@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace anther::inline v0_1 {
@@ -46,6 +47,7 @@ struct Plot {
   std::string title;
   std::string subtitle;
   std::vector<PlotPanel> panels = {};
+  std::string id = "panel";  // what the ids in the SVG begin with: of several plots in a page
 };
 
 // At most about 1000 points for the eye: of each run of neighbours the lowest and the highest, so
@@ -68,6 +70,24 @@ inline std::vector<PlotPoint> thinned(const std::vector<PlotPoint>& points) {
       result.push_back(points[std::min(low, high)]);
       if (low != high) result.push_back(points[std::max(low, high)]);
     }
+  }
+  return result;
+}
+
+// Text as it stands in XML or HTML, between tags or quotes; control characters are left out.
+inline std::string xml_escaped(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    if (c == '&')
+      result += "&amp;";
+    else if (c == '<')
+      result += "&lt;";
+    else if (c == '>')
+      result += "&gt;";
+    else if (c == '"')
+      result += "&quot;";
+    else if (static_cast<unsigned char>(c) >= 0x20)
+      result += c;
   }
   return result;
 }
