@@ -93,7 +93,7 @@ class ProtoMessage {
  private:
   void add_key(std::uint32_t field, std::uint32_t type) { add_varint(field << 3 | type); }
   void add_varint(std::uint64_t value) {
-    for (; value >= 128; value >>= 7) text_ += static_cast<char>(value & 127 | 128);
+    for (; value >= 128; value >>= 7) text_ += static_cast<char>((value & 127) | 128);
     text_ += static_cast<char>(value);
   }
 
