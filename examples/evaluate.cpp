@@ -9,12 +9,14 @@
 #include <cmath>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "anther/anther.hpp"
 #include "anther/train/confusion_plot.hpp"
+#include "anther/train/report.hpp"
 #include "anther/train/run_log.hpp"
 #include "trained_data.hpp"
 
@@ -29,7 +31,7 @@ struct Options {
   bool tta = false;
   std::int64_t batch_size = 32;
   int workers = 1, threads = 0;
-  std::string json, confusion;
+  std::string json, confusion, report;
 };
 
 // NaN, for a class without images, is null in JSON.
@@ -76,6 +78,24 @@ void print(const Evaluation& evaluation, const std::vector<std::string>& class_n
                 percent(confusion.precision(c)).c_str());
 }
 
+// With the curves and arguments of the run that the weights are from, where its folder is there.
+void write_report_of(const Options& o, const Classifier& classifier, const Dataset& part,
+                     const Evaluation& evaluation) {
+  const std::filesystem::path run = run_of(o.weights);
+  const bool has_run = std::filesystem::exists(run / "results.csv");
+  const ModelCard& card = classifier.card();
+  write_report(o.report, {.model = classifier.model(),
+                          .data = part,
+                          .class_names = card.class_names,
+                          .preprocess = card.preprocess,
+                          .evaluation = evaluation,
+                          .title = has_run ? run.filename().string()
+                                           : weights_of(o.weights).filename().string(),
+                          .part = o.part,
+                          .run = has_run ? run : "",
+                          .arguments = arguments_of_run(o.weights)});
+}
+
 void evaluate(const Options& o) {
   if (o.threads > 0) set_num_threads(o.threads);
   Classifier classifier(o.weights);
@@ -110,6 +130,7 @@ void evaluate(const Options& o) {
     json["tta"] = o.tta;
     write_file_atomically(o.json, json.dump(2) + "\n");
   }
+  if (!o.report.empty()) write_report_of(o, classifier, *part, evaluation);
   if (!o.confusion.empty()) write_confusion_matrix(o.confusion, metrics.confusion(), names);
 }
 
@@ -137,6 +158,7 @@ int main(int argc, char** argv) {
     app.add_option("--json", options.json, "file to write all of it to");
     app.add_option("--confusion", options.confusion,
                    "file to write the confusion matrix to, .csv or .svg");
+    app.add_option("--report", options.report, "file to write a page to, .html");
     CLI11_PARSE(app, argc, argv);
     evaluate(options);
   } catch (const std::exception& error) {

@@ -28,12 +28,14 @@ inline void add_data_options(CLI::App& app, DataFlags& flags) {
   app.add_flag("--skip-bad", flags.skip_bad, "leave damaged images out instead of stopping");
 }
 
-// The args.json of the run that weights are from (they are in its folder weights/); an empty object
-// where there is none.
+// The folder of the run that weights are from: they are in its folder weights/.
+inline std::filesystem::path run_of(const std::filesystem::path& weights) {
+  return std::filesystem::absolute(anther::weights_of(weights)).parent_path().parent_path();
+}
+
+// Its args.json; an empty object where there is none.
 inline nlohmann::json arguments_of_run(const std::filesystem::path& weights) {
-  const auto path =
-      std::filesystem::absolute(anther::weights_of(weights)).parent_path().parent_path() /
-      "args.json";
+  const auto path = run_of(weights) / "args.json";
   if (!std::filesystem::exists(path)) return nlohmann::json::object();
   nlohmann::json json = nlohmann::json::parse(anther::read_text_file(path), nullptr, false);
   anther::check(json.is_object(), path.string(), ": expected a JSON object");

@@ -7,22 +7,18 @@
 
 #include "anther/data/open.hpp"
 #include "anther/data/png.hpp"
-#include "anther/io/atomic_file.hpp"
 
 int main(int argc, char** argv) {
   if (argc != 4) return 2;
   const anther::OpenedData data = anther::open_data(
-      "painted", {.image_size = 48,
-                  .painted_train = std::atoll(argv[2]),
-                  .painted_val = std::atoll(argv[3])});
+      "painted",
+      {.image_size = 48, .painted_train = std::atoll(argv[2]), .painted_val = std::atoll(argv[3])});
   const auto write = [&](const char* part, const anther::Dataset& images) {
     for (std::int64_t i = 0; i < images.size(); ++i) {
       const auto folder = std::filesystem::path(argv[1]) / part /
                           images.class_names()[static_cast<std::size_t>(images.label(i))];
       std::filesystem::create_directories(folder);
-      const anther::Bytes bytes = anther::encode_png(images.image(i));
-      anther::write_file_atomically(folder / anther::text_of(1000 + i, ".png"),
-                                    {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+      anther::write_png(folder / anther::text_of(1000 + i, ".png"), images.image(i));
     }
   };
   write("train", *data.train);

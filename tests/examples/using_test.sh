@@ -27,8 +27,11 @@ column() {
 "$examples/evaluate" run/weights/last.safetensors --part val --workers 0 --json evaluation.json \
   --confusion confusion.csv >evaluate.log || fail "evaluate failed: $(cat evaluate.log)"
 "$examples/evaluate" run/weights/last.safetensors --part val --workers 0 --tta \
-  --confusion confusion.svg --threads 1 >/dev/null || fail "evaluate --tta failed"
+  --confusion confusion.svg --report report.html --threads 1 >/dev/null ||
+  fail "evaluate --tta failed"
 grep -q '</svg>' confusion.svg || fail "confusion.svg is not whole"
+grep -q '</html>' report.html || fail "report.html is not whole"
+grep -q '<h2>Curves' report.html || fail "report.html has no curves of the run"
 status=0
 "$examples/classify" --checkpoint run/weights/last.safetensors -k 2 --json answers.json data/val \
   >classify.log || status=$?

@@ -33,15 +33,15 @@ TEST_CASE("tensorboard: CRC-32C of the test vectors of RFC 3720, B.4") {
 
 TEST_CASE("tensorboard: a message's fields as the wire format has them") {
   // The examples of the protocol-buffer documentation: 150 in field 1, "testing" in field 2.
-  CHECK(ProtoMessage().add_integer(1, 150).bytes() == "\x08\x96\x01");
-  CHECK(ProtoMessage().add_bytes(2, "testing").bytes() == "\x12\x07testing");
-  CHECK(ProtoMessage().add_message(3, ProtoMessage().add_integer(1, 150)).bytes() ==
+  CHECK(ProtobufMessage().integer(1, 150).bytes() == "\x08\x96\x01");
+  CHECK(ProtobufMessage().text(2, "testing").bytes() == "\x12\x07testing");
+  CHECK(ProtobufMessage().message(3, ProtobufMessage().integer(1, 150)).bytes() ==
         "\x1a\x03\x08\x96\x01");
-  CHECK(ProtoMessage().add_float(2, 1.0f).bytes() == "\x15\x00\x00\x80\x3f"s);
-  CHECK(ProtoMessage().add_double(1, -2.0).bytes() == "\x09\x00\x00\x00\x00\x00\x00\x00\xc0"s);
-  CHECK(ProtoMessage().add_integer(2, 0).bytes() == "\x10\x00"s);
-  CHECK(ProtoMessage().add_integer(1, -1).bytes().size() == 11);
-  CHECK(ProtoMessage().add_integer(20, 1).bytes() == "\xa0\x01\x01");
+  CHECK(ProtobufMessage().number(2, 1.0f).bytes() == "\x15\x00\x00\x80\x3f"s);
+  CHECK(ProtobufMessage().number(1, -2.0).bytes() == "\x09\x00\x00\x00\x00\x00\x00\x00\xc0"s);
+  CHECK(ProtobufMessage().integer(2, 0).bytes() == "\x10\x00"s);
+  CHECK(ProtobufMessage().integer(1, -1).bytes().size() == 11);
+  CHECK(ProtobufMessage().integer(20, 1).bytes() == "\xa0\x01\x01");
 }
 
 std::uint64_t number_at(const std::string& bytes, std::size_t at, std::size_t size) {

@@ -15,17 +15,13 @@
 #include "anther/data/open.hpp"
 #include "anther/data/png.hpp"
 #include "anther/optim/adam.hpp"
+#include "anther/train/report.hpp"
 #include "anther/train/run_log.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {
 
 using namespace anther;
-
-void write_png(const std::filesystem::path& path, const Image& image) {
-  const Bytes bytes = encode_png(image);
-  write_file_atomically(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-}
 
 // A folder of painted flowers, train/<class>/ and val/<class>/, and a run over it.
 struct TrainedRun {
@@ -55,7 +51,8 @@ struct TrainedRun {
     Adam<float> adam(store, {});
     CheckpointCallback<float> checkpoint(run, adam,
                                          {model.options(), data.class_names, preprocess});
-    Callback* callbacks[] = {&checkpoint};
+    LogCallback log(run, "painted flowers", "val");
+    Callback* callbacks[] = {&checkpoint, &log};
     report =
         fit(model, adam, train, &val,
             {.epochs = 12, .schedule = {.lr = 2e-3}, .trainer = {.micro_batch = 4, .lanes = 2}},
@@ -97,6 +94,29 @@ TEST_CASE("classifier: evaluating the weights gives what the run reported") {
   }
   CHECK(predicted.size() >= 3);  // not one answer to everything
   CHECK(share_of(correct, 51) == run.report.val_top1);
+}
+
+TEST_CASE("classifier: the report of a run has its own accuracy, and its files are there") {
+  const TrainedRun& run = trained_run();
+  Classifier classifier(run.folder / "run" / "weights" / "last.safetensors");
+  Loader loader(run.data.val, run.preprocess, {.batch_size = 16});
+  const RunFolder folder({.output = run.folder / "run", .resume = true});
+  const Evaluation evaluation = write_run_report({.folder = folder,
+                                                  .class_names = run.data.class_names,
+                                                  .preprocess = run.preprocess,
+                                                  .title = "A run",
+                                                  .part = "val",
+                                                  .arguments = {{"epochs", 12}}},
+                                                 classifier.model(), *run.data.val, loader);
+  CHECK(evaluation.metrics.top1() == run.report.val_top1);
+  const std::string page = read_text_file(folder / "report.html");
+  CHECK(contains(page, "<h1>A run</h1>"));
+  CHECK(contains(page, fixed_decimals(100 * run.report.val_top1, 1) + "%</b><span>val top-1"));
+  CHECK(contains(page, "Loss and accuracy"));
+  CHECK(contains(page, "peak memory"));
+  CHECK(contains(page, "stages.3."));  // attention of the last stage
+  CHECK(read_text_file(folder / "confusion_matrix.csv").starts_with("true/predicted,aster,"));
+  CHECK(contains(page, read_text_file(folder / "confusion_matrix.svg")));
 }
 
 TEST_CASE("classifier: classifying the files gives what the run reported") {

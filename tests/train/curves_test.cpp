@@ -180,4 +180,43 @@ TEST_CASE("plot: ticks are round") {
   CHECK(anther::fixed_decimals(-12.34, 1) == "-12.3");
 }
 
+TEST_CASE("curves: read from a run's tables, whatever the split is called") {
+  const TemporaryFolder folder;
+  anther::CsvWriter steps(folder / "steps.csv", {"step", "epoch", "train/loss", "lr"});
+  steps.row(1, 0.5, 4.0, 0.1);
+  steps.row(2, 1.0, 3.0, 0.1);
+  anther::CsvWriter results(folder / "results.csv",
+                            {"epoch", "train/loss", "train/top1", "test/loss", "test/top1"});
+  results.row(1, 3.5, 0.25, 3.75, 0.125);
+  const auto table = anther::read_csv(folder / "results.csv");
+  CHECK(anther::evaluated_split(table) == "test");
+  const TrainingCurves curves =
+      anther::training_curves(anther::read_csv(folder / "steps.csv"), table, "Run", "test");
+  CHECK(curves.title == "Run");
+  REQUIRE(curves.steps.size() == 2);
+  CHECK(curves.steps[0].epoch == 0.5);
+  CHECK(curves.steps[1].loss == 3.0);
+  CHECK(std::isnan(curves.steps[1].top1));
+  REQUIRE(curves.epochs.size() == 1);
+  CHECK(curves.epochs[0].epoch == 1);
+  CHECK(curves.epochs[0].train_loss == 3.5);
+  CHECK(curves.epochs[0].train_top1 == 0.25);
+  CHECK(curves.epochs[0].val_loss == 3.75);
+  CHECK(curves.epochs[0].val_top1 == 0.125);
+  CHECK(std::isnan(curves.epochs[0].val_top5));
+}
+
+TEST_CASE("plot: an axis from zero, and ids of one's own") {
+  anther::Plot plot;
+  plot.id = "rate<";
+  plot.panels.resize(1);
+  plot.panels[0].series.push_back({.label = "lr", .points = {{0, 1e-3}, {1, 1e-3}}});
+  CHECK(!contains(anther::PlotWriter::svg(plot), ">0.0010</text>"));
+  plot.panels[0].from_zero = true;
+  const std::string svg = anther::PlotWriter::svg(plot);
+  CHECK(contains(svg, ">0.0010</text>"));
+  CHECK(contains(svg, "id=\"rate&lt;0\""));
+  CHECK(contains(svg, "url(#rate&lt;0)"));
+}
+
 }  // namespace

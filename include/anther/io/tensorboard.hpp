@@ -23,6 +23,7 @@
 
 #include "anther/core/check.hpp"
 #include "anther/io/file.hpp"
+#include "anther/io/protobuf.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -61,45 +62,6 @@ inline std::string tf_record(std::string_view data) {
   return length + masked(length) + std::string(data) + masked(data);
 }
 
-// A protocol-buffer message in the making: fields by their numbers.
-class ProtoMessage {
- public:
-  ProtoMessage& add_integer(std::uint32_t field, std::int64_t value) {
-    add_key(field, 0);
-    add_varint(static_cast<std::uint64_t>(value));
-    return *this;
-  }
-  ProtoMessage& add_double(std::uint32_t field, double value) {
-    add_key(field, 1);
-    text_ += little_endian(std::bit_cast<std::uint64_t>(value));
-    return *this;
-  }
-  ProtoMessage& add_float(std::uint32_t field, float value) {
-    add_key(field, 5);
-    text_ += little_endian(std::bit_cast<std::uint32_t>(value));
-    return *this;
-  }
-  ProtoMessage& add_bytes(std::uint32_t field, std::string_view bytes) {
-    add_key(field, 2);
-    add_varint(bytes.size());
-    text_ += bytes;
-    return *this;
-  }
-  ProtoMessage& add_message(std::uint32_t field, const ProtoMessage& message) {
-    return add_bytes(field, message.text_);
-  }
-  const std::string& bytes() const { return text_; }
-
- private:
-  void add_key(std::uint32_t field, std::uint32_t type) { add_varint(field << 3 | type); }
-  void add_varint(std::uint64_t value) {
-    for (; value >= 128; value >>= 7) text_ += static_cast<char>((value & 127) | 128);
-    text_ += static_cast<char>(value);
-  }
-
-  std::string text_;
-};
-
 struct EventWriterOptions {
   // Of a run that goes on: what earlier files of the folder have from this step on is not shown.
   std::int64_t first_step = 0;
@@ -118,10 +80,10 @@ class EventWriter {
     std::filesystem::create_directories(folder, error);
     check(!error, folder.string(), ": cannot create: ", error.message());
     file_ = File::open_for_appending(name_in(folder));
-    write(event(0).add_bytes(file_version, "brain.Event:2"));
+    write(event(0).text(file_version, "brain.Event:2"));
     if (options.first_step > 0)
       write(event(options.first_step)
-                .add_message(session_log, ProtoMessage().add_integer(1, 1)));  // START
+                .message(session_log, ProtobufMessage().integer(1, 1)));  // START
   }
 
   const std::filesystem::path& path() const { return file_.path(); }
@@ -131,10 +93,10 @@ class EventWriter {
     scalars(step, std::span(values.begin(), values.size()));
   }
   void scalars(std::int64_t step, std::span<const Scalar> values) {
-    ProtoMessage all;
+    ProtobufMessage all;
     for (const auto& [tag, value] : values)
-      all.add_message(1, ProtoMessage().add_bytes(1, tag).add_float(2, static_cast<float>(value)));
-    write(event(step).add_message(summary, all));
+      all.message(1, ProtobufMessage().text(1, tag).number(2, static_cast<float>(value)));
+    write(event(step).message(summary, all));
   }
 
   // A picture: the bytes of a PNG or JPEG file, and its size in pixels.
@@ -142,32 +104,28 @@ class EventWriter {
              std::span<const std::uint8_t> file) {
     constexpr std::int64_t rgb = 3;
     const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
-    const ProtoMessage picture =
-        ProtoMessage().add_integer(1, height).add_integer(2, width).add_integer(3, rgb).add_bytes(
-            4, bytes);
-    write(event(step).add_message(
-        summary,
-        ProtoMessage().add_message(1, ProtoMessage().add_bytes(1, tag).add_message(4, picture))));
+    const ProtobufMessage picture =
+        ProtobufMessage().integer(1, height).integer(2, width).integer(3, rgb).text(4, bytes);
+    write(event(step).message(
+        summary, ProtobufMessage().message(1, ProtobufMessage().text(1, tag).message(4, picture))));
   }
 
   // Text, which TensorBoard takes for Markdown.
   void text(std::int64_t step, std::string_view tag, std::string_view content) {
     constexpr std::int64_t string_type = 7, tensor_class = 2;
-    const ProtoMessage shape =
-        ProtoMessage().add_message(2, ProtoMessage().add_integer(1, 1));  // one dimension of 1
-    const ProtoMessage tensor =
-        ProtoMessage().add_integer(1, string_type).add_message(2, shape).add_bytes(8, content);
-    const ProtoMessage metadata = ProtoMessage()
-                                      .add_message(1, ProtoMessage().add_bytes(1, "text"))
-                                      .add_integer(4, tensor_class);
-    write(event(step).add_message(
-        summary,
-        ProtoMessage().add_message(
-            1, ProtoMessage().add_bytes(1, tag).add_message(8, tensor).add_message(9, metadata))));
+    const ProtobufMessage shape =
+        ProtobufMessage().message(2, ProtobufMessage().integer(1, 1));  // one dimension of 1
+    const ProtobufMessage tensor =
+        ProtobufMessage().integer(1, string_type).message(2, shape).text(8, content);
+    const ProtobufMessage metadata =
+        ProtobufMessage().message(1, ProtobufMessage().text(1, "text")).integer(4, tensor_class);
+    write(event(step).message(
+        summary, ProtobufMessage().message(
+                     1, ProtobufMessage().text(1, tag).message(8, tensor).message(9, metadata))));
   }
 
  private:
-  static constexpr std::uint32_t file_version = 3, summary = 5, session_log = 7;
+  static constexpr int file_version = 3, summary = 5, session_log = 7;
 
   static double now() {
     return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
@@ -181,10 +139,10 @@ class EventWriter {
       if (!std::filesystem::exists(path)) return path;
     }
   }
-  static ProtoMessage event(std::int64_t step) {
-    return ProtoMessage().add_double(1, now()).add_integer(2, step);
+  static ProtobufMessage event(std::int64_t step) {
+    return ProtobufMessage().number(1, now()).integer(2, step);
   }
-  void write(const ProtoMessage& message) { file_.write(tf_record(message.bytes())); }
+  void write(const ProtobufMessage& message) { file_.write(tf_record(message.bytes())); }
 
   File file_;
 };

@@ -115,6 +115,7 @@ class PlotWriter {
 
     const bool any = low <= high;
     if (!any) low = high = 0;
+    if (panel.from_zero) low = std::min(low, 0.0);
     if (panel.percent) {
       low = 0;
       high = std::clamp(high, 1.0, 100.0);

@@ -37,8 +37,9 @@ struct PlotSeries {
 struct PlotPanel {
   std::string title;
   std::string x_label;
-  double x_end = 0;      // the x axis runs from 0 to the last point, and at least to here
-  bool percent = false;  // y runs from 0 % to at most 100 %; the values are fractions
+  double x_end = 0;        // the x axis runs from 0 to the last point, and at least to here
+  bool percent = false;    // y runs from 0 % to at most 100 %; the values are fractions
+  bool from_zero = false;  // y begins at 0 at the latest
   std::vector<PlotSeries> series = {};
 };
 
