@@ -74,7 +74,12 @@ td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabula
 @media print {
   body { max-width: none; padding: 0; font-size: 12px; print-color-adjust: exact;
     -webkit-print-color-adjust: exact; }
-  .plot, .tile { break-inside: avoid; }
+  .plot, .tile, tr { break-inside: avoid; }
+  .grid { grid-template-columns: repeat(6, 1fr); }
+  .columns { columns: 3 180px; column-gap: 20px; }
+  .class { grid-template-columns: 1fr 46px 42px 22px; font-size: 10px; }
+  .arguments { columns: 2; }
+  .arguments div, figcaption { font-size: 10px; }
   h2 { break-after: avoid; }
 }
 )css";
