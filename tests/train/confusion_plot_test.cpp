@@ -12,12 +12,6 @@ namespace {
 
 using namespace anther;
 
-int count(const std::string& text, const std::string& part) {
-  int n = 0;
-  for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++n;
-  return n;
-}
-
 ConfusionMatrix matrix_of(const std::vector<std::vector<int>>& counts) {
   ConfusionMatrix matrix(std::ssize(counts));
   for (std::size_t label = 0; label < counts.size(); ++label)
@@ -30,13 +24,13 @@ ConfusionMatrix matrix_of(const std::vector<std::vector<int>>& counts) {
 TEST_CASE("confusion plot: a cell for each pair that occurs, blue where right") {
   const ConfusionMatrix matrix = matrix_of({{3, 1, 0}, {0, 4, 0}, {0, 0, 0}});
   const std::string svg = ConfusionPlot::svg(matrix, {"a<b", "rose", "lily"});
-  CHECK(count(svg, "fill=\"#2563eb\"") == 2);
-  CHECK(count(svg, "fill=\"#ea580c\"") == 1);
+  CHECK(count_of(svg, "fill=\"#2563eb\"") == 2);
+  CHECK(count_of(svg, "fill=\"#ea580c\"") == 1);
   CHECK(contains(svg, "<title>a&lt;b taken for rose: 1 of 4</title>"));
   CHECK(contains(svg, "fill-opacity=\"0.500\""));  // the root of 1 / 4
   CHECK(contains(svg, "7 of 8 images right (87.5%)"));
-  CHECK(count(svg, ">lily</text>") == 2);
-  CHECK(count(svg, "<text") == count(svg, "</text>"));
+  CHECK(count_of(svg, ">lily</text>") == 2);
+  CHECK(count_of(svg, "<text") == count_of(svg, "</text>"));
 }
 
 TEST_CASE("confusion plot: of many classes, and of none of their images") {

@@ -13,12 +13,6 @@ namespace {
 
 using namespace anther;
 
-int count(const std::string& text, const std::string& part) {
-  int n = 0;
-  for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++n;
-  return n;
-}
-
 std::string base64_of(std::string_view text) {
   return base64({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
 }
@@ -86,11 +80,11 @@ TEST_CASE("report: a page that needs nothing else, with all its parts") {
   CHECK(page.starts_with("<!doctype html>"));
   CHECK(page.ends_with("</html>\n"));
   for (const char* tag : {"div", "figure", "figcaption", "table", "p", "h2", "span", "svg", "text"})
-    CHECK(count(page, text_of("<", tag, ">")) + count(page, text_of("<", tag, " ")) ==
-          count(page, text_of("</", tag, ">")));
+    CHECK(count_of(page, text_of("<", tag, ">")) + count_of(page, text_of("<", tag, " ")) ==
+          count_of(page, text_of("</", tag, ">")));
   // Nothing from elsewhere, and no script.
-  CHECK(count(page, "src=\"") == count(page, "src=\"data:image/jpeg;base64,"));
-  CHECK(count(page, "http") == count(page, "xmlns=\"http://www.w3.org/2000/svg\""));
+  CHECK(count_of(page, "src=\"") == count_of(page, "src=\"data:image/jpeg;base64,"));
+  CHECK(count_of(page, "http") == count_of(page, "xmlns=\"http://www.w3.org/2000/svg\""));
   for (const char* outside : {"<script", "<link", "@import", "href=", "<lily>", "A <run>"})
     CHECK(!contains(page, outside));
 
@@ -116,8 +110,8 @@ TEST_CASE("report: the most confident mistake is first, and its truth is said") 
   CHECK(classes.find("title=\"&lt;lily&gt;\"") < classes.find("title=\"rose\""));
   CHECK(!contains(classes, "title=\"never seen\""));
   // Of the right ones two classes, of the wrong ones one: three rows of a picture and a map.
-  CHECK(count(page, "class=\"attention\"") == 3);
-  CHECK(count(page, ", 32x32</figcaption>") == 3);
+  CHECK(count_of(page, "class=\"attention\"") == 3);
+  CHECK(count_of(page, ", 32x32</figcaption>") == 3);
 }
 
 TEST_CASE("report: nothing wrong, nothing to attend with") {
@@ -149,8 +143,8 @@ TEST_CASE("report: a run's curves, and one without its tables is named") {
   CHECK(contains(page, "1:40</b><span>run time"));
   CHECK(contains(page, "5.0%</b><span>waiting for images"));
   // The two plots' ids do not meet.
-  CHECK(count(page, "id=\"curves0\"") == 1);
-  CHECK(count(page, "id=\"speed0\"") == 1);
+  CHECK(count_of(page, "id=\"curves0\"") == 1);
+  CHECK(count_of(page, "id=\"speed0\"") == 1);
 }
 
 }  // namespace
