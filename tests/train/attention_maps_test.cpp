@@ -91,15 +91,4 @@ TEST_CASE("attention maps: between positions, and brightest where the most is") 
   CHECK(flat.row(3)[9] == flat.row(0)[0]);
 }
 
-TEST_CASE("attention maps: a prepared picture back as pixels") {
-  Image image(32, 32);
-  std::uint64_t i = 0;
-  for (auto& value : image.pixels)
-    value = static_cast<std::uint8_t>(random_bits(RandomKey(8), i++) & 255);
-  const Preprocess preprocess{.image_size = 32, .mean = {0.4f, 0.5f, 0.6f}, .std = {0.2f, 0.3f, 1}};
-  std::vector<float> values(static_cast<std::size_t>(preprocess.numel()));
-  to_tensor(image, level_table(preprocess.mean, preprocess.std), values.data());
-  CHECK(picture_of(values.data(), preprocess) == image);
-}
-
 }  // namespace

@@ -13,7 +13,6 @@
 
 #include "anther/autograd/tape.hpp"
 #include "anther/data/image.hpp"
-#include "anther/data/transforms.hpp"
 #include "anther/nn/module.hpp"
 #include "anther/ops/attention.hpp"
 
@@ -54,17 +53,6 @@ std::vector<AttentionMap> attention_maps(const Module<T>& model, const Shape& sh
     maps.push_back(std::move(map));
   }
   return maps;
-}
-
-// The picture that prepared floats (size, size, 3) stand for.
-inline Image picture_of(const float* values, const Preprocess& preprocess) {
-  const int size = static_cast<int>(preprocess.image_size);
-  Image picture(size, size);
-  for (std::size_t i = 0; i < picture.pixels.size(); ++i) {
-    const float level = 255 * (values[i] * preprocess.std[i % 3] + preprocess.mean[i % 3]);
-    picture.pixels[i] = static_cast<std::uint8_t>(std::clamp(std::round(level), 0.0f, 255.0f));
-  }
-  return picture;
 }
 
 // A map at (y, x) of a picture of height x width pixels, bilinear between the positions' centres.

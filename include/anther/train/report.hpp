@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "anther/core/version.hpp"
+#include "anther/data/contact_sheet.hpp"
 #include "anther/data/dataset.hpp"
 #include "anther/data/png.hpp"
 #include "anther/data/transforms.hpp"
@@ -267,7 +268,8 @@ class ReportWriter {
             "position of it received in the last attention block of each stage: the mean over the "
             "heads and over all positions that attend, from the least (violet) to the most "
             "(yellow) of each map.</p>\n");
-      const Image picture = picture_of(values.data(), s_.preprocess);
+      const auto side = static_cast<int>(size);
+      const Image picture = denormalized(values.data(), side, side, s_.preprocess);
       add("<div class=\"attention\" style=\"grid-template-columns:repeat(", maps.size() + 1,
           ",minmax(0,220px))\">\n<figure>", img(enlarged(picture), s_.data.name(prediction.index)),
           "<figcaption>");
