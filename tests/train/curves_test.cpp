@@ -21,20 +21,14 @@ using anther::TrainingCurves;
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-int count(const std::string& text, const std::string& part) {
-  int n = 0;
-  for (std::size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++n;
-  return n;
-}
-
 std::string svg_of(const TrainingCurves& curves) {
   const std::string svg = anther::PlotWriter::svg(anther::training_plot(curves));
   // Well formed as far as can be seen, and no number that is none.
   CHECK(svg.starts_with("<svg "));
   CHECK(svg.ends_with("</svg>\n"));
-  CHECK(count(svg, "<g ") == count(svg, "</g>"));
-  CHECK(count(svg, "<text ") == count(svg, "</text>"));
-  CHECK(count(svg, "\"") % 2 == 0);
+  CHECK(count_of(svg, "<g ") == count_of(svg, "</g>"));
+  CHECK(count_of(svg, "<text ") == count_of(svg, "</text>"));
+  CHECK(count_of(svg, "\"") % 2 == 0);
   CHECK(!contains(svg, "=\"nan"));
   CHECK(!contains(svg, "=\"inf"));
   for (const char* bad : {"Mnan", "Lnan", "Minf", " nan", " inf", "-inf"})
@@ -66,15 +60,15 @@ TEST_CASE("curves: all series, their last values and the best epoch are there") 
   curves.epochs[9].val_top1 = 0.75;
   const std::string svg = svg_of(curves);
   CHECK(contains(svg, ">20 epochs, 980 steps, best test top-1 75.0% after epoch 10<"));
-  CHECK(count(svg, ">each step<") == 2);
+  CHECK(count_of(svg, ">each step<") == 2);
   CHECK(contains(svg, ">train<tspan dx=\"5\" font-weight=\"600\">0.200</tspan>"));
   CHECK(contains(svg, ">test<tspan dx=\"5\" font-weight=\"600\">0.210</tspan>"));
   CHECK(contains(svg, ">train<tspan dx=\"5\" font-weight=\"600\">80.0%</tspan>"));
   CHECK(contains(svg, ">test top-1<tspan dx=\"5\" font-weight=\"600\">60.0%</tspan>"));
   CHECK(contains(svg, ">test top-5<tspan dx=\"5\" font-weight=\"600\">90.0%</tspan>"));
-  CHECK(count(path_of(svg, "1.2"), "L") == 979);
-  CHECK(count(path_of(svg, "2"), "L") == 19);
-  CHECK(count(svg, "<circle") == 5 * 20 + 5);  // and those in the legend
+  CHECK(count_of(path_of(svg, "1.2"), "L") == 979);
+  CHECK(count_of(path_of(svg, "2"), "L") == 19);
+  CHECK(count_of(svg, "<circle") == 5 * 20 + 5);  // and those in the legend
 }
 
 TEST_CASE("curves: any number of points") {
@@ -82,7 +76,7 @@ TEST_CASE("curves: any number of points") {
   CHECK(contains(svg_of(run(1, 1)), ">1 epoch, 1 step, "));
   const std::string large = svg_of(run(400, 50));
   CHECK(large.size() < 100'000);
-  CHECK(count(large, "<circle") == 5);
+  CHECK(count_of(large, "<circle") == 5);
   // A run without accuracies or evaluations has no series for these.
   TrainingCurves only_loss = run(2, 3);
   for (auto& step : only_loss.steps) step.top1 = nan;
@@ -100,9 +94,9 @@ TEST_CASE("curves: what is not finite is a gap") {
   curves.epochs[6].train_loss = -infinity;
   curves.epochs[19].val_loss = nan;
   const std::string svg = svg_of(curves);
-  CHECK(count(path_of(svg, "1.2"), "M") == 4);
-  CHECK(count(path_of(svg, "1.2"), "L") == 980 - 4 - 4);
-  CHECK(count(path_of(svg, "2"), "M") == 3);  // the sixth epoch stands alone
+  CHECK(count_of(path_of(svg, "1.2"), "M") == 4);
+  CHECK(count_of(path_of(svg, "1.2"), "L") == 980 - 4 - 4);
+  CHECK(count_of(path_of(svg, "2"), "M") == 3);  // the sixth epoch stands alone
   CHECK(contains(svg, ">val<tspan dx=\"5\" font-weight=\"600\">0.221</tspan>"));  // the 19th
 }
 
@@ -178,6 +172,45 @@ TEST_CASE("plot: ticks are round") {
   CHECK(PlotAxis{0, 1e7, 2e6}.label(1) == "2e+06");
   CHECK(anther::fixed_decimals(-0.04, 1) == "0.0");
   CHECK(anther::fixed_decimals(-12.34, 1) == "-12.3");
+}
+
+TEST_CASE("curves: read from a run's tables, whatever the split is called") {
+  const TemporaryFolder folder;
+  anther::CsvWriter steps(folder / "steps.csv", {"step", "epoch", "train/loss", "lr"});
+  steps.row(1, 0.5, 4.0, 0.1);
+  steps.row(2, 1.0, 3.0, 0.1);
+  anther::CsvWriter results(folder / "results.csv",
+                            {"epoch", "train/loss", "train/top1", "test/loss", "test/top1"});
+  results.row(1, 3.5, 0.25, 3.75, 0.125);
+  const auto table = anther::read_csv(folder / "results.csv");
+  CHECK(anther::evaluated_split(table) == "test");
+  const TrainingCurves curves =
+      anther::training_curves(anther::read_csv(folder / "steps.csv"), table, "Run", "test");
+  CHECK(curves.title == "Run");
+  REQUIRE(curves.steps.size() == 2);
+  CHECK(curves.steps[0].epoch == 0.5);
+  CHECK(curves.steps[1].loss == 3.0);
+  CHECK(std::isnan(curves.steps[1].top1));
+  REQUIRE(curves.epochs.size() == 1);
+  CHECK(curves.epochs[0].epoch == 1);
+  CHECK(curves.epochs[0].train_loss == 3.5);
+  CHECK(curves.epochs[0].train_top1 == 0.25);
+  CHECK(curves.epochs[0].val_loss == 3.75);
+  CHECK(curves.epochs[0].val_top1 == 0.125);
+  CHECK(std::isnan(curves.epochs[0].val_top5));
+}
+
+TEST_CASE("plot: an axis from zero, and ids of one's own") {
+  anther::Plot plot;
+  plot.id = "rate<";
+  plot.panels.resize(1);
+  plot.panels[0].series.push_back({.label = "lr", .points = {{0, 1e-3}, {1, 1e-3}}});
+  CHECK(!contains(anther::PlotWriter::svg(plot), ">0.0010</text>"));
+  plot.panels[0].from_zero = true;
+  const std::string svg = anther::PlotWriter::svg(plot);
+  CHECK(contains(svg, ">0.0010</text>"));
+  CHECK(contains(svg, "id=\"rate&lt;0\""));
+  CHECK(contains(svg, "url(#rate&lt;0)"));
 }
 
 }  // namespace

@@ -197,16 +197,16 @@ class ParameterStore {
   const T* packed(int parameter, PackUse use, const PackOptions& pack) const {
     allocate();
     Packed& entry = packed_[static_cast<std::size_t>(parameter)][static_cast<std::size_t>(use)];
-    const std::uint64_t version = version_.load(std::memory_order_acquire);
-    if (entry.version.load(std::memory_order_acquire) != version) {
+    const std::uint64_t current = version_.load(std::memory_order_acquire);
+    if (entry.version.load(std::memory_order_acquire) != current) {
       const std::lock_guard lock(entry.mutex);
-      if (entry.version.load(std::memory_order_relaxed) != version) {
+      if (entry.version.load(std::memory_order_relaxed) != current) {
         if (entry.data.size() == 0) {
           entry.data = AlignedBuffer<T>(packed_size<T>(pack));
           entry.pack = pack;
         }
         pack_weight(entry.data.data(), value(parameter).data(), entry.pack);
-        entry.version.store(version, std::memory_order_release);
+        entry.version.store(current, std::memory_order_release);
       }
     }
     return entry.pack == pack ? entry.data.data() : nullptr;

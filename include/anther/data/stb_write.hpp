@@ -1,4 +1,4 @@
-// stb_image_write, included here and nowhere else: PNG files.
+// stb_image_write, included here and nowhere else: PNG and JPEG files.
 //
 // It stands beside a user's own stb_image_write as stb.hpp does beside stb_image: all of it is
 // static and in a namespace, and macros that the user may have defined are put back as they were.
@@ -103,6 +103,22 @@ inline Bytes stb_encode_png(const std::uint8_t* pixels, int width, int height) {
       stb_write::stbi_write_png_to_mem(pixels, 3 * width, width, height, 3, &size));
   check(file != nullptr, "png: no memory for an image of ", width, " x ", height);
   return Bytes(file.get(), file.get() + size);
+}
+
+// A JPEG file of the same. quality: 1 to 100.
+inline Bytes stb_encode_jpeg(const std::uint8_t* pixels, int width, int height, int quality) {
+  constexpr int most = 65535;  // what the format's header can say
+  check(width > 0 && height > 0 && width <= most && height <= most,
+        "jpeg: expected an image of 1 to ", most, " pixels a side, got ", width, " x ", height);
+  check(quality >= 1 && quality <= 100, "jpeg: expected a quality of 1 to 100, got ", quality);
+  Bytes file;
+  const auto append = [](void* bytes, void* data, int size) {
+    const auto* first = static_cast<const std::uint8_t*>(data);
+    static_cast<Bytes*>(bytes)->insert(static_cast<Bytes*>(bytes)->end(), first, first + size);
+  };
+  check(stb_write::stbi_write_jpg_to_func(append, &file, width, height, 3, pixels, quality) != 0,
+        "jpeg: no memory for an image of ", width, " x ", height);
+  return file;
 }
 
 }  // namespace anther::inline v0_1

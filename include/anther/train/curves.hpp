@@ -7,11 +7,13 @@
 #include <filesystem>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "anther/core/check.hpp"
 #include "anther/io/atomic_file.hpp"
+#include "anther/train/csv.hpp"
 #include "anther/train/plot.hpp"
 
 namespace anther::inline v0_1 {
@@ -77,6 +79,38 @@ inline Plot training_plot(const TrainingCurves& curves) {
     subtitle += text_of(", best ", val, " top-1 ", fixed_decimals(100 * best->val_top1, 1),
                         "% after epoch ", fixed_decimals(best->epoch, 0));
   return {curves.title, subtitle, {std::move(loss), std::move(accuracy)}};
+}
+
+// The split that a run was evaluated on: the first one but "train" that a column of its results is
+// of ("val/top1"); empty where there is none.
+inline std::string evaluated_split(const CsvTable& results) {
+  constexpr std::string_view what = "/top1";
+  for (const std::string& column : results.columns)
+    if (column.ends_with(what) && column != "train/top1")
+      return column.substr(0, column.size() - what.size());
+  return "";
+}
+
+// The curves of a run from its steps.csv and results.csv; columns that are not there stay unknown.
+inline TrainingCurves training_curves(const CsvTable& steps, const CsvTable& results,
+                                      std::string title, std::string val_name) {
+  TrainingCurves curves{.title = std::move(title), .val_name = std::move(val_name)};
+  const auto fill = [](const CsvTable& table, auto& rows, const std::string& column, auto member) {
+    const std::vector<double> values = table.column(column);
+    rows.resize(table.rows.size());
+    for (std::size_t i = 0; i < values.size(); ++i) rows[i].*member = values[i];
+  };
+  const std::string split = evaluated_split(results);
+  fill(steps, curves.steps, "epoch", &StepCurve::epoch);
+  fill(steps, curves.steps, "train/loss", &StepCurve::loss);
+  fill(steps, curves.steps, "train/top1", &StepCurve::top1);
+  fill(results, curves.epochs, "epoch", &EpochCurve::epoch);
+  fill(results, curves.epochs, "train/loss", &EpochCurve::train_loss);
+  fill(results, curves.epochs, "train/top1", &EpochCurve::train_top1);
+  fill(results, curves.epochs, split + "/loss", &EpochCurve::val_loss);
+  fill(results, curves.epochs, split + "/top1", &EpochCurve::val_top1);
+  fill(results, curves.epochs, split + "/top5", &EpochCurve::val_top5);
+  return curves;
 }
 
 // Writes the chart to a file, atomically. Throws Error with the file's name and the reason.

@@ -28,6 +28,7 @@ class PlotWriter {
   static constexpr double left = 70, right = 22, legend_top = 34, legend_row = 20, bottom = 46;
 
   std::string write(const Plot& plot) {
+    id_ = xml_escaped(plot.id);
     for (const PlotPanel& panel : plot.panels) {
       legend_rows_ = 1;
       lay_out_legend(panel);
@@ -38,7 +39,8 @@ class PlotWriter {
     add("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"", width, "\" height=\"", height,
         "\" viewBox=\"0 0 ", width, " ", height, "\" font-family=\"system-ui, -apple-system, ",
         "'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', Arial, sans-serif\">\n<title>",
-        escaped(plot.title), "</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n");
+        xml_escaped(plot.title),
+        "</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n");
     add_text(left - 46, 38, 20, "#111827", plot.title, "font-weight=\"600\"");
     add_text(left - 46, 61, 13, "#6b7280", plot.subtitle);
     for (std::size_t i = 0; i < plot.panels.size(); ++i) {
@@ -71,14 +73,14 @@ class PlotWriter {
     const double middle = (left + panel_width - right) / 2;
     add_text(middle, panel_height - 6, 12, "#4b5563", panel.x_label, "text-anchor=\"middle\"");
 
-    add("<clipPath id=\"panel", index, "\"><rect x=\"", left - 2, "\" y=\"", top_ - 2,
+    add("<clipPath id=\"", id_, index, "\"><rect x=\"", left - 2, "\" y=\"", top_ - 2,
         "\" width=\"", panel_width - right - left + 4, "\" height=\"", base - top_ + 4,
         "\"/></clipPath>\n");
     for (const PlotSeries& series : panel.series) add_series(series, index);
     for (const LegendItem& item : lay_out_legend(panel)) {
       add_sample(*item.series, item.x, item.y - 4);
       add("<text x=\"", item.x + 28, "\" y=\"", item.y, "\" font-size=\"12\" fill=\"#374151\">",
-          escaped(item.series->label), "<tspan dx=\"5\" font-weight=\"600\">", item.value,
+          xml_escaped(item.series->label), "<tspan dx=\"5\" font-weight=\"600\">", item.value,
           "</tspan></text>\n");
     }
     if (!any)
@@ -113,6 +115,7 @@ class PlotWriter {
 
     const bool any = low <= high;
     if (!any) low = high = 0;
+    if (panel.from_zero) low = std::min(low, 0.0);
     if (panel.percent) {
       low = 0;
       high = std::clamp(high, 1.0, 100.0);
@@ -141,7 +144,7 @@ class PlotWriter {
                       number(y_at(scale_ * point.y)), pen_down ? "" : "h0");
       pen_down = true;
     }
-    add("<path d=\"", path, "\" ", line_style(series), " clip-path=\"url(#panel", panel, ")\"/>\n");
+    add("<path d=\"", path, "\" ", line_style(series), " clip-path=\"url(#", id_, panel, ")\"/>\n");
     constexpr std::size_t most_markers = 60;
     if (points.size() > most_markers) return;
     for (const PlotPoint& point : points)
@@ -150,22 +153,22 @@ class PlotWriter {
   }
 
   static std::string line_style(const PlotSeries& series) {
-    return text_of("fill=\"none\" stroke=\"", escaped(series.color), "\" stroke-linecap=\"round\" ",
-                   "stroke-linejoin=\"round\" stroke-width=\"",
+    return text_of("fill=\"none\" stroke=\"", xml_escaped(series.color),
+                   "\" stroke-linecap=\"round\" ", "stroke-linejoin=\"round\" stroke-width=\"",
                    series.style == PlotStyle::raw ? "1.2\" stroke-opacity=\"0.35\"" : "2\"",
                    series.style == PlotStyle::dashed ? " stroke-dasharray=\"5 5\"" : "");
   }
 
   void add_marker(const PlotSeries& series, double x, double y) {
     if (series.style == PlotStyle::raw) {
-      add("<circle cx=\"", x, "\" cy=\"", y, "\" r=\"1.8\" fill=\"", escaped(series.color),
+      add("<circle cx=\"", x, "\" cy=\"", y, "\" r=\"1.8\" fill=\"", xml_escaped(series.color),
           "\" fill-opacity=\"0.6\"/>\n");
       return;
     }
     const bool hollow = series.style == PlotStyle::dashed;
     add("<circle cx=\"", x, "\" cy=\"", y, "\" r=\"3.5\" stroke-width=\"1.5\" fill=\"",
-        hollow ? "#ffffff" : escaped(series.color), "\" stroke=\"",
-        hollow ? escaped(series.color) : "#ffffff", "\"/>\n");
+        hollow ? "#ffffff" : xml_escaped(series.color), "\" stroke=\"",
+        hollow ? xml_escaped(series.color) : "#ffffff", "\"/>\n");
   }
 
   struct LegendItem {
@@ -211,7 +214,7 @@ class PlotWriter {
   void add_text(double x, double y, int size, std::string_view color, std::string_view text,
                 std::string_view attributes = "") {
     add("<text x=\"", x, "\" y=\"", y, "\" font-size=\"", size, "\" fill=\"", color, "\" ",
-        attributes, ">", escaped(text), "</text>\n");
+        attributes, ">", xml_escaped(text), "</text>\n");
   }
 
   static bool within(const PlotAxis& axis, double value) {
@@ -237,24 +240,7 @@ class PlotWriter {
     };
     ((text_ += shown(parts)), ...);
   }
-  static std::string escaped(std::string_view text) {
-    std::string result;
-    for (const char c : text) {
-      if (c == '&')
-        result += "&amp;";
-      else if (c == '<')
-        result += "&lt;";
-      else if (c == '>')
-        result += "&gt;";
-      else if (c == '"')
-        result += "&quot;";
-      else if (static_cast<unsigned char>(c) >= 0x20)
-        result += c;
-    }
-    return result;
-  }
-
-  std::string text_;
+  std::string text_, id_;
   PlotAxis x_, y_;    // of the current panel
   double top_ = 0;    // of its lines
   double scale_ = 1;  // from values to y

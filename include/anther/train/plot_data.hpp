@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace anther::inline v0_1 {
@@ -36,8 +37,9 @@ struct PlotSeries {
 struct PlotPanel {
   std::string title;
   std::string x_label;
-  double x_end = 0;      // the x axis runs from 0 to the last point, and at least to here
-  bool percent = false;  // y runs from 0 % to at most 100 %; the values are fractions
+  double x_end = 0;        // the x axis runs from 0 to the last point, and at least to here
+  bool percent = false;    // y runs from 0 % to at most 100 %; the values are fractions
+  bool from_zero = false;  // y begins at 0 at the latest
   std::vector<PlotSeries> series = {};
 };
 
@@ -46,6 +48,7 @@ struct Plot {
   std::string title;
   std::string subtitle;
   std::vector<PlotPanel> panels = {};
+  std::string id = "panel";  // what the ids in the SVG begin with: of several plots in a page
 };
 
 // At most about 1000 points for the eye: of each run of neighbours the lowest and the highest, so
@@ -68,6 +71,24 @@ inline std::vector<PlotPoint> thinned(const std::vector<PlotPoint>& points) {
       result.push_back(points[std::min(low, high)]);
       if (low != high) result.push_back(points[std::max(low, high)]);
     }
+  }
+  return result;
+}
+
+// Text as it stands in XML or HTML, between tags or quotes; control characters are left out.
+inline std::string xml_escaped(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    if (c == '&')
+      result += "&amp;";
+    else if (c == '<')
+      result += "&lt;";
+    else if (c == '>')
+      result += "&gt;";
+    else if (c == '"')
+      result += "&quot;";
+    else if (static_cast<unsigned char>(c) >= 0x20)
+      result += c;
   }
   return result;
 }

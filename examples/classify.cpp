@@ -1,0 +1,133 @@
+// Says what is on pictures: the most probable classes of each image file.
+//
+//   classify photograph.jpg more_photographs/
+//   classify --checkpoint runs/train_flowers/1 -k 3 --json result.json photographs/
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "anther/anther.hpp"
+#include "anther/data/class_folders.hpp"
+#include "anther/io/atomic_file.hpp"
+#include "anther/train/classifier.hpp"
+#include "anther/train/run_folder.hpp"
+
+namespace {
+
+using namespace anther;
+
+// The files themselves, and those in folders that the ending of their name makes images (also of
+// formats that are not decoded: each is then named), sorted.
+std::vector<std::filesystem::path> image_files(const std::vector<std::string>& arguments) {
+  std::vector<std::filesystem::path> files;
+  for (const std::string& argument : arguments) {
+    if (!std::filesystem::is_directory(argument)) {
+      files.emplace_back(argument);
+      continue;
+    }
+    const auto first = std::ssize(files);
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(argument)) {
+      const std::string extension = lower_extension(entry.path());
+      if (entry.is_regular_file() &&
+          (is_image_extension(extension) || !unsupported_format(extension).empty()))
+        files.push_back(entry.path());
+    }
+    check(std::ssize(files) > first, argument, ": no image file in this folder");
+    std::sort(files.begin() + first, files.end());
+  }
+  return files;
+}
+
+// The run that train_flowers did last.
+std::string latest_run() {
+  const auto run = RunFolder::latest("runs", "train_flowers");
+  check(run.has_value(), "--checkpoint: there is no run in runs/train_flowers; name the weights");
+  return run->string();
+}
+
+void print(const Classified& image, const std::vector<std::string>& names, std::int64_t k) {
+  std::printf("%s\n", image.file.c_str());
+  for (const std::int64_t c : image.top(k))
+    std::printf("  %6.2f %%  %s\n", 100 * image.probabilities[static_cast<std::size_t>(c)],
+                names[static_cast<std::size_t>(c)].c_str());
+}
+
+nlohmann::json to_json(const Classified& image, const std::vector<std::string>& names,
+                       std::int64_t k) {
+  if (!image.error.empty()) return {{"file", image.file.string()}, {"error", image.error}};
+  nlohmann::json top = nlohmann::json::array();
+  for (const std::int64_t c : image.top(k))
+    top.push_back({{"class", names[static_cast<std::size_t>(c)]},
+                   {"label", c},
+                   {"probability", image.probabilities[static_cast<std::size_t>(c)]}});
+  return {{"file", image.file.string()}, {"top", top}};
+}
+
+struct Options {
+  std::vector<std::string> images;
+  std::string checkpoint, json;
+  std::int64_t k = 5;
+  int threads = 0;
+  bool tta = false;
+};
+
+// How many files had no answer.
+int classify(const Options& o) {
+  if (o.threads > 0) set_num_threads(o.threads);
+  const std::vector<std::filesystem::path> files = image_files(o.images);
+  Classifier classifier(o.checkpoint.empty() ? latest_run() : o.checkpoint);
+  const std::vector<std::string>& names = classifier.card().class_names;
+  nlohmann::json all = nlohmann::json::array();
+  int failures = 0;
+  constexpr std::size_t at_once = 32;  // so that the first answers come early
+  for (std::size_t at = 0; at < files.size(); at += at_once) {
+    const auto part = std::span(files).subspan(at, std::min(at_once, files.size() - at));
+    for (const Classified& image : classifier.classify(part, o.tta)) {
+      all.push_back(to_json(image, names, o.k));
+      if (image.error.empty()) {
+        print(image, names, o.k);
+      } else {
+        ++failures;
+        std::fflush(stdout);
+        std::fprintf(stderr, "%s\n", image.error.c_str());
+      }
+    }
+  }
+  if (!o.json.empty()) write_file_atomically(o.json, all.dump(2) + "\n");
+  if (failures > 0) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "classify: %d of %zu files could not be classified\n", failures,
+                 files.size());
+  }
+  return failures;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    Options options;
+    CLI::App app("Says what is on pictures.");
+    app.add_option("images", options.images, "image files, and folders of them")->required();
+    app.add_option("--checkpoint", options.checkpoint,
+                   "a .safetensors file or the folder of a run; without: the latest run");
+    app.add_option("-k,--topk", options.k, "classes to show of each image")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    app.add_flag("--tta", options.tta, "the mean over each image and its mirror image");
+    app.add_option("--threads", options.threads,
+                   "compute threads; 0: OMP_NUM_THREADS, or all cores");
+    app.add_option("--json", options.json, "file to write the answers to");
+    CLI11_PARSE(app, argc, argv);
+    return classify(options) > 0 ? 1 : 0;
+  } catch (const std::exception& error) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "classify: %s\n", error.what());
+    return 1;
+  }
+}

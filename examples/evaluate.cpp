@@ -1,0 +1,169 @@
+// Evaluates weights that train_flowers saved, on the data of their run unless told otherwise:
+// top-1, top-5, loss, and each class.
+//
+//   evaluate runs/train_flowers/1
+//   evaluate best.safetensors --data-dir my_photographs --part val --tta --json result.json
+//   evaluate runs/train_flowers/1 --confusion confusion.svg --report report.html
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "anther/anther.hpp"
+#include "anther/train/confusion_plot.hpp"
+#include "anther/train/report.hpp"
+#include "anther/train/run_log.hpp"
+#include "trained_data.hpp"
+
+namespace {
+
+using namespace anther;
+
+struct Options {
+  std::string weights;
+  DataFlags data;
+  std::string part = "test";
+  bool tta = false;
+  std::int64_t batch_size = 32;
+  int workers = 1, threads = 0;
+  std::string json, confusion, report;
+};
+
+// NaN, for a class without images, is null in JSON.
+nlohmann::json to_json(const Evaluation& evaluation, const Dataset& data,
+                       const std::vector<std::string>& class_names) {
+  const ClassificationMetrics& metrics = evaluation.metrics;
+  const ConfusionMatrix& confusion = metrics.confusion();
+  nlohmann::json classes = nlohmann::json::array(), matrix = nlohmann::json::array();
+  for (std::int64_t c = 0; c < confusion.classes(); ++c) {
+    classes.push_back({{"class", class_names[static_cast<std::size_t>(c)]},
+                       {"images", confusion.labelled(c)},
+                       {"predicted", confusion.predicted(c)},
+                       {"accuracy", confusion.recall(c)},
+                       {"precision", confusion.precision(c)}});
+    auto& row = matrix.emplace_back(nlohmann::json::array());
+    for (std::int64_t p = 0; p < confusion.classes(); ++p) row.push_back(confusion(c, p));
+  }
+  nlohmann::json predictions = nlohmann::json::array();
+  for (const Prediction& p : evaluation.predictions)
+    predictions.push_back({{"file", data.name(p.index)},
+                           {"class", class_names[static_cast<std::size_t>(p.label)]},
+                           {"predicted", class_names[static_cast<std::size_t>(p.predicted)]},
+                           {"probability", p.probability}});
+  return {{"top1", metrics.top1()},        {"top5", metrics.top5()},
+          {"loss", metrics.loss()},        {"macro_accuracy", confusion.macro_recall()},
+          {"images", metrics.images()},    {"skipped", evaluation.skipped},
+          {"seconds", evaluation.seconds}, {"classes", classes},
+          {"confusion_matrix", matrix},    {"predictions", predictions}};
+}
+
+std::string percent(double share) {
+  return std::isnan(share) ? "-" : formatted("%.2f", 100 * share);
+}
+
+void print(const Evaluation& evaluation, const std::vector<std::string>& class_names) {
+  const ConfusionMatrix& confusion = evaluation.metrics.confusion();
+  std::size_t width = 5;
+  for (const std::string& name : class_names) width = std::max(width, name.size());
+  std::printf("%-*s  images  accuracy %%  precision %%\n", static_cast<int>(width), "class");
+  for (std::int64_t c = 0; c < confusion.classes(); ++c)
+    std::printf("%-*s  %6lld  %10s  %11s\n", static_cast<int>(width),
+                class_names[static_cast<std::size_t>(c)].c_str(),
+                static_cast<long long>(confusion.labelled(c)), percent(confusion.recall(c)).c_str(),
+                percent(confusion.precision(c)).c_str());
+}
+
+// With the curves and arguments of the run that the weights are from, where its folder is there.
+void write_report_of(const Options& o, const Classifier& classifier, const Dataset& part,
+                     const Evaluation& evaluation) {
+  const std::filesystem::path run = run_of(o.weights);
+  const bool has_run = std::filesystem::exists(run / "results.csv");
+  const ModelCard& card = classifier.card();
+  write_report(o.report, {.model = classifier.model(),
+                          .data = part,
+                          .class_names = card.class_names,
+                          .preprocess = card.preprocess,
+                          .evaluation = evaluation,
+                          .title = has_run ? run.filename().string()
+                                           : weights_of(o.weights).filename().string(),
+                          .part = o.part,
+                          .run = has_run ? run : "",
+                          .arguments = arguments_of_run(o.weights)});
+}
+
+void evaluate(const Options& o) {
+  if (o.threads > 0) set_num_threads(o.threads);
+  Classifier classifier(o.weights);
+  const OpenedData data = open_data_of(classifier, arguments_of_run(o.weights), o.data);
+  std::printf("Data: %s\n", data.description.c_str());
+  const DatasetPointer part = o.part == "train" ? data.train
+                              : o.part == "val" ? data.val
+                                                : data.test;
+  Loader loader(part, classifier.card().preprocess,
+                {.batch_size = o.batch_size, .workers = o.workers, .skip_bad = o.data.skip_bad});
+  ProgressCallback progress(1, part->size());
+  Callback* callbacks[] = {&progress};
+  const Evaluation evaluation =
+      evaluate_images(classifier.trainer(), loader, classifier.classes(), o.tta, callbacks);
+
+  const std::vector<std::string>& names = classifier.card().class_names;
+  const ClassificationMetrics& metrics = evaluation.metrics;
+  print(evaluation, names);
+  if (evaluation.skipped > 0)
+    std::printf("Left out: %lld damaged images (the first: %s)\n",
+                static_cast<long long>(evaluation.skipped), loader.first_skipped().c_str());
+  std::printf(
+      "Top-1 %.2f %%, top-5 %.2f %%, loss %.4f, mean over classes %.2f %% on %lld images (%s)\n",
+      100 * metrics.top1(), 100 * metrics.top5(), metrics.loss(),
+      100 * metrics.confusion().macro_recall(), static_cast<long long>(metrics.images()),
+      o.part.c_str());
+  if (!o.json.empty()) {
+    nlohmann::json json = to_json(evaluation, *part, names);
+    json["weights"] = weights_of(o.weights).string();
+    json["data"] = data.description;
+    json["part"] = o.part;
+    json["tta"] = o.tta;
+    write_file_atomically(o.json, json.dump(2) + "\n");
+  }
+  if (!o.report.empty()) write_report_of(o, classifier, *part, evaluation);
+  if (!o.confusion.empty()) write_confusion_matrix(o.confusion, metrics.confusion(), names);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    Options options;
+    CLI::App app("Evaluates weights that train_flowers saved.");
+    app.add_option("weights,--checkpoint", options.weights,
+                   "a .safetensors file, or the folder of a run: its best")
+        ->required();
+    add_data_options(app, options.data);
+    app.add_option("--part", options.part, "train, val or test")
+        ->check(CLI::IsMember({"train", "val", "test"}))
+        ->capture_default_str();
+    app.add_flag("--tta", options.tta, "the mean over each image and its mirror image");
+    app.add_option("--batch-size,-b", options.batch_size, "images at once")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    app.add_option("--workers,-j", options.workers, "threads that decode images")
+        ->capture_default_str();
+    app.add_option("--threads", options.threads,
+                   "compute threads; 0: OMP_NUM_THREADS, or all cores");
+    app.add_option("--json", options.json, "file to write all of it to");
+    app.add_option("--confusion", options.confusion,
+                   "file to write the confusion matrix to, .csv or .svg");
+    app.add_option("--report", options.report, "file to write a page to, .html");
+    CLI11_PARSE(app, argc, argv);
+    evaluate(options);
+  } catch (const std::exception& error) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "evaluate: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Trains on a few painted flowers, and uses what was trained: evaluate and classify give exactly the
+# accuracy that the run reported, and a damaged file is named while the rest goes on.
+#
+# usage: using_test.sh FOLDER_OF_THE_EXAMPLES PAINT
+set -euo pipefail
+examples=$1
+paint=$2
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+
+fail() {
+  echo "using_test: $1" >&2
+  exit 1
+}
+
+"$paint" data 102 51
+"$examples/train_flowers" --data-dir data --img-size 32 --batch-size 16 --epochs 3 --lr 2e-3 \
+  --workers 0 --output run >train.log || fail "train_flowers failed: $(cat train.log)"
+# The columns of the last row of results.csv by their names.
+column() {
+  awk -F, -v name="$1" 'NR == 1 { for (i = 1; i <= NF; ++i) if ($i == name) at = i }
+    END { print $at }' run/results.csv
+}
+
+"$examples/evaluate" run/weights/last.safetensors --part val --workers 0 --json evaluation.json \
+  --confusion confusion.csv >evaluate.log || fail "evaluate failed: $(cat evaluate.log)"
+"$examples/evaluate" run/weights/last.safetensors --part val --workers 0 --tta \
+  --confusion confusion.svg --report report.html --threads 1 >/dev/null ||
+  fail "evaluate --tta failed"
+grep -q '</svg>' confusion.svg || fail "confusion.svg is not whole"
+grep -q '</html>' report.html || fail "report.html is not whole"
+grep -q '<h2>Curves' report.html || fail "report.html has no curves of the run"
+status=0
+"$examples/classify" --checkpoint run/weights/last.safetensors -k 2 --json answers.json data/val \
+  >classify.log || status=$?
+[[ $status == 0 ]] || fail "classify ended with $status"
+grep -q ' %  ' classify.log || fail "classify printed no table"
+
+# A run's own figure, the evaluation's, the matrix' diagonal, and the files' answers.
+if command -v python3 >/dev/null; then
+  TOP1=$(column val/top1) TOP5=$(column val/top5) python3 - <<'PYTHON'
+import csv, json, os
+evaluation = json.load(open("evaluation.json"))
+answers = json.load(open("answers.json"))
+right = [os.path.basename(os.path.dirname(a["file"])) == a["top"][0]["class"] for a in answers]
+rows = [list(map(int, row[1:])) for row in list(csv.reader(open("confusion.csv")))[1:]]
+diagonal = sum(row[i] for i, row in enumerate(rows))
+figures = [float(os.environ["TOP1"]), evaluation["top1"], diagonal / 51, sum(right) / len(right)]
+assert len(answers) == evaluation["images"] == 51, len(answers)
+assert len(set(figures)) == 1, figures
+assert evaluation["top5"] == float(os.environ["TOP5"]), evaluation["top5"]
+assert all(len(a["top"]) == 2 for a in answers)
+PYTHON
+else
+  echo "python3 is not installed: the figures were not compared"
+fi
+
+# Damaged and missing files, in between.
+good=$(find data/val -name '*.png' | sort | head -n 1)
+head -c 300 "$good" >cut.png
+status=0
+"$examples/classify" --checkpoint run -k 1 cut.png "$good" missing.jpg >out.log 2>err.log || status=$?
+[[ $status == 1 ]] || fail "classify of a damaged file ended with $status, expected 1"
+grep -q '^cut.png: ' err.log || fail "the damaged file is not named: $(cat err.log)"
+grep -q '^missing.jpg: ' err.log || fail "the missing file is not named: $(cat err.log)"
+grep -q '2 of 3 files' err.log || fail "the failures are not counted: $(cat err.log)"
+grep -qF "$good" out.log || fail "the whole file has no answer"
+echo "evaluate and classify agree with the run: top-1 $(column val/top1)"

@@ -1,0 +1,198 @@
+// Using what was trained: the run, an evaluation of its weights, and the classification of its
+// files one by one agree to the last image.
+#include "anther/train/classifier.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "anther/data/open.hpp"
+#include "anther/data/png.hpp"
+#include "anther/optim/adam.hpp"
+#include "anther/train/report.hpp"
+#include "anther/train/run_log.hpp"
+#include "tests/io/temporary_folder.hpp"
+
+namespace {
+
+using namespace anther;
+
+// A folder of painted flowers, train/<class>/ and val/<class>/, and a run over it.
+struct TrainedRun {
+  TrainedRun() {
+    const OpenedData painted =
+        open_data("painted", {.image_size = 40, .painted_train = 170, .painted_val = 51});
+    for (const auto& [part, images] :
+         {std::pair{"train", painted.train}, std::pair{"val", painted.val}})
+      for (std::int64_t i = 0; i < images->size(); ++i) {
+        const auto class_folder = folder / "data" / part /
+                                  images->class_names()[static_cast<std::size_t>(images->label(i))];
+        std::filesystem::create_directories(class_folder);
+        write_png(class_folder / text_of(100 + i, ".png"), images->image(i));
+      }
+    data = open_data((folder / "data").string());
+
+    const RunFolder run({.output = folder / "run"});
+    ParameterStore<float> store;
+    EdgeViTOptions options;
+    options.dims = {12, 24, 36, 48};
+    options.depths = {1, 1, 1, 1};
+    options.num_classes = std::ssize(data.class_names);
+    const EdgeViT<float> model(store, options);
+    store.initialize(3);
+    Loader train(data.train, preprocess, {.batch_size = 8, .shuffle = true});
+    Loader val(data.val, preprocess, {.batch_size = 20});
+    Adam<float> adam(store, {});
+    CheckpointCallback<float> checkpoint(run, adam,
+                                         {model.options(), data.class_names, preprocess});
+    LogCallback log(run, "painted flowers", "val");
+    Callback* callbacks[] = {&checkpoint, &log};
+    report =
+        fit(model, adam, train, &val,
+            {.epochs = 12, .schedule = {.lr = 2e-3}, .trainer = {.micro_batch = 4, .lanes = 2}},
+            callbacks)
+            .back();
+  }
+
+  TemporaryFolder folder;
+  Preprocess preprocess{.image_size = 32, .resize = ResizeMode::short_side};
+  OpenedData data;
+  EpochReport report;
+};
+
+const TrainedRun& trained_run() {
+  static const TrainedRun run;
+  return run;
+}
+
+TEST_CASE("classifier: evaluating the weights gives what the run reported") {
+  const TrainedRun& run = trained_run();
+  Classifier classifier(run.folder / "run" / "weights" / "last.safetensors");
+  CHECK(classifier.card().class_names == run.data.class_names);
+  CHECK(classifier.card().preprocess == run.preprocess);
+  Loader loader(run.data.val, classifier.card().preprocess, {.batch_size = 7});
+  const Evaluation evaluation = evaluate_images(classifier.trainer(), loader, classifier.classes());
+  CHECK(evaluation.metrics.images() == 51);
+  CHECK(evaluation.metrics.top1() == run.report.val_top1);
+  CHECK(evaluation.metrics.top5() == run.report.val_top5);
+  CHECK(evaluation.metrics.loss() == doctest::Approx(run.report.val_loss).epsilon(1e-5));
+  std::int64_t correct = 0;
+  std::set<std::int32_t> predicted;
+  for (std::size_t i = 0; i < evaluation.predictions.size(); ++i) {
+    const Prediction& prediction = evaluation.predictions[i];
+    CHECK(prediction.index == static_cast<std::int64_t>(i));
+    CHECK(prediction.label == run.data.val->label(prediction.index));
+    CHECK(prediction.probability >= prediction.label_probability);
+    correct += prediction.correct();
+    predicted.insert(prediction.predicted);
+  }
+  CHECK(predicted.size() >= 3);  // not one answer to everything
+  CHECK(share_of(correct, 51) == run.report.val_top1);
+}
+
+TEST_CASE("classifier: the report of a run has its own accuracy, and its files are there") {
+  const TrainedRun& run = trained_run();
+  Classifier classifier(run.folder / "run" / "weights" / "last.safetensors");
+  Loader loader(run.data.val, run.preprocess, {.batch_size = 16});
+  const RunFolder folder({.output = run.folder / "run", .resume = true});
+  const Evaluation evaluation = write_run_report({.folder = folder,
+                                                  .class_names = run.data.class_names,
+                                                  .preprocess = run.preprocess,
+                                                  .title = "A run",
+                                                  .part = "val",
+                                                  .arguments = {{"epochs", 12}}},
+                                                 classifier.model(), *run.data.val, loader);
+  CHECK(evaluation.metrics.top1() == run.report.val_top1);
+  const std::string page = read_text_file(folder / "report.html");
+  CHECK(contains(page, "<h1>A run</h1>"));
+  CHECK(contains(page, fixed_decimals(100 * run.report.val_top1, 1) + "%</b><span>val top-1"));
+  CHECK(contains(page, "Loss and accuracy"));
+  CHECK(contains(page, "peak memory"));
+  CHECK(contains(page, "stages.3."));  // attention of the last stage
+  CHECK(read_text_file(folder / "confusion_matrix.csv").starts_with("true/predicted,aster,"));
+  CHECK(contains(page, read_text_file(folder / "confusion_matrix.svg")));
+}
+
+TEST_CASE("classifier: classifying the files gives what the run reported") {
+  const TrainedRun& run = trained_run();
+  Classifier classifier(run.folder / "run" / "weights" / "last.safetensors");
+  std::vector<std::filesystem::path> files;
+  for (std::int64_t i = 0; i < run.data.val->size(); ++i) files.push_back(run.data.val->name(i));
+  const std::vector<Classified> results = classifier.classify(files);
+  REQUIRE(results.size() == files.size());
+  std::int64_t top1 = 0, top5 = 0;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    CHECK(results[i].file == files[i]);
+    CHECK(results[i].error.empty());
+    double sum = 0;
+    for (const double p : results[i].probabilities) sum += p;
+    CHECK(sum == doctest::Approx(1));
+    const auto top = results[i].top(5);
+    const auto place =
+        std::find(top.begin(), top.end(), run.data.val->label(static_cast<std::int64_t>(i))) -
+        top.begin();
+    top1 += place == 0;
+    top5 += place < 5;
+  }
+  CHECK(share_of(top1, 51) == run.report.val_top1);
+  CHECK(share_of(top5, 51) == run.report.val_top5);
+}
+
+TEST_CASE("classifier: a file that is none is named, and the others have their answers") {
+  const TrainedRun& run = trained_run();
+  Classifier classifier(run.folder / "run");
+  const std::filesystem::path good = run.data.val->name(0), missing = run.folder / "no.png",
+                              text = run.folder / "text.jpg", cut = run.folder / "cut.png";
+  write_file_atomically(text, "no image");
+  write_file_atomically(cut, read_text_file(good).substr(0, 200));
+  const std::vector<std::filesystem::path> files = {missing, good, text, cut, good};
+  const auto results = classifier.classify(files);
+  for (const int i : {0, 2, 3}) {
+    CHECK(contains(results[static_cast<std::size_t>(i)].error,
+                   files[static_cast<std::size_t>(i)].string()));
+    CHECK(results[static_cast<std::size_t>(i)].top(5).empty());
+  }
+  CHECK(results[1].probabilities == results[4].probabilities);
+  CHECK(results[1].probabilities ==
+        classifier.classify(std::span(files).subspan(1, 1))[0].probabilities);
+  CHECK(results[1].top(1000).size() == 17);
+  CHECK(classifier.classify(std::span(files).first(1))[0].top(1).empty());
+}
+
+TEST_CASE("classifier: with the flip an image and its mirror image are the same") {
+  const TrainedRun& run = trained_run();
+  Classifier classifier(run.folder / "run");
+  const Image image = run.data.val->image(1);
+  Image mirror = oriented(image, 2);
+  REQUIRE(mirror != image);
+  const auto a = run.folder / "a.png", b = run.folder / "b.png";
+  write_png(a, image);
+  write_png(b, mirror);
+  const std::vector<std::filesystem::path> files = {a, b};
+  const auto plain = classifier.classify(files), flipped = classifier.classify(files, true);
+  CHECK(plain[0].probabilities != plain[1].probabilities);
+  for (std::size_t c = 0; c < 17; ++c) {
+    CHECK(flipped[0].probabilities[c] == doctest::Approx(flipped[1].probabilities[c]));
+    CHECK(
+        flipped[0].probabilities[c] ==
+        doctest::Approx((plain[0].probabilities[c] + plain[1].probabilities[c]) / 2).epsilon(1e-4));
+  }
+}
+
+TEST_CASE("classifier: weights of something else are refused") {
+  const TemporaryFolder folder;
+  ParameterStore<float> store;
+  store.add_parameter("weight", {.shape = {2}});
+  save_weights<float>(folder / "w.safetensors", store, store.values(), {});
+  CHECK(contains(error_of([&] { Classifier classifier(folder / "w.safetensors"); }),
+                 "expected weights that Anther saved"));
+  CHECK(contains(error_of([&] { Classifier classifier(folder.path()); }), "best.safetensors"));
+}
+
+}  // namespace
