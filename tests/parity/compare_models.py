@@ -39,7 +39,9 @@ import pathlib
 import sys
 import time
 
-import driver  # first: it ends the program where torch is missing
+import driver
+
+driver.need("torch")
 
 import numpy as np
 import torch

@@ -30,8 +30,10 @@ import pathlib
 import sys
 import zlib
 
-import driver  # first: it ends the program where torch is missing
+import driver
 import tensorfile
+
+driver.need("torch")
 
 import numpy as np
 import torch

@@ -1,24 +1,32 @@
-"""What compare_pytorch.py and compare_models.py share: running a program of ours on tensors."""
+"""What the comparisons share: running a program of ours on tensors."""
+import importlib
 import pathlib
 import subprocess
 import sys
 import tempfile
 
-try:
-    import numpy as np
-    import torch  # noqa: F401  (only to find out, before anything else is done)
-except ImportError as e:
-    print(f"skipped: {sys.executable}: {e} (Debian: python3-torch, for /usr/bin/python3)")
-    sys.exit(77)  # CTest's SKIP_RETURN_CODE can say what that means
 
-import tensorfile
+def need(module):
+    """Ends the program, as skipped, where Python lacks a module."""
+    try:
+        importlib.import_module(module)
+    except ImportError as e:
+        print(f"skipped: {sys.executable}: {e}")
+        sys.exit(77)  # CTest's SKIP_RETURN_CODE can say what that means
+
+
+need("numpy")
+
+import numpy as np  # noqa: E402
+
+import tensorfile  # noqa: E402
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
 
 
-def default_program(name):
-    return REPOSITORY / "build" / "release" / "tests" / name
+def default_program(name, folder="tests"):
+    return REPOSITORY / "build" / "release" / folder / name
 
 
 def check_program(path):
@@ -31,19 +39,24 @@ class RunError(Exception):
     """The program failed, or its output is not what was asked for."""
 
 
+def run(command, timeout=600):
+    """Runs a command, whose parts may be anything that has a text, and returns what it prints."""
+    try:
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise RunError(f"took more than {timeout} s") from None
+    if done.returncode != 0:
+        raise RunError(f"exit status {done.returncode}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
 def call(head, tensors, dtype, tail=(), timeout=600):
     """Runs `head IN OUT --dtype dtype tail` on the tensors (arrays; those of floats are given the
     dtype) and returns the arrays of OUT."""
     with tempfile.TemporaryDirectory(prefix="anther-parity-") as folder:
         source, target = f"{folder}/in.safetensors", f"{folder}/out.safetensors"
         tensorfile.save(source, cast(tensors, dtype))
-        command = [*map(str, head), source, target, "--dtype", dtype, *map(str, tail)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
-        except subprocess.TimeoutExpired:
-            raise RunError(f"took more than {timeout} s") from None
-        if done.returncode != 0:
-            raise RunError(f"exit status {done.returncode}: {(done.stderr or done.stdout).strip()}")
+        run([*head, source, target, "--dtype", dtype, *tail], timeout)
         try:
             return tensorfile.load(target)
         except (OSError, ValueError) as e:

@@ -14,23 +14,11 @@
 #include "anther/io/safetensors.hpp"
 #include "anther/train/edgevit_config.hpp"
 #include "anther/train/weights.hpp"
+#include "tests/parity/channels.hpp"
 
 namespace {
 
 using namespace anther;
-
-// NCHW to NHWC.
-template <class T>
-Tensor<T> channels_last(const Tensor<T>& x) {
-  const Shape& s = x.shape();
-  Tensor<T> y({s[0], s[2], s[3], s[1]});
-  const std::int64_t pixels = s[2] * s[3];
-  for (std::int64_t n = 0; n < s[0]; ++n)
-    for (std::int64_t c = 0; c < s[1]; ++c)
-      for (std::int64_t p = 0; p < pixels; ++p)
-        y[(n * pixels + p) * s[1] + c] = x[(n * s[1] + c) * pixels + p];
-  return y;
-}
 
 template <class T>
 void run(nlohmann::json options, const std::string& in_path, const std::string& out_path,
@@ -49,7 +37,7 @@ void run(nlohmann::json options, const std::string& in_path, const std::string& 
     const ParameterInfo& info = store.buffers()[static_cast<std::size_t>(i)];
     load_tensor(in, info.name, info, store.buffer(i));
   }
-  const Tensor<T> images = channels_last(in.read<T>("images"));
+  const Tensor<T> images = nhwc_of(in.read<T>("images"));
   const Tensor<std::int64_t> target = in.read<std::int64_t>("labels");
   const std::vector<std::int32_t> labels(target.begin(), target.end());
 

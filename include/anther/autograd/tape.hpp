@@ -37,6 +37,7 @@ template <class T>
 struct GradientTarget;
 template <class T>
 class Inference;
+class GraphBuilder;
 
 // What an op is, in one place.
 template <class T>
@@ -59,6 +60,9 @@ struct Op {
                         std::int64_t first, std::int64_t count) = nullptr;
   // Whether it reads its first input by call.lazy_input() where that is not stored.
   bool takes_lazy = false;
+  // Describes a call, without the addition, for export to ONNX (autograd/graph_builder.hpp); null
+  // where it cannot be exported.
+  void (*onnx)(GraphBuilder& graph, const Call<T>& call) = nullptr;
 };
 
 // A value on a tape: a handle, copied freely, that ends with the pass that made it.
@@ -270,6 +274,15 @@ class Tape {
   }
   std::span<const LayerCall> layer_calls() const { return layer_calls_; }
   std::span<const Entry> entries() const { return entries_; }
+  // The number of a variable's value, as entries name it. Throws where the variable is dead.
+  int id_of(const Variable<T>& variable) const {
+    check(variable.tape_ == this, "variable: of another tape, or empty");
+    check(variable.generation_ == generation_,
+          "variable: of an earlier pass; a variable ends when its tape begins another");
+    check(!at(variable.id_).merged,
+          "variable: it was a temporary of an addition, which has taken it over");
+    return variable.id_;
+  }
   const Shape& shape_of(int id) const { return values_[static_cast<std::size_t>(id)].shape; }
   // The elements of a value that an entry names; empty where it has none (a dry run).
   std::span<const T> elements_of(int id) const {
@@ -353,14 +366,6 @@ class Tape {
   Value& at(int id) { return values_[static_cast<std::size_t>(id)]; }
   const Value& at(int id) const { return values_[static_cast<std::size_t>(id)]; }
 
-  int id_of(const Variable<T>& variable) const {
-    check(variable.tape_ == this, "variable: of another tape, or empty");
-    check(variable.generation_ == generation_,
-          "variable: of an earlier pass; a variable ends when its tape begins another");
-    check(!at(variable.id_).merged,
-          "variable: it was a temporary of an addition, which has taken it over");
-    return variable.id_;
-  }
   Variable<T> handle(int id) { return {this, id, generation_}; }
 
   int add_value(const Shape& shape, bool wants_gradient) {

@@ -2,6 +2,10 @@
 // gelu is lazy: a linear layer computes it as it reads, so that its result takes no memory.
 #pragma once
 
+#include <cmath>
+#include <string>
+
+#include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gelu.hpp"
@@ -34,6 +38,16 @@ inline constexpr Op<T> gelu_op = {
           else
             gelu_backward(dx.to + at, add, dy, x, count * columns);
         },
+    .onnx =
+        [](GraphBuilder& graph, const Call<T>&) {
+          // x (1 + erf(x / sqrt 2)) / 2, in the order that runtimes know for GELU.
+          const std::string x = graph.input(0);
+          const std::string scaled = graph.node("Div", {x, graph.constant({}, {std::sqrt(2.0)})});
+          const std::string twice_phi =
+              graph.node("Add", {graph.node("Erf", {scaled}), graph.constant({}, {1.0})});
+          graph.output(
+              graph.node("Mul", {graph.node("Mul", {x, twice_phi}), graph.constant({}, {0.5})}));
+        },
 };
 
 // x Phi(x), Phi the normal distribution's (Hendrycks and Gimpel 2016).
@@ -55,6 +69,8 @@ inline constexpr Op<T> relu_op = {
             relu_backward<T>(dx.to, dx.add, call.output_gradient(), call.output(),
                              call.output_shape().numel());
         },
+    .onnx = [](GraphBuilder& graph,
+               const Call<T>&) { graph.output(graph.node("Relu", {graph.input(0)})); },
 };
 
 // max(x, 0)

@@ -3,6 +3,7 @@
 // sum copies nothing.
 #pragma once
 
+#include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/elementwise.hpp"
 
@@ -19,6 +20,10 @@ inline constexpr Op<T> add_op = {
         [](Call<T>& call) {
           call.pass_gradient(0);
           call.pass_gradient(1);
+        },
+    .onnx =
+        [](GraphBuilder& graph, const Call<T>&) {
+          graph.output(graph.node("Add", {graph.input(0), graph.input(1)}));
         },
 };
 
@@ -57,6 +62,11 @@ inline constexpr Op<T> scale_op = {
           if (const auto dx = call.input_gradient(0))
             scale(dx.to, dx.add, call.output_gradient(),
                   static_cast<T>(call.template attributes<double>()), call.output_shape().numel());
+        },
+    .onnx =
+        [](GraphBuilder& graph, const Call<T>& call) {
+          const double factor = call.template attributes<double>();
+          graph.output(graph.node("Mul", {graph.input(0), graph.constant({}, {factor})}));
         },
 };
 

@@ -6,11 +6,33 @@
 #pragma once
 
 #include <cmath>
+#include <string>
+#include <vector>
 
+#include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/attention.hpp"
 
 namespace anther::inline v0_1 {
+
+// softmax(q k^T scale) v; all (N, heads, n, d).
+inline std::string graph_attention(GraphBuilder& graph, const std::string& q, const std::string& k,
+                                   const std::string& v, double scale) {
+  const std::string products = graph.node("MatMul", {q, graph.transpose(k, {0, 1, 3, 2})});
+  const std::string scaled = graph.node("Mul", {products, graph.constant({}, {scale})});
+  return graph.node("MatMul", {graph.node("Softmax", {scaled}, {{"axis", -1}}), v});
+}
+// Between tokens (N, n, C), or a map (N, C, H, W), and (N, heads, n, d).
+inline std::string to_heads(GraphBuilder& graph, const std::string& x, const AttentionDims& d,
+                            bool map) {
+  return map ? graph.transpose(graph.reshape(x, {0, d.heads, d.head_dim, -1}), {0, 1, 3, 2})
+             : graph.transpose(graph.reshape(x, {0, 0, d.heads, d.head_dim}), {0, 2, 1, 3});
+}
+inline std::string from_heads(GraphBuilder& graph, const std::string& x, const AttentionDims& d,
+                              const Shape& y) {
+  if (y.rank() == 4) return graph.reshape(graph.transpose(x, {0, 1, 3, 2}), {0, y[3], y[1], y[2]});
+  return graph.reshape(graph.transpose(x, {0, 2, 1, 3}), {0, 0, d.heads * d.head_dim});
+}
 
 template <class T>
 inline constexpr Op<T> self_attention_op = {
@@ -39,6 +61,16 @@ inline constexpr Op<T> self_attention_op = {
         [](const Call<T>& call) {
           const auto& d = call.template attributes<AttentionDims>();
           return 2 * d.probabilities() * d.head_dim;
+        },
+    .onnx =
+        [](GraphBuilder& graph, const Call<T>& call) {
+          const auto& d = call.template attributes<AttentionDims>();
+          const bool map = call.output_shape().rank() == 4;
+          std::vector<std::string> parts =
+              graph.nodes("Split", {graph.input(0)}, {{"axis", map ? 1 : 2}}, 3);
+          for (std::string& part : parts) part = to_heads(graph, part, d, map);
+          const std::string y = graph_attention(graph, parts[0], parts[1], parts[2], d.scale);
+          graph.output(from_heads(graph, y, d, call.output_shape()));
         },
 };
 
@@ -94,6 +126,14 @@ inline constexpr Op<T> scaled_dot_product_attention_op = {
                              call.input(2), call.workspace(attention_workspace<T>(d)), d);
         },
     .macs = self_attention_op<T>.macs,
+    .onnx =
+        [](GraphBuilder& graph, const Call<T>& call) {
+          const auto& d = call.template attributes<AttentionDims>();
+          std::string heads[3];
+          for (int i = 0; i < 3; ++i) heads[i] = to_heads(graph, graph.input(i), d, false);
+          const std::string y = graph_attention(graph, heads[0], heads[1], heads[2], d.scale);
+          graph.output(from_heads(graph, y, d, call.output_shape()));
+        },
 };
 
 // q (N, n, C), k and v (N, m, C); gives (N, n, C). Throws where they do not fit, or num_heads does

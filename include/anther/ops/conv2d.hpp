@@ -4,6 +4,9 @@
 // (kh, kw, C) or (kh, kw, C, 1). Backward keeps x.
 #pragma once
 
+#include <vector>
+
+#include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/conv2d.hpp"
 #include "anther/kernels/depthwise_conv2d.hpp"
@@ -46,6 +49,15 @@ void check_kernel_fits(Tape<T>& tape, std::int64_t height, std::int64_t width,
       kernel_height > 0 && kernel_width > 0 && kernel_height <= height && kernel_width <= width,
       "expected a kernel of at most the padded map's ", Extent2d{height, width}, ", got ",
       Extent2d{kernel_height, kernel_width});
+}
+
+// The attributes of ONNX's Conv and ConvTranspose.
+template <class Dims>
+std::vector<GraphAttribute> window_attributes(const Dims& d, std::int64_t groups) {
+  return {{"kernel_shape", Integers{d.kernel_height, d.kernel_width}},
+          {"strides", Integers{d.stride_height, d.stride_width}},
+          {"pads", Integers{d.padding_height, d.padding_width, d.padding_height, d.padding_width}},
+          {"group", groups}};
 }
 
 // What both depth-wise convolutions ask of their inputs.
@@ -110,6 +122,16 @@ inline constexpr Op<T> conv2d_op = {
     .macs =
         [](const Call<T>& call) {
           return call.output_shape().numel() * call.template attributes<Conv2dDims>().depth();
+        },
+    .onnx =
+        [](GraphBuilder& graph, const Call<T>& call) {
+          const auto& d = call.template attributes<Conv2dDims>();
+          graph.output(graph.node("Conv",
+                                  {graph.input(0),
+                                   graph.weight(1, {d.out_channels, d.in_channels / d.groups,
+                                                    d.kernel_height, d.kernel_width}),
+                                   graph.input(2)},
+                                  window_attributes(d, d.groups)));
         },
 };
 
@@ -179,6 +201,15 @@ inline constexpr Op<T> depthwise_conv2d_op = {
           return call.output_shape().numel() * d.kernel_height * d.kernel_width;
         },
     .takes_add = true,
+    .onnx =
+        [](GraphBuilder& graph, const Call<T>& call) {
+          const auto& d = call.template attributes<DepthwiseConv2dDims>();
+          graph.output(graph.node(
+              "Conv",
+              {graph.input(0), graph.weight(1, {d.channels, 1, d.kernel_height, d.kernel_width}),
+               graph.input(2)},
+              window_attributes(d, d.channels)));
+        },
 };
 
 // Throws where the shapes do not fit, or the kernel is larger than the padded map.
@@ -233,6 +264,18 @@ inline constexpr Op<T> depthwise_conv_transpose2d_op = {
         [](const Call<T>& call) {
           const auto& d = call.template attributes<DepthwiseConvTranspose2dDims>();
           return call.input_shape(0).numel() * d.kernel_height * d.kernel_width;
+        },
+    .onnx =
+        [](GraphBuilder& graph, const Call<T>& call) {
+          const auto& d = call.template attributes<DepthwiseConvTranspose2dDims>();
+          std::vector<GraphAttribute> attributes = window_attributes(d, d.channels);
+          attributes.push_back(
+              {"output_padding", Integers{d.output_padding_height, d.output_padding_width}});
+          graph.output(graph.node(
+              "ConvTranspose",
+              {graph.input(0), graph.weight(1, {d.channels, 1, d.kernel_height, d.kernel_width}),
+               graph.input(2)},
+              attributes));
         },
 };
 

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 
+#include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gemm.hpp"
@@ -115,6 +117,24 @@ inline constexpr Op<T> linear_op = {
         },
     .takes_add = true,
     .takes_lazy = true,
+    .onnx =
+        [](GraphBuilder& graph, const Call<T>& call) {
+          const Shape& x = call.input_shape(0);
+          const std::int64_t in = x.back(), out = call.output_shape().back();
+          const std::string bias = graph.input(2);
+          if (x.rank() == 2) {
+            graph.output(graph.node("Gemm", {graph.input(0), graph.weight(1, {out, in}), bias},
+                                    {{"transB", 1}}));
+          } else if (x.rank() == 4) {
+            graph.output(graph.node("Conv",
+                                    {graph.input(0), graph.weight(1, {out, in, 1, 1}), bias},
+                                    {{"kernel_shape", Integers{1, 1}}}));
+          } else {
+            const std::string weight = graph.transpose(graph.weight(1, {out, in}), {1, 0});
+            const std::string y = graph.node("MatMul", {graph.input(0), weight});
+            graph.output(bias.empty() ? y : graph.node("Add", {y, bias}));
+          }
+        },
 };
 
 // x (..., C), weight (O, C) or (O, 1, 1, C), bias (O) or empty. Throws where they do not fit.

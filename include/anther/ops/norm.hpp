@@ -19,6 +19,10 @@
 // the statistics, and who reads the result computes it from them, a fused multiply-add an element.
 #pragma once
 
+#include <string>
+#include <vector>
+
+#include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/batch_norm.hpp"
 #include "anther/kernels/group_norm.hpp"
@@ -66,6 +70,28 @@ inline constexpr Op<T> group_norm_op = {
         [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
           group_norm_rows<T>(y, call.input(0), call.output(3), first, count,
                              call.template attributes<GroupNormAttributes>().dims);
+        },
+    .onnx =
+        [](GraphBuilder& graph, const Call<T>& call) {
+          // InstanceNormalization of (N, groups, the rest), then weight and bias.
+          const auto& [d, eps] = call.template attributes<GroupNormAttributes>();
+          const Shape& shape = call.output_shape();
+          const std::string x = turn_channels(graph, graph.input(0), shape);
+          const std::string groups =
+              graph.node("InstanceNormalization",
+                         {graph.reshape(x, {0, d.groups, -1}), filled(graph, d.groups, 1),
+                          filled(graph, d.groups, 0)},
+                         {{"epsilon", eps}});
+          Integers back{0, d.channels};
+          Shape one_a_channel{d.channels};
+          for (int axis = 1; axis + 1 < shape.rank(); ++axis) {
+            back.push_back(shape[axis]);
+            one_a_channel.push_back(1);
+          }
+          std::string y = graph.reshape(groups, back);
+          if (call.has_input(1)) y = graph.node("Mul", {y, graph.weight(1, one_a_channel)});
+          if (call.has_input(2)) y = graph.node("Add", {y, graph.weight(2, one_a_channel)});
+          graph.output(turn_channels(graph, y, shape));
         },
 };
 
@@ -122,6 +148,18 @@ inline constexpr Op<T> layer_norm_op = {
                                  call.input(0), call.output(1), call.output(2), call.input(1),
                                  call.workspace(layer_norm_workspace(x.rows(), x.back())), x.rows(),
                                  x.back());
+        },
+    .onnx =
+        [](GraphBuilder& graph, const Call<T>& call) {
+          const bool map = call.output_shape().rank() == 4;
+          const std::int64_t channels = call.output_shape().back();
+          const std::string x =
+              map ? graph.transpose(graph.input(0), {0, 2, 3, 1}) : graph.input(0);
+          const std::string y =
+              graph.node("LayerNormalization",
+                         {x, weight_or(graph, 1, channels, 1), weight_or(graph, 2, channels, 0)},
+                         {{"axis", -1}, {"epsilon", call.template attributes<double>()}});
+          graph.output(map ? graph.transpose(y, {0, 3, 1, 2}) : y);
         },
 };
 
@@ -195,6 +233,22 @@ inline constexpr Op<T> batch_norm_op = {
         [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
           const Shape& x = call.input_shape(0);
           batch_norm_rows<T>(y, call.input(0), call.output(4), first, count, x.rows(), x.back());
+        },
+    .onnx =
+        [](GraphBuilder& graph, const Call<T>& call) {
+          const auto& a = call.template attributes<BatchNormAttributes<T>>();
+          const Shape& shape = call.output_shape();
+          const std::int64_t channels = shape.back();
+          const auto statistic = [&](const T* values) {
+            return graph.constant({channels}, std::vector<double>(values, values + channels));
+          };
+          const std::string y =
+              graph.node("BatchNormalization",
+                         {turn_channels(graph, graph.input(0), shape),
+                          weight_or(graph, 1, channels, 1), weight_or(graph, 2, channels, 0),
+                          statistic(a.running_mean), statistic(a.running_var)},
+                         {{"epsilon", a.eps}});
+          graph.output(turn_channels(graph, y, shape));
         },
 };
 

@@ -3,6 +3,7 @@
 // Backward keeps nothing.
 #pragma once
 
+#include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/global_average_pool.hpp"
 #include "anther/kernels/subsample.hpp"
@@ -22,6 +23,10 @@ inline constexpr Op<T> global_average_pool_op = {
           if (const auto dx = call.input_gradient(0))
             global_average_pool_backward(dx.to, dx.add, call.output_gradient(),
                                          call.template attributes<GlobalAveragePoolDims>());
+        },
+    .onnx =
+        [](GraphBuilder& graph, const Call<T>&) {
+          graph.output(graph.node("Flatten", {graph.node("GlobalAveragePool", {graph.input(0)})}));
         },
 };
 
@@ -57,6 +62,14 @@ inline constexpr Op<T> subsample_op = {
                                call.template attributes<SubsampleDims>());
         },
     .takes_lazy = true,
+    .onnx =
+        [](GraphBuilder& graph, const Call<T>& call) {
+          const auto& d = call.template attributes<SubsampleDims>();
+          graph.output(graph.node(
+              "Slice", {graph.input(0), graph.constant(Integers{0, 0}),
+                        graph.constant(Integers{d.height, d.width}), graph.constant(Integers{2, 3}),
+                        graph.constant(Integers{d.stride, d.stride})}));
+        },
 };
 
 // y = x[:, ::stride, ::stride, :]

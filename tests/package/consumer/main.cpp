@@ -1,6 +1,7 @@
 // A program outside Anther's tree: an op of its own, with a body for each instruction set, in a
-// model of its own that it trains; and Anther's check of the op's gradient.
+// model of its own that it trains and exports; and Anther's check of the op's gradient.
 #include <anther/anther.hpp>
+#include <anther/io/onnx.hpp>
 #include <cstdio>
 #include <vector>
 
@@ -22,6 +23,11 @@ inline constexpr anther::Op<T> square_op = {
           using namespace anther;
           if (const auto dx = call.input_gradient(0)) ANTHER_SELECT(square_backward<T>)
           (dx.to, dx.add, call.output_gradient(), call.input(0), call.output_shape().numel());
+        },
+    .onnx =
+        [](anther::GraphBuilder& graph, const anther::Call<T>&) {
+          const std::string x = graph.input(0);
+          graph.output(graph.node("Mul", {x, x}));
         },
 };
 
@@ -72,5 +78,6 @@ int main() {
     adam.step(tape.gradients(), 0.03);
   }
   std::printf("loss after 200 steps: %.4f\n", static_cast<double>(loss));
+  if (anther::to_onnx(net, {1, 2}).find("Mul") == std::string::npos) return 1;
   return loss < 0.2f ? 0 : 1;
 }

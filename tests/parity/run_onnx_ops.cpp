@@ -1,0 +1,131 @@
+// run_onnx_ops FOLDER
+//
+// Writes small models of all ops that can be exported, EdgeViT's and others, on maps, tokens and
+// rows: NAME.onnx, and NAME.safetensors with an input of three samples and the engine's output,
+// both in the graph's order. What compare_onnx.py runs.
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "anther/anther.hpp"
+#include "anther/io/onnx.hpp"
+#include "anther/io/safetensors.hpp"
+#include "tests/parity/channels.hpp"
+
+namespace {
+
+using namespace anther;
+
+// A function as a layer.
+template <class T>
+class Apply : public Module<T> {
+ public:
+  Apply(const Scope<T>& scope, std::function<Variable<T>(Variable<T>)> function)
+      : Module<T>(scope, "Apply"), function_(std::move(function)) {}
+  Variable<T> forward(Variable<T> x) const override { return function_(x); }
+
+ private:
+  std::function<Variable<T>(Variable<T>)> function_;
+};
+
+using V = Variable<float>;
+
+void convolutions(Sequential<float>& net) {
+  net.add<Conv2d>(4, 8, Conv2dLayerOptions{.kernel_size = {3, 2}, .stride = {2, 1}, .padding = 1})
+      .add<Apply>([](V x) { return relu(x); })
+      .add<Conv2d>(8, 6, Conv2dLayerOptions{.kernel_size = 3, .padding = {0, 1}, .groups = 2})
+      .add<Conv2d>(6, 6,
+                   Conv2dLayerOptions{.kernel_size = 3, .stride = 2, .padding = 1, .groups = 6})
+      .add<Conv2d>(6, 5, Conv2dLayerOptions{.bias = false})
+      .add<ConvTranspose2d>(
+          5, Conv2dLayerOptions{.kernel_size = 3, .stride = 2, .padding = 1, .groups = 5})
+      .add<ConvTranspose2d>(
+          5, Conv2dLayerOptions{.kernel_size = 2, .stride = 2, .groups = 5, .bias = false});
+}
+
+void maps(Sequential<float>& net) {
+  net.add<GroupNorm>(2, 4)
+      .add<Apply>([](V x) { return group_norm(x, 4) + instance_norm(x); })
+      .add<LayerNorm>(4)
+      .add<BatchNorm2d>(4)
+      .add<InstanceNorm2d>(4)
+      .add<Apply>([](V x) { return subsample(gelu(x) * 0.7 + layer_norm(x), 2); })
+      .add<Linear>(4, 12)
+      .add<Apply>([](V x) { return self_attention(x, 2); })
+      .add<Apply>([](V x) { return global_average_pool(x); });
+}
+
+void tokens(Sequential<float>& net) {
+  net.add<LayerNorm>(4)
+      .add<GroupNorm>(2, 4)
+      .add<BatchNorm2d>(4)
+      .add<Linear>(4, 24)
+      .add<Apply>([](V x) { return self_attention(x, 2); })
+      .add<Linear>(8, 8, LinearOptions{.bias = false})
+      .add<Apply>([](V x) { return x + scaled_dot_product_attention(x, gelu(x), x * 0.3, 4); });
+}
+
+void rows(Sequential<float>& net) {
+  net.add<Linear>(4, 12)
+      .add<Apply>([](V x) { return gelu(x); })
+      .add<GroupNorm>(3, 12)
+      .add<LayerNorm>(12)
+      .add<BatchNorm2d>(12)
+      .add<Apply>([](V x) { return x + relu(x); })
+      .add<Linear>(12, 5, LinearOptions{.bias = false});
+}
+
+// The elements in the graph's order, with the graph's shape.
+Tensor<float> in_graph(const Tensor<float>& x) {
+  return x.shape().rank() == 4 ? nchw_of(x) : Tensor<float>(x.shape(), x.span());
+}
+
+void write(const std::filesystem::path& folder, const std::string& name, Shape shape,
+           void (*build)(Sequential<float>&)) {
+  ParameterStore<float> store;
+  Sequential<float> net(store);
+  build(net);
+  store.initialize(1);
+  const auto shake = [&](const std::string& of, std::span<float> values) {
+    for (std::size_t i = 0; i < values.size(); ++i)
+      values[i] += static_cast<float>(0.5 * uniform(RandomKey(2).fold(of), i));
+  };
+  for (std::size_t i = 0; i < store.parameters().size(); ++i)
+    shake(store.parameters()[i].name, store.value(static_cast<int>(i)));
+  for (std::size_t i = 0; i < store.buffers().size(); ++i)
+    shake(store.buffers()[i].name, store.buffer(static_cast<int>(i)));
+  write_onnx(folder / (name + ".onnx"), net, shape, {.input = "input", .output = "output"});
+
+  shape[0] = 3;
+  Tensor<float> x(shape);
+  for (std::int64_t i = 0; i < x.size(); ++i)
+    x[i] = static_cast<float>(normal(RandomKey(3), static_cast<std::uint64_t>(i)));
+  Tape<float> tape;
+  tape.begin({.training = false});
+  const V y = net(tape.input(x));
+  const Tensor<float> input = in_graph(x);
+  const Tensor<float> output = in_graph(Tensor<float>(y.shape(), y.value()));
+  const SafetensorsTensor tensors[] = {
+      {.name = "input", .shape = input.shape(), .values = input.span()},
+      {.name = "output", .shape = output.shape(), .values = output.span()}};
+  write_safetensors(folder / (name + ".safetensors"), tensors);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    check(argc == 2, "expected a folder");
+    const std::filesystem::path folder(argv[1]);
+    write(folder, "convolutions", {1, 11, 9, 4}, convolutions);
+    write(folder, "maps", {1, 7, 5, 4}, maps);
+    write(folder, "tokens", {1, 6, 4}, tokens);
+    write(folder, "rows", {1, 4}, rows);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "run_onnx_ops: %s\n", error.what());
+    return 1;
+  }
+}
