@@ -71,7 +71,7 @@ TEST_CASE("weights: what is saved is PyTorch's, and comes back with the same bit
   const TemporaryFolder folder;
   State a(1), b(2);
   const auto path = folder / "a.safetensors";
-  save_weights<float>(path, a.store, a.store.values(), {{"note", "x"}}, 41);
+  save_weights<float>(path, a.store, a.store.values(), {{"note", "x"}}, {.batches = 41});
 
   const SafetensorsFile file(path);
   CHECK(file.entry("conv.weight").shape == Shape{6, 3, 2, 2});
@@ -107,7 +107,7 @@ TEST_CASE("state: comes back with the same bits, and with the run's progress") {
   CHECK(a.copy() == b.copy());
   CHECK(b.adam->steps() == 5);
   // Its weights are there for whoever wants no more, once they say what the rest is.
-  load_weights(SafetensorsFile(path), b.store, "optimizer.");
+  load_weights(SafetensorsFile(path), b.store, {.ignored = "optimizer."});
   CHECK(contains(error_of([&] { load_weights(SafetensorsFile(path), b.store); }),
                  "not of this model: optimizer.exp_avg.conv.bias"));
 }

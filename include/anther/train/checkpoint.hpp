@@ -87,7 +87,7 @@ void save_state(const std::filesystem::path& path, const Optimizer<T>& optimizer
                 const nlohmann::json& progress) {
   const ParameterStore<T>& store = optimizer.parameters();
   TorchTensors<T> tensors;
-  tensors.add(store, store.values(), optimizer.steps());
+  tensors.add(store, store.values(), {.batches = optimizer.steps()});
   for (const auto& state : optimizer.state())
     for (std::size_t i = 0; i < store.parameters().size(); ++i)
       tensors.add("optimizer." + state.name + "." + store.parameters()[i].name,
@@ -119,7 +119,7 @@ nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optim
   } catch (const nlohmann::json::exception& error) {
     fail(path.string(), ": metadata: ", error.what());
   }
-  check_weights(file, store, "optimizer.");
+  check_weights(file, store, {.ignored = "optimizer."});
   // Into new memory first: a damaged file must not leave half of it behind.
   std::vector<AlignedBuffer<T>> states;
   for (const auto& state : optimizer.state()) {
@@ -131,7 +131,7 @@ nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optim
     }
     states.push_back(std::move(values));
   }
-  load_weights(file, store, "optimizer.");
+  load_weights(file, store, {.ignored = "optimizer."});
   for (std::size_t i = 0; i < states.size(); ++i)
     optimizer.state()[i].values = std::move(states[i]);
   optimizer.set_steps(steps);

@@ -153,7 +153,8 @@ class CheckpointCallback : public Callback {
     card_.notes["val_loss"] = csv_cell(report.val_loss);
     const auto metadata = to_metadata(card_);
     const auto save = [&](const char* name) {
-      save_weights<T>(folder_.weights() / name, store, store.values(), metadata, report.all_steps);
+      save_weights<T>(folder_.weights() / name, store, store.values(), metadata,
+                      {.batches = report.all_steps});
     };
     save("last.safetensors");
     if (report.val_top1 > best_) {

@@ -1,16 +1,22 @@
-// A model's parameters and buffers in safetensors files, with PyTorch's names, shapes and order.
+// A model's parameters and buffers in safetensors files, with PyTorch's names, shapes and order;
+// EdgeViT's under the names of its authors' code as well.
 #pragma once
 
 #include <algorithm>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "anther/autograd/parameter.hpp"
 #include "anther/io/safetensors.hpp"
+#include "anther/train/edgevit_names.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -33,6 +39,12 @@ void from_torch_order(const ParameterInfo& info, std::span<const T> torch_values
   });
 }
 
+struct SaveWeightsOptions {
+  std::int64_t batches = 0;         // how many the running statistics have seen
+  std::optional<Dtype> dtype = {};  // f16, say; else the values' own
+  WeightNames names = {};           // official_edgevit_names(store), say; else the store's
+};
+
 // Tensors in PyTorch's order with the memory that they stand in.
 template <class T>
 class TorchTensors {
@@ -49,17 +61,23 @@ class TorchTensors {
                         .values = std::span<const std::int64_t>(numbers_.back().get(), 1)});
   }
   // All of a store: parameters and buffers, and num_batches_tracked beside each running_mean.
-  void add(const ParameterStore<T>& store, std::span<const T> values, std::int64_t batches) {
+  void add(const ParameterStore<T>& store, std::span<const T> values,
+           const SaveWeightsOptions& options) {
+    const std::size_t first = tensors_.size();
     const auto& parameters = store.parameters();
     for (std::size_t i = 0; i < parameters.size(); ++i)
-      add(parameters[i].name, parameters[i], store.slice_of(values, static_cast<int>(i)));
+      add(name_in(options.names, parameters[i].name), parameters[i],
+          store.slice_of(values, static_cast<int>(i)));
     const auto& buffers = store.buffers();
-    for (std::size_t i = 0; i < buffers.size(); ++i) {
-      add(buffers[i].name, buffers[i], store.buffer(static_cast<int>(i)));
+    for (std::size_t i = 0; i < buffers.size(); ++i)
+      add(name_in(options.names, buffers[i].name), buffers[i], store.buffer(static_cast<int>(i)));
+    const std::size_t last = tensors_.size();
+    for (std::size_t i = first; i < last; ++i) {
+      tensors_[i].dtype = options.dtype;
       constexpr std::string_view mean = "running_mean";
-      if (buffers[i].name.ends_with(mean))
-        add(buffers[i].name.substr(0, buffers[i].name.size() - mean.size()) + "num_batches_tracked",
-            batches);
+      const std::string name = tensors_[i].name;
+      if (name.ends_with(mean))
+        add(name.substr(0, name.size() - mean.size()) + "num_batches_tracked", options.batches);
     }
   }
   std::span<const SafetensorsTensor> tensors() const { return tensors_; }
@@ -70,15 +88,22 @@ class TorchTensors {
   std::vector<SafetensorsTensor> tensors_;
 };
 
-// Writes a model's weights (the averaged ones, say, where `values` is not the store's). batches:
-// how many the running statistics have seen.
+// Writes a model's weights (the averaged ones, say, where `values` is not the store's).
 template <class T>
 void save_weights(const std::filesystem::path& path, const ParameterStore<T>& store,
                   std::span<const T> values, const std::map<std::string, std::string>& metadata,
-                  std::int64_t batches = 0) {
+                  const SaveWeightsOptions& options = {}) {
   TorchTensors<T> tensors;
-  tensors.add(store, values, batches);
+  tensors.add(store, values, options);
   write_safetensors(path, tensors.tensors(), metadata);
+}
+
+// Whether two shapes are the same but for extents of 1 at the end: a fully connected layer (O, C)
+// and a 1x1 convolution (O, C, 1, 1) are one, in the same order.
+inline bool same_but_for_ones(const Shape& a, const Shape& b) {
+  for (int axis = 0; axis < std::max(a.rank(), b.rank()); ++axis)
+    if ((axis < a.rank() ? a[axis] : 1) != (axis < b.rank() ? b[axis] : 1)) return false;
+  return true;
 }
 
 // Reads the tensor `name` of a parameter. Throws, naming the file and the tensor, where it is not
@@ -87,35 +112,55 @@ template <class T>
 void load_tensor(const SafetensorsFile& file, const std::string& name, const ParameterInfo& info,
                  std::span<T> values) {
   const SafetensorsEntry& entry = file.entry(name);
-  check(entry.shape == info.torch_shape(), file.path().string(), ": ", name,
+  check(same_but_for_ones(entry.shape, info.torch_shape()), file.path().string(), ": ", name,
         ": expected the shape ", info.torch_shape(), ", got ", entry.shape);
   const Tensor<T> read = file.read<T>(name);
   from_torch_order<T>(info, read.span(), values);
 }
 
-// Throws, with a list of all names that are missing, too many or of another shape, unless the
-// weights in a file are those of the model. ignored: what the names of tensors begin with that are
-// no weights.
+struct LoadWeightsOptions {
+  // What the names of tensors begin with that are no weights.
+  std::string_view ignored = {};
+  // What the names of parameters begin with that may be missing or of another shape: "head.", for
+  // another number of classes. They keep their values then.
+  std::string_view replaced = {};
+};
+
+// The names that a model's weights have in a file: the store's, or those of EdgeViT's authors where
+// the file has them.
 template <class T>
-void check_weights(const SafetensorsFile& file, const ParameterStore<T>& store,
-                   std::string_view ignored = {}) {
-  std::vector<std::string> problems;
-  std::vector<std::string_view> known;
+WeightNames names_of(const SafetensorsFile& file, const ParameterStore<T>& store) {
+  return file.find("patch_embed1.proj.weight") ? official_edgevit_names(store) : WeightNames{};
+}
+
+// Compares the weights in a file with a model's; gives the names of those parameters that are to be
+// replaced. Throws, with a list of all names that are missing, too many or of another shape, unless
+// that is all that differs.
+template <class T>
+std::vector<std::string> check_weights(const SafetensorsFile& file, const ParameterStore<T>& store,
+                                       const LoadWeightsOptions& options = {}) {
+  const WeightNames names = names_of(file, store);
+  std::vector<std::string> problems, replaced;
+  std::set<std::string> known;
   const auto compare = [&](const ParameterInfo& info) {
-    known.push_back(info.name);
-    const SafetensorsEntry* entry = file.find(info.name);
-    if (!entry)
-      problems.push_back(text_of("missing: ", info.name, " ", info.torch_shape()));
-    else if (!(entry->shape == info.torch_shape()))
+    const std::string name = name_in(names, info.name);
+    known.insert(name);
+    const SafetensorsEntry* entry = file.find(name);
+    if (entry && same_but_for_ones(entry->shape, info.torch_shape())) return;
+    if (!options.replaced.empty() && info.name.starts_with(options.replaced))
+      replaced.push_back(info.name);
+    else if (!entry)
+      problems.push_back(text_of("missing: ", name, " ", info.torch_shape()));
+    else
       problems.push_back(
-          text_of(info.name, ": expected the shape ", info.torch_shape(), ", got ", entry->shape));
+          text_of(name, ": expected the shape ", info.torch_shape(), ", got ", entry->shape));
   };
   for (const ParameterInfo& info : store.parameters()) compare(info);
   for (const ParameterInfo& info : store.buffers()) compare(info);
   for (const SafetensorsEntry& entry : file.entries())
     if (!entry.name.ends_with("num_batches_tracked") &&
-        (ignored.empty() || !entry.name.starts_with(ignored)) &&
-        std::find(known.begin(), known.end(), entry.name) == known.end())
+        (options.ignored.empty() || !entry.name.starts_with(options.ignored)) &&
+        !known.contains(entry.name))
       problems.push_back("not of this model: " + entry.name);
   if (!problems.empty()) {
     std::string message = text_of(file.path().string(), ": the weights are of another model (",
@@ -123,20 +168,31 @@ void check_weights(const SafetensorsFile& file, const ParameterStore<T>& store,
     for (const std::string& problem : problems) message += "\n  " + problem;
     fail(message);
   }
+  return replaced;
 }
 
-// Reads all weights of a model, once check_weights has found nothing.
+// Reads all weights of a model, once check_weights has found nothing; gives what that gives. Where
+// it throws, nothing has changed.
 template <class T>
-void load_weights(const SafetensorsFile& file, ParameterStore<T>& store,
-                  std::string_view ignored = {}) {
-  check_weights(file, store, ignored);
-  const std::span<T> values = store.values();
-  for (std::size_t i = 0; i < store.parameters().size(); ++i)
-    load_tensor(file, store.parameters()[i].name, store.parameters()[i],
-                store.slice_of(values, static_cast<int>(i)));
-  for (std::size_t i = 0; i < store.buffers().size(); ++i)
-    load_tensor(file, store.buffers()[i].name, store.buffers()[i],
-                store.buffer(static_cast<int>(i)));
+std::vector<std::string> load_weights(const SafetensorsFile& file, ParameterStore<T>& store,
+                                      const LoadWeightsOptions& options = {}) {
+  const std::vector<std::string> replaced = check_weights(file, store, options);
+  const WeightNames names = names_of(file, store);
+  // Into new memory first: a value that does not fit T must not leave half of the file behind.
+  const auto read = [&](const std::vector<ParameterInfo>& list, std::span<const T> old) {
+    std::vector<T> values(old.begin(), old.end());
+    for (const ParameterInfo& info : list)
+      if (std::find(replaced.begin(), replaced.end(), info.name) == replaced.end())
+        load_tensor(file, name_in(names, info.name), info,
+                    std::span<T>(values).subspan(static_cast<std::size_t>(info.offset),
+                                                 static_cast<std::size_t>(info.size)));
+    return values;
+  };
+  const std::vector<T> values = read(store.parameters(), std::as_const(store).values());
+  const std::vector<T> buffers = read(store.buffers(), std::as_const(store).buffer_values());
+  std::copy(values.begin(), values.end(), store.values().begin());
+  std::copy(buffers.begin(), buffers.end(), store.buffer_values().begin());
+  return replaced;
 }
 
 }  // namespace anther::inline v0_1

@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Anther against ONNX Runtime on the model that Anther exports: a forward pass of one image.
+
+    python3 bench/compare_onnxruntime.py --models xxs,xs,s --threads 1,2
+
+Both run in turn (A B A B ...), each in a process of its own; a round's figure is the median of its
+passes, and what is printed is the median of the rounds and their ratio. ONNX Runtime has all its
+graph optimisations. Needs numpy and onnxruntime. Let nothing else run meanwhile.
+"""
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def onnxruntime_worker(job):
+    """Runs one job in this process and prints its figures."""
+    import numpy as np
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = job["threads"]
+    options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(job["path"], options,
+                                           providers=["CPUExecutionProvider"])
+    images = np.random.default_rng(1).random((1, 3, job["img_size"], job["img_size"]), np.float32)
+    inputs = {session.get_inputs()[0].name: images}
+    for _ in range(3):
+        session.run(None, inputs)
+    times = []
+    began = time.perf_counter()
+    while len(times) < 20 or time.perf_counter() - began < job["seconds"]:
+        start = time.perf_counter()
+        session.run(None, inputs)
+        times.append(time.perf_counter() - start)
+    print(json.dumps({"ms": 1e3 * statistics.median(times), "version": onnxruntime.__version__}))
+
+
+def run(command):
+    command = [str(part) for part in command]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        sys.exit(f"compare_onnxruntime: {command[0]}: {lines[-1]}")
+    return done.stdout
+
+
+def anther_ms(options, model, threads):
+    out = run([ROOT / options.build / "bench" / "bench_model", "--model", model, "--preset",
+               options.preset, "--mode", "infer", "--batch", 1, "--img-size", options.img_size,
+               "--threads", threads, "--benchmark_format=json",
+               f"--benchmark_min_time={options.seconds}"])
+    return 1e3 / json.loads(out)["benchmarks"][0]["images_per_s"]
+
+
+def onnxruntime_ms(options, path, threads):
+    job = dict(path=str(path), threads=threads, img_size=options.img_size, seconds=options.seconds)
+    return json.loads(run([sys.executable, __file__, "--worker", json.dumps(job)]))
+
+
+def compare(options, model, path):
+    run([ROOT / options.build / "examples" / "export_onnx", "--model", model, "--preset",
+         options.preset, "--num-classes", 102, "--img-size", options.img_size, path])
+    for threads in map(int, options.threads.split(",")):
+        ours, theirs = [], []
+        for _ in range(options.rounds):
+            ours.append(anther_ms(options, model, threads))
+            theirs.append(onnxruntime_ms(options, path, threads))
+        a = statistics.median(ours)
+        b = statistics.median(r["ms"] for r in theirs)
+        name = f"{model} {options.preset}, {threads} thread{'s' * (threads > 1)}"
+        print(f"{name:<28} {a:9.2f} {b:13.2f} {b / a:7.2f}   ONNX Runtime {theirs[0]['version']}",
+              flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--build", default="build/release", help="from the project's folder")
+    parser.add_argument("--models", default="xxs,xs,s")
+    parser.add_argument("--preset", default="improved", choices=("improved", "original"))
+    parser.add_argument("--img-size", type=int, default=224)
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each round and engine")
+    options = parser.parse_args()
+    if options.worker:
+        return onnxruntime_worker(json.loads(options.worker))
+    try:
+        import numpy  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        sys.exit(f"compare_onnxruntime: {sys.executable}: {error}")
+    for program in ("bench/bench_model", "examples/export_onnx"):
+        if not (ROOT / options.build / program).exists():
+            sys.exit(f"compare_onnxruntime: no {options.build}/{program}; build it first")
+    print(f"{'one image, milliseconds':<28} {'Anther':>9} {'ONNX Runtime':>13} {'ratio':>7}")
+    with tempfile.TemporaryDirectory(prefix="anther-onnxruntime-") as folder:
+        for model in options.models.split(","):
+            compare(options, model, Path(folder) / f"{model}.onnx")
+
+
+if __name__ == "__main__":
+    main()

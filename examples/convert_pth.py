@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Converts a PyTorch checkpoint (.pth, .pt) to safetensors. Needs torch and nothing else.
+
+    python3 examples/convert_pth.py model.pth model.safetensors [--key model_ema] [--trust]
+
+Takes a state dict, or a checkpoint that holds one under `model`, `state_dict`, `model_ema`,
+`state_dict_ema` or the key that is given. A prefix that all names share (`module.`, `_orig_mod.`)
+is dropped. A .pth file is a pickle, and may run code when it is read: that is refused unless you
+say that you trust the file.
+"""
+import argparse
+import ctypes
+import json
+import pickle
+import struct
+import sys
+
+import torch
+
+KEYS = ("model", "state_dict", "model_ema", "state_dict_ema")
+DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16",
+          torch.bfloat16: "BF16", torch.int64: "I64", torch.int32: "I32", torch.int16: "I16",
+          torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}
+
+
+def read(path, trust):
+    try:
+        return torch.load(path, map_location="cpu", weights_only=not trust)
+    except pickle.UnpicklingError as e:
+        sys.exit(f"convert_pth: {path} holds more than tensors, and reading it may run code of its "
+                 f"author's ({str(e).splitlines()[0]}); --trust reads it all the same")
+
+
+def is_state_dict(value):
+    return isinstance(value, dict) and bool(value) and all(
+        isinstance(t, torch.Tensor) for t in value.values())
+
+
+def state_dict_of(checkpoint, path, key):
+    if key is None and is_state_dict(checkpoint):
+        return checkpoint
+    there = [k for k, v in checkpoint.items() if is_state_dict(v)] if isinstance(
+        checkpoint, dict) else []
+    key = key or next((k for k in KEYS if k in there), None)
+    if key not in there:
+        sys.exit(f"convert_pth: {path}: no state dict{f' under {key}' if key else ''}; "
+                 f"there: {', '.join(there) or 'none'}")
+    others = [k for k in there if k != key]
+    print(f"taken from: {key}" + (f" (also there: {', '.join(others)})" if others else ""))
+    return checkpoint[key]
+
+
+def without_prefix(state):
+    for prefix in ("module.", "_orig_mod."):
+        if all(name.startswith(prefix) for name in state):
+            return without_prefix({name[len(prefix):]: t for name, t in state.items()})
+    return state
+
+
+def write(path, state):
+    header, offset = {"__metadata__": {"format": "pt"}}, 0
+    tensors = {name: t.detach().contiguous() for name, t in state.items()}
+    for name, t in tensors.items():
+        if t.dtype not in DTYPES:
+            sys.exit(f"convert_pth: {name}: {t.dtype} has no form in safetensors")
+        size = t.numel() * t.element_size()
+        header[name] = {"dtype": DTYPES[t.dtype], "shape": list(t.shape),
+                        "data_offsets": [offset, offset + size]}
+        offset += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text)
+        for t in tensors.values():
+            f.write(ctypes.string_at(t.data_ptr(), t.numel() * t.element_size()))
+
+
+def main():
+    p = argparse.ArgumentParser(description="Converts a PyTorch checkpoint to safetensors.")
+    p.add_argument("source")
+    p.add_argument("target")
+    p.add_argument("--key", help="where in the checkpoint the state dict is")
+    p.add_argument("--trust", action="store_true", help="read it even though it may run code")
+    a = p.parse_args()
+    state = without_prefix(state_dict_of(read(a.source, a.trust), a.source, a.key))
+    write(a.target, state)
+    print(f"{a.target}: {len(state)} tensors, "
+          f"{sum(t.numel() for t in state.values()):,} numbers")
+
+
+if __name__ == "__main__":
+    main()
