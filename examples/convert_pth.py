@@ -26,9 +26,9 @@ DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16",
 def read(path, trust):
     try:
         return torch.load(path, map_location="cpu", weights_only=not trust)
-    except pickle.UnpicklingError as e:
-        sys.exit(f"convert_pth: {path} holds more than tensors, and reading it may run code of its "
-                 f"author's ({str(e).splitlines()[0]}); --trust reads it all the same")
+    except pickle.UnpicklingError:
+        sys.exit(f"convert_pth: {path} holds more than tensors, and reading that may run code of "
+                 "its author's; --trust reads it all the same")
 
 
 def is_state_dict(value):

@@ -166,6 +166,8 @@ TEST_CASE("protobuf: integers, floats, text and messages as the format has them"
   CHECK(ProtobufMessage().integer(1, -1).bytes() == "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");
   CHECK(ProtobufMessage().text(2, "testing").bytes() == "\x12\x07testing");
   CHECK(ProtobufMessage().number(2, 1.0f).bytes() == std::string_view("\x15\0\0\x80\x3f", 5));
+  CHECK(ProtobufMessage().number(2, 1.0).bytes() ==
+        std::string_view("\x11\0\0\0\0\0\0\xf0\x3f", 9));
   // A field number above 15 makes the key two bytes.
   CHECK(ProtobufMessage().integer(20, 7).bytes() == "\xa0\x01\x07");
   CHECK(ProtobufMessage().message(3, ProtobufMessage().integer(1, 150)).bytes() ==

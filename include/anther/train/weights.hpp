@@ -122,7 +122,7 @@ struct LoadWeightsOptions {
   // What the names of tensors begin with that are no weights.
   std::string_view ignored = {};
   // What the names of parameters begin with that may be missing or of another shape: "head.", for
-  // another number of classes. They keep their values then.
+  // another number of classes. They all keep their values then.
   std::string_view replaced = {};
 };
 
@@ -168,6 +168,11 @@ std::vector<std::string> check_weights(const SafetensorsFile& file, const Parame
     for (const std::string& problem : problems) message += "\n  " + problem;
     fail(message);
   }
+  if (replaced.empty()) return replaced;
+  // A weight without its bias would be of no use.
+  replaced.clear();
+  for (const ParameterInfo& info : store.parameters())
+    if (info.name.starts_with(options.replaced)) replaced.push_back(info.name);
   return replaced;
 }
 
