@@ -31,18 +31,6 @@ EdgeViTOptions model_options(const TrainOptions& o, std::int64_t num_classes) {
   return options;
 }
 
-// What would otherwise be found out late.
-void check_options(const TrainOptions& o) {
-  check(o.img_size > 0 && o.img_size % 32 == 0, "--img-size: expected a multiple of 32, got ",
-        o.img_size);
-  check(o.batch_size > 0, "--batch-size: expected at least 1, got ", o.batch_size);
-  check(o.epochs > 0, "--epochs: expected at least 1, got ", o.epochs);
-  check(o.lr > 0, "--lr: expected more than 0, got ", o.lr);
-  check(o.smoothing >= 0 && o.smoothing < 1, "--smoothing: expected 0 to 1, got ", o.smoothing);
-  check(o.warmup_epochs >= 0 && o.warmup_epochs <= static_cast<double>(o.epochs),
-        "--warmup-epochs: expected 0 to ", o.epochs, ", got ", o.warmup_epochs);
-}
-
 // The images of a batch that are loaded at once: the greatest divisor of the batch that is no more
 // than `most`; all of it where `most` is 0.
 std::int64_t part_of(std::int64_t batch, std::int64_t most) {
@@ -69,7 +57,8 @@ void train(TrainOptions o, const std::string& resume) {
 
   OpenedData data = open_data(o.data_dir, {.split = o.split,
                                            .val_fraction = o.val_fraction,
-                                           .seed = o.seed,
+
+                                           .seed = static_cast<std::uint64_t>(o.seed),
                                            .skip_bad = o.skip_bad,
                                            .image_size = o.img_size});
   std::printf("Data: %s\n", data.description.c_str());
@@ -77,24 +66,25 @@ void train(TrainOptions o, const std::string& resume) {
   ParameterStore<float> store;
   const EdgeViT<float> model(store,
                              model_options(o, static_cast<std::int64_t>(data.class_names.size())));
-  store.initialize(o.seed);
+  store.initialize(static_cast<std::uint64_t>(o.seed));
   std::printf("Model: EdgeViT-%s, %s parameters, %s multiply-accumulates at %lldx%lld\n",
               o.model.c_str(), with_commas(store.parameter_count()).c_str(),
               with_commas(summarize(model, {1, o.img_size, o.img_size, 3}).macs).c_str(),
               static_cast<long long>(o.img_size), static_cast<long long>(o.img_size));
 
-  if (!store.buffers().empty() && (o.micro_batch > 0 || o.lanes > 1)) {
+  const bool whole_batch = has_batch_norm(store);
+  const std::int64_t micro_batch =
+      o.micro_batch > 0 ? o.micro_batch : automatic_micro_batch(o.img_size, o.img_size);
+  if (whole_batch)
     std::printf("The model has BatchNorm: its batch runs as a whole, not in micro-batches.\n");
-    o.micro_batch = 0;
-    o.lanes = 1;
-  }
   const Preprocess preprocess{.image_size = o.img_size, .resize = parse_resize_mode(o.resize)};
-  LoaderOptions loading{.batch_size = part_of(o.batch_size, o.micro_batch * o.lanes * 2),
-                        .shuffle = true,
-                        .limit = o.limit,
-                        .seed = o.seed,
-                        .workers = o.workers,
-                        .skip_bad = o.skip_bad};
+  LoaderOptions loading{
+      .batch_size = part_of(o.batch_size, whole_batch ? 0 : micro_batch * o.lanes * 2),
+      .shuffle = true,
+      .limit = o.limit,
+      .seed = static_cast<std::uint64_t>(o.seed),
+      .workers = static_cast<int>(o.workers),
+      .skip_bad = o.skip_bad};
   Loader train_loader(data.train, preprocess, loading);
   loading.shuffle = false;
   loading.limit = 0;
@@ -118,7 +108,7 @@ void train(TrainOptions o, const std::string& resume) {
                      .trainer = {.micro_batch = o.micro_batch,
                                  .lanes = o.lanes,
                                  .label_smoothing = o.smoothing,
-                                 .seed = o.seed}};
+                                 .seed = static_cast<std::uint64_t>(o.seed)}};
 
   const RunFolder folder({.experiment = "train_flowers",
                           .output = resume.empty() ? o.output : resume,

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <type_traits>
 
 #include "anther/core/check.hpp"
 
@@ -25,7 +26,7 @@ struct TrainOptions {
   std::string resize = "tensor";
   std::int64_t epochs = 20;
   std::int64_t batch_size = 128;
-  std::int64_t micro_batch = 4;
+  std::int64_t micro_batch = 0;
   std::int64_t lanes = 4;
   double lr = 1e-3;
   double min_lr = 0;
@@ -35,9 +36,9 @@ struct TrainOptions {
   double decay_epochs = 30;
   double decay_rate = 0.1;
   double smoothing = 0;
-  std::uint64_t seed = 42;
+  std::int64_t seed = 42;
   std::int64_t threads = 0;
-  int workers = 1;
+  std::int64_t workers = 1;
   std::int64_t limit = 0;
   bool skip_bad = false;
   std::string output;
@@ -67,7 +68,8 @@ void for_each_option(Options& o, const Visit& visit) {
         "tensor (to a square, not antialiased) or short-side (antialiased, centre crop)");
   visit("epochs", o.epochs, "passes over the training images");
   visit("batch-size,-b", o.batch_size, "images an optimiser step");
-  visit("micro-batch", o.micro_batch, "images at once a thread; 0: the batch (BatchNorm needs it)");
+  visit("micro-batch", o.micro_batch,
+        "images at once a thread; 0: by the size of the images, or with BatchNorm the whole batch");
   visit("lanes", o.lanes, "micro-batches at once, at most: each has a gradient buffer");
   visit("lr", o.lr, "learning rate after the warm-up");
   visit("min-lr", o.min_lr, "learning rate at the end of cosine and linear");
@@ -83,6 +85,50 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("limit", o.limit, "only the first N training images; 0: all");
   visit("skip-bad", o.skip_bad, "leave damaged images out instead of stopping");
   visit("output", o.output, "folder of the run; empty: runs/train_flowers/N");
+}
+
+// What an option of a number may hold.
+struct OptionRange {
+  const char* flag;
+  double value, least, most;
+  bool least_excluded = false;
+};
+
+// Throws, naming the option, where a value makes no sense: before anything is read or written.
+inline void check_options(const TrainOptions& o) {
+  using anther::check;
+  constexpr double any = 1e15;  // more than an option needs, and exact as an integer
+  const auto number = [](std::int64_t value) { return static_cast<double>(value); };
+  const OptionRange ranges[] = {
+      {"val-fraction", o.val_fraction, 0, 1, true},
+      {"gn-groups", number(o.gn_groups), 0, any},
+      {"ffn-kernel", number(o.ffn_kernel), 1, 3},
+      {"drop-path", o.drop_path, 0, 1},
+      {"img-size", number(o.img_size), 32, 8192},
+      {"epochs", number(o.epochs), 1, any},
+      {"batch-size", number(o.batch_size), 1, any},
+      {"micro-batch", number(o.micro_batch), 0, any},
+      {"lanes", number(o.lanes), 1, 1024},
+      {"lr", o.lr, 0, any, true},
+      {"min-lr", o.min_lr, 0, any},
+      {"warmup-epochs", o.warmup_epochs, 0, number(o.epochs)},
+      {"warmup-lr", o.warmup_lr, 0, any},
+      {"decay-epochs", o.decay_epochs, 0, any, true},
+      {"decay-rate", o.decay_rate, 0, 1, true},
+      {"smoothing", o.smoothing, 0, 1},
+      {"seed", number(o.seed), 0, 9e18},
+      {"threads", number(o.threads), 0, 1024},
+      {"workers", number(o.workers), 0, 1024},
+      {"limit", number(o.limit), 0, any},
+  };
+  for (const auto& [flag, value, least, most, least_excluded] : ranges)
+    check(value <= most && (least_excluded ? value > least : value >= least), "--", flag,
+          ": expected ", least_excluded ? "more than " : "at least ", least,
+          most < any ? anther::text_of(", at most ", most) : "", ", got ", value);
+  check(o.img_size % 32 == 0, "--img-size: expected a multiple of 32, got ", o.img_size);
+  check(o.ffn_kernel != 2, "--ffn-kernel: expected 1 or 3, got 2");
+  check(o.smoothing < 1 && o.drop_path < 1, "--", o.smoothing < 1 ? "drop-path" : "smoothing",
+        ": expected less than 1, got 1");
 }
 
 // data-dir,... -> data_dir: an option's name in JSON.
@@ -116,6 +162,13 @@ inline void read_options(const std::string& path, TrainOptions& options) {
   for_each_option(options, [&](const char* flag, auto& member, const char*) {
     const auto found = json.find(json_name(flag));
     if (found == json.end()) return;
+    using Member = std::decay_t<decltype(member)>;
+    // A fraction would be cut off, and a number beyond the type's range wrapped around.
+    anther::check(!std::is_same_v<Member, std::int64_t> ||
+                      (found->is_number_integer() &&
+                       (!found->is_number_unsigned() ||
+                        found->template get<std::uint64_t>() <= std::uint64_t{1} << 62)),
+                  path, ": ", json_name(flag), ": expected an integer, got ", found->dump());
     try {
       found->get_to(member);
     } catch (const nlohmann::json::exception& error) {

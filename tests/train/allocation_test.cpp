@@ -123,7 +123,7 @@ TEST_CASE("allocation: a training step in its steady state makes none") {
       CAPTURE(threads);
       CAPTURE(lanes);
       set_num_threads(threads);
-      Trainer<float> trainer(model, {.micro_batch = lanes > 1 ? 1 : 0, .lanes = lanes});
+      Trainer<float> trainer(model, {.micro_batch = lanes > 1 ? 1 : 8, .lanes = lanes});
       Adam<float> adam(store);
       std::int64_t step = 0;
       const auto train = [&] {

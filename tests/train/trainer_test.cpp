@@ -126,8 +126,7 @@ TEST_CASE("trainer: with BatchNorm a batch is one piece, and its statistics move
   const Images images(6);
   const std::string refused = "the model has BatchNorm";
   CHECK(contains(error_of([&] { Trainer<float>(m.model, {.micro_batch = 2}); }), refused));
-  CHECK(contains(error_of([&] { Trainer<float>(m.model, {.lanes = 2}); }), refused));
-  Trainer<float> trainer(m.model, {});
+  Trainer<float> trainer(m.model, {.lanes = 2});  // which only evaluation uses
   trainer.begin_step(0);
   trainer.add(images.shape_of(3), images.pixels(0, 3), images.labels_of(0, 3));
   CHECK(contains(error_of([&] {
@@ -144,6 +143,23 @@ TEST_CASE("trainer: with BatchNorm a batch is one piece, and its statistics move
   trainer.evaluate(images.shape(), images.tensor.span(), images.labels);
   trainer.commit();
   CHECK(std::ranges::equal(m.store.buffer_values(), moved));
+}
+
+TEST_CASE("trainer: an automatic micro-batch is about 224 x 224 pixels") {
+  const std::int64_t sizes[][2] = {{224, 1}, {192, 1}, {160, 2}, {128, 3}, {96, 5},
+                                   {64, 12}, {32, 16}, {1, 16},  {8192, 1}};
+  for (const auto& [side, expected] : sizes) CHECK(automatic_micro_batch(side, side) == expected);
+  CHECK(automatic_micro_batch(112, 448) == 1);
+
+  // The trainer's 0 is this: the same bits as when it is asked for, and others than of another.
+  Model m(small_options());
+  const Images images(14);
+  Trainer<float> automatic(m.model, {}), twelve(m.model, {.micro_batch = 12}),
+      whole(m.model, {.micro_batch = 14});
+  for (Trainer<float>* trainer : {&automatic, &twelve, &whole})
+    trainer->compute_gradients(images.shape(), images.tensor.span(), images.labels, 0);
+  CHECK(std::ranges::equal(automatic.gradients(), twelve.gradients()));
+  CHECK_FALSE(std::ranges::equal(automatic.gradients(), whole.gradients()));
 }
 
 TEST_CASE("trainer: evaluation, in micro-batches and lanes") {
@@ -213,8 +229,8 @@ TEST_CASE("trainer: what does not fit is refused, and the trainer goes on") {
 
 TEST_CASE("trainer: the same bits for any number of threads, across lanes and within ops") {
   const Images images(16, 10);
-  for (const TrainerOptions& options :
-       {TrainerOptions{.micro_batch = 1, .lanes = 4, .seed = 1}, TrainerOptions{.seed = 1}}) {
+  for (const TrainerOptions& options : {TrainerOptions{.micro_batch = 1, .lanes = 4, .seed = 1},
+                                        TrainerOptions{.micro_batch = 16, .seed = 1}}) {
     CAPTURE(options.lanes);
     std::vector<float> values, gradients;
     std::vector<double> losses;

@@ -25,12 +25,28 @@
 namespace anther::inline v0_1 {
 
 struct TrainerOptions {
-  std::int64_t micro_batch = 0;  // samples; 0: the whole batch at once
-  std::int64_t lanes = 1;        // micro-batches under way at once, at most
+  // Samples; 0: automatic_micro_batch of the images, or with BatchNorm the whole batch.
+  std::int64_t micro_batch = 0;
+  std::int64_t lanes = 1;  // micro-batches under way at once, at most
   double label_smoothing = 0;
   std::uint64_t seed = 0;
   Profile* profile = nullptr;  // gains the time of every op, where not null
 };
+
+// How many images run at once best: about 224 x 224 pixels, so that activations stay in the cache
+// (1 image at 224, 3 at 128, 5 at 96), and at most 16. A function of the shape alone, as the bits
+// depend on it.
+inline std::int64_t automatic_micro_batch(std::int64_t height, std::int64_t width) {
+  const std::int64_t pixels = std::max<std::int64_t>(1, height * width);
+  return std::clamp<std::int64_t>((224 * 224 + pixels / 2) / pixels, 1, 16);
+}
+
+// Whether samples of a batch see each other's statistics, so that it cannot be cut.
+template <class T>
+bool has_batch_norm(const ParameterStore<T>& store) {
+  return std::any_of(store.buffers().begin(), store.buffers().end(),
+                     [](const ParameterInfo& info) { return info.name.ends_with("running_mean"); });
+}
 
 // Of a batch: the mean loss, and how many samples had their label first, and among the first five.
 struct BatchResult {
@@ -48,13 +64,11 @@ class Trainer {
       : model_(model), options_(options) {
     check(options.micro_batch >= 0, "micro-batch: expected at least 0, got ", options.micro_batch);
     check(options.lanes > 0, "lanes: expected at least 1, got ", options.lanes);
-    whole_batch_ =
-        std::any_of(model.parameters().buffers().begin(), model.parameters().buffers().end(),
-                    [](const ParameterInfo& info) { return info.name.ends_with("running_mean"); });
-    check(!whole_batch_ || (options.micro_batch == 0 && options.lanes == 1),
+    whole_batch_ = has_batch_norm(model.parameters());
+    check(!whole_batch_ || options.micro_batch == 0,
           "micro-batch: the model has BatchNorm, whose statistics are the whole batch's; leave "
-          "micro-batch 0 and lanes 1");
-    for (std::int64_t lane = 0; lane < options.lanes; ++lane)
+          "micro-batch 0");
+    for (std::int64_t lane = 0; lane < (whole_batch_ ? 1 : options.lanes); ++lane)
       gradients_.emplace_back(model.parameters().size());
   }
 
@@ -113,22 +127,20 @@ class Trainer {
   BatchResult evaluate(const Shape& shape, std::span<const T> images,
                        std::span<const std::int32_t> labels, std::vector<T>* logits = nullptr) {
     if (logits) logits->clear();
-    const std::int64_t limit = micro_batch_of(shape[0], true);
-    return run(
-        shape, images, labels,
-        [&](Tape<T>& tape, const Variable<T>& output, std::span<const std::int32_t> own) {
-          const double loss = static_cast<double>(cross_entropy(output, own).item());
-          if (logits) {
-            const std::span<const T> values = output.value();
-            const std::int64_t at = tape.options().first_sample * output.shape().back();
-            const std::lock_guard lock(mutex_);
-            const auto end = static_cast<std::size_t>(at) + values.size();
-            if (logits->size() < end) logits->resize(end);
-            std::copy(values.begin(), values.end(), logits->begin() + at);
-          }
-          return loss * static_cast<double>(own.size());
-        },
-        {.training = false, .backward = false}, limit);
+    return run(shape, images, labels,
+               [&](Tape<T>& tape, const Variable<T>& output, std::span<const std::int32_t> own) {
+                 const double loss = static_cast<double>(cross_entropy(output, own).item());
+                 if (logits) {
+                   const std::span<const T> values = output.value();
+                   const std::int64_t at = tape.options().first_sample * output.shape().back();
+                   const std::lock_guard lock(mutex_);
+                   const auto end = static_cast<std::size_t>(at) + values.size();
+                   if (logits->size() < end) logits->resize(end);
+                   std::copy(values.begin(), values.end(), logits->begin() + at);
+                 }
+                 return loss * static_cast<double>(own.size());
+               },
+               {.training = false, .backward = false});
   }
 
   // After the optimiser's step: moves BatchNorm's running statistics.
@@ -141,10 +153,13 @@ class Trainer {
   const TrainerOptions& options() const { return options_; }
 
  private:
-  // Evaluation bounds its memory too where training runs the whole batch.
-  std::int64_t micro_batch_of(std::int64_t samples, bool evaluation) const {
-    if (options_.micro_batch > 0) return std::min(options_.micro_batch, samples);
-    return evaluation ? std::min<std::int64_t>(8, samples) : samples;
+  // In evaluation no statistic crosses samples, with BatchNorm neither.
+  std::int64_t micro_batch_of(const Shape& images, bool training) const {
+    if (training && whole_batch_) return images[0];
+    const std::int64_t size = options_.micro_batch > 0
+                                  ? options_.micro_batch
+                                  : automatic_micro_batch(images[1], images[2]);
+    return std::min(size, images[0]);
   }
 
   // A tape that no thread uses; a new one where there is none.
@@ -179,14 +194,14 @@ class Trainer {
   template <class Body>
   BatchResult run(const Shape& shape, std::span<const T> images,
                   std::span<const std::int32_t> labels, const Body& body,
-                  const TapeOptions& tape_options, std::int64_t micro_batch = 0) {
+                  const TapeOptions& tape_options) {
     check(shape.rank() == 4 && shape[0] > 0 &&
               static_cast<std::int64_t>(images.size()) == shape.numel() &&
               static_cast<std::int64_t>(labels.size()) == shape[0],
           "batch: expected images (N, H, W, C) and N labels, got the shape ", shape, ", ",
           images.size(), " values and ", labels.size(), " labels");
     const std::int64_t samples = shape[0], sample_size = shape.numel() / samples;
-    if (micro_batch == 0) micro_batch = micro_batch_of(samples, false);
+    const std::int64_t micro_batch = micro_batch_of(shape, tape_options.training);
     const std::int64_t count = (samples + micro_batch - 1) / micro_batch;
     partial_.assign(static_cast<std::size_t>(count), {});
 
@@ -194,7 +209,8 @@ class Trainer {
     const auto run_lane = [&](std::int64_t lane) {
       const BorrowedTape borrowed(*this);
       Tape<T>& tape = *borrowed;
-      tape.use_gradients(gradients_[static_cast<std::size_t>(lane)].span());
+      if (tape_options.backward)
+        tape.use_gradients(gradients_[static_cast<std::size_t>(lane)].span());
       for (std::int64_t m = lane; m < count; m += lanes) {
         const std::int64_t first = m * micro_batch;
         const std::int64_t size = std::min(micro_batch, samples - first);
