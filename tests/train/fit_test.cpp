@@ -123,7 +123,8 @@ TEST_CASE("fit: a run that was interrupted goes on with the same bits") {
   second.store.initialize(99);
   const nlohmann::json progress = load_state(folder / "state.safetensors", second.adam);
   CHECK(progress == nlohmann::json{{"epoch", 1}});
-  for (const EpochReport& report : second.fit({.epochs = 3, .first_epoch = progress["epoch"]}))
+  for (const EpochReport& report :
+       second.fit({.epochs = 3, .progress = {.epochs = progress["epoch"]}}))
     parts.push_back(report);
 
   check_same_bits(whole, second);
@@ -135,7 +136,7 @@ TEST_CASE("fit: a run that was interrupted goes on with the same bits") {
   Run other;
   load_state(folder / "state.safetensors", other.adam);
   other.adam.set_steps(5);
-  other.fit({.epochs = 3, .first_epoch = 1});
+  other.fit({.epochs = 3, .progress = {.epochs = 1}});
   CHECK_FALSE(std::ranges::equal(whole.store.values(), other.store.values()));
 }
 
@@ -203,7 +204,7 @@ TEST_CASE("fit: what callbacks are told, and the history") {
   Run run;
   Notes notes;
   Callback* const callbacks[] = {&notes};
-  const History history = run.fit({.epochs = 2, .first_epoch = 1}, callbacks);
+  const History history = run.fit({.epochs = 2, .progress = {.epochs = 1}}, callbacks);
   CHECK(notes.text ==
         "epoch 2: 4 steps, 27 images\n"
         "1/4 all 1 images 8/27\n"
@@ -261,7 +262,9 @@ TEST_CASE("fit: a loss that is not finite stops the run, with the weights before
   Run run;
   run.store.value(run.net.head.bias.number)[0] = std::numeric_limits<float>::infinity();
   const std::vector<float> before(run.store.values().begin(), run.store.values().end());
-  CHECK(contains(error_of([&] { run.fit({.epochs = 1}); }), "training: the loss of step 1 is "));
+  const std::string message = error_of([&] { run.fit({.epochs = 1}); });
+  CHECK(contains(message, "training: the loss of step 1 is "));
+  CHECK(contains(message, "; not finite first: the parameter head.bias; the learning rate is "));
   CHECK(std::ranges::equal(run.store.values(), before));
   CHECK(run.adam.steps() == 0);
   CHECK(contains(error_of([&] { run.fit({.epochs = -1}); }), "epochs: expected at least 0"));

@@ -269,6 +269,12 @@ class Tape {
   std::span<const LayerCall> layer_calls() const { return layer_calls_; }
   std::span<const Entry> entries() const { return entries_; }
   const Shape& shape_of(int id) const { return values_[static_cast<std::size_t>(id)].shape; }
+  // The elements of a value that an entry names; empty where it has none (a dry run).
+  std::span<const T> elements_of(int id) const {
+    const Value& value = values_[static_cast<std::size_t>(id)];
+    if (value.data == nullptr) return {};
+    return {value.data, static_cast<std::size_t>(value.shape.numel())};
+  }
   int parameter_of(int id) const {
     return id < 0 ? -1 : values_[static_cast<std::size_t>(id)].parameter;
   }

@@ -19,6 +19,9 @@ struct Batch {
   Tensor<float> images;               // (N, height, width, 3)
   std::vector<std::int32_t> labels;   // (N)
   std::vector<std::int64_t> indices;  // (N): in the data set
+  // Where images are mixed: the second one's class (N), and the first one's share (N); else empty.
+  std::vector<std::int32_t> labels2 = {};
+  std::vector<float> lambda = {};
 
   std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
 };
