@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <limits>
 #include <string>
@@ -41,6 +42,8 @@ TEST_CASE("train options: numbers that make no sense are refused by name") {
       {"--gn-groups", &TrainOptions::gn_groups, -1},
       {"--ffn-kernel", &TrainOptions::ffn_kernel, 2},
       {"--threads", &TrainOptions::threads, 100'000},
+      {"--patience", &TrainOptions::patience, -1},
+      {"--grad-accum-steps", &TrainOptions::grad_accum_steps, 0},
   };
   for (const Row& row : rows) {
     const std::string message = refusal([&](TrainOptions& o) { o.*row.member = row.wrong; });
@@ -64,6 +67,14 @@ TEST_CASE("train options: fractions that are negative, infinite or no number") {
       {"--smoothing", &TrainOptions::smoothing},
       {"--drop-path", &TrainOptions::drop_path},
       {"--val-fraction", &TrainOptions::val_fraction},
+      {"--time-budget", &TrainOptions::time_budget},
+      {"--momentum", &TrainOptions::momentum},
+      {"--weight-decay", &TrainOptions::weight_decay},
+      {"--opt-eps", &TrainOptions::opt_eps},
+      {"--clip-grad", &TrainOptions::clip_grad},
+      {"--layer-decay", &TrainOptions::layer_decay},
+      {"--model-ema-decay", &TrainOptions::model_ema_decay},
+      {"--logit-adjust", &TrainOptions::logit_adjust},
   };
   for (const Row& row : rows)
     for (const double wrong : {-1.0, std::nan(""), std::numeric_limits<double>::infinity()}) {
@@ -71,6 +82,14 @@ TEST_CASE("train options: fractions that are negative, infinite or no number") {
       CHECK_MESSAGE(message.starts_with(std::string(row.flag) + ": expected "), message);
     }
   CHECK(contains(refusal([](TrainOptions& o) { o.smoothing = 1; }), "--smoothing"));
+  CHECK(contains(refusal([](TrainOptions& o) { o.model_ema_decay = 1; }), "--model-ema-decay"));
+  CHECK(contains(refusal([](TrainOptions& o) { o.opt_betas = {0.9, 1}; }), "--opt-betas"));
+  CHECK(contains(refusal([](TrainOptions& o) { o.opt_betas = {0.9}; }), "--opt-betas"));
+  CHECK(
+      contains(refusal([](TrainOptions& o) { o.opt = "lamb"; }), "--opt: expected one of adam, "));
+  CHECK(contains(refusal([](TrainOptions& o) { o.sched = "exp"; }), "--sched"));
+  CHECK(contains(refusal([](TrainOptions& o) { o.eval_split = "train"; }), "--eval-split"));
+  CHECK(contains(refusal([](TrainOptions& o) { o.img_size = "96:100"; }), "--img-size"));
 }
 
 TEST_CASE("train options: what is written is read back, and what is no option refused") {
@@ -89,6 +108,14 @@ TEST_CASE("train options: what is written is read back, and what is no option re
   options.skip_bad = true;
   CHECK(to_json(read(to_json(options).dump())) == to_json(options));
   CHECK(read("{\"comment\": \"x\"}").epochs == 20);
+  // A size or a number of stages may be a number.
+  CHECK(to_json(options)["img_size"] == 224);
+  CHECK(read("{\"img_size\": 96, \"freeze\": 2}").img_size == "96");
+  CHECK(read("{\"img_size\": \"96:128\"}").img_size == "96:128");
+  // A run that is repeated goes to a folder of its own.
+  options.output = "runs/x";
+  CHECK_FALSE(to_json(options).contains("output"));
+  options.output.clear();
   CHECK(contains(error_of([&] { read("{\"epoch\": 3}"); }), path + ": unknown option epoch"));
   for (const char* wrong : {"1.5", "\"3\"", "true", "1e30", "18446744073709551615", "null"})
     CHECK(contains(error_of([&] { read(std::string("{\"epochs\": ") + wrong + "}"); }),
@@ -96,6 +123,20 @@ TEST_CASE("train options: what is written is read back, and what is no option re
   CHECK(contains(error_of([&] { read("{\"lr\": \"fast\"}"); }), path + ": lr: "));
   CHECK(contains(error_of([&] { read("[]"); }), "expected a JSON object"));
   CHECK(contains(error_of([&] { read("{"); }), "expected JSON"));
+}
+
+TEST_CASE("train options: the recipes are options that make sense") {
+  int recipes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("examples/recipes")) {
+    CAPTURE(entry.path().string());
+    TrainOptions options;
+    read_options(entry.path().string(), options);
+    check_options(options);
+    ++recipes;
+    // The article's run is what the program does without options.
+    if (entry.path().filename() == "seed.json") CHECK(to_json(options) == to_json(TrainOptions{}));
+  }
+  CHECK(recipes >= 3);
 }
 
 }  // namespace
