@@ -3,21 +3,35 @@
 //
 //   train_flowers --data-dir data/flowers102
 //   train_flowers --data-dir my_photographs --img-size 128 --sched cosine --warmup-epochs 3
-//   train_flowers --resume runs/train_flowers/1
+//   train_flowers --resume auto
 #include <CLI/CLI.hpp>
+#include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <exception>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "anther/anther.hpp"
 #include "anther/data/open.hpp"
+#include "anther/train/fine_tune.hpp"
 #include "anther/train/run_log.hpp"
 #include "train_options.hpp"
 
 namespace {
 
 using namespace anther;
+
+// Set by Ctrl-C (and SIGTERM): the run saves its state after the step under way. A second Ctrl-C
+// ends the program at once.
+volatile std::sig_atomic_t interrupted = 0;
+void interrupt(int signal) {
+  interrupted = 1;
+  std::signal(signal, SIG_DFL);
+}
 
 EdgeViTOptions model_options(const TrainOptions& o, std::int64_t num_classes) {
   EdgeViTOptions options = edgevit_options(o.model, num_classes, o.preset, o.table);
@@ -31,18 +45,6 @@ EdgeViTOptions model_options(const TrainOptions& o, std::int64_t num_classes) {
   return options;
 }
 
-// What would otherwise be found out late.
-void check_options(const TrainOptions& o) {
-  check(o.img_size > 0 && o.img_size % 32 == 0, "--img-size: expected a multiple of 32, got ",
-        o.img_size);
-  check(o.batch_size > 0, "--batch-size: expected at least 1, got ", o.batch_size);
-  check(o.epochs > 0, "--epochs: expected at least 1, got ", o.epochs);
-  check(o.lr > 0, "--lr: expected more than 0, got ", o.lr);
-  check(o.smoothing >= 0 && o.smoothing < 1, "--smoothing: expected 0 to 1, got ", o.smoothing);
-  check(o.warmup_epochs >= 0 && o.warmup_epochs <= static_cast<double>(o.epochs),
-        "--warmup-epochs: expected 0 to ", o.epochs, ", got ", o.warmup_epochs);
-}
-
 // The images of a batch that are loaded at once: the greatest divisor of the batch that is no more
 // than `most`; all of it where `most` is 0.
 std::int64_t part_of(std::int64_t batch, std::int64_t most) {
@@ -52,13 +54,58 @@ std::int64_t part_of(std::int64_t batch, std::int64_t most) {
   return part;
 }
 
-void write_json(const std::filesystem::path& path, const nlohmann::json& json) {
-  write_file_atomically(path, json.dump(2) + "\n");
+std::unique_ptr<Optimizer<float>> make_optimizer(const TrainOptions& o,
+                                                 ParameterStore<float>& store) {
+  if (o.opt == "sgd" || o.opt == "momentum")
+    return std::make_unique<Sgd<float>>(store, SgdOptions{.momentum = o.momentum,
+                                                          .nesterov = o.opt == "sgd",
+                                                          .weight_decay = o.weight_decay});
+  return std::make_unique<Adam<float>>(store, AdamOptions{.beta1 = o.opt_betas[0],
+                                                          .beta2 = o.opt_betas[1],
+                                                          .eps = o.opt_eps,
+                                                          .weight_decay = o.weight_decay,
+                                                          .decoupled = o.opt == "adamw"});
 }
 
-void train(TrainOptions o, const std::string& resume) {
-  check_options(o);
-  if (o.threads > 0) set_num_threads(static_cast<int>(o.threads));
+// The options that make a model another function of the same parameters.
+nlohmann::json function_of(const EdgeViTOptions& options) {
+  nlohmann::json json = to_json(options);
+  for (const char* key : {"num_classes", "drop", "drop_path", "init"}) json.erase(key);
+  return json;
+}
+
+void start_from(const std::string& path, ParameterStore<float>& store,
+                const EdgeViTOptions& options, const std::vector<std::string>& class_names) {
+  const SafetensorsFile file(path);
+  bool same_classes = true;
+  if (file.metadata().contains("architecture")) {
+    const ModelCard card = model_card_of(file);
+    const nlohmann::json own = function_of(options), other = function_of(card.options);
+    for (const auto& [key, value] : own.items())
+      check(other.at(key) == value, path, ": the weights are of another model: its ", key, " is ",
+            other.at(key).dump(), ", here it is ", value.dump());
+    same_classes = card.class_names == class_names;
+  }
+  const std::vector<std::string> replaced = load_weights(
+      file, store,
+      {.ignored = state_prefix, .replaced = "head.", .replace_always = !same_classes});
+  std::printf("Starting from %s\n", path.c_str());
+  if (!replaced.empty())
+    std::printf("  The head is a new one, for %zu classes: the file's is of other classes.\n",
+                class_names.size());
+}
+
+std::vector<double> logit_offsets(const TrainOptions& o, const OpenedData& data) {
+  if (o.logit_adjust == 0) return {};
+  std::vector<std::int64_t> counts(data.class_names.size());
+  const std::int64_t images =
+      o.limit > 0 ? std::min(o.limit, data.train->size()) : data.train->size();
+  for (std::int64_t i = 0; i < images; ++i)
+    ++counts[static_cast<std::size_t>(data.train->label(i))];
+  return class_prior_offsets(counts, o.logit_adjust);
+}
+
+void print_setup() {
 #ifdef __OPTIMIZE__
   const char* warning = "";
 #else
@@ -66,95 +113,152 @@ void train(TrainOptions o, const std::string& resume) {
 #endif
   std::printf("anther %s  %s  %d %s  %s%s\n", version, to_string(isa()), num_threads(),
               num_threads() == 1 ? "thread" : "threads", parallel_backend_name(), warning);
+}
 
-  OpenedData data = open_data(o.data_dir, {.split = o.split,
-                                           .val_fraction = o.val_fraction,
-                                           .seed = o.seed,
-                                           .skip_bad = o.skip_bad,
-                                           .image_size = o.img_size});
+// The steps of the schedule, and what the options say of a run.
+FitOptions fit_options(const TrainOptions& o, const OpenedData& data) {
+  const std::int64_t images =
+      o.limit > 0 ? std::min(o.limit, data.train->size()) : data.train->size();
+  const std::int64_t batch = o.batch_size * o.grad_accum_steps;
+  const auto steps = [&](double epochs) {
+    return static_cast<std::int64_t>(epochs * static_cast<double>((images + batch - 1) / batch) +
+                                     0.5);
+  };
+  return {.epochs = o.epochs,
+          .batch_size = o.batch_size,
+          .grad_accum_steps = o.grad_accum_steps,
+          .schedule = {.kind = schedule_kind(o.sched),
+                       .lr = o.lr,
+                       .min_lr = o.min_lr,
+                       .warmup_lr = o.warmup_lr,
+                       .warmup_steps = steps(o.warmup_epochs),
+                       .steps = steps(static_cast<double>(o.epochs)),
+                       .decay_steps = steps(o.decay_epochs),
+                       .decay_rate = o.decay_rate},
+          .clip_grad = o.clip_grad,
+          .patience = o.patience,
+          .time_budget = o.time_budget * 60,
+          .stop = [] { return interrupted != 0; },
+          .trainer = {.micro_batch = o.micro_batch,
+                      .lanes = o.lanes,
+                      .label_smoothing = o.smoothing,
+                      .logit_offsets = logit_offsets(o, data),
+                      .seed = static_cast<std::uint64_t>(o.seed)}};
+}
+
+void print_outcome(const EpochReport& last, const Dataset& images) {
+  const auto print = [&](const char* what, double top1, double top5, double loss) {
+    std::printf("%sTop-1 %.2f %%, top-5 %.2f %%, loss %.4f on %lld images after epoch %lld\n", what,
+                100 * top1, 100 * top5, loss, static_cast<long long>(images.size()),
+                static_cast<long long>(last.epoch));
+  };
+  print("", last.val_top1, last.val_top5, last.val_loss);
+  if (!std::isnan(last.ema_top1))
+    print("Averaged weights: ", last.ema_top1, last.ema_top5, last.ema_loss);
+}
+
+int train(const TrainOptions& o, const std::string& resume) {
+  check_options(o);
+  if (o.threads > 0) set_num_threads(static_cast<int>(o.threads));
+  print_setup();
+  const auto seed = static_cast<std::uint64_t>(o.seed);
+  const ImageSizes sizes("--img-size", o.img_size);
+  const OpenedData data = open_data(o.data_dir, {.split = o.split,
+                                                 .val_fraction = o.val_fraction,
+                                                 .seed = seed,
+                                                 .skip_bad = o.skip_bad,
+                                                 .image_size = sizes.last()});
+  const DatasetPointer& evaluated = o.eval_split == "valid" ? data.val : data.test;
   std::printf("Data: %s\n", data.description.c_str());
 
   ParameterStore<float> store;
   const EdgeViT<float> model(store,
                              model_options(o, static_cast<std::int64_t>(data.class_names.size())));
-  store.initialize(o.seed);
+  store.initialize(seed);
   std::printf("Model: EdgeViT-%s, %s parameters, %s multiply-accumulates at %lldx%lld\n",
               o.model.c_str(), with_commas(store.parameter_count()).c_str(),
-              with_commas(summarize(model, {1, o.img_size, o.img_size, 3}).macs).c_str(),
-              static_cast<long long>(o.img_size), static_cast<long long>(o.img_size));
-
-  if (!store.buffers().empty() && (o.micro_batch > 0 || o.lanes > 1)) {
+              with_commas(summarize(model, {1, sizes.last(), sizes.last(), 3}).macs).c_str(),
+              static_cast<long long>(sizes.last()), static_cast<long long>(sizes.last()));
+  const bool whole_batch = has_batch_norm(store);
+  if (whole_batch)
     std::printf("The model has BatchNorm: its batch runs as a whole, not in micro-batches.\n");
-    o.micro_batch = 0;
-    o.lanes = 1;
-  }
-  const Preprocess preprocess{.image_size = o.img_size, .resize = parse_resize_mode(o.resize)};
-  LoaderOptions loading{.batch_size = part_of(o.batch_size, o.micro_batch * o.lanes * 2),
-                        .shuffle = true,
-                        .limit = o.limit,
-                        .seed = o.seed,
-                        .workers = o.workers,
-                        .skip_bad = o.skip_bad};
-  Loader train_loader(data.train, preprocess, loading);
-  loading.shuffle = false;
-  loading.limit = 0;
-  loading.batch_size = std::min<std::int64_t>(loading.batch_size, 32);
-  Loader test_loader(data.test, preprocess, loading);
+  check(!whole_batch || o.micro_batch == 0,
+        "--micro-batch: expected 0, as the model has BatchNorm, got ", o.micro_batch);
+  if (!o.initial_checkpoint.empty() && resume.empty())
+    start_from(o.initial_checkpoint, store, model.options(), data.class_names);
+  if (!o.freeze.empty())
+    std::printf("Frozen: %s of the parameters\n", with_commas(freeze(store, o.freeze)).c_str());
 
-  const std::int64_t epoch_steps = steps_per_epoch(train_loader, o.batch_size);
-  const auto steps = [&](double epochs) {
-    return static_cast<std::int64_t>(epochs * static_cast<double>(epoch_steps) + 0.5);
+  const auto preprocess = [&](std::int64_t size) {
+    return Preprocess{.image_size = size, .resize = parse_resize_mode(o.resize)};
   };
-  FitOptions options{.epochs = o.epochs,
-                     .batch_size = o.batch_size,
-                     .schedule = {.kind = schedule_kind(o.sched),
-                                  .lr = o.lr,
-                                  .min_lr = o.min_lr,
-                                  .warmup_lr = o.warmup_lr,
-                                  .warmup_steps = steps(o.warmup_epochs),
-                                  .steps = steps(static_cast<double>(o.epochs)),
-                                  .decay_steps = steps(o.decay_epochs),
-                                  .decay_rate = o.decay_rate},
-                     .trainer = {.micro_batch = o.micro_batch,
-                                 .lanes = o.lanes,
-                                 .label_smoothing = o.smoothing,
-                                 .seed = o.seed}};
+  LoaderOptions loading{.shuffle = true,
+                        .limit = o.limit,
+                        .seed = seed,
+                        .workers = static_cast<int>(o.workers),
+                        .skip_bad = o.skip_bad};
+  const auto part = [&](std::int64_t size) {
+    const std::int64_t micro =
+        o.micro_batch > 0 ? o.micro_batch : automatic_micro_batch(size, size);
+    return part_of(o.batch_size, whole_batch ? 0 : micro * o.lanes * 2);
+  };
+  LoaderBySize train_loader(sizes, [&](std::int64_t size) {
+    LoaderOptions own = loading;
+    own.batch_size = part(size);
+    return std::make_unique<Loader>(data.train, preprocess(size), own);
+  });
+  Loader evaluation_loader(evaluated, preprocess(sizes.last()),
+                           {.batch_size = std::min<std::int64_t>(part(sizes.last()), 32),
+                            .workers = loading.workers,
+                            .skip_bad = o.skip_bad});
 
+  const auto optimizer = make_optimizer(o, store);
+  if (o.layer_decay < 1) optimizer->set_lr_scales(layer_decay_scales(store, o.layer_decay));
+  FitOptions options = fit_options(o, data);
   const RunFolder folder({.experiment = "train_flowers",
                           .output = resume.empty() ? o.output : resume,
                           .resume = !resume.empty()});
-  Adam<float> adam(store, {});
-  double best = -1;
+  std::optional<ModelEma<float>> ema;
+  if (o.model_ema) ema.emplace(store, o.model_ema_decay);
+  ModelEma<float>* average = ema ? &*ema : nullptr;
   if (resume.empty()) {
-    write_json(folder / "args.json", to_json(o));
+    nlohmann::json args = to_json(o);
+    args["comment"] = text_of("train_flowers of anther ", version, " on ", to_string(isa()),
+                              "; --config with this file repeats the run");
+    write_file_atomically(folder / "args.json", args.dump(2) + "\n");
   } else {
-    const nlohmann::json progress = load_state(folder.weights() / "last.state.safetensors", adam);
-    options.first_epoch = progress.at("epoch").get<std::int64_t>();
-    best = progress.at("best").get<double>();
-    std::printf("Resuming after epoch %lld\n", static_cast<long long>(options.first_epoch));
+    options.progress = fit_progress_from_json(
+        load_state(folder.weights() / "last.state.safetensors", *optimizer, average));
+    check(!options.progress.finished, resume, ": the run is finished");
+    std::printf("Resuming after epoch %lld, step %lld\n",
+                static_cast<long long>(options.progress.epochs),
+                static_cast<long long>(optimizer->steps()));
   }
   std::printf("Run: %s\n", folder.path().c_str());
 
   const bool held_out = data.kind == DataKind::flowers102 || data.kind == DataKind::painted;
-  ProgressCallback progress(o.epochs, data.test->size());
+  ProgressCallback progress(o.time_budget > 0 ? 0 : o.epochs,
+                            evaluated->size() * (average ? 2 : 1));
   LogCallback log(folder, text_of("EdgeViT-", o.model, ", ", o.preset, ", ", o.img_size, " px"),
-                  held_out ? "test" : "val", options.first_epoch, adam.steps());
-  CheckpointCallback<float> checkpoint(folder, adam,
-                                       {model.options(), data.class_names, preprocess}, best);
+                  o.eval_split == "valid" ? "valid"
+                  : held_out              ? "test"
+                                          : "val",
+                  options.progress.epochs, optimizer->steps(), average != nullptr);
+  CheckpointCallback<float> checkpoint(
+      folder, *optimizer, {model.options(), data.class_names, preprocess(sizes.last())}, average);
   Callback* callbacks[] = {&progress, &log, &checkpoint};
-  const History history = fit(model, adam, train_loader, &test_loader, options, callbacks);
-
-  if (!history.empty()) {
-    const EpochReport& last = history.back();
-    std::printf("Top-1 %.2f %%, top-5 %.2f %%, loss %.4f on %lld images after epoch %lld\n",
-                100 * last.val_top1, 100 * last.val_top5, last.val_loss,
-                static_cast<long long>(data.test->size()), static_cast<long long>(last.epoch));
-    if (last.skipped > 0)
-      std::printf("Left out in the last epoch: %lld damaged images (the first: %s)\n",
-                  static_cast<long long>(last.skipped), train_loader.first_skipped().c_str());
+  const History history = fit(model, *optimizer, std::ref(train_loader), &evaluation_loader,
+                              options, callbacks, average);
+  if (!checkpoint.progress().finished) {
+    std::printf(
+        "Stopped after step %lld; nothing is lost. To go on:\n  train_flowers --resume %s\n",
+        static_cast<long long>(optimizer->steps()), folder.path().c_str());
+    return 130;
   }
+  if (!history.empty()) print_outcome(history.back(), *evaluated);
   std::printf("Curves: %s\nWeights: %s\n", (folder / "curves.svg").c_str(),
               (folder.weights() / "best.safetensors").c_str());
+  return 0;
 }
 
 }  // namespace
@@ -162,14 +266,22 @@ void train(TrainOptions o, const std::string& resume) {
 int main(int argc, char** argv) {
   try {
     TrainOptions options;
-    std::string config, resume;
+    std::string config, resume, output;
     // A first pass finds the file that the defaults of the second come from.
     CLI::App files;
     files.allow_extras();
     files.set_help_flag();
     files.add_option("--config,-c", config);
     files.add_option("--resume", resume);
+    files.add_option("--output", output);
     CLI11_PARSE(files, argc, argv);
+    const bool automatic = resume == "auto";
+    if (automatic) {
+      const std::string root = output.empty() ? "runs/train_flowers" : output;
+      const auto found = newest_unfinished_run(root);
+      check(found.has_value(), "--resume: expected an unfinished run in ", root, ", found none");
+      resume = found->string();
+    }
     check(config.empty() || resume.empty(),
           "--resume: takes its options from the run, not from a file");
     if (!config.empty()) read_options(config, options);
@@ -177,18 +289,24 @@ int main(int argc, char** argv) {
 
     CLI::App app("Trains EdgeViT on Flowers-102, class folders, CIFAR-10 or painted flowers.");
     app.add_option("--config,-c", config, "a JSON file of options; flags go before it");
-    app.add_option("--resume", resume, "the folder of a run to go on with, with its options");
+    std::string given;
+    app.add_option(
+        "--resume", given,
+        "the folder of a run to go on with, with its options; auto: the newest that is not "
+        "finished, in runs/train_flowers or --output");
     add_options(app, options);
     CLI11_PARSE(app, argc, argv);
     if (!resume.empty())
       for (const CLI::Option* option : app.get_options())
         check(option->count() == 0 || option->check_name("--resume") ||
                   option->check_name("--threads") || option->check_name("--workers") ||
-                  option->check_name("--data-dir"),
+                  option->check_name("--data-dir") || (automatic && option->check_name("--output")),
               option->get_name(),
               ": a resumed run keeps its options; --threads, --workers and "
               "--data-dir may change");
-    train(options, resume);
+    std::signal(SIGINT, interrupt);
+    std::signal(SIGTERM, interrupt);
+    return train(options, resume);
   } catch (const std::exception& error) {
     std::fflush(stdout);
     std::fprintf(stderr, "train_flowers: %s\n", error.what());

@@ -3,17 +3,24 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdint>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/train/image_sizes.hpp"
 
 struct TrainOptions {
   std::string data_dir = "data/flowers102";
   std::string split = "paddle";
   double val_fraction = 0.1;
+  std::string eval_split = "test";
   std::string model = "xxs";
   std::string preset = "improved";
   std::string norm, local_norm, ffn, init;  // empty: the preset's
@@ -21,23 +28,38 @@ struct TrainOptions {
   std::int64_t ffn_kernel = 1;
   bool table = false;
   double drop_path = 0;
-  std::int64_t img_size = 224;
+  std::string initial_checkpoint;
+  std::string freeze;
+  std::string img_size = "224";
   std::string resize = "tensor";
   std::int64_t epochs = 20;
+  double time_budget = 0;
+  std::int64_t patience = 0;
   std::int64_t batch_size = 128;
-  std::int64_t micro_batch = 4;
+  std::int64_t grad_accum_steps = 1;
+  std::int64_t micro_batch = 0;
   std::int64_t lanes = 4;
+  std::string opt = "adam";
   double lr = 1e-3;
-  double min_lr = 0;
+  double momentum = 0.9;
+  double weight_decay = 0;
+  std::vector<double> opt_betas = {0.9, 0.999};
+  double opt_eps = 1e-8;
+  double clip_grad = 0;
+  double layer_decay = 1;
   std::string sched = "constant";
+  double min_lr = 0;
   double warmup_epochs = 0;
   double warmup_lr = 0;
   double decay_epochs = 30;
   double decay_rate = 0.1;
+  bool model_ema = false;
+  double model_ema_decay = 0.9998;
   double smoothing = 0;
-  std::uint64_t seed = 42;
+  double logit_adjust = 0;
+  std::int64_t seed = 42;
   std::int64_t threads = 0;
-  int workers = 1;
+  std::int64_t workers = 1;
   std::int64_t limit = 0;
   bool skip_bad = false;
   std::string output;
@@ -51,6 +73,7 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("split", o.split, "of Flowers-102: paddle (6,149 train, 1,020 test) or official");
   visit("val-fraction", o.val_fraction,
         "class folders without val/: the share of train/ kept for it");
+  visit("eval-split", o.eval_split, "what is evaluated after each epoch: test or valid");
   visit("model", o.model, "xxs, xs or s");
   visit("preset", o.preset,
         "improved (GroupNorm, convolutions) or original (LayerNorm, BatchNorm)");
@@ -62,27 +85,124 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("init", o.init, "paddle or official, in the preset's place");
   visit("table", o.table, "the numbers of blocks and heads of the early ports");
   visit("drop-path", o.drop_path, "rate of stochastic depth in the last block");
-  visit("img-size", o.img_size, "side of the images, a multiple of 32");
+  visit("initial-checkpoint", o.initial_checkpoint,
+        "weights to start from; the head is left out where the classes are others");
+  visit("freeze", o.freeze,
+        "modules that keep their weights (stages.0,stages.1.2), or a number of stages");
+  visit("img-size", o.img_size,
+        "side of the images, a multiple of 32; 96:128:160 grows, in even parts of the run, "
+        "96@10:128@6:160@4 after so many epochs");
   visit("resize", o.resize,
         "tensor (to a square, not antialiased) or short-side (antialiased, centre crop)");
   visit("epochs", o.epochs, "passes over the training images");
-  visit("batch-size,-b", o.batch_size, "images an optimiser step");
-  visit("micro-batch", o.micro_batch, "images at once a thread; 0: the batch (BatchNorm needs it)");
+  visit("time-budget", o.time_budget,
+        "minutes of training and evaluation, which the schedule is fitted into; --epochs then only "
+        "says what part of them the warm-up is. 0: by epochs");
+  visit("patience", o.patience, "epochs without a better evaluation that end the run; 0: none do");
+  visit("batch-size,-b", o.batch_size, "images a batch");
+  visit("grad-accum-steps", o.grad_accum_steps, "batches an optimiser step");
+  visit("micro-batch", o.micro_batch,
+        "images at once a thread; 0: by the size of the images, or with BatchNorm the whole batch");
   visit("lanes", o.lanes, "micro-batches at once, at most: each has a gradient buffer");
+  visit("opt", o.opt, "adam, adamw, sgd (Nesterov's momentum) or momentum (plain)");
   visit("lr", o.lr, "learning rate after the warm-up");
-  visit("min-lr", o.min_lr, "learning rate at the end of cosine and linear");
+  visit("momentum", o.momentum, "of sgd and momentum");
+  visit("weight-decay", o.weight_decay, "of weights; biases and norms have none");
+  visit("opt-betas", o.opt_betas, "of adam and adamw");
+  visit("opt-eps", o.opt_eps, "of adam and adamw");
+  visit("clip-grad", o.clip_grad, "greatest norm of the gradient; 0: any");
+  visit("layer-decay", o.layer_decay,
+        "what the rate falls by with each layer from the head to the image");
   visit("sched", o.sched, "constant, cosine, linear or step");
+  visit("min-lr", o.min_lr, "learning rate at the end of cosine and linear");
   visit("warmup-epochs", o.warmup_epochs, "epochs in which the rate rises");
   visit("warmup-lr", o.warmup_lr, "rate that the warm-up starts from");
   visit("decay-epochs", o.decay_epochs, "step: epochs between two reductions");
   visit("decay-rate", o.decay_rate, "step: what the rate is multiplied by");
+  visit("model-ema", o.model_ema, "average the weights, and evaluate the average too");
+  visit("model-ema-decay", o.model_ema_decay,
+        "of that average; (1 + t) / (10 + t) at step t where that is less");
   visit("smoothing", o.smoothing, "label smoothing");
+  visit("logit-adjust", o.logit_adjust,
+        "times the logarithm of the class's share of the training images, added to its logit in "
+        "the training loss; 0: off, 1: for the balanced error");
   visit("seed", o.seed, "of initialisation, order and all else that is random");
   visit("threads", o.threads, "compute threads; 0: OMP_NUM_THREADS, or all cores");
   visit("workers,-j", o.workers, "threads that decode images");
   visit("limit", o.limit, "only the first N training images; 0: all");
   visit("skip-bad", o.skip_bad, "leave damaged images out instead of stopping");
   visit("output", o.output, "folder of the run; empty: runs/train_flowers/N");
+}
+
+// What an option of a number may hold.
+struct OptionRange {
+  const char* flag;
+  double value, least, most;
+  bool least_excluded = false;
+};
+
+// Throws, naming the option, where a value makes no sense: before anything is read or written.
+inline void check_options(const TrainOptions& o) {
+  using anther::check;
+  constexpr double any = 1e15;  // more than an option needs, and exact as an integer
+  const auto number = [](std::int64_t value) { return static_cast<double>(value); };
+  const OptionRange ranges[] = {
+      {"val-fraction", o.val_fraction, 0, 1, true},
+      {"gn-groups", number(o.gn_groups), 0, any},
+      {"ffn-kernel", number(o.ffn_kernel), 1, 3},
+      {"drop-path", o.drop_path, 0, 1},
+      {"epochs", number(o.epochs), 1, any},
+      {"time-budget", o.time_budget, 0, any},
+      {"patience", number(o.patience), 0, any},
+      {"batch-size", number(o.batch_size), 1, any},
+      {"grad-accum-steps", number(o.grad_accum_steps), 1, any},
+      {"micro-batch", number(o.micro_batch), 0, any},
+      {"lanes", number(o.lanes), 1, 1024},
+      {"lr", o.lr, 0, any, true},
+      {"momentum", o.momentum, 0, 1},
+      {"weight-decay", o.weight_decay, 0, any},
+      {"opt-eps", o.opt_eps, 0, any, true},
+      {"clip-grad", o.clip_grad, 0, any},
+      {"layer-decay", o.layer_decay, 0, 1, true},
+      {"min-lr", o.min_lr, 0, any},
+      {"warmup-epochs", o.warmup_epochs, 0, number(o.epochs)},
+      {"warmup-lr", o.warmup_lr, 0, any},
+      {"decay-epochs", o.decay_epochs, 0, any, true},
+      {"decay-rate", o.decay_rate, 0, 1, true},
+      {"model-ema-decay", o.model_ema_decay, 0, 1},
+      {"smoothing", o.smoothing, 0, 1},
+      {"logit-adjust", o.logit_adjust, 0, any},
+      {"seed", number(o.seed), 0, 9e18},
+      {"threads", number(o.threads), 0, 1024},
+      {"workers", number(o.workers), 0, 1024},
+      {"limit", number(o.limit), 0, any},
+  };
+  for (const auto& [flag, value, least, most, least_excluded] : ranges)
+    check(value <= most && (least_excluded ? value > least : value >= least), "--", flag,
+          ": expected ", least_excluded ? "more than " : "at least ", least,
+          most < any ? anther::text_of(", at most ", most) : "", ", got ", value);
+  check(o.ffn_kernel != 2, "--ffn-kernel: expected 1 or 3, got 2");
+  for (const auto& [flag, value] : {std::pair("smoothing", o.smoothing),
+                                    {"drop-path", o.drop_path},
+                                    {"momentum", o.momentum},
+                                    {"model-ema-decay", o.model_ema_decay}})
+    check(value < 1, "--", flag, ": expected less than 1, got ", value);
+  check(o.opt_betas.size() == 2, "--opt-betas: expected 2 numbers, got ", o.opt_betas.size());
+  for (const double beta : o.opt_betas)
+    check(beta >= 0 && beta < 1, "--opt-betas: expected at least 0, less than 1, got ", beta);
+  const auto choice = [](const char* flag, const std::string& value, const auto&... names) {
+    std::string all;
+    bool known = false;
+    ((known |= value == names, all += (all.empty() ? "" : ", ") + std::string(names)), ...);
+    check(known, "--", flag, ": expected one of ", all, ", got ", value);
+  };
+  choice("opt", o.opt, "adam", "adamw", "sgd", "momentum");
+  choice("eval-split", o.eval_split, "test", "valid");
+  choice("sched", o.sched, "constant", "cosine", "linear", "step");
+  check(o.opt != "sgd" || o.momentum > 0,
+        "--momentum: sgd expects more than 0, got 0; --opt momentum "
+        "takes it");
+  const anther::ImageSizes sizes("--img-size", o.img_size);
 }
 
 // data-dir,... -> data_dir: an option's name in JSON.
@@ -93,11 +213,23 @@ inline std::string json_name(std::string flag) {
   return flag;
 }
 
+// What repeats a run: all options but the folder that it went to. A text that is a number is
+// written as one.
 inline nlohmann::json to_json(const TrainOptions& options) {
   nlohmann::json json;
   for_each_option(options, [&](const char* flag, const auto& member, const char*) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(member)>, std::string>) {
+      std::int64_t number = 0;
+      const char* end = member.data() + member.size();
+      const auto [rest, error] = std::from_chars(member.data(), end, number);
+      if (error == std::errc() && rest == end && std::to_string(number) == member) {
+        json[json_name(flag)] = number;
+        return;
+      }
+    }
     json[json_name(flag)] = member;
   });
+  json.erase("output");
   return json;
 }
 
@@ -116,6 +248,14 @@ inline void read_options(const std::string& path, TrainOptions& options) {
   for_each_option(options, [&](const char* flag, auto& member, const char*) {
     const auto found = json.find(json_name(flag));
     if (found == json.end()) return;
+    using Member = std::decay_t<decltype(member)>;
+    if (std::is_same_v<Member, std::string> && found->is_number_integer()) *found = found->dump();
+    // A fraction would be cut off, and a number beyond the type's range wrapped around.
+    anther::check(!std::is_same_v<Member, std::int64_t> ||
+                      (found->is_number_integer() &&
+                       (!found->is_number_unsigned() ||
+                        found->template get<std::uint64_t>() <= std::uint64_t{1} << 62)),
+                  path, ": ", json_name(flag), ": expected an integer, got ", found->dump());
     try {
       found->get_to(member);
     } catch (const nlohmann::json::exception& error) {
@@ -131,8 +271,11 @@ inline void read_options(const std::string& path, TrainOptions& options) {
 inline void add_options(CLI::App& app, TrainOptions& options) {
   for_each_option(options, [&](const char* flag, auto& member, const char* help) {
     const std::string name(flag);
-    if constexpr (std::is_same_v<std::decay_t<decltype(member)>, bool>)
+    using Member = std::decay_t<decltype(member)>;
+    if constexpr (std::is_same_v<Member, bool>)
       app.add_flag("--" + name, member, help);
+    else if constexpr (std::is_same_v<Member, std::vector<double>>)
+      app.add_option("--" + name, member, help)->expected(2)->capture_default_str();
     else
       app.add_option("--" + name, member, help)->capture_default_str();
   });

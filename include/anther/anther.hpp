@@ -25,4 +25,7 @@
 #include "anther/ops/norm.hpp"
 #include "anther/ops/pool.hpp"
 #include "anther/optim/adam.hpp"
+#include "anther/optim/clip_grad.hpp"
+#include "anther/optim/model_ema.hpp"
 #include "anther/optim/schedule.hpp"
+#include "anther/optim/sgd.hpp"

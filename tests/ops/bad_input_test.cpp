@@ -29,7 +29,8 @@ TEST_CASE("ops refuse what does not fit") {
     const char* expected;
     std::function<void()> call;
   };
-  const std::int32_t label[] = {7};
+  const std::int32_t label[] = {7}, zero[] = {0};
+  const float weight[] = {1.5f};
   const std::vector<Row> rows = {
       {"expected two tensors of one shape, got (2, 3) and (2, 4)",
        [&] {
@@ -116,6 +117,22 @@ TEST_CASE("ops refuse what does not fit") {
       {"label of row 0 is 7, expected 0 to 4",
        [&] {
          cross_entropy<float>(x({1, 5}), label);
+       }},
+      {"a second label and a weight for each of 1 rows, or none, got 1 and 0",
+       [&] {
+         cross_entropy<float>(x({1, 10}), {label, label, {}});
+       }},
+      {"weights of labels in [0, 1], got 1.5",
+       [&] {
+         cross_entropy<float>(x({1, 10}), {label, label, weight});
+       }},
+      {"label of row 0 is 7, expected 0 to 4",
+       [&] {
+         cross_entropy<float>(x({1, 5}), {zero, label, weight});
+       }},
+      {"expected logits (rows, K) and K offsets, got (2, 3) and 1",
+       [&] {
+         adjust_logits<float>(x({2, 3}), weight);
        }},
       {"the shape (2, 3) has 6 elements, got 5",
        [&] {

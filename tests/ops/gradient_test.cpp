@@ -20,7 +20,8 @@ struct Row {
   double offset = 0;  // of the inputs, which are normal otherwise
 };
 
-const std::vector<std::int32_t> labels = {1, 0, 4};
+const std::vector<std::int32_t> labels = {1, 0, 4}, labels2 = {3, 0, 2};
+const std::vector<double> lambda = {0.3, 0.9, 0};
 double running_mean[] = {0.1, -0.2, 0.3, 0.5, 0.0};
 double running_var[] = {1.1, 0.7, 2.0, 0.4, 1.0};
 
@@ -136,6 +137,14 @@ const std::vector<Row> rows = {
      [](const Variables& v) {
        return cross_entropy<double>(v[0], labels, {.label_smoothing = 0.1, .count = 7});
      }},
+    {"cross_entropy of mixed images",
+     {{3, 5}},
+     [](const Variables& v) {
+       return cross_entropy<double>(v[0], {labels, labels2, lambda}, {.label_smoothing = 0.1});
+     }},
+    {"adjust_logits",
+     {{3, 5}},
+     [](const Variables& v) { return adjust_logits<double>(v[0], running_mean); }},
     {"an input that two ops read",
      {{2, 6}, {6, 6}},
      [](const Variables& v) {

@@ -8,35 +8,12 @@
 #include <cstring>
 #include <vector>
 
-#include "anther/core/random.hpp"
 #include "tests/io/temporary_folder.hpp"
+#include "tests/optim/small_store.hpp"
 
 namespace {
 
 using namespace anther;
-
-// A weight, a bias and another weight; their sizes leave padding between them.
-template <class T>
-void add_parameters(ParameterStore<T>& store) {
-  store.add_parameter("a.weight", {.shape = {5, 7}, .init = Init::normal(1)});
-  store.add_parameter("a.bias", {.shape = {5}, .init = Init::normal(1), .decay = false});
-  store.add_parameter("b.weight", {.shape = {40, 3}, .init = Init::normal(1)});
-  store.initialize(1);
-}
-
-// Gradients of a step, in the store's layout: zero in the padding, as backward leaves it.
-template <class T>
-std::vector<T> gradients_of(const ParameterStore<T>& store, int step) {
-  std::vector<T> all(static_cast<std::size_t>(store.size()));
-  for (int i = 0; i < std::ssize(store.parameters()); ++i) {
-    const RandomKey key = RandomKey(9)
-                              .fold(static_cast<std::uint64_t>(step))
-                              .fold(store.parameters()[static_cast<std::size_t>(i)].name);
-    std::uint64_t n = 0;
-    for (T& g : store.slice_of(std::span(all), i)) g = static_cast<T>(normal(key, n++));
-  }
-  return all;
-}
 
 // The formulas, one value at a time.
 struct Naive {
@@ -179,6 +156,32 @@ TEST_CASE("adam: goes on from its state and its steps with the same bits") {
   }
   CHECK(std::ranges::equal(store.values(), second.values()));
   CHECK(resumed.steps() == 6);
+}
+
+TEST_CASE("optimizer: scales of the gradient and of a parameter's rate") {
+  // As if the gradients had been scaled, and each parameter's optimiser had its own rate.
+  ParameterStore<double> store, expected;
+  add_parameters(store);
+  add_parameters(expected);
+  Adam<double> adam(store, {.weight_decay = 0.1, .decoupled = true});
+  adam.set_lr_scales({0.5, 1, 0.25});
+  for (const int i : {0, 1, 2}) {
+    ParameterStore<double> own;
+    add_parameters(own);
+    for (const int j : {0, 1, 2}) own.set_trainable(j, i == j);
+    Adam<double> other(own, {.weight_decay = 0.1, .decoupled = true});
+    for (int t = 0; t < 4; ++t) {
+      std::vector<double> gradients = gradients_of(own, t);
+      for (double& g : gradients) g *= 0.3;
+      other.step(gradients, 0.01 * (i == 0 ? 0.5 : i == 1 ? 1 : 0.25));
+    }
+    std::ranges::copy(own.value(i), expected.value(i).begin());
+  }
+  for (int t = 0; t < 4; ++t) adam.step(gradients_of(store, t), 0.01, 0.3);
+  for (std::int64_t i = 0; i < store.size(); ++i)
+    CHECK(store.values()[static_cast<std::size_t>(i)] ==
+          doctest::Approx(expected.values()[static_cast<std::size_t>(i)]).epsilon(1e-13));
+  CHECK(contains(error_of([&] { adam.set_lr_scales({1, 1}); }), "expected 3 scales"));
 }
 
 TEST_CASE("adam: gradients of another layout are refused") {

@@ -72,6 +72,50 @@ TEST_CASE("schedule: the rate of a step") {
   }
 }
 
+TEST_CASE("schedule: PyTorch's values") {
+  // torch.optim.lr_scheduler: CosineAnnealingLR(100, eta_min=0.02), LinearLR(1, 0.2, 100) and
+  // StepLR(30, 0.5), all from 0.1.
+  struct Row {
+    ScheduleKind kind;
+    std::int64_t step;
+    double lr;
+  };
+  const Row rows[] = {
+      {ScheduleKind::cosine, 1, 0.09998026241462928},
+      {ScheduleKind::cosine, 10, 0.09804226065180614},
+      {ScheduleKind::cosine, 33, 0.08036165663001486},
+      {ScheduleKind::cosine, 77, 0.0299955572147816},
+      {ScheduleKind::cosine, 99, 0.020019737585370737},
+      {ScheduleKind::linear, 1, 0.0992},
+      {ScheduleKind::linear, 33, 0.0736},
+      {ScheduleKind::linear, 99, 0.0208},
+      {ScheduleKind::step, 29, 0.1},
+      {ScheduleKind::step, 30, 0.05},
+      {ScheduleKind::step, 59, 0.05},
+      {ScheduleKind::step, 60, 0.025},
+  };
+  for (const Row& row : rows) {
+    const Schedule s{.kind = row.kind,
+                     .lr = 0.1,
+                     .min_lr = 0.02,
+                     .steps = 100,
+                     .decay_steps = 30,
+                     .decay_rate = 0.5};
+    CAPTURE(row.step);
+    CHECK(s.at(row.step) == Approx(row.lr).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("schedule: between two steps") {
+  const Schedule s = schedule(ScheduleKind::cosine);
+  for (const std::int64_t step : {0, 5, 9, 10, 70, 109})
+    CHECK(s.at_position(static_cast<double>(step)) == s.at(step));
+  CHECK(s.at_position(4.5) == Approx((s.at(4) + s.at(5)) / 2));
+  CHECK(s.at_position(9.9) == Approx(0.1));  // never above lr
+  CHECK(s.at_position(60.5) < s.at(60));
+  CHECK(s.at_position(60.5) > s.at(61));
+}
+
 TEST_CASE("schedule: odd options still give a rate") {
   CHECK(Schedule{}.at(0) == 1e-3);
   // Nothing but warm-up; no run at all; no decay.

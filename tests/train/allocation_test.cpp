@@ -15,6 +15,8 @@
 #include "anther/core/openmp.hpp"
 #include "anther/models/edgevit.hpp"
 #include "anther/optim/adam.hpp"
+#include "anther/optim/clip_grad.hpp"
+#include "anther/optim/model_ema.hpp"
 #include "anther/train/trainer.hpp"
 
 #if defined(__has_feature)
@@ -116,20 +118,30 @@ TEST_CASE("allocation: a training step in its steady state makes none") {
   Tensor<float> images(shape);
   for (std::int64_t i = 0; i < images.size(); ++i)
     images[i] = static_cast<float>(uniform(RandomKey(2), static_cast<std::uint64_t>(i)));
-  const std::vector<std::int32_t> labels = {0, 1, 2, 3, 4, 5, 6, 7};
+  const std::vector<std::int32_t> labels = {0, 1, 2, 3, 4, 5, 6, 7},
+                                  labels2 = {7, 6, 5, 4, 3, 2, 1, 0};
+  const std::vector<float> lambda(8, 0.75f);
 
   for (const int threads : {1, 2})
     for (const std::int64_t lanes : {1, 4}) {
       CAPTURE(threads);
       CAPTURE(lanes);
       set_num_threads(threads);
-      Trainer<float> trainer(model, {.micro_batch = lanes > 1 ? 1 : 0, .lanes = lanes});
+      Trainer<float> trainer(model, {.micro_batch = lanes > 1 ? 1 : 8,
+                                     .lanes = lanes,
+                                     .logit_offsets = std::vector<double>(10, 0.1)});
       Adam<float> adam(store);
-      std::int64_t step = 0;
+      ModelEma<float> ema(store, 0.99);
+      GradientNorm<float> norm(store.size());
+      adam.set_lr_scales(std::vector<double>(store.parameters().size(), 0.5));
       const auto train = [&] {
-        trainer.compute_gradients(shape, images.span(), labels, step++);
-        adam.step(trainer.gradients(), 1e-4);
+        trainer.begin_step(adam.steps());
+        trainer.add(shape, images.span(), {labels, labels2, lambda});
+        trainer.finish_step();
+        if (!trainer.not_finite().empty()) fail("not finite");
+        adam.step(trainer.gradients(), 1e-4, clip_scale(norm(trainer.gradients()), 1));
         trainer.commit();
+        ema.update(adam.steps());
       };
       for (int warm_up = 0; warm_up < 3; ++warm_up) train();
       // On a busy machine a thread may come to its first lane late, and then takes its memory. A

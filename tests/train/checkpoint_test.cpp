@@ -3,12 +3,14 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "anther/io/atomic_file.hpp"
 #include "anther/io/file.hpp"
 #include "anther/optim/adam.hpp"
 #include "tests/io/limited_file_size.hpp"
@@ -110,6 +112,54 @@ TEST_CASE("state: comes back with the same bits, and with the run's progress") {
   load_weights(SafetensorsFile(path), b.store, {.ignored = "optimizer."});
   CHECK(contains(error_of([&] { load_weights(SafetensorsFile(path), b.store); }),
                  "not of this model: optimizer.exp_avg.conv.bias"));
+}
+
+TEST_CASE("state: averaged weights come back too, and are asked for where there are none") {
+  const TemporaryFolder folder;
+  State a(1, 5), b(2, 1);
+  ModelEma<float> ema(a.store, 0.9), other(b.store, 0.9);
+  for (float& value : ema.values()) value *= 0.5f;
+  for (float& value : ema.buffer_values()) value *= 0.25f;
+  const auto path = folder / "state.safetensors";
+  save_state(path, *a.adam, {}, &ema);
+  load_state(path, *b.adam, &other);
+  CHECK(a.copy() == b.copy());
+  CHECK(std::ranges::equal(ema.values(), other.values()));
+  CHECK(std::ranges::equal(ema.buffer_values(), other.buffer_values()));
+  // They are no weights of the model's own.
+  load_state(path, *b.adam);
+  save_state(path, *a.adam, {});
+  const std::vector<float> before = b.copy();
+  CHECK(
+      contains(error_of([&] { load_state(path, *b.adam, &other); }), "optimizer.ema.conv.weight"));
+  CHECK(b.copy() == before);
+}
+
+TEST_CASE("newest unfinished run: the one whose state was written last") {
+  const TemporaryFolder folder;
+  CHECK_FALSE(newest_unfinished_run(folder / "none"));
+  CHECK_FALSE(newest_unfinished_run(folder.path()));
+  State a(1);
+  const auto add = [&](const char* name, bool finished, int minutes_old, bool args = true) {
+    const auto weights = folder / name / "weights";
+    std::filesystem::create_directories(weights);
+    if (args) write_file_atomically(folder / name / "args.json", "{}");
+    save_state(weights / "last.state.safetensors", *a.adam, {{"finished", finished}});
+    std::filesystem::last_write_time(
+        weights / "last.state.safetensors",
+        std::filesystem::file_time_type::clock::now() - std::chrono::minutes(minutes_old));
+  };
+  add("1", false, 30);
+  add("2", false, 10);
+  add("3", true, 1);
+  add("4", false, 2, false);
+  std::filesystem::create_directories(folder / "5" / "weights");
+  CHECK(newest_unfinished_run(folder.path()) == folder / "2");
+  add("1", false, 0);
+  CHECK(newest_unfinished_run(folder.path()) == folder / "1");
+  // A run's own folder.
+  CHECK(newest_unfinished_run(folder / "2") == folder / "2");
+  CHECK_FALSE(newest_unfinished_run(folder / "3"));
 }
 
 TEST_CASE("a checkpoint of another model is refused, with all differences, and changes nothing") {

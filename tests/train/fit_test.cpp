@@ -8,6 +8,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
@@ -24,7 +25,11 @@
 #include "anther/ops/arithmetic.hpp"
 #include "anther/ops/pool.hpp"
 #include "anther/optim/adam.hpp"
+#include "anther/optim/sgd.hpp"
 #include "anther/train/checkpoint.hpp"
+#include "anther/train/fine_tune.hpp"
+#include "anther/train/image_sizes.hpp"
+#include "anther/train/run_log.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {
@@ -123,7 +128,8 @@ TEST_CASE("fit: a run that was interrupted goes on with the same bits") {
   second.store.initialize(99);
   const nlohmann::json progress = load_state(folder / "state.safetensors", second.adam);
   CHECK(progress == nlohmann::json{{"epoch", 1}});
-  for (const EpochReport& report : second.fit({.epochs = 3, .first_epoch = progress["epoch"]}))
+  for (const EpochReport& report :
+       second.fit({.epochs = 3, .progress = {.epochs = progress["epoch"]}}))
     parts.push_back(report);
 
   check_same_bits(whole, second);
@@ -135,7 +141,7 @@ TEST_CASE("fit: a run that was interrupted goes on with the same bits") {
   Run other;
   load_state(folder / "state.safetensors", other.adam);
   other.adam.set_steps(5);
-  other.fit({.epochs = 3, .first_epoch = 1});
+  other.fit({.epochs = 3, .progress = {.epochs = 1}});
   CHECK_FALSE(std::ranges::equal(whole.store.values(), other.store.values()));
 }
 
@@ -203,7 +209,7 @@ TEST_CASE("fit: what callbacks are told, and the history") {
   Run run;
   Notes notes;
   Callback* const callbacks[] = {&notes};
-  const History history = run.fit({.epochs = 2, .first_epoch = 1}, callbacks);
+  const History history = run.fit({.epochs = 2, .progress = {.epochs = 1}}, callbacks);
   CHECK(notes.text ==
         "epoch 2: 4 steps, 27 images\n"
         "1/4 all 1 images 8/27\n"
@@ -261,11 +267,261 @@ TEST_CASE("fit: a loss that is not finite stops the run, with the weights before
   Run run;
   run.store.value(run.net.head.bias.number)[0] = std::numeric_limits<float>::infinity();
   const std::vector<float> before(run.store.values().begin(), run.store.values().end());
-  CHECK(contains(error_of([&] { run.fit({.epochs = 1}); }), "training: the loss of step 1 is "));
+  const std::string message = error_of([&] { run.fit({.epochs = 1}); });
+  CHECK(contains(message, "training: the loss of step 1 is "));
+  CHECK(contains(message, "; not finite first: the parameter head.bias; the learning rate is "));
   CHECK(std::ranges::equal(run.store.values(), before));
   CHECK(run.adam.steps() == 0);
   CHECK(contains(error_of([&] { run.fit({.epochs = -1}); }), "epochs: expected at least 0"));
   CHECK(run.fit({.epochs = 0}).empty());
+}
+
+// Stops a run after so many steps, and keeps where it could go on.
+struct StopAt : Callback {
+  explicit StopAt(std::int64_t step) : step_(step) {}
+  void on_step(const StepReport& report) override { now = report.all_steps >= step_; }
+  void on_resume(const StepReport& done) override { resumed_at = done.step; }
+  void on_progress(const FitProgress& progress) override { saved = progress; }
+  bool now = false;
+  std::int64_t resumed_at = 0;
+  FitProgress saved;
+
+ private:
+  std::int64_t step_;
+};
+
+// A run with everything on: SGD with momentum, averaged weights, clipping, accumulated gradients,
+// images that grow, layer-wise rates, frozen parameters.
+struct FullRun {
+  explicit FullRun(bool batch_norm)
+      : net(store, batch_norm),
+        sgd(store, {.momentum = 0.9, .nesterov = true, .weight_decay = 1e-3}),
+        val(flowers(13, 2), {.image_size = 64}, {.batch_size = 5}),
+        train(ImageSizes("sizes", "32@1:64@2"), [this](std::int64_t size) {
+          sizes.push_back(size);
+          return std::make_unique<Loader>(
+              flowers(27), Preprocess{.image_size = size},
+              LoaderOptions{.batch_size = 4, .shuffle = true, .seed = 5, .workers = 2});
+        }) {
+    store.initialize(3);
+    store.set_trainable(net.embed.bias.number, false);
+    sgd.set_lr_scales(layer_decay_scales(store, 0.8));
+    ema = std::make_unique<ModelEma<float>>(store, 0.9);
+  }
+  FitOptions options(bool batch_norm) const {
+    return {.epochs = 3,
+            .batch_size = batch_norm ? 4 : 8,
+            .grad_accum_steps = 2,
+            .schedule = {.kind = ScheduleKind::cosine, .lr = 0.05, .warmup_steps = 2, .steps = 9},
+            .clip_grad = 0.5,
+            .trainer = {.micro_batch = batch_norm ? 0 : 3,
+                        .lanes = 2,
+                        .label_smoothing = 0.1,
+                        .logit_offsets = std::vector<double>(17, 0.25),
+                        .seed = 7}};
+  }
+  History fit(const FitOptions& options, std::span<Callback* const> callbacks = {}) {
+    return anther::fit(net, sgd, std::ref(train), &val, options, callbacks, ema.get());
+  }
+  std::vector<float> all() {
+    std::vector<float> values;
+    for (const std::span<const float> part :
+         {std::as_const(store).values(), std::as_const(store).buffer_values(),
+          std::as_const(*ema).values(), std::as_const(*ema).buffer_values(),
+          std::span<const float>(sgd.state()[0].values.span())})
+      values.insert(values.end(), part.begin(), part.end());
+    return values;
+  }
+
+  ParameterStore<float> store;
+  Net net;
+  Sgd<float> sgd;
+  Loader val;
+  std::vector<std::int64_t> sizes;
+  LoaderBySize train;
+  std::unique_ptr<ModelEma<float>> ema;
+};
+
+TEST_CASE("fit: with everything on, stopped after any step, a run goes on with the same bits") {
+  for (const bool batch_norm : {false, true}) {
+    FullRun whole(batch_norm);
+    const FitOptions options = whole.options(batch_norm);
+    const History expected = whole.fit(options);
+    const std::int64_t steps = whole.sgd.steps();
+    CHECK(steps == (batch_norm ? 12 : 6));  // of 8 and of 16 images
+    CHECK(whole.sizes == std::vector<std::int64_t>{32, 64});
+    CHECK(expected[0].image_size == 32);
+    CHECK(expected[1].image_size == 64);
+    for (std::int64_t stop = 1; stop < steps; ++stop) {
+      CAPTURE(batch_norm);
+      CAPTURE(stop);
+      const TemporaryFolder folder;
+      const auto path = folder / "state.safetensors";
+      History history;
+      {
+        FullRun first(batch_norm);
+        StopAt stopper(stop);
+        FitOptions own = options;
+        own.stop = [&] { return stopper.now; };
+        Callback* const callbacks[] = {&stopper};
+        history = first.fit(own, callbacks);
+        CHECK(first.sgd.steps() == stop);
+        CHECK_FALSE(stopper.saved.finished);
+        save_state(path, first.sgd, to_json(stopper.saved), first.ema.get());
+      }
+      FullRun second(batch_norm);
+      second.store.initialize(99);
+      FitOptions own = options;
+      own.progress = fit_progress_from_json(load_state(path, second.sgd, second.ema.get()));
+      const bool within = own.progress.batches > 0;
+      StopAt notes(1000);
+      Callback* const callbacks[] = {&notes};
+      set_num_threads(static_cast<int>(stop % 4) + 1);
+      for (const EpochReport& report : second.fit(own, callbacks)) history.push_back(report);
+      set_num_threads(0);
+      CHECK((notes.resumed_at > 0) == within);
+      CHECK(notes.saved.finished);
+      CHECK(second.all() == whole.all());
+      REQUIRE(history.size() == 3);
+      for (std::size_t i = 0; i < 3; ++i) {
+        check_same(expected[i], history[i]);
+        CHECK(expected[i].ema_loss == history[i].ema_loss);
+        CHECK(expected[i].best == history[i].best);
+      }
+    }
+  }
+}
+
+TEST_CASE("fit: with everything on, the steps are those of the loop that one would write") {
+  FullRun run(false), by_hand(false);
+  const FitOptions options = run.options(false);
+  const std::span<const float> frozen = by_hand.store.value(by_hand.net.embed.bias.number);
+  const std::vector<float> before(frozen.begin(), frozen.end());
+  run.fit(options);
+  Trainer<float> trainer(by_hand.net, options.trainer);
+  std::vector<float> average(by_hand.store.values().begin(), by_hand.store.values().end());
+  std::int64_t clipped = 0;
+  for (std::int64_t epoch = 0, step = 0; epoch < 3; ++epoch) {
+    Loader& loader = by_hand.train.of_size(epoch == 0 ? 32 : 64);
+    loader.start_epoch(epoch);
+    Batch batch;
+    for (bool more = true; more; ++step) {
+      trainer.begin_step(step);
+      for (int part = 0; more && part < 4; ++part)
+        if ((more = loader.next(batch)))
+          trainer.add(batch.images.shape(), batch.images.span(), batch.labels);
+      trainer.finish_step();
+      double sum = 0;
+      for (const float g : trainer.gradients())
+        sum += static_cast<double>(g) * static_cast<double>(g);
+      clipped += std::sqrt(sum) > 0.5;
+      const double scale = std::min(1.0, 0.5 / (std::sqrt(sum) + 1e-6));
+      std::vector<float> gradients(trainer.gradients().begin(), trainer.gradients().end());
+      for (float& g : gradients) g = static_cast<float>(scale * static_cast<double>(g));
+      by_hand.sgd.step(gradients, options.schedule.at(step));
+      const double decay =
+          std::min(0.9, (2.0 + static_cast<double>(step)) / (11.0 + static_cast<double>(step)));
+      for (std::size_t i = 0; i < average.size(); ++i)
+        average[i] += static_cast<float>(1 - decay) * (by_hand.store.values()[i] - average[i]);
+      if (by_hand.sgd.steps() % 2 == 0) more = false;  // two steps an epoch
+    }
+  }
+  CHECK(clipped > 0);
+  for (std::size_t i = 0; i < average.size(); ++i) {
+    CHECK(run.store.values()[i] == doctest::Approx(by_hand.store.values()[i]).epsilon(1e-4));
+    CHECK(run.ema->values()[i] == doctest::Approx(average[i]).epsilon(1e-4));
+  }
+  CHECK(std::ranges::equal(run.store.value(run.net.embed.bias.number), before));
+}
+
+TEST_CASE("fit: the average is evaluated in the model's place, and is what is best") {
+  FullRun run(true);
+  const History history = run.fit(run.options(true));
+  CHECK(history[2].ema_loss != history[2].val_loss);
+  const std::vector<float> weights(run.store.values().begin(), run.store.values().end());
+  Trainer<float> trainer(run.net, {});
+  CHECK(evaluate(trainer, run.val).mean_loss == history[2].val_loss);
+  {
+    const AveragedWeights<float> averaged(*run.ema);
+    CHECK(evaluate(trainer, run.val).mean_loss == history[2].ema_loss);
+  }
+  CHECK(std::ranges::equal(run.store.values(), weights));
+  double best = -1;
+  for (const EpochReport& report : history) {
+    CHECK(report.metric() == report.ema_top1);
+    CHECK(report.best == (report.ema_top1 > best));
+    best = std::max(best, report.ema_top1);
+  }
+}
+
+TEST_CASE("fit: patience ends a run that gets no better") {
+  Run run;
+  // A rate of nothing: no epoch after the first is better.
+  const History history = fit(run.net, run.adam, run.train, &run.val,
+                              {.epochs = 50, .schedule = {.lr = 1e-30}, .patience = 3});
+  CHECK(history.size() == 4);
+  CHECK(history[0].best);
+  CHECK_FALSE(history[3].best);
+  // Where a run is resumed, the epochs before count.
+  const History rest = fit(run.net, run.adam, run.train, &run.val,
+                           {.epochs = 50,
+                            .schedule = {.lr = 1e-30},
+                            .patience = 3,
+                            .progress = {.epochs = 3, .best = 1, .best_epoch = 2}});
+  CHECK(rest.size() == 2);
+  CHECK(contains(error_of([&] { fit(run.net, run.adam, run.train, nullptr, {.patience = 1}); }),
+                 "expected an evaluation to go by"));
+}
+
+TEST_CASE("fit: a time budget is filled, and the schedule and the sizes go by it") {
+  Run run;
+  Notes notes;
+  StopAt keep(1000);
+  Callback* const callbacks[] = {&notes, &keep};
+  // Each look at the clock takes a second; the run has used 40 of its 140 already.
+  double now = 0;
+  std::vector<double> shares;
+  const FitOptions options{
+      .epochs = 2,
+      .schedule = {.kind = ScheduleKind::linear, .lr = 1, .warmup_steps = 0, .steps = 8},
+      .time_budget = 140,
+      .clock = [&] { return now += 1; },
+      .progress = {.seconds = 40}};
+  const History history = fit(
+      run.net, run.adam,
+      [&](std::int64_t, double share) -> Loader& {
+        shares.push_back(share);
+        return run.train;
+      },
+      &run.val, options, callbacks);
+  CHECK(history.size() > 3);  // more than `epochs`, which take too little of it
+  CHECK(keep.saved.finished);
+  CHECK(history.back().time >= 140);
+  CHECK(history.back().time < 150);
+  CHECK(shares.front() == doctest::Approx(40.0 / 140).epsilon(0.1));
+  CHECK(std::ranges::is_sorted(shares));
+  CHECK(shares.back() > 0.8);
+  // Linear to zero at the end of the time, whatever the number of steps.
+  CHECK(notes.rates.front() == doctest::Approx(100.0 / 140).epsilon(0.1));
+  CHECK(std::ranges::is_sorted(notes.rates, std::ranges::greater{}));
+  CHECK(notes.rates.back() < 0.1);
+}
+
+TEST_CASE("fit: gradients that are not finite stop the run as well, and the state is kept") {
+  Run run(false);
+  StopAt keep(1000);
+  Callback* const callbacks[] = {&keep};
+  // A loss that is finite, of weights so large that their gradients are not.
+  for (float& w : run.store.value(run.net.head.weight.number)) w = 0;
+  for (float& w : run.store.value(run.net.embed.weight.number)) w = 0;
+  for (float& w : run.store.value(run.net.embed.bias.number)) w = 0;
+  run.store.value(run.net.head.weight.number)[0] = 3e38f;
+  run.store.value(run.net.head.weight.number)[12] = -3e38f;
+  const std::vector<float> before(run.store.values().begin(), run.store.values().end());
+  const std::string message = error_of([&] { run.fit({.epochs = 1}, callbacks); });
+  CHECK(contains(message, "not finite first: "));
+  CHECK(std::ranges::equal(run.store.values(), before));
+  CHECK_FALSE(keep.saved.finished);
 }
 
 }  // namespace

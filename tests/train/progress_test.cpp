@@ -223,4 +223,19 @@ TEST_CASE("progress: text above the bar, and an exception below it") {
   CHECK_THROWS_AS(Progress(stage.options(true)).start("", 0, 1), anther::Error);
 }
 
+TEST_CASE("progress: what was done before it began does not count for the rate") {
+  Stage stage;
+  Progress progress(stage.options(false));
+  progress.start("Epoch 2/3", 10, 100);
+  progress.skip(6, 60);
+  stage.now += 2;
+  progress.update({.steps = 7, .images = 70});
+  CHECK(progress.images_per_second() == doctest::Approx(5));
+  CHECK(progress.seconds_left() == doctest::Approx(6));
+  stage.now += 6;
+  progress.update({.steps = 10, .images = 100});
+  progress.finish();
+  CHECK(contains(stage.text(), "10/10  5.00 img/s  time 8s"));
+}
+
 }  // namespace

@@ -6,8 +6,11 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "anther/core/openmp.hpp"
@@ -126,14 +129,23 @@ TEST_CASE("trainer: with BatchNorm a batch is one piece, and its statistics move
   const Images images(6);
   const std::string refused = "the model has BatchNorm";
   CHECK(contains(error_of([&] { Trainer<float>(m.model, {.micro_batch = 2}); }), refused));
-  CHECK(contains(error_of([&] { Trainer<float>(m.model, {.lanes = 2}); }), refused));
-  Trainer<float> trainer(m.model, {});
+  Trainer<float> trainer(m.model, {.lanes = 2});  // which only evaluation uses
   trainer.begin_step(0);
   trainer.add(images.shape_of(3), images.pixels(0, 3), images.labels_of(0, 3));
   CHECK(contains(error_of([&] {
                    trainer.add(images.shape_of(3), images.pixels(3, 3), images.labels_of(3, 3));
                  }),
                  "has to come in one part"));
+  // Batches whose gradients are accumulated are batches each.
+  Trainer<float> first(m.model, {}), second(m.model, {});
+  first.compute_gradients(images.shape_of(3), images.pixels(0, 3), images.labels_of(0, 3), 0);
+  second.compute_gradients(images.shape_of(3), images.pixels(3, 3), images.labels_of(3, 3), 0);
+  trainer.commit();
+  trainer.add(images.shape_of(3), images.pixels(3, 3), images.labels_of(3, 3));
+  CHECK(trainer.finish_step().samples == 6);
+  std::vector<float> mean(first.gradients().begin(), first.gradients().end());
+  for (std::size_t i = 0; i < mean.size(); ++i) mean[i] = (mean[i] + second.gradients()[i]) / 2;
+  CHECK(relative_difference(mean, trainer.gradients()) < 1e-5);
 
   const std::vector<float> start(m.store.buffer_values().begin(), m.store.buffer_values().end());
   trainer.compute_gradients(images.shape(), images.tensor.span(), images.labels, 0);
@@ -144,6 +156,23 @@ TEST_CASE("trainer: with BatchNorm a batch is one piece, and its statistics move
   trainer.evaluate(images.shape(), images.tensor.span(), images.labels);
   trainer.commit();
   CHECK(std::ranges::equal(m.store.buffer_values(), moved));
+}
+
+TEST_CASE("trainer: an automatic micro-batch is about 224 x 224 pixels") {
+  const std::int64_t sizes[][2] = {{224, 1}, {192, 1}, {160, 2}, {128, 3}, {96, 5},
+                                   {64, 12}, {32, 16}, {1, 16},  {8192, 1}};
+  for (const auto& [side, expected] : sizes) CHECK(automatic_micro_batch(side, side) == expected);
+  CHECK(automatic_micro_batch(112, 448) == 1);
+
+  // The trainer's 0 is this: the same bits as when it is asked for, and others than of another.
+  Model m(small_options());
+  const Images images(14);
+  Trainer<float> automatic(m.model, {}), twelve(m.model, {.micro_batch = 12}),
+      whole(m.model, {.micro_batch = 14});
+  for (Trainer<float>* trainer : {&automatic, &twelve, &whole})
+    trainer->compute_gradients(images.shape(), images.tensor.span(), images.labels, 0);
+  CHECK(std::ranges::equal(automatic.gradients(), twelve.gradients()));
+  CHECK_FALSE(std::ranges::equal(automatic.gradients(), whole.gradients()));
 }
 
 TEST_CASE("trainer: evaluation, in micro-batches and lanes") {
@@ -211,10 +240,131 @@ TEST_CASE("trainer: what does not fit is refused, and the trainer goes on") {
   }
 }
 
+TEST_CASE("trainer: mixed labels and logit offsets reach the loss") {
+  Model m(small_options());
+  const Images images(6);
+  const std::vector<std::int32_t> labels2 = {3, 3, 0, 6, 1, 2};
+  const std::vector<float> lambda = {0.9f, 0.2f, 1, 0.5f, 0, 0.7f};
+  const std::vector<double> offsets = {0.5, -1, 2, 0, 0.3, -0.7, 1};
+
+  // log softmax in double, from the logits by themselves.
+  std::vector<float> logits;
+  Trainer<float>(m.model, {})
+      .evaluate(images.shape(), images.tensor.span(), images.labels, &logits);
+  const auto loss_of = [&](bool mixed, bool offset) {
+    double total = 0;
+    for (std::size_t n = 0; n < 6; ++n) {
+      double row[7], sum = 0;
+      for (std::size_t k = 0; k < 7; ++k) {
+        row[k] = static_cast<double>(logits[n * 7 + k]) + (offset ? offsets[k] : 0);
+        sum += std::exp(row[k]);
+      }
+      const auto of = [&](std::int32_t label) { return std::log(sum) - row[label]; };
+      const double weight = mixed ? static_cast<double>(lambda[n]) : 1;
+      total += weight * of(images.labels[n]) + (1 - weight) * of(labels2[n]);
+    }
+    return total / 6;
+  };
+  for (const bool mixed : {false, true})
+    for (const bool offset : {false, true}) {
+      CAPTURE(mixed);
+      CAPTURE(offset);
+      TrainerOptions options{.micro_batch = 4, .lanes = 2};
+      if (offset) options.logit_offsets = offsets;
+      Trainer<float> trainer(m.model, options);
+      trainer.begin_step(0);
+      if (mixed)
+        trainer.add(images.shape(), images.tensor.span(), {images.labels, labels2, lambda});
+      else
+        trainer.add(images.shape(), images.tensor.span(), images.labels);
+      CHECK(trainer.finish_step().loss == doctest::Approx(loss_of(mixed, offset)).epsilon(1e-5));
+      // Evaluation has neither.
+      CHECK(trainer.evaluate(images.shape(), images.tensor.span(), images.labels).loss ==
+            doctest::Approx(loss_of(false, false)).epsilon(1e-5));
+    }
+
+  // Accuracy while mixed counts the class of which there is more.
+  Trainer<float> trainer(m.model, {});
+  const std::vector<float> second(6, 0.25f);
+  trainer.begin_step(0);
+  trainer.add(images.shape(), images.tensor.span(), {images.labels, labels2, second});
+  CHECK(trainer.finish_step().top1 ==
+        trainer.evaluate(images.shape(), images.tensor.span(), labels2).top1);
+
+  // tau log prior.
+  const std::vector<std::int64_t> counts = {30, 10, 0, 60};
+  const std::vector<double> prior = class_prior_offsets(counts, 2);
+  CHECK(prior[0] == doctest::Approx(2 * std::log(0.3)));
+  CHECK(prior[2] == doctest::Approx(2 * std::log(0.005)));
+  CHECK(prior[3] == doctest::Approx(2 * std::log(0.6)));
+}
+
+TEST_CASE("trainer: frozen layers have no gradients, and the others the same ones") {
+  Model all(small_options()), frozen(small_options());
+  const Images images(4);
+  for (int i = 0; i < std::ssize(frozen.store.parameters()); ++i) {
+    const std::string& name = frozen.store.parameters()[static_cast<std::size_t>(i)].name;
+    if (name.starts_with("stages.0.") || name.starts_with("stages.1.1.") || name == "head.bias")
+      frozen.store.set_trainable(i, false);
+  }
+  Trainer<float> a(all.model, {.micro_batch = 2}), b(frozen.model, {.micro_batch = 2});
+  a.compute_gradients(images.shape(), images.tensor.span(), images.labels, 0);
+  b.compute_gradients(images.shape(), images.tensor.span(), images.labels, 0);
+  for (int i = 0; i < std::ssize(frozen.store.parameters()); ++i) {
+    const auto own = frozen.store.slice_of(b.gradients(), i);
+    CAPTURE(frozen.store.parameters()[static_cast<std::size_t>(i)].name);
+    if (frozen.store.parameters()[static_cast<std::size_t>(i)].trainable)
+      CHECK(std::ranges::equal(own, all.store.slice_of(a.gradients(), i)));
+    else
+      CHECK(std::ranges::count(own, 0.0f) == std::ssize(own));
+  }
+}
+
+TEST_CASE("trainer: what is not finite is named") {
+  const Images images(8);
+  const auto found = [&](const std::function<void(Model&, Images&)>& spoil, std::int64_t lanes) {
+    Model m(small_options());
+    Images own = images;
+    spoil(m, own);
+    Trainer<float> trainer(m.model, {.micro_batch = 1, .lanes = lanes});
+    trainer.compute_gradients(own.shape(), own.tensor.span(), own.labels, 0);
+    return trainer.not_finite();
+  };
+  const auto parameter = [](Model& m, std::string_view name) {
+    for (int i = 0; i < std::ssize(m.store.parameters()); ++i)
+      if (m.store.parameters()[static_cast<std::size_t>(i)].name == name) return m.store.value(i);
+    fail("none of the name ", name);
+  };
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const std::int64_t lanes : {1, 4}) {
+    CHECK(found([](Model&, Images&) {}, lanes).empty());
+    CHECK(found([&](Model& m, Images&) { parameter(m, "stages.1.1.dw.weight")[7] = infinity; },
+                lanes) == "the parameter stages.1.1.dw.weight");
+    CHECK(found([&](Model&, Images& i) { i.tensor[64 * 64 * 3 * 5] = std::nanf(""); }, lanes) ==
+          "the images");
+    // Finite all of them, but their product is not.
+    const auto large = [&](Model& m, Images&) {
+      std::ranges::fill(parameter(m, "stages.2.1.ffn.expand.weight"), 1e38f);
+    };
+    CHECK(found(large, lanes) == "the output of stages.2.1.ffn.expand (linear)");
+  }
+}
+
+TEST_CASE("trainer: weight decay is for weights alone, as timm groups them") {
+  for (const char* preset : {"improved", "original"}) {
+    ParameterStore<float> store;
+    const EdgeViT<float> model(store, edgevit_options("xxs", 10, preset));
+    for (const ParameterInfo& info : store.parameters()) {
+      CAPTURE(info.name);
+      CHECK(info.decay == (info.torch_shape().rank() > 1 && !info.name.ends_with(".bias")));
+    }
+  }
+}
+
 TEST_CASE("trainer: the same bits for any number of threads, across lanes and within ops") {
   const Images images(16, 10);
-  for (const TrainerOptions& options :
-       {TrainerOptions{.micro_batch = 1, .lanes = 4, .seed = 1}, TrainerOptions{.seed = 1}}) {
+  for (const TrainerOptions& options : {TrainerOptions{.micro_batch = 1, .lanes = 4, .seed = 1},
+                                        TrainerOptions{.micro_batch = 16, .seed = 1}}) {
     CAPTURE(options.lanes);
     std::vector<float> values, gradients;
     std::vector<double> losses;

@@ -176,6 +176,12 @@ class ParameterStore {
     return slice(all, parameters_, parameter);
   }
 
+  // The same of a buffer of buffer_values()' layout.
+  template <class U>
+  std::span<U> buffer_slice_of(std::span<U> all, int number) const {
+    return slice(all, buffers_, number);
+  }
+
   // The length of values(), and of everything that has its layout.
   std::int64_t size() const { return parameters_size_; }
 

@@ -20,7 +20,6 @@ struct Batch {
   Tensor<float> images;               // (N, height, width, 3)
   std::vector<std::int32_t> labels;   // (N)
   std::vector<std::int64_t> indices;  // (N): in the data set
-
   // Where images are mixed, else empty: lambda[n] of image n is of labels[n], the rest of
   // labels2[n].
   std::vector<std::int32_t> labels2;  // (N)

@@ -132,6 +132,9 @@ class Loader {
   std::int64_t images() const { return images_; }
   const LoaderOptions& options() const { return options_; }
 
+  // The number of the batch that next() gives next: where start_epoch goes on.
+  std::int64_t next_batch() const { return next_batch_; }
+
   // Images left out since start_epoch, and what was wrong with the first of them.
   std::int64_t skipped() const { return skipped_; }
   const std::string& first_skipped() const { return first_skipped_; }

@@ -22,8 +22,8 @@ class Adam : public Optimizer<T> {
       : Optimizer<T>(store, {"exp_avg", "exp_avg_sq"}), options_(options) {}
 
  protected:
-  void update(T* values, const T* gradients, const typename Optimizer<T>::Range& range,
-              double lr) override {
+  void update(T* values, const T* gradients, const typename Optimizer<T>::Range& range, double lr,
+              double gradient_scale) override {
     const auto& o = options_;
     adam_step(values + range.begin, this->state()[0].values.data() + range.begin,
               this->state()[1].values.data() + range.begin, gradients + range.begin,
@@ -34,7 +34,8 @@ class Adam : public Optimizer<T> {
                        .beta2 = o.beta2,
                        .eps = o.eps,
                        .weight_decay = range.decay ? o.weight_decay : 0,
-                       .decoupled = o.decoupled});
+                       .decoupled = o.decoupled,
+                       .gradient_scale = gradient_scale});
   }
 
  private:

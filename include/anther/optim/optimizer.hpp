@@ -20,6 +20,7 @@ class Optimizer {
   struct Range {
     std::int64_t begin, end;
     bool decay;
+    double lr_scale;
   };
   // A buffer of the state: Adam's exp_avg and exp_avg_sq, SGD's momentum_buffer.
   struct State {
@@ -31,13 +32,23 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  // One step with a learning rate. gradients: of the store's layout.
-  void step(std::span<const T> gradients, double lr) {
+  // One step with a learning rate. gradients: of the store's layout; they are multiplied by
+  // gradient_scale first, as clipping asks.
+  void step(std::span<const T> gradients, double lr, double gradient_scale = 1) {
     check(std::ssize(gradients) == store_.size(), "optimizer: expected ", store_.size(),
           " gradients, got ", gradients.size());
     ++steps_;
     const std::span<T> values = store_.values();
-    for (const Range& range : ranges()) update(values.data(), gradients.data(), range, lr);
+    for (const Range& range : ranges())
+      update(values.data(), gradients.data(), range, lr * range.lr_scale, gradient_scale);
+  }
+
+  // What the learning rate of each parameter is multiplied by, as layer-wise decay asks; 1 at
+  // first.
+  void set_lr_scales(std::vector<double> scales) {
+    check(scales.size() == store_.parameters().size(), "optimizer: expected ",
+          store_.parameters().size(), " scales of the learning rate, got ", scales.size());
+    lr_scales_ = std::move(scales);
   }
 
   // Steps made; saved and set again with the state where a run is resumed.
@@ -53,7 +64,9 @@ class Optimizer {
   }
 
   // Updates values[range.begin] to values[range.end - 1] by the gradients at the same places.
-  virtual void update(T* values, const T* gradients, const Range& range, double lr) = 0;
+  // lr: the range's own, its scale included.
+  virtual void update(T* values, const T* gradients, const Range& range, double lr,
+                      double gradient_scale) = 0;
 
  private:
   // Made anew each step, since a parameter may be frozen or set free at any time; there are few.
@@ -63,12 +76,13 @@ class Optimizer {
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const ParameterInfo& info = parameters[i];
       if (!info.trainable) continue;
-      const bool follows = !ranges_.empty() && ranges_.back().decay == info.decay && i > 0 &&
-                           parameters[i - 1].trainable;
+      const double lr_scale = lr_scales_.empty() ? 1 : lr_scales_[i];
+      const bool follows = !ranges_.empty() && ranges_.back().decay == info.decay &&
+                           ranges_.back().lr_scale == lr_scale && parameters[i - 1].trainable;
       if (follows)
         ranges_.back().end = info.offset + info.size;
       else
-        ranges_.push_back({info.offset, info.offset + info.size, info.decay});
+        ranges_.push_back({info.offset, info.offset + info.size, info.decay, lr_scale});
     }
     return ranges_;
   }
@@ -76,6 +90,7 @@ class Optimizer {
   ParameterStore<T>& store_;
   std::int64_t steps_ = 0;
   std::vector<State> state_;
+  std::vector<double> lr_scales_;  // empty: all 1
   std::vector<Range> ranges_;
 };
 

@@ -1,5 +1,6 @@
 // Learning-rate schedules: the rate of a step is a function of its number alone, so a resumed run
-// needs no state. All begin with a linear warm-up.
+// needs no state. All begin with a linear warm-up. A run that is given a time instead of a number
+// of steps asks for the rate at the share of its time that is used: a step with a fraction.
 #pragma once
 
 #include <cmath>
@@ -24,11 +25,12 @@ struct Schedule {
   double decay_rate = 0.1;        //   the rate is multiplied by this
 
   // The rate of step 0, 1, ..., steps - 1. Cosine: Loshchilov and Hutter 2017, without restarts.
-  double at(std::int64_t step) const {
-    if (step < warmup_steps)
-      return warmup_lr +
-             (lr - warmup_lr) * static_cast<double>(step + 1) / static_cast<double>(warmup_steps);
-    const auto past = static_cast<double>(step - warmup_steps);
+  double at(std::int64_t step) const { return at_position(static_cast<double>(step)); }
+  // The same between two steps.
+  double at_position(double step) const {
+    const auto warmup = static_cast<double>(warmup_steps);
+    if (step < warmup) return warmup_lr + (lr - warmup_lr) * std::fmin(step + 1, warmup) / warmup;
+    const double past = step - warmup;
     const auto length = static_cast<double>(steps - warmup_steps);
     const double progress = length > 0 ? std::fmin(past / length, 1) : 1;
     switch (kind) {

@@ -2,21 +2,29 @@
 // metadata), and the state to go on with bit for bit.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "anther/data/transforms.hpp"
 #include "anther/io/safetensors.hpp"
+#include "anther/optim/model_ema.hpp"
 #include "anther/optim/optimizer.hpp"
 #include "anther/train/edgevit_config.hpp"
 #include "anther/train/weights.hpp"
 
 namespace anther::inline v0_1 {
+
+// What the names of a state's tensors begin with that are no weights of the model's own.
+inline const std::string state_prefix = "optimizer.";
+inline const std::string ema_prefix = state_prefix + "ema.";
 
 // What a weights file says of the model beside its weights.
 struct ModelCard {
@@ -80,62 +88,115 @@ inline ModelCard model_card_of(const SafetensorsFile& file) {
   }
 }
 
-// Everything that a run needs to go on: weights, optimiser, how far it is, and what the caller
-// adds.
+// Everything that a run needs to go on: weights, optimiser, their average where there is one, how
+// far the run is, and what the caller adds.
 template <class T>
 void save_state(const std::filesystem::path& path, const Optimizer<T>& optimizer,
-                const nlohmann::json& progress) {
+                const nlohmann::json& progress, const ModelEma<T>* ema = nullptr) {
   const ParameterStore<T>& store = optimizer.parameters();
   TorchTensors<T> tensors;
   tensors.add(store, store.values(), {.batches = optimizer.steps()});
   for (const auto& state : optimizer.state())
     for (std::size_t i = 0; i < store.parameters().size(); ++i)
-      tensors.add("optimizer." + state.name + "." + store.parameters()[i].name,
+      tensors.add(state_prefix + state.name + "." + store.parameters()[i].name,
                   store.parameters()[i], store.slice_of(state.values.span(), static_cast<int>(i)));
+  if (ema) {
+    for (std::size_t i = 0; i < store.parameters().size(); ++i)
+      tensors.add(ema_prefix + store.parameters()[i].name, store.parameters()[i],
+                  store.slice_of(ema->values(), static_cast<int>(i)));
+    for (std::size_t i = 0; i < store.buffers().size(); ++i)
+      tensors.add(ema_prefix + store.buffers()[i].name, store.buffers()[i],
+                  store.buffer_slice_of(ema->buffer_values(), static_cast<int>(i)));
+  }
   write_safetensors(
       path, tensors.tensors(),
       {{"optimizer_steps", std::to_string(optimizer.steps())}, {"progress", progress.dump()}});
 }
 
-// Brings weights and optimiser back, and gives the progress that was saved. Throws, naming the
-// file, where it is of another model or optimiser, before anything changes.
-template <class T>
-nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optimizer) {
-  const SafetensorsFile file(path);
-  ParameterStore<T>& store = optimizer.parameters();
+// The progress in a run's state, and the optimiser's steps. Throws, naming the file, where it is no
+// state.
+struct SavedProgress {
+  nlohmann::json progress;
+  std::int64_t steps = 0;
+};
+inline SavedProgress progress_of(const SafetensorsFile& file) {
   const auto metadata = [&](const char* key) {
     const auto found = file.metadata().find(key);
-    check(found != file.metadata().end(), path.string(),
+    check(found != file.metadata().end(), file.path().string(),
           ": expected the state of a run, got none of the metadata \"", key, "\"");
     return found->second;
   };
-  nlohmann::json progress;
-  std::int64_t steps = 0;
   try {
-    progress = nlohmann::json::parse(metadata("progress"));
-    steps = std::stoll(metadata("optimizer_steps"));
+    return {nlohmann::json::parse(metadata("progress")), std::stoll(metadata("optimizer_steps"))};
   } catch (const std::logic_error& error) {
-    fail(path.string(), ": metadata: ", error.what());
+    fail(file.path().string(), ": metadata: ", error.what());
   } catch (const nlohmann::json::exception& error) {
-    fail(path.string(), ": metadata: ", error.what());
+    fail(file.path().string(), ": metadata: ", error.what());
   }
-  check_weights(file, store, {.ignored = "optimizer."});
+}
+
+// Brings weights, optimiser and average back, and gives the progress that was saved. Throws, naming
+// the file, where it is of another model or optimiser, before anything changes.
+template <class T>
+nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optimizer,
+                          ModelEma<T>* ema = nullptr) {
+  const SafetensorsFile file(path);
+  ParameterStore<T>& store = optimizer.parameters();
+  const SavedProgress saved = progress_of(file);
+  check_weights(file, store, {.ignored = state_prefix});
   // Into new memory first: a damaged file must not leave half of it behind.
-  std::vector<AlignedBuffer<T>> states;
-  for (const auto& state : optimizer.state()) {
+  const auto read = [&](const std::string& prefix) {
     AlignedBuffer<T> values(store.size());
     for (std::size_t i = 0; i < store.parameters().size(); ++i) {
       const ParameterInfo& info = store.parameters()[i];
-      load_tensor(file, "optimizer." + state.name + "." + info.name, info,
+      load_tensor(file, prefix + info.name, info,
                   store.slice_of(values.span(), static_cast<int>(i)));
     }
-    states.push_back(std::move(values));
+    return values;
+  };
+  std::vector<AlignedBuffer<T>> states;
+  for (const auto& state : optimizer.state())
+    states.push_back(read(state_prefix + state.name + "."));
+  AlignedBuffer<T> average, average_buffers;
+  if (ema) {
+    average = read(ema_prefix);
+    average_buffers = AlignedBuffer<T>(std::ssize(ema->buffer_values()));
+    for (std::size_t i = 0; i < store.buffers().size(); ++i)
+      load_tensor(file, ema_prefix + store.buffers()[i].name, store.buffers()[i],
+                  store.buffer_slice_of(average_buffers.span(), static_cast<int>(i)));
   }
-  load_weights(file, store, {.ignored = "optimizer."});
+  load_weights(file, store, {.ignored = state_prefix});
   for (std::size_t i = 0; i < states.size(); ++i)
     optimizer.state()[i].values = std::move(states[i]);
-  optimizer.set_steps(steps);
-  return progress;
+  if (ema) {
+    std::ranges::copy(average.span(), ema->values().begin());
+    std::ranges::copy(average_buffers.span(), ema->buffer_values().begin());
+  }
+  optimizer.set_steps(saved.steps);
+  return saved.progress;
+}
+
+// The folder of the run to go on with, of those in `root` (runs/train_flowers, or a run's own): the
+// one whose state was written last, of those that have one and are not finished.
+inline std::optional<std::filesystem::path> newest_unfinished_run(
+    const std::filesystem::path& root) {
+  std::optional<std::filesystem::path> newest;
+  std::filesystem::file_time_type newest_time;
+  std::error_code error;
+  const auto consider = [&](const std::filesystem::path& run) {
+    const auto state = run / "weights" / "last.state.safetensors";
+    if (!std::filesystem::exists(run / "args.json", error) ||
+        !std::filesystem::exists(state, error))
+      return;
+    if (progress_of(SafetensorsFile(state)).progress.value("finished", true)) return;
+    const auto time = std::filesystem::last_write_time(state, error);
+    if (newest && time <= newest_time) return;
+    newest = run;
+    newest_time = time;
+  };
+  consider(root);
+  for (const auto& entry : std::filesystem::directory_iterator(root, error)) consider(entry.path());
+  return newest;
 }
 
 }  // namespace anther::inline v0_1

@@ -5,28 +5,26 @@
 // What else should happen (a progress bar, logs, checkpoints) is a callback.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "anther/data/loader.hpp"
 #include "anther/nn/module.hpp"
+#include "anther/optim/clip_grad.hpp"
+#include "anther/optim/model_ema.hpp"
 #include "anther/optim/optimizer.hpp"
 #include "anther/optim/schedule.hpp"
 #include "anther/train/trainer.hpp"
 
 namespace anther::inline v0_1 {
-
-struct FitOptions {
-  std::int64_t epochs = 1;
-  std::int64_t first_epoch = 0;  // how many are done already, of a run that goes on
-  std::int64_t batch_size = 0;   // images a step; 0: a batch of the loader, else a multiple of it
-  Schedule schedule = {};        // by optimiser steps
-  TrainerOptions trainer = {};
-};
 
 // Of one optimiser step, or one batch of an evaluation. Sums and means run from the epoch's start.
 struct StepReport {
@@ -49,11 +47,20 @@ struct EpochReport {
   double seconds = 0;          // of training, evaluation not counted
   double train_loss = none, train_top1 = none, train_top5 = none;
   double val_loss = none, val_top1 = none, val_top5 = none;  // none without an evaluation
+  double ema_loss = none, ema_top1 = none, ema_top5 = none;  // of the averaged weights
   double lr = 0;                                             // of the last step
   double images_per_second = 0;
-  double stall_seconds = 0;  // that training waited for the loader
-  std::int64_t skipped = 0;  // damaged images left out so far
+  double stall_seconds = 0;     // that training waited for the loader
+  std::int64_t skipped = 0;     // damaged images left out so far
+  std::int64_t image_size = 0;  // that was trained at
+  double time = 0;              // seconds since the run began, over all its parts
+  bool best = false;            // so far, by metric()
+
+  // What is best goes by: the top-1 of the averaged weights where there are such.
+  double metric() const { return std::isnan(ema_top1) ? val_top1 : ema_top1; }
 };
+
+struct FitProgress;
 
 class Callback {
  public:
@@ -61,12 +68,16 @@ class Callback {
   virtual void on_epoch_begin(std::int64_t epoch, std::int64_t steps, std::int64_t images) {
     (void)epoch, (void)steps, (void)images;
   }
+  // After on_epoch_begin, where the epoch goes on at a later step: what was done of it.
+  virtual void on_resume(const StepReport& done) { (void)done; }
   virtual void on_step(const StepReport& report) { (void)report; }
   virtual void on_evaluation_begin(std::int64_t steps, std::int64_t images) {
     (void)steps, (void)images;
   }
   virtual void on_evaluation_step(const StepReport& report) { (void)report; }
   virtual void on_epoch_end(const EpochReport& report) { (void)report; }
+  // Where a run that is interrupted could go on: after each epoch, and where it is stopped.
+  virtual void on_progress(const FitProgress& progress) { (void)progress; }
 };
 
 using History = std::vector<EpochReport>;
@@ -83,10 +94,23 @@ inline void accumulate(StepReport& report, const BatchResult& batch) {
   report.top5 = (report.top5 * before + static_cast<double>(batch.top5)) / all;
 }
 
-// Loss and accuracy over a loader's images, in evaluation mode.
+// While it lives, the model has the averaged weights.
 template <class T>
-StepReport evaluate(Trainer<T>& trainer, Loader& loader,
-                    std::span<Callback* const> callbacks = {}) {
+class AveragedWeights {
+ public:
+  explicit AveragedWeights(ModelEma<T>& ema) : ema_(ema) { ema_.swap(); }
+  ~AveragedWeights() { ema_.swap(); }
+  AveragedWeights(const AveragedWeights&) = delete;
+  AveragedWeights& operator=(const AveragedWeights&) = delete;
+
+ private:
+  ModelEma<T>& ema_;
+};
+
+// Loss and accuracy over a loader's images, in evaluation mode. Where stop() says so it ends early.
+template <class T>
+StepReport evaluate(Trainer<T>& trainer, Loader& loader, std::span<Callback* const> callbacks = {},
+                    const std::function<bool()>& stop = {}) {
   StepReport report;
   report.steps = loader.batches();
   report.all_images = loader.images();
@@ -96,6 +120,7 @@ StepReport evaluate(Trainer<T>& trainer, Loader& loader,
   for (Batch batch; loader.next(batch);) {
     accumulate(report, trainer.evaluate(batch.images.shape(), batch.images.span(), batch.labels));
     for (Callback* callback : callbacks) callback->on_evaluation_step(report);
+    if (stop && stop()) break;
   }
   return report;
 }
@@ -106,70 +131,262 @@ inline std::int64_t steps_per_epoch(const Loader& loader, std::int64_t batch_siz
   return (loader.images() + batch_size - 1) / batch_size;
 }
 
-// Trains, and gives a report of each epoch. A batch larger than the loader's comes in parts, so
-// that its images need not be in memory at once. val may be null. Throws where the loss is not
-// finite: the weights are then those before the step.
+// How far a run is: what it needs to go on beside weights, optimiser and their average.
+struct FitProgress {
+  std::int64_t epochs = 0;      // done, with their evaluation
+  std::int64_t batches = 0;     // of the loader, done in the epoch under way
+  StepReport epoch = {};        // of the epoch under way
+  double epoch_begin = 0;       // the share of the run that was done when that epoch began
+  double epoch_seconds = 0;     // of training in it
+  double seconds = 0;           // since the run began, over all its parts
+  double best = -1;             // the best top-1 of an evaluation,
+  std::int64_t best_epoch = 0;  // and its epoch
+  bool finished = false;
+};
+
+struct FitOptions {
+  std::int64_t epochs = 1;
+  std::int64_t batch_size = 0;        // images; 0: a batch of the loader, else a multiple of it
+  std::int64_t grad_accum_steps = 1;  // batches whose gradients make one step
+  Schedule schedule = {};             // by optimiser steps
+  double clip_grad = 0;               // the gradient's greatest norm; 0: any
+  std::int64_t patience = 0;  // epochs without a better evaluation that end the run; 0: none do
+  // Seconds, of training and evaluation: the run ends when they are used up, whatever `epochs` is,
+  // and goes through the schedule by their share that is used. 0: by steps.
+  double time_budget = 0;
+  std::function<bool()> stop = {};     // asked after each step: whether to stop there
+  std::function<double()> clock = {};  // seconds; empty: a steady clock
+  FitProgress progress = {};           // of a run that goes on
+  TrainerOptions trainer = {};
+};
+
+// The loader of an epoch, counted from 0, of which `share` of the run is done at its beginning.
+using LoaderOfEpoch = std::function<Loader&(std::int64_t epoch, double share)>;
+
+// A run under way: fit() is what to call.
 template <class T>
-History fit(const Module<T>& model, Optimizer<T>& optimizer, Loader& train, Loader* val,
-            const FitOptions& options, std::span<Callback* const> callbacks = {}) {
-  check(options.epochs >= 0, "epochs: expected at least 0, got ", options.epochs);
-  const std::int64_t part_size = train.options().batch_size;
-  check(options.batch_size % part_size == 0, "batch size: expected a multiple of the loader's ",
-        part_size, ", got ", options.batch_size);
-  const std::int64_t parts = std::max<std::int64_t>(1, options.batch_size / part_size);
-  Trainer<T> trainer(model, options.trainer);
-  History history;
-  Batch batch;
-  for (std::int64_t epoch = options.first_epoch; epoch < options.epochs; ++epoch) {
-    StepReport report;
-    report.epoch = epoch + 1;
-    report.steps = steps_per_epoch(train, options.batch_size);
-    report.all_images = train.images();
-    for (Callback* callback : callbacks)
+class Fit {
+ public:
+  Fit(const Module<T>& model, Optimizer<T>& optimizer, LoaderOfEpoch train, Loader* val,
+      const FitOptions& options, std::span<Callback* const> callbacks, ModelEma<T>* ema)
+      : optimizer_(optimizer),
+        loader_of_(std::move(train)),
+        val_(val),
+        options_(options),
+        callbacks_(callbacks),
+        ema_(ema),
+        trainer_(model, options.trainer),
+        norm_(model.parameters().size()),
+        progress_(options.progress) {
+    check(options.epochs >= 0, "epochs: expected at least 0, got ", options.epochs);
+    check(options.grad_accum_steps >= 1, "gradient accumulation: expected at least 1 batch, got ",
+          options.grad_accum_steps);
+    check(options.patience == 0 || val, "patience: expected an evaluation to go by, got none");
+    if (!options_.clock)
+      options_.clock = [] {
+        using namespace std::chrono;
+        return duration<double>(steady_clock::now().time_since_epoch()).count();
+      };
+  }
+
+  History run() {
+    begun_ = options_.clock() - progress_.seconds;
+    if (options_.time_budget == 0 && progress_.epochs >= options_.epochs) progress_.finished = true;
+    while (!progress_.finished) {
+      if (train_epoch() && end_epoch()) continue;
+      save();  // stopped
+      break;
+    }
+    return std::move(history_);
+  }
+
+ private:
+  // Since the run began.
+  double seconds() const { return options_.clock() - begun_; }
+  bool time_is_up() const { return options_.time_budget > 0 && seconds() >= options_.time_budget; }
+  bool stopped() const { return options_.stop && options_.stop(); }
+  void save() {
+    progress_.seconds = seconds();
+    for (Callback* callback : callbacks_) callback->on_progress(progress_);
+  }
+
+  // The share of the run that is done, between two epochs.
+  double share() const {
+    if (options_.time_budget > 0) return std::min(1.0, seconds() / options_.time_budget);
+    return static_cast<double>(progress_.epochs) / static_cast<double>(options_.epochs);
+  }
+  double lr() const {
+    const Schedule& schedule = options_.schedule;
+    if (options_.time_budget == 0) return schedule.at(optimizer_.steps());
+    return schedule.at_position(share() * static_cast<double>(schedule.steps));
+  }
+
+  // False where it was stopped before its end.
+  bool train_epoch() {
+    const bool resumed = progress_.batches > 0;
+    if (!resumed) {
+      progress_.epoch = {};
+      progress_.epoch_begin = share();
+      progress_.epoch_seconds = 0;
+    }
+    train_ = &loader_of_(progress_.epochs, progress_.epoch_begin);
+    const std::int64_t part = train_->options().batch_size;
+    check(options_.batch_size % part == 0, "batch size: expected a multiple of the loader's ", part,
+          ", got ", options_.batch_size);
+    parts_ = std::max<std::int64_t>(1, options_.batch_size / part);
+
+    StepReport& report = progress_.epoch;
+    report.epoch = progress_.epochs + 1;
+    report.steps = steps_per_epoch(*train_, options_.batch_size * options_.grad_accum_steps);
+    report.all_images = train_->images();
+    for (Callback* callback : callbacks_) {
       callback->on_epoch_begin(report.epoch, report.steps, report.all_images);
-    const auto begin = std::chrono::steady_clock::now();
-    const double stalled_before = train.stall_seconds();
-    train.start_epoch(epoch);
-    for (bool more = train.next(batch); more;) {
-      const std::int64_t step = optimizer.steps();
-      report.lr = options.schedule.at(step);
-      trainer.begin_step(step);
-      for (std::int64_t part = 0; more && part < parts; ++part) {
-        trainer.add(batch.images.shape(), batch.images.span(), batch.labels);
-        more = train.next(batch);
-      }
-      const BatchResult result = trainer.finish_step();
-      check(std::isfinite(result.loss), "training: the loss of step ", step + 1, " is ",
-            result.loss, "; the learning rate is ", report.lr, ", and a lower one may help");
-      optimizer.step(trainer.gradients(), report.lr);
-      trainer.commit();
-      accumulate(report, result);
-      report.all_steps = optimizer.steps();
-      for (Callback* callback : callbacks) callback->on_step(report);
+      if (resumed) callback->on_resume(report);
+    }
+    const double begin = seconds() - progress_.epoch_seconds;
+    stalled_before_ = train_->stall_seconds();
+    train_->start_epoch(progress_.epochs, progress_.batches);
+    while (step()) {
+      for (Callback* callback : callbacks_) callback->on_step(report);
+      progress_.epoch_seconds = seconds() - begin;
+      if (stopped()) return false;
+      if (time_is_up()) break;
     }
     check(report.images > 0, "training: epoch ", report.epoch, " had no usable image");
+    return true;
+  }
 
-    EpochReport& result = history.emplace_back();
+  // One step of the optimiser; false at the end of the epoch.
+  bool step() {
+    trainer_.begin_step(optimizer_.steps());
+    bool more = true;
+    for (std::int64_t batch = 0; more && batch < options_.grad_accum_steps; ++batch) {
+      if (batch > 0) trainer_.commit();  // each batch has BatchNorm statistics of its own
+      more = add_batch();
+    }
+    if (trainer_.samples() == 0) return false;
+    const BatchResult result = trainer_.finish_step();
+    const double rate = lr();
+    check_finite(result, rate);
+    const std::span<const T> gradients = trainer_.gradients();
+    const double norm = options_.clip_grad > 0 ? norm_(gradients) : 0;
+    optimizer_.step(gradients, rate, clip_scale(norm, options_.clip_grad));
+    trainer_.commit();
+    if (ema_) ema_->update(optimizer_.steps());
+    accumulate(progress_.epoch, result);
+    progress_.epoch.lr = rate;
+    progress_.epoch.all_steps = optimizer_.steps();
+    progress_.batches = train_->next_batch();
+    return true;
+  }
+
+  // A batch, which comes from the loader in parts; false where there is no more.
+  bool add_batch() {
+    for (std::int64_t part = 0; part < parts_; ++part) {
+      if (!train_->next(batch_)) return false;
+      const BatchResult result =
+          trainer_.add(batch_.images.shape(), batch_.images.span(),
+                       Labels<T>{batch_.labels, batch_.labels2, batch_.lambda});
+      if (!std::isfinite(result.loss)) return false;
+    }
+    return true;
+  }
+
+  // Throws before a step that would spoil the weights, which are kept.
+  void check_finite(const BatchResult& result, double rate) {
+    const std::string where = trainer_.not_finite();
+    if (where.empty() && std::isfinite(result.loss)) return;
+    save();
+    fail("training: the loss of step ", optimizer_.steps() + 1, " is ", result.loss,
+         "; not finite first: ", where, "; the learning rate is ", rate,
+         ", and a lower one, a longer warm-up or clipping may help. The weights before this step "
+         "are kept");
+  }
+
+  // False where it was stopped, before the epoch counts as done.
+  bool end_epoch() {
+    EpochReport result = epoch_report();
+    if (val_) {
+      const StepReport own = evaluate(trainer_, *val_, callbacks_, options_.stop);
+      result.val_loss = own.mean_loss;
+      result.val_top1 = own.top1;
+      result.val_top5 = own.top5;
+    }
+    if (val_ && ema_ && !stopped()) {
+      const AveragedWeights<T> averaged(*ema_);
+      const StepReport average = evaluate(trainer_, *val_, callbacks_, options_.stop);
+      result.ema_loss = average.mean_loss;
+      result.ema_top1 = average.top1;
+      result.ema_top5 = average.top5;
+    }
+    if (val_ && stopped()) return false;
+    if (result.metric() > progress_.best) {
+      progress_.best = result.metric();
+      progress_.best_epoch = result.epoch;
+      result.best = true;
+    }
+    ++progress_.epochs;
+    progress_.batches = 0;
+    progress_.finished =
+        (options_.time_budget > 0 ? time_is_up() : progress_.epochs >= options_.epochs) ||
+        (options_.patience > 0 && progress_.epochs - progress_.best_epoch >= options_.patience);
+    result.time = seconds();
+    history_.push_back(result);
+    for (Callback* callback : callbacks_) callback->on_epoch_end(result);
+    save();
+    return true;
+  }
+
+  EpochReport epoch_report() const {
+    const StepReport& report = progress_.epoch;
+    EpochReport result;
     result.epoch = report.epoch;
     result.all_steps = report.all_steps;
-    result.seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    result.image_size = batch_.images.shape().rank() == 4 ? batch_.images.shape()[1] : 0;
+    result.seconds = progress_.epoch_seconds;
     result.train_loss = report.mean_loss;
     result.train_top1 = report.top1;
     result.train_top5 = report.top5;
     result.lr = report.lr;
     result.images_per_second = static_cast<double>(report.images) / result.seconds;
-    result.stall_seconds = train.stall_seconds() - stalled_before;
-    result.skipped = train.skipped();
-    if (val) {
-      const StepReport evaluation = evaluate(trainer, *val, callbacks);
-      result.val_loss = evaluation.mean_loss;
-      result.val_top1 = evaluation.top1;
-      result.val_top5 = evaluation.top5;
-    }
-    for (Callback* callback : callbacks) callback->on_epoch_end(result);
+    result.stall_seconds = train_->stall_seconds() - stalled_before_;
+    result.skipped = train_->skipped();
+    return result;
   }
-  return history;
+
+  Optimizer<T>& optimizer_;
+  LoaderOfEpoch loader_of_;
+  Loader* val_;
+  FitOptions options_;
+  std::span<Callback* const> callbacks_;
+  ModelEma<T>* ema_;
+  Trainer<T> trainer_;
+  GradientNorm<T> norm_;
+  FitProgress progress_;
+  History history_;
+  Batch batch_;
+  Loader* train_ = nullptr;  // of this epoch
+  std::int64_t parts_ = 1;   // of the loader's batches in a batch
+  double begun_ = 0, stalled_before_ = 0;
+};
+
+// Trains, and gives a report of each epoch. A batch larger than the loader's comes in parts, so
+// that its images need not be in memory at once. val may be null; with an average of the weights
+// (ema), that is evaluated too, and what is best goes by it. Throws where the loss or a gradient is
+// not finite, with the layer where that began: the weights are then those before the step.
+template <class T>
+History fit(const Module<T>& model, Optimizer<T>& optimizer, LoaderOfEpoch train, Loader* val,
+            const FitOptions& options, std::span<Callback* const> callbacks = {},
+            ModelEma<T>* ema = nullptr) {
+  return Fit<T>(model, optimizer, std::move(train), val, options, callbacks, ema).run();
+}
+template <class T>
+History fit(const Module<T>& model, Optimizer<T>& optimizer, Loader& train, Loader* val,
+            const FitOptions& options, std::span<Callback* const> callbacks = {},
+            ModelEma<T>* ema = nullptr) {
+  return fit(
+      model, optimizer, [&](std::int64_t, double) -> Loader& { return train; }, val, options,
+      callbacks, ema);
 }
 
 }  // namespace anther::inline v0_1

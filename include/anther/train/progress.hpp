@@ -92,6 +92,7 @@ class Progress {
     all_steps_ = steps;
     all_images_ = images;
     last_ = {};
+    skipped_ = 0;
     note_.clear();
     recent_images_ = recent_seconds_ = 0;
     tenths_ = 0;
@@ -99,6 +100,12 @@ class Progress {
     running_ = true;
     started_ = last_update_ = options_.clock();
     if (terminal_) draw(started_);
+  }
+
+  // Steps and images of the part that were done before start(), which take no time of it.
+  void skip(std::int64_t steps, std::int64_t images) {
+    last_.steps = steps;
+    last_.images = skipped_ = images;
   }
 
   // Call it after each step; most calls only take note.
@@ -125,7 +132,7 @@ class Progress {
   void finish() {
     if (!running_) return;
     const double now = options_.clock();
-    recent_images_ = static_cast<double>(last_.images);
+    recent_images_ = static_cast<double>(last_.images - skipped_);
     recent_seconds_ = now - started_;
     running_ = false;
     if (terminal_) draw(now);
@@ -243,6 +250,7 @@ class Progress {
   ProgressStatus last_;
   std::int64_t all_steps_ = 1;
   std::int64_t all_images_ = 1;
+  std::int64_t skipped_ = 0;  // images
   double started_ = 0;
   double last_update_ = 0;
   double drawn_ = 0;

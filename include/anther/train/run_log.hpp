@@ -2,9 +2,8 @@
 // and steps.csv, curves.svg, and weights/.
 #pragma once
 
-#include <chrono>
 #include <cmath>
-#include <cstdio>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -21,28 +20,79 @@
 
 namespace anther::inline v0_1 {
 
+// FitProgress as a run's state holds it.
+inline nlohmann::json to_json(const FitProgress& p) {
+  return {{"epochs", p.epochs},
+          {"batches", p.batches},
+          {"step", p.epoch.step},
+          {"images", p.epoch.images},
+          {"loss", p.epoch.loss},
+          {"mean_loss", p.epoch.mean_loss},
+          {"top1", p.epoch.top1},
+          {"top5", p.epoch.top5},
+          {"lr", p.epoch.lr},
+          {"all_steps", p.epoch.all_steps},
+          {"epoch_begin", p.epoch_begin},
+          {"epoch_seconds", p.epoch_seconds},
+          {"seconds", p.seconds},
+          {"best", p.best},
+          {"best_epoch", p.best_epoch},
+          {"finished", p.finished}};
+}
+inline FitProgress fit_progress_from_json(const nlohmann::json& json) {
+  FitProgress p;
+  try {
+    json.at("epochs").get_to(p.epochs);
+    json.at("batches").get_to(p.batches);
+    json.at("step").get_to(p.epoch.step);
+    json.at("images").get_to(p.epoch.images);
+    json.at("loss").get_to(p.epoch.loss);
+    json.at("mean_loss").get_to(p.epoch.mean_loss);
+    json.at("top1").get_to(p.epoch.top1);
+    json.at("top5").get_to(p.epoch.top5);
+    json.at("lr").get_to(p.epoch.lr);
+    json.at("all_steps").get_to(p.epoch.all_steps);
+    json.at("epoch_begin").get_to(p.epoch_begin);
+    json.at("epoch_seconds").get_to(p.epoch_seconds);
+    json.at("seconds").get_to(p.seconds);
+    json.at("best").get_to(p.best);
+    json.at("best_epoch").get_to(p.best_epoch);
+    json.at("finished").get_to(p.finished);
+  } catch (const nlohmann::json::exception& error) {
+    fail("state: expected the progress of a run: ", error.what());
+  }
+  return p;
+}
+
 // A bar for each epoch and evaluation; after the first steps, a forecast of the whole run.
 class ProgressCallback : public Callback {
  public:
-  // epochs: of the whole run. evaluation_images: of one evaluation, for the forecast.
+  // epochs: of the whole run; 0: not known. evaluation_images: of the evaluations after an epoch,
+  // for the forecast.
   ProgressCallback(std::int64_t epochs, std::int64_t evaluation_images,
                    const ProgressOptions& options = {})
       : progress_(options), epochs_(epochs), evaluation_images_(evaluation_images) {}
 
   void on_epoch_begin(std::int64_t epoch, std::int64_t steps, std::int64_t images) override {
     epoch_images_ = images;
-    progress_.start(text_of("Epoch ", epoch, "/", epochs_), steps, images);
+    evaluations_ = 0;
+    progress_.start(epochs_ > 0 ? text_of("Epoch ", epoch, "/", epochs_) : text_of("Epoch ", epoch),
+                    steps, images);
+  }
+  void on_resume(const StepReport& done) override {
+    progress_.skip(done.step, done.images);
+    forecast_step_ = done.step + 3;
   }
   void on_step(const StepReport& report) override {
     progress_.update({.steps = report.step,
                       .images = report.images,
                       .loss = report.loss,
                       .accuracy = report.top1});
-    if (report.step == forecast_step && !forecast_given_) forecast(report);
+    if (report.step == forecast_step_ && !forecast_given_ && epochs_ > 0) forecast(report);
     if (report.step == report.steps) progress_.finish();
   }
   void on_evaluation_begin(std::int64_t steps, std::int64_t images) override {
-    progress_.start("  Evaluating", steps, images);
+    progress_.start(evaluations_++ == 0 ? "  Evaluating" : "  Evaluating average", steps, images);
   }
   void on_evaluation_step(const StepReport& report) override {
     progress_.update({.steps = report.step,
@@ -53,8 +103,6 @@ class ProgressCallback : public Callback {
   }
 
  private:
-  static constexpr std::int64_t forecast_step = 3;
-
   // An evaluated image costs about a third of one that is trained on.
   void forecast(const StepReport& report) {
     forecast_given_ = true;
@@ -71,6 +119,8 @@ class ProgressCallback : public Callback {
 
   Progress progress_;
   std::int64_t epochs_, evaluation_images_, epoch_images_ = 0;
+  std::int64_t evaluations_ = 0;  // of this epoch
+  std::int64_t forecast_step_ = 3;
   bool forecast_given_ = false;
 };
 
@@ -80,23 +130,16 @@ class LogCallback : public Callback {
  public:
   // last_epoch, last_step: done already, where the run goes on; what the files have after them is
   // dropped.
+  // averaged: whether there are averaged weights, which have columns of their own.
   LogCallback(const RunFolder& folder, std::string title, std::string val_name,
-              std::int64_t last_epoch = 0, std::int64_t last_step = 0)
+              std::int64_t last_epoch = 0, std::int64_t last_step = 0, bool averaged = false)
       : folder_(folder),
         title_(std::move(title)),
         val_name_(std::move(val_name)),
-        results_(CsvWriter::resume(folder / "results.csv",
-                                   {"epoch", "time", "train/loss", "train/top1", "val/loss",
-                                    "val/top1", "val/top5", "lr", "images_per_s", "stall_s"},
-                                   last_epoch)),
+        averaged_(averaged),
+        results_(CsvWriter::resume(folder / "results.csv", columns(averaged), last_epoch)),
         steps_(CsvWriter::resume(folder / "steps.csv",
-                                 {"step", "epoch", "train/loss", "train/top1", "lr"}, last_step)) {
-    const std::vector<double> time = read_csv(folder / "results.csv").column("time");
-    const double before = time.empty() ? 0 : time.back();
-    begin_ = std::chrono::steady_clock::now() -
-             std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-                 std::chrono::duration<double>(before));
-  }
+                                 {"step", "epoch", "train/loss", "train/top1", "lr"}, last_step)) {}
 
   void on_step(const StepReport& report) override {
     const double done = static_cast<double>(report.images) / static_cast<double>(report.all_images);
@@ -104,15 +147,27 @@ class LogCallback : public Callback {
                report.top1, report.lr);
   }
   void on_epoch_end(const EpochReport& report) override {
-    const double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-    results_.row(report.epoch, std::round(seconds * 10) / 10, report.train_loss, report.train_top1,
-                 report.val_loss, report.val_top1, report.val_top5, report.lr,
-                 report.images_per_second, report.stall_seconds);
+    const double time = std::round(report.time * 10) / 10;
+    if (averaged_)
+      results_.row(report.epoch, time, report.train_loss, report.train_top1, report.val_loss,
+                   report.val_top1, report.val_top5, report.ema_loss, report.ema_top1,
+                   report.ema_top5, report.lr, report.image_size, report.images_per_second,
+                   report.stall_seconds);
+    else
+      results_.row(report.epoch, time, report.train_loss, report.train_top1, report.val_loss,
+                   report.val_top1, report.val_top5, report.lr, report.image_size,
+                   report.images_per_second, report.stall_seconds);
     write_curves();
   }
 
  private:
+  static std::vector<std::string> columns(bool averaged) {
+    std::vector<std::string> all = {"epoch",    "time",     "train/loss", "train/top1",
+                                    "val/loss", "val/top1", "val/top5"};
+    if (averaged) all.insert(all.end(), {"val_ema/loss", "val_ema/top1", "val_ema/top5"});
+    all.insert(all.end(), {"lr", "img_size", "images_per_s", "stall_s"});
+    return all;
+  }
   void write_curves() const {
     TrainingCurves curves{.title = title_, .val_name = val_name_};
     const CsvTable steps = read_csv(folder_ / "steps.csv"),
@@ -132,44 +187,53 @@ class LogCallback : public Callback {
 
   const RunFolder& folder_;
   std::string title_, val_name_;
+  bool averaged_;
   CsvWriter results_, steps_;
-  std::chrono::steady_clock::time_point begin_;
 };
 
 // weights/last.safetensors after each epoch, weights/best.safetensors where the evaluation was the
-// best so far, and weights/last.state.safetensors to go on from. Each is replaced at once: a run
-// that is killed leaves whole files.
+// best so far, and weights/last.state.safetensors to go on from. With an average of the weights
+// also weights/last_ema.safetensors, and the best ones are averaged. Each is replaced at once: a
+// run that is killed leaves whole files.
 template <class T>
 class CheckpointCallback : public Callback {
  public:
   CheckpointCallback(const RunFolder& folder, const Optimizer<T>& optimizer, ModelCard card,
-                     double best = -1)
-      : folder_(folder), optimizer_(optimizer), card_(std::move(card)), best_(best) {}
+                     ModelEma<T>* ema = nullptr)
+      : folder_(folder), optimizer_(optimizer), card_(std::move(card)), ema_(ema) {}
 
   void on_epoch_end(const EpochReport& report) override {
-    const ParameterStore<T>& store = optimizer_.parameters();
-    card_.notes["epoch"] = std::to_string(report.epoch);
-    card_.notes["val_top1"] = csv_cell(report.val_top1);
-    card_.notes["val_loss"] = csv_cell(report.val_loss);
-    const auto metadata = to_metadata(card_);
-    const auto save = [&](const char* name) {
-      save_weights<T>(folder_.weights() / name, store, store.values(), metadata,
-                      {.batches = report.all_steps});
-    };
-    save("last.safetensors");
-    if (report.val_top1 > best_) {
-      best_ = report.val_top1;
-      save("best.safetensors");
+    save("last.safetensors", report, report.val_loss, report.val_top1);
+    if (!ema_) {
+      if (report.best) save("best.safetensors", report, report.val_loss, report.val_top1);
+      return;
     }
-    save_state(folder_.weights() / "last.state.safetensors", optimizer_,
-               {{"epoch", report.epoch}, {"best", best_}});
+    const AveragedWeights<T> averaged(*ema_);
+    save("last_ema.safetensors", report, report.ema_loss, report.ema_top1);
+    if (report.best) save("best.safetensors", report, report.ema_loss, report.ema_top1);
   }
+  void on_progress(const FitProgress& progress) override {
+    progress_ = progress;
+    save_state(folder_.weights() / "last.state.safetensors", optimizer_, to_json(progress), ema_);
+  }
+  // As it was saved last.
+  const FitProgress& progress() const { return progress_; }
 
  private:
+  void save(const char* name, const EpochReport& report, double loss, double top1) {
+    const ParameterStore<T>& store = optimizer_.parameters();
+    card_.notes["epoch"] = std::to_string(report.epoch);
+    card_.notes["val_top1"] = csv_cell(top1);
+    card_.notes["val_loss"] = csv_cell(loss);
+    save_weights<T>(folder_.weights() / name, store, store.values(), to_metadata(card_),
+                    {.batches = report.all_steps});
+  }
+
   const RunFolder& folder_;
   const Optimizer<T>& optimizer_;
   ModelCard card_;
-  double best_;
+  ModelEma<T>* ema_;
+  FitProgress progress_;
 };
 
 }  // namespace anther::inline v0_1

@@ -124,6 +124,8 @@ struct LoadWeightsOptions {
   // What the names of parameters begin with that may be missing or of another shape: "head.", for
   // another number of classes. They all keep their values then.
   std::string_view replaced = {};
+  // They keep them where the file's would fit too: as many classes, but others.
+  bool replace_always = false;
 };
 
 // The names that a model's weights have in a file: the store's, or those of EdgeViT's authors where
@@ -146,8 +148,10 @@ std::vector<std::string> check_weights(const SafetensorsFile& file, const Parame
     const std::string name = name_in(names, info.name);
     known.insert(name);
     const SafetensorsEntry* entry = file.find(name);
-    if (entry && same_but_for_ones(entry->shape, info.torch_shape())) return;
-    if (!options.replaced.empty() && info.name.starts_with(options.replaced))
+    const bool replaceable = !options.replaced.empty() && info.name.starts_with(options.replaced);
+    const bool fits = entry && same_but_for_ones(entry->shape, info.torch_shape());
+    if (fits && !(replaceable && options.replace_always)) return;
+    if (replaceable)
       replaced.push_back(info.name);
     else if (!entry)
       problems.push_back(text_of("missing: ", name, " ", info.torch_shape()));

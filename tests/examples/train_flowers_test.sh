@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# train_flowers as its user runs it, on a few images: what is refused leaves no folder; Ctrl-C and
+# --resume auto give the files of the run that was not interrupted; args.json repeats a run; a
+# checkpoint starts another.
+#
+# usage: train_flowers_test.sh PROGRAM
+set -euo pipefail
+program=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+fail() {
+  echo "$1" >&2
+  tail -n 20 log >&2
+  exit 1
+}
+# Runs the program quietly; the first argument is the status that it should end with.
+run() {
+  local expected=$1 status=0
+  shift
+  "$program" "$@" >log 2>&1 || status=$?
+  ((status == expected)) || fail "expected status $expected, got $status: $*"
+}
+same_weights() {
+  local name
+  for name in last best last_ema; do
+    cmp "$1/weights/$name.safetensors" "$2/weights/$name.safetensors" || fail "$1 and $2 differ"
+  done
+  cmp "$1/steps.csv" "$2/steps.csv" || fail "steps.csv of $1 and $2 differ"
+}
+
+# Class folders of bitmaps, 16 x 16 pixels of whatever numbers look like.
+bitmap() {
+  printf 'BM\x36\x03\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x10\0\0\0\x10\0\0\0\x01\0\x18\0'
+  printf '\0\0\0\0\0\x03\0\0\x13\x0b\0\0\x13\x0b\0\0\0\0\0\0\0\0\0\0'
+  seq "$1" "$2" 999999 2>/dev/null | head -c 768 || true
+}
+for class in 1 2 3; do
+  mkdir -p "data/train/$class" "data/val/$class"
+  for ((i = 1; i <= 14; ++i)); do bitmap "$i" "$class" >"data/train/$class/$i.bmp"; done
+  for i in 15 16 17; do bitmap "$i" "$class" >"data/val/$class/$i.bmp"; done
+done
+
+for wrong in "--threads -3" "--seed -1" "--lr nan" "--img-size 100" "--opt lamb" "--freeze stages.9" \
+  "--initial-checkpoint none.safetensors"; do
+  # shellcheck disable=SC2086
+  run 1 --data-dir data $wrong --output refused
+  [[ ! -e refused ]] || fail "$wrong: a folder was made"
+done
+
+options=(--data-dir data --img-size 32:64 --batch-size 4 --grad-accum-steps 2 --epochs 6
+  --opt sgd --lr 0.02 --weight-decay 1e-3 --model-ema --model-ema-decay 0.95 --clip-grad 1
+  --logit-adjust 1 --sched cosine --warmup-epochs 1 --drop-path 0.1 --layer-decay 0.9
+  --freeze stages.0.0)
+run 0 "${options[@]}" --output whole
+
+# Interrupted within the second epoch.
+"$program" "${options[@]}" --output parts >log 2>&1 &
+pid=$!
+for ((i = 0; i < 600; ++i)); do
+  [[ -e parts/steps.csv ]] && (($(wc -l <parts/steps.csv) > 8)) && break
+  sleep 0.05
+done
+kill -INT "$pid" 2>/dev/null || true
+status=0
+wait "$pid" || status=$?
+if ((status != 0)); then # a quick machine may have been done by then
+  ((status == 130)) || fail "Ctrl-C: expected status 130, got $status"
+  grep -q -- "train_flowers --resume parts" log || fail "it does not say how to go on"
+  run 0 --resume auto --output parts --threads 1
+fi
+same_weights whole parts
+run 1 --resume auto --output parts
+run 1 --resume parts
+
+run 0 --config whole/args.json --output again
+same_weights whole again
+
+rm -r data/train/3 data/val/3
+run 0 --data-dir data --img-size 32 --batch-size 8 --epochs 1 --seed 7 \
+  --initial-checkpoint whole/weights/best.safetensors --output tuned
+grep -q "The head is a new one, for 2 classes" log || fail "it does not say that the head is replaced"
+run 1 --data-dir data --img-size 32 --norm ln --local-norm ln \
+  --initial-checkpoint whole/weights/best.safetensors --output refused
+[[ ! -e refused ]] || fail "weights of another norm were taken"
+echo "all as expected"

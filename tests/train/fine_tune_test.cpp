@@ -1,0 +1,167 @@
+#include "anther/train/fine_tune.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "anther/core/openmp.hpp"
+#include "anther/models/edgevit.hpp"
+#include "tests/io/temporary_folder.hpp"
+
+namespace {
+
+using namespace anther;
+
+struct Model {
+  Model(std::int64_t classes, std::uint64_t seed, NormKind local = NormKind::bn)
+      : model(store, options(classes, local)) {
+    store.initialize(seed);
+  }
+  static EdgeViTOptions options(std::int64_t classes, NormKind local) {
+    EdgeViTOptions o = edgevit_options("xxs", classes);
+    o.dims = {12, 24, 36, 48};
+    o.depths = {1, 1, 2, 1};
+    o.heads = {1, 2, 3, 4};
+    o.local_norm = local;
+    return o;
+  }
+  std::span<const float> value(const std::string& name) const {
+    for (int i = 0; i < std::ssize(store.parameters()); ++i)
+      if (store.parameters()[static_cast<std::size_t>(i)].name == name) return store.value(i);
+    fail("none of the name ", name);
+  }
+  ParameterStore<float> store;
+  EdgeViT<float> model;
+};
+
+TEST_CASE("fine-tuning: weights of another number of classes, with a new head") {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.safetensors";
+  Model a(7, 1);
+  save_weights<float>(path, a.store, a.store.values(), {});
+  const auto body_is_equal = [&](const Model& b) {
+    for (const ParameterInfo& info : b.store.parameters())
+      if (!info.name.starts_with("head.") &&
+          !std::ranges::equal(a.value(info.name), b.value(info.name)))
+        return false;
+    return std::ranges::equal(std::as_const(a.store).buffer_values(), b.store.buffer_values());
+  };
+  const std::vector<std::string> head = {"head.weight", "head.bias"};
+  const LoadWeightsOptions another_head{.replaced = "head."};
+
+  Model same(7, 2);
+  CHECK(load_weights(SafetensorsFile(path), same.store, another_head).empty());
+  CHECK(body_is_equal(same));
+  CHECK(std::ranges::equal(a.value("head.weight"), same.value("head.weight")));
+
+  Model other(5, 2), fresh(5, 2);
+  CHECK(load_weights(SafetensorsFile(path), other.store, another_head) == head);
+  CHECK(body_is_equal(other));
+  CHECK(std::ranges::equal(other.value("head.weight"), fresh.value("head.weight")));
+
+  // As many classes, but others: the caller says so.
+  Model renamed(7, 2), start(7, 2);
+  CHECK(load_weights(SafetensorsFile(path), renamed.store,
+                     {.replaced = "head.", .replace_always = true}) == head);
+  CHECK(body_is_equal(renamed));
+  CHECK(std::ranges::equal(renamed.value("head.weight"), start.value("head.weight")));
+}
+
+TEST_CASE("fine-tuning: a file without a head, or of another model") {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.safetensors";
+  Model a(7, 1);
+  TorchTensors<float> tensors;
+  const auto add = [&](const std::string& as, const std::string& name) {
+    for (int i = 0; i < std::ssize(a.store.parameters()); ++i) {
+      const ParameterInfo& info = a.store.parameters()[static_cast<std::size_t>(i)];
+      if (info.name == name) tensors.add(as, info, std::as_const(a.store).value(i));
+    }
+  };
+  for (const ParameterInfo& info : a.store.parameters())
+    if (!info.name.starts_with("head.")) add(info.name, info.name);
+  for (int i = 0; i < std::ssize(a.store.buffers()); ++i)
+    tensors.add(a.store.buffers()[static_cast<std::size_t>(i)].name,
+                a.store.buffers()[static_cast<std::size_t>(i)], std::as_const(a.store).buffer(i));
+  write_safetensors(path, tensors.tensors(), {});
+  Model b(7, 2);
+  CHECK(load_weights(SafetensorsFile(path), b.store, {.replaced = "head."}) ==
+        std::vector<std::string>{"head.weight", "head.bias"});
+
+  // Anything but the head has to fit, and nothing changes where it does not.
+  save_weights<float>(path, a.store, a.store.values(), {});
+  ParameterStore<float> other;
+  other.add_parameter("stages.0.0.conv.weight", {.shape = {12, 3, 4, 4}});
+  other.add_parameter("stages.0.0.conv.bias", {.shape = {13}});
+  other.add_parameter("neck.weight", {.shape = {2}});
+  other.add_parameter("head.weight", {.shape = {7, 48}});
+  const std::string message = error_of(
+      [&] { load_weights(SafetensorsFile(path), other, {.replaced = "head."}); });
+  for (const char* part : {"the weights are of another model (", "\n  missing: neck.weight (2)",
+                           "\n  stages.0.0.conv.bias: expected the shape (13), got (12)",
+                           "\n  not of this model: norm.weight"})
+    CHECK_MESSAGE(contains(message, part), message);
+  CHECK(std::ranges::count(std::as_const(other).values(), 0.0f) == other.size());
+}
+
+TEST_CASE("fine-tuning: what is frozen") {
+  const auto frozen_names = [](const char* what) {
+    Model m(7, 1);
+    const std::int64_t count = freeze(m.store, what);
+    std::int64_t expected = 0;
+    std::vector<std::string> names;
+    for (const ParameterInfo& info : m.store.parameters())
+      if (!info.trainable) {
+        names.push_back(info.name);
+        expected += info.size;
+      }
+    CHECK(count == expected);
+    return names;
+  };
+  const auto all_start_with = [](const std::vector<std::string>& names, const char* a,
+                                 const char* b) {
+    return std::ranges::all_of(
+        names, [&](const std::string& n) { return n.starts_with(a) || n.starts_with(b); });
+  };
+  CHECK(frozen_names("stages.0") == frozen_names("1"));
+  CHECK(all_start_with(frozen_names("2"), "stages.0.", "stages.1."));
+  CHECK(frozen_names("2") == frozen_names("stages.0,stages.1"));
+  CHECK(frozen_names("0").empty());
+  CHECK(frozen_names("stages.2.1,head").size() == frozen_names("stages.2.1").size() + 2);
+  CHECK(frozen_names("head.bias") == std::vector<std::string>{"head.bias"});
+  CHECK(all_start_with(frozen_names("stages.2.1"), "stages.2.1.", "stages.2.1."));
+  for (const char* wrong : {"stage.0", "stages.0,", "stages.00", "hea", "7", "-1", "stages.0,x"}) {
+    CAPTURE(wrong);
+    CHECK(contains(error_of([&] { frozen_names(wrong); }), "freeze: expected modules"));
+  }
+  CHECK(contains(error_of([&] { frozen_names("4,norm,head"); }), "freeze: expected modules"));
+  CHECK(contains(error_of([&] { frozen_names("stages,norm,head"); }), "nothing is left to train"));
+}
+
+TEST_CASE("fine-tuning: layer-wise decay of the rate") {
+  const Model m(7, 1);
+  const std::vector<double> scales = layer_decay_scales(m.store, 0.5);
+  std::map<std::string, double> found;
+  for (std::size_t i = 0; i < scales.size(); ++i) found[m.store.parameters()[i].name] = scales[i];
+  // Layers: each stage's embedding and its blocks (LocalAgg and GlobalBlock), then the head.
+  const std::vector<std::pair<const char*, int>> expected = {{"head.weight", 0},
+                                                             {"head.bias", 0},
+                                                             {"norm.weight", 1},
+                                                             {"stages.3.1.ffn.expand.weight", 1},
+                                                             {"stages.3.0.conv.bias", 2},
+                                                             {"stages.2.4.attn.qkv.weight", 3},
+                                                             {"stages.2.0.norm.weight", 7},
+                                                             {"stages.0.0.conv.weight", 13}};
+  for (const auto& [name, depth] : expected) {
+    CAPTURE(name);
+    REQUIRE(found.contains(name));
+    CHECK(found[name] == std::pow(0.5, depth));
+  }
+  for (const double scale : layer_decay_scales(m.store, 1)) CHECK(scale == 1);
+  CHECK(contains(error_of([&] { layer_decay_scales(m.store, 0); }), "layer decay: expected"));
+}
+
+}  // namespace
