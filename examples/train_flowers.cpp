@@ -16,9 +16,14 @@
 #include <vector>
 
 #include "anther/anther.hpp"
+#include "anther/data/contact_sheet.hpp"
 #include "anther/data/open.hpp"
+#include "anther/data/png.hpp"
 #include "anther/train/fine_tune.hpp"
+#include "anther/train/report.hpp"
 #include "anther/train/run_log.hpp"
+#include "anther/train/tensorboard_callback.hpp"
+#include "train_data.hpp"
 #include "train_options.hpp"
 
 namespace {
@@ -87,8 +92,7 @@ void start_from(const std::string& path, ParameterStore<float>& store,
     same_classes = card.class_names == class_names;
   }
   const std::vector<std::string> replaced = load_weights(
-      file, store,
-      {.ignored = state_prefix, .replaced = "head.", .replace_always = !same_classes});
+      file, store, {.ignored = state_prefix, .replaced = "head.", .replace_always = !same_classes});
   std::printf("Starting from %s\n", path.c_str());
   if (!replaced.empty())
     std::printf("  The head is a new one, for %zu classes: the file's is of other classes.\n",
@@ -116,7 +120,7 @@ void print_setup() {
 }
 
 // The steps of the schedule, and what the options say of a run.
-FitOptions fit_options(const TrainOptions& o, const OpenedData& data) {
+FitOptions fit_options(const TrainOptions& o, const OpenedData& data, Profile* profile) {
   const std::int64_t images =
       o.limit > 0 ? std::min(o.limit, data.train->size()) : data.train->size();
   const std::int64_t batch = o.batch_size * o.grad_accum_steps;
@@ -143,7 +147,8 @@ FitOptions fit_options(const TrainOptions& o, const OpenedData& data) {
                       .lanes = o.lanes,
                       .label_smoothing = o.smoothing,
                       .logit_offsets = logit_offsets(o, data),
-                      .seed = static_cast<std::uint64_t>(o.seed)}};
+                      .seed = static_cast<std::uint64_t>(o.seed),
+                      .profile = profile}};
 }
 
 void print_outcome(const EpochReport& last, const Dataset& images) {
@@ -163,11 +168,14 @@ int train(const TrainOptions& o, const std::string& resume) {
   print_setup();
   const auto seed = static_cast<std::uint64_t>(o.seed);
   const ImageSizes sizes("--img-size", o.img_size);
-  const OpenedData data = open_data(o.data_dir, {.split = o.split,
-                                                 .val_fraction = o.val_fraction,
-                                                 .seed = seed,
-                                                 .skip_bad = o.skip_bad,
-                                                 .image_size = sizes.last()});
+  const AugmentOptions augmentation = augment_options(o);
+  const MixOptions mix = mix_options(o);
+  OpenedData data = open_data(o.data_dir, {.split = o.split,
+                                           .val_fraction = o.val_fraction,
+                                           .seed = seed,
+                                           .skip_bad = o.skip_bad,
+                                           .image_size = sizes.last()});
+  cache_images(data, o, sizes.last());
   const DatasetPointer& evaluated = o.eval_split == "valid" ? data.val : data.test;
   std::printf("Data: %s\n", data.description.c_str());
 
@@ -196,7 +204,8 @@ int train(const TrainOptions& o, const std::string& resume) {
                         .limit = o.limit,
                         .seed = seed,
                         .workers = static_cast<int>(o.workers),
-                        .skip_bad = o.skip_bad};
+                        .skip_bad = o.skip_bad,
+                        .mix = mix};
   const auto part = [&](std::int64_t size) {
     const std::int64_t micro =
         o.micro_batch > 0 ? o.micro_batch : automatic_micro_batch(size, size);
@@ -205,7 +214,8 @@ int train(const TrainOptions& o, const std::string& resume) {
   LoaderBySize train_loader(sizes, [&](std::int64_t size) {
     LoaderOptions own = loading;
     own.batch_size = part(size);
-    return std::make_unique<Loader>(data.train, preprocess(size), own);
+    return std::make_unique<Loader>(data.train, size, size, Augment(preprocess(size), augmentation),
+                                    own);
   });
   Loader evaluation_loader(evaluated, preprocess(sizes.last()),
                            {.batch_size = std::min<std::int64_t>(part(sizes.last()), 32),
@@ -214,7 +224,8 @@ int train(const TrainOptions& o, const std::string& resume) {
 
   const auto optimizer = make_optimizer(o, store);
   if (o.layer_decay < 1) optimizer->set_lr_scales(layer_decay_scales(store, o.layer_decay));
-  FitOptions options = fit_options(o, data);
+  Profile profile;
+  FitOptions options = fit_options(o, data, o.profile ? &profile : nullptr);
   const RunFolder folder({.experiment = "train_flowers",
                           .output = resume.empty() ? o.output : resume,
                           .resume = !resume.empty()});
@@ -236,17 +247,32 @@ int train(const TrainOptions& o, const std::string& resume) {
   }
   std::printf("Run: %s\n", folder.path().c_str());
 
+  const std::string title = text_of("EdgeViT-", o.model, ", ", o.preset, ", ", o.img_size, " px");
   const bool held_out = data.kind == DataKind::flowers102 || data.kind == DataKind::painted;
   ProgressCallback progress(o.time_budget > 0 ? 0 : o.epochs,
                             evaluated->size() * (average ? 2 : 1));
-  LogCallback log(folder, text_of("EdgeViT-", o.model, ", ", o.preset, ", ", o.img_size, " px"),
-                  o.eval_split == "valid" ? "valid"
-                  : held_out              ? "test"
-                                          : "val",
-                  options.progress.epochs, optimizer->steps(), average != nullptr);
+  const std::string part_name = o.eval_split == "valid" ? "valid" : held_out ? "test" : "val";
+  LogCallback log(folder, title, part_name, options.progress.epochs, optimizer->steps(),
+                  average != nullptr);
   CheckpointCallback<float> checkpoint(
       folder, *optimizer, {model.options(), data.class_names, preprocess(sizes.last())}, average);
-  Callback* callbacks[] = {&progress, &log, &checkpoint};
+  TensorBoardCallback events(folder.path(), optimizer->steps());
+  if (resume.empty()) {
+    events.add_text("arguments", to_json(o).dump(2));
+    Loader first(data.train, sizes.first(), sizes.first(),
+                 Augment(preprocess(sizes.first()), augmentation), [&] {
+                   LoaderOptions own = loading;
+                   own.batch_size = std::min<std::int64_t>(o.batch_size, 32);
+                   return own;
+                 }());
+    first.start_epoch(0);
+    if (Batch batch; first.next(batch)) {
+      const Image sheet = contact_sheet(batch, preprocess(sizes.first()), data.class_names);
+      write_png(folder / "train_batch0.png", sheet);
+      events.add_image("train_batch0", sheet);
+    }
+  }
+  Callback* callbacks[] = {&progress, &log, &checkpoint, &events};
   const History history = fit(model, *optimizer, std::ref(train_loader), &evaluation_loader,
                               options, callbacks, average);
   if (!checkpoint.progress().finished) {
@@ -255,8 +281,21 @@ int train(const TrainOptions& o, const std::string& resume) {
         static_cast<long long>(optimizer->steps()), folder.path().c_str());
     return 130;
   }
-  if (!history.empty()) print_outcome(history.back(), *evaluated);
-  std::printf("Curves: %s\nWeights: %s\n", (folder / "curves.svg").c_str(),
+  if (!history.empty()) {
+    print_outcome(history.back(), *evaluated);
+    std::optional<AveragedWeights<float>> averaged;
+    if (average) averaged.emplace(*average);
+    const Preprocess last = preprocess(sizes.last());
+    write_run_report({.folder = folder,
+                      .class_names = data.class_names,
+                      .preprocess = last,
+                      .title = title,
+                      .part = part_name,
+                      .arguments = to_json(o)},
+                     model, *evaluated, evaluation_loader);
+  }
+  if (o.profile) std::fputs(profile.table().c_str(), stdout);
+  std::printf("Report: %s\nWeights: %s\n", (folder / "report.html").c_str(),
               (folder.weights() / "best.safetensors").c_str());
   return 0;
 }

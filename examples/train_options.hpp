@@ -57,7 +57,25 @@ struct TrainOptions {
   double model_ema_decay = 0.9998;
   double smoothing = 0;
   double logit_adjust = 0;
+  std::vector<double> scale;  // none: no random crop
+  std::vector<double> ratio = {3.0 / 4, 4.0 / 3};
+  double hflip = 0;
+  double vflip = 0;
+  double rotation = 0;
+  std::vector<double> color_jitter;
+  std::string aa;
+  double reprob = 0;
+  std::string remode = "const";
+  std::int64_t recount = 1;
+  double mixup = 0;
+  double cutmix = 0;
+  double mixup_prob = 1;
+  double mixup_switch_prob = 0.5;
+  std::string cache = "none";
+  double cache_gb = 4;
+  std::int64_t cache_size = 0;
   std::int64_t seed = 42;
+  bool profile = false;
   std::int64_t threads = 0;
   std::int64_t workers = 1;
   std::int64_t limit = 0;
@@ -126,10 +144,32 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("logit-adjust", o.logit_adjust,
         "times the logarithm of the class's share of the training images, added to its logit in "
         "the training loss; 0: off, 1: for the balanced error");
+  visit("scale", o.scale, "random resized crop: least and greatest share of the area, 0.33 1");
+  visit("ratio", o.ratio, "of that crop's width to its height, least and greatest");
+  visit("hflip", o.hflip, "probability of a mirrored picture");
+  visit("vflip", o.vflip, "probability of a picture upside down");
+  visit("rotation", o.rotation, "degrees that a picture is turned by, at most, either way");
+  visit("color-jitter", o.color_jitter,
+        "one number for brightness, contrast and saturation, or one each, then hue");
+  visit("aa", o.aa, "RandAugment, as timm writes it: rand-m9-n2-mstd0.5");
+  visit("reprob", o.reprob, "probability of random erasing");
+  visit("remode", o.remode, "what erased parts get: const, rand or pixel");
+  visit("recount", o.recount, "parts that are erased");
+  visit("mixup", o.mixup, "alpha of mixup; 0: off");
+  visit("cutmix", o.cutmix, "alpha of cutmix; 0: off");
+  visit("mixup-prob", o.mixup_prob, "probability that a pair of images is mixed");
+  visit("mixup-switch-prob", o.mixup_switch_prob, "probability of cutmix, where both are on");
+  visit("cache", o.cache,
+        "none, images (decoded images stay in memory; the same bits) or uint8 (made small; much "
+        "less memory, a little different)");
+  visit("cache-gb", o.cache_gb, "what the cache may take, in 10^9 bytes");
+  visit("cache-size", o.cache_size,
+        "uint8: the short side, in pixels; 0: 1.25 times the largest --img-size");
   visit("seed", o.seed, "of initialisation, order and all else that is random");
   visit("threads", o.threads, "compute threads; 0: OMP_NUM_THREADS, or all cores");
   visit("workers,-j", o.workers, "threads that decode images");
   visit("limit", o.limit, "only the first N training images; 0: all");
+  visit("profile", o.profile, "print where the time went: each op in each stage");
   visit("skip-bad", o.skip_bad, "leave damaged images out instead of stopping");
   visit("output", o.output, "folder of the run; empty: runs/train_flowers/N");
 }
@@ -172,6 +212,17 @@ inline void check_options(const TrainOptions& o) {
       {"model-ema-decay", o.model_ema_decay, 0, 1},
       {"smoothing", o.smoothing, 0, 1},
       {"logit-adjust", o.logit_adjust, 0, any},
+      {"hflip", o.hflip, 0, 1},
+      {"vflip", o.vflip, 0, 1},
+      {"rotation", o.rotation, 0, 180},
+      {"reprob", o.reprob, 0, 1},
+      {"recount", number(o.recount), 1, 100},
+      {"mixup", o.mixup, 0, 1000},
+      {"cutmix", o.cutmix, 0, 1000},
+      {"mixup-prob", o.mixup_prob, 0, 1},
+      {"mixup-switch-prob", o.mixup_switch_prob, 0, 1},
+      {"cache-gb", o.cache_gb, 0, 1e6},
+      {"cache-size", number(o.cache_size), 0, 32768},
       {"seed", number(o.seed), 0, 9e18},
       {"threads", number(o.threads), 0, 1024},
       {"workers", number(o.workers), 0, 1024},
@@ -196,6 +247,13 @@ inline void check_options(const TrainOptions& o) {
     ((known |= value == names, all += (all.empty() ? "" : ", ") + std::string(names)), ...);
     check(known, "--", flag, ": expected one of ", all, ", got ", value);
   };
+  choice("remode", o.remode, "const", "rand", "pixel");
+  choice("cache", o.cache, "none", "images", "uint8");
+  check(o.scale.empty() || o.scale.size() == 2, "--scale: expected 2 numbers, got ",
+        o.scale.size());
+  check(o.ratio.size() == 2, "--ratio: expected 2 numbers, got ", o.ratio.size());
+  check(o.color_jitter.size() <= 4 && o.color_jitter.size() != 2,
+        "--color-jitter: expected 1, 3 or 4 numbers, got ", o.color_jitter.size());
   choice("opt", o.opt, "adam", "adamw", "sgd", "momentum");
   choice("eval-split", o.eval_split, "test", "valid");
   choice("sched", o.sched, "constant", "cosine", "linear", "step");
@@ -275,7 +333,7 @@ inline void add_options(CLI::App& app, TrainOptions& options) {
     if constexpr (std::is_same_v<Member, bool>)
       app.add_flag("--" + name, member, help);
     else if constexpr (std::is_same_v<Member, std::vector<double>>)
-      app.add_option("--" + name, member, help)->expected(2)->capture_default_str();
+      app.add_option("--" + name, member, help)->expected(1, 4)->capture_default_str();
     else
       app.add_option("--" + name, member, help)->capture_default_str();
   });

@@ -9,6 +9,7 @@
 
 #include "anther/core/openmp.hpp"
 #include "anther/models/edgevit.hpp"
+#include "anther/train/weights.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {
@@ -98,8 +99,8 @@ TEST_CASE("fine-tuning: a file without a head, or of another model") {
   other.add_parameter("stages.0.0.conv.bias", {.shape = {13}});
   other.add_parameter("neck.weight", {.shape = {2}});
   other.add_parameter("head.weight", {.shape = {7, 48}});
-  const std::string message = error_of(
-      [&] { load_weights(SafetensorsFile(path), other, {.replaced = "head."}); });
+  const std::string message =
+      error_of([&] { load_weights(SafetensorsFile(path), other, {.replaced = "head."}); });
   for (const char* part : {"the weights are of another model (", "\n  missing: neck.weight (2)",
                            "\n  stages.0.0.conv.bias: expected the shape (13), got (12)",
                            "\n  not of this model: norm.weight"})

@@ -1,5 +1,5 @@
-// Going on from trained weights (load_weights of weights.hpp): with layers that keep theirs, and with
-// smaller steps for the layers nearer to the image.
+// Going on from trained weights (load_weights of weights.hpp): with layers that keep theirs, and
+// with smaller steps for the layers nearer to the image.
 #pragma once
 
 #include <algorithm>

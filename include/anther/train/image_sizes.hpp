@@ -52,6 +52,7 @@ class ImageSizes {
   }
 
   const std::vector<ImageStage>& stages() const { return stages_; }
+  std::int64_t first() const { return stages_.front().size; }
   // What is evaluated at.
   std::int64_t last() const { return stages_.back().size; }
 

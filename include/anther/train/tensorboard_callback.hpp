@@ -37,6 +37,9 @@ class TensorBoardCallback : public Callback {
            {"val/loss", report.val_loss},
            {"val/top1", report.val_top1},
            {"val/top5", report.val_top5},
+           {"val_ema/loss", report.ema_loss},
+           {"val_ema/top1", report.ema_top1},
+           {"val_ema/top5", report.ema_top5},
            {"lr", report.lr},
            {"images_per_s", report.images_per_second},
            {"stall_s", report.stall_seconds}});

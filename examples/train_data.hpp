@@ -1,0 +1,67 @@
+// What train_flowers' options say of the images that it trains on: how they are changed, mixed and
+// kept in memory.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "anther/data/augment.hpp"
+#include "anther/data/cache.hpp"
+#include "anther/data/mix_options.hpp"
+#include "anther/data/open.hpp"
+#include "train_options.hpp"
+
+inline anther::AugmentOptions augment_options(const TrainOptions& o) {
+  using namespace anther;
+  AugmentOptions a;
+  if (!o.scale.empty()) a.scale = Range{o.scale[0], o.scale[1]};
+  a.ratio = {o.ratio[0], o.ratio[1]};
+  a.hflip = o.hflip;
+  a.vflip = o.vflip;
+  a.rotation = o.rotation;
+  // timm's --color-jitter: one number for brightness, contrast and saturation.
+  const auto jitter = [&](std::size_t i) {
+    if (o.color_jitter.empty()) return 0.0;
+    if (o.color_jitter.size() == 1) return i < 3 ? o.color_jitter[0] : 0.0;
+    return i < o.color_jitter.size() ? o.color_jitter[i] : 0.0;
+  };
+  a.color_jitter.brightness = jitter(0);
+  a.color_jitter.contrast = jitter(1);
+  a.color_jitter.saturation = jitter(2);
+  a.color_jitter.hue = jitter(3);
+  if (!o.aa.empty()) a.rand_augment = parse_auto_augment(o.aa);
+  a.random_erasing.prob = o.reprob;
+  a.random_erasing.mode = parse_erase_mode(o.remode);
+  a.random_erasing.count = static_cast<int>(o.recount);
+  a.validate();
+  return a;
+}
+
+inline anther::MixOptions mix_options(const TrainOptions& o) {
+  const anther::MixOptions mix{.mixup = o.mixup,
+                               .cutmix = o.cutmix,
+                               .prob = o.mixup_prob,
+                               .switch_prob = o.mixup_switch_prob};
+  mix.validate();
+  return mix;
+}
+
+// Keeps decoded images in memory as --cache says; the limit is shared by the number of images.
+inline void cache_images(anther::OpenedData& data, const TrainOptions& o,
+                         std::int64_t largest_size) {
+  using namespace anther;
+  if (o.cache == "none") return;
+  const bool small = o.cache == "uint8";
+  const std::int64_t side = o.cache_size > 0 ? o.cache_size : largest_size * 5 / 4;
+  const std::int64_t all = data.train->size() + data.val->size() + data.test->size();
+  const auto cached = [&](const DatasetPointer& part) {
+    const double share = static_cast<double>(part->size()) / static_cast<double>(all);
+    return std::make_shared<const CachedDataset>(
+        part, CacheOptions{.max_bytes = static_cast<std::int64_t>(o.cache_gb * share * 1e9),
+                           .short_side = small ? side : 0});
+  };
+  const bool one = data.val == data.test;
+  data.train = cached(data.train);
+  data.test = cached(data.test);
+  data.val = one ? data.test : cached(data.val);
+}
