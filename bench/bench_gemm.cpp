@@ -19,23 +19,15 @@
 
 #include "anther/core/version.hpp"
 #include "anther/kernels/gemm.hpp"
+#include "bench/numbers.hpp"
 #include "bench/peaks.hpp"
 
 namespace {
 
 using namespace anther;
+using bench::numbers;
 
 double peak = 0;
-
-AlignedBuffer<float> numbers(std::int64_t size) {
-  AlignedBuffer<float> buffer(size);
-  std::uint32_t state = 1;
-  for (float& value : buffer) {
-    state = state * 1664525u + 1013904223u;
-    value = static_cast<float>(state >> 8) * 0x1p-23f - 1;
-  }
-  return buffer;
-}
 
 // A layer's product: rows of x, its input channels, its output channels.
 struct Layer {

@@ -25,11 +25,13 @@
 #include "anther/kernels/group_norm.hpp"
 #include "anther/kernels/layer_norm.hpp"
 #include "anther/kernels/optimizer.hpp"
+#include "bench/numbers.hpp"
 #include "bench/peaks.hpp"
 
 namespace {
 
 using namespace anther;
+using bench::numbers;
 
 constexpr std::int64_t batch = 4;  // a micro-batch
 
@@ -37,17 +39,6 @@ struct Peaks {
   double gflops, gbytes;
 };
 Peaks peaks;
-
-// A buffer of numbers in [-1, 1).
-AlignedBuffer<float> numbers(std::int64_t size) {
-  AlignedBuffer<float> buffer(size);
-  std::uint32_t state = 1;
-  for (float& value : buffer) {
-    state = state * 1664525u + 1013904223u;
-    value = static_cast<float>(state >> 8) * 0x1p-23f - 1;
-  }
-  return buffer;
-}
 
 // flops and bytes: of one call.
 void add_row(const std::string& name, double flops, double bytes, std::function<void()> call) {
