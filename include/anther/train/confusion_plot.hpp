@@ -41,7 +41,8 @@ class ConfusionPlot {
     font_ = std::min(12.0, cell_ - 0.5);
     std::size_t longest = 0;
     for (const std::string& name : class_names) {
-      names_.push_back(name.size() > most_letters ? name.substr(0, most_letters - 2) + ".." : name);
+      names_.push_back(name);
+      if (name.size() > most_letters) names_.back().replace(most_letters - 2, name.size(), "..");
       longest = std::max(longest, names_.back().size());
     }
     margin_ = std::max(60.0, 34 + 0.56 * font_ * static_cast<double>(longest));
