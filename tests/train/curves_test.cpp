@@ -174,18 +174,17 @@ TEST_CASE("plot: ticks are round") {
   CHECK(anther::fixed_decimals(-12.34, 1) == "-12.3");
 }
 
-TEST_CASE("curves: read from a run's tables, whatever the split is called") {
+TEST_CASE("curves: read from a run's tables") {
   const TemporaryFolder folder;
   anther::CsvWriter steps(folder / "steps.csv", {"step", "epoch", "train/loss", "lr"});
   steps.row(1, 0.5, 4.0, 0.1);
   steps.row(2, 1.0, 3.0, 0.1);
   anther::CsvWriter results(folder / "results.csv",
-                            {"epoch", "train/loss", "train/top1", "test/loss", "test/top1"});
+                            {"epoch", "train/loss", "train/top1", "val/loss", "val/top1"});
   results.row(1, 3.5, 0.25, 3.75, 0.125);
-  const auto table = anther::read_csv(folder / "results.csv");
-  CHECK(anther::evaluated_split(table) == "test");
   const TrainingCurves curves =
-      anther::training_curves(anther::read_csv(folder / "steps.csv"), table, "Run", "test");
+      anther::training_curves(anther::read_csv(folder / "steps.csv"),
+                              anther::read_csv(folder / "results.csv"), "Run", "test");
   CHECK(curves.title == "Run");
   REQUIRE(curves.steps.size() == 2);
   CHECK(curves.steps[0].epoch == 0.5);

@@ -177,6 +177,21 @@ TEST_CASE("fit: a batch that comes from the loader in parts") {
   CHECK(contains(error_of([&] { batch_norm.fit({.batch_size = 8}); }), "in one part"));
 }
 
+TEST_CASE("fit: what an epoch waited for images, also of one that is resumed") {
+  Run run;
+  const History history = run.fit({.epochs = 2});
+  CHECK(history[0].stall_seconds > 0);
+  CHECK(history[0].stall_seconds + history[1].stall_seconds ==
+        doctest::Approx(run.train.stall_seconds()));
+  CHECK(history[0].stall_seconds <= history[0].seconds);
+  FitProgress progress{.epochs = 2, .batches = 2};
+  progress.epoch = {.step = 2, .images = 16, .stall_seconds = 1e6};
+  const History rest =
+      run.fit({.epochs = 3, .progress = fit_progress_from_json(to_json(progress))});
+  CHECK(rest[0].stall_seconds > 1e6);
+  CHECK(rest[0].stall_seconds < 2e6);
+}
+
 // Notes what it is told.
 struct Notes : Callback {
   void on_epoch_begin(std::int64_t epoch, std::int64_t steps, std::int64_t images) override {

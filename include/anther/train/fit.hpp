@@ -38,6 +38,7 @@ struct StepReport {
   double mean_loss = 0;         // of the epoch's images so far
   double top1 = 0, top5 = 0;    // shares of the epoch's images so far
   double lr = 0;
+  double stall_seconds = 0;  // of the epoch so far, that training waited for the loader
 };
 
 struct EpochReport {
@@ -244,7 +245,7 @@ class Fit {
       if (resumed) callback->on_resume(report);
     }
     const double begin = seconds() - progress_.epoch_seconds;
-    stalled_before_ = train_->stall_seconds();
+    stalled_before_ = train_->stall_seconds() - report.stall_seconds;
     train_->start_epoch(progress_.epochs, progress_.batches);
     while (step()) {
       for (Callback* callback : callbacks_) callback->on_step(report);
@@ -275,6 +276,7 @@ class Fit {
     if (ema_) ema_->update(optimizer_.steps());
     accumulate(progress_.epoch, result);
     progress_.epoch.lr = rate;
+    progress_.epoch.stall_seconds = train_->stall_seconds() - stalled_before_;
     progress_.epoch.all_steps = optimizer_.steps();
     progress_.batches = train_->next_batch();
     return true;
@@ -349,7 +351,7 @@ class Fit {
     result.train_top5 = report.top5;
     result.lr = report.lr;
     result.images_per_second = static_cast<double>(report.images) / result.seconds;
-    result.stall_seconds = train_->stall_seconds() - stalled_before_;
+    result.stall_seconds = report.stall_seconds;
     result.skipped = train_->skipped();
     return result;
   }
