@@ -199,6 +199,23 @@ TEST_CASE("curves: read from a run's tables") {
   CHECK(std::isnan(curves.epochs[0].val_top5));
 }
 
+TEST_CASE("plot: the legend's value is one that can be read") {
+  for (const auto& [value, text] :
+       std::initializer_list<std::pair<double, const char*>>{{0, "0"},
+                                                             {1.25e-4, "0.000125"},
+                                                             {1e-5, "1e-05"},
+                                                             {-0.02, "-0.02"},
+                                                             {3.99114, "3.991"},
+                                                             {43.7, "43.700"}}) {
+    CAPTURE(value);
+    anther::Plot plot;
+    plot.panels.resize(1);
+    plot.panels[0].series.push_back({.label = "rate", .points = {{0, 1e-3}, {1, value}}});
+    CHECK(contains(anther::PlotWriter::svg(plot),
+                   "font-weight=\"600\">" + std::string(text) + "</tspan>"));
+  }
+}
+
 TEST_CASE("plot: an axis from zero, and ids of one's own") {
   anther::Plot plot;
   plot.id = "rate<";
