@@ -108,10 +108,11 @@ class AveragedWeights {
   ModelEma<T>& ema_;
 };
 
-// Loss and accuracy over a loader's images, in evaluation mode. Where stop() says so it ends early.
-template <class T>
-StepReport evaluate(Trainer<T>& trainer, Loader& loader, std::span<Callback* const> callbacks = {},
-                    const std::function<bool()>& stop = {}) {
+// Passes a loader's batches to measure(report, batch), which adds them to the report that the
+// callbacks are given. Where stop() says so it ends early.
+template <class Measure>
+StepReport evaluate_batches(Loader& loader, std::span<Callback* const> callbacks,
+                            const std::function<bool()>& stop, const Measure& measure) {
   StepReport report;
   report.steps = loader.batches();
   report.all_images = loader.images();
@@ -119,11 +120,20 @@ StepReport evaluate(Trainer<T>& trainer, Loader& loader, std::span<Callback* con
     callback->on_evaluation_begin(report.steps, report.all_images);
   loader.start_epoch(0);
   for (Batch batch; loader.next(batch);) {
-    accumulate(report, trainer.evaluate(batch.images.shape(), batch.images.span(), batch.labels));
+    measure(report, batch);
     for (Callback* callback : callbacks) callback->on_evaluation_step(report);
     if (stop && stop()) break;
   }
   return report;
+}
+
+// Loss and accuracy over a loader's images, in evaluation mode.
+template <class T>
+StepReport evaluate(Trainer<T>& trainer, Loader& loader, std::span<Callback* const> callbacks = {},
+                    const std::function<bool()>& stop = {}) {
+  return evaluate_batches(loader, callbacks, stop, [&](StepReport& report, const Batch& batch) {
+    accumulate(report, trainer.evaluate(batch.images.shape(), batch.images.span(), batch.labels));
+  });
 }
 
 // Optimiser steps of an epoch.
