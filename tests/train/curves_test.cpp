@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../io/temporary_folder.hpp"
@@ -200,19 +201,16 @@ TEST_CASE("curves: read from a run's tables") {
 }
 
 TEST_CASE("plot: the legend's value is one that can be read") {
-  for (const auto& [value, text] :
-       std::initializer_list<std::pair<double, const char*>>{{0, "0"},
-                                                             {1.25e-4, "0.000125"},
-                                                             {1e-5, "1e-05"},
-                                                             {-0.02, "-0.02"},
-                                                             {3.99114, "3.991"},
-                                                             {43.7, "43.700"}}) {
-    CAPTURE(value);
+  const std::pair<double, const char*> rows[] = {{0, "0"},           {1.25e-4, "0.000125"},
+                                                 {1e-5, "1e-05"},    {-0.02, "-0.02"},
+                                                 {3.99114, "3.991"}, {43.7, "43.700"}};
+  for (const auto& row : rows) {
+    CAPTURE(row.first);
     anther::Plot plot;
     plot.panels.resize(1);
-    plot.panels[0].series.push_back({.label = "rate", .points = {{0, 1e-3}, {1, value}}});
+    plot.panels[0].series.push_back({.label = "rate", .points = {{0, 1e-3}, {1, row.first}}});
     CHECK(contains(anther::PlotWriter::svg(plot),
-                   "font-weight=\"600\">" + std::string(text) + "</tspan>"));
+                   "font-weight=\"600\">" + std::string(row.second) + "</tspan>"));
   }
 }
 

@@ -228,10 +228,10 @@ TEST_CASE("fine-tuning: layer-wise decay of the rate") {
                                                              {"stages.2.4.attn.qkv.weight", 3},
                                                              {"stages.2.0.norm.weight", 7},
                                                              {"stages.0.0.conv.weight", 13}};
-  for (const auto& [name, depth] : expected) {
-    CAPTURE(name);
-    REQUIRE(found.contains(name));
-    CHECK(found[name] == std::pow(0.5, depth));
+  for (const auto& layer : expected) {
+    CAPTURE(layer.first);
+    REQUIRE(found.contains(layer.first));
+    CHECK(found[layer.first] == std::pow(0.5, layer.second));
   }
   for (const double scale : layer_decay_scales(m.store, 1)) CHECK(scale == 1);
   CHECK(contains(error_of([&] { layer_decay_scales(m.store, 0); }), "layer decay: expected"));
