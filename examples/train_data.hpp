@@ -2,14 +2,67 @@
 // kept in memory.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
 
 #include "anther/data/augment.hpp"
 #include "anther/data/cache.hpp"
 #include "anther/data/mix_options.hpp"
 #include "anther/data/open.hpp"
+#include "anther/data/transforms.hpp"
+#include "anther/train/csv.hpp"
 #include "train_options.hpp"
+
+// Gives what the options leave open of how images are prepared the values of `p`; gives these, as
+// flags and values.
+inline std::string complete_preprocess(TrainOptions& o, const anther::Preprocess& p) {
+  using anther::text_of;
+  std::string taken;
+  const auto take = [&](const char* flag, auto& option, const auto& value, const auto& text) {
+    if (option != std::decay_t<decltype(option)>()) return;
+    option = value;
+    taken += text_of(taken.empty() ? "" : ", ", flag, " ", text);
+  };
+  const auto take_three = [&](const char* flag, std::vector<double>& option,
+                              const std::array<float, 3>& values) {
+    // Of the fewest digits that are the same float: 0.485, not 0.48500001430511475.
+    std::vector<double> numbers;
+    std::string text;
+    for (const float value : values) {
+      const std::string digits = anther::csv_cell(value);
+      numbers.push_back(std::stod(digits));
+      text += (text.empty() ? "" : " ") + digits;
+    }
+    take(flag, option, numbers, text);
+  };
+  const double crop = p.resize_size > 0
+                          ? static_cast<double>(p.image_size) / static_cast<double>(p.resize_size)
+                          : p.crop_pct;
+  take("img-size", o.img_size, std::to_string(p.image_size), p.image_size);
+  take("resize", o.resize, to_string(p.resize), to_string(p.resize));
+  take("crop-pct", o.crop_pct, crop, crop);
+  take_three("mean", o.mean, p.mean);
+  take_three("std", o.std, p.std);
+  return taken;
+}
+
+// How images of a size are prepared, as complete options say.
+inline anther::Preprocess preprocess_of(const TrainOptions& o, std::int64_t size) {
+  const auto three = [](const std::vector<double>& v) {
+    return std::array{static_cast<float>(v[0]), static_cast<float>(v[1]), static_cast<float>(v[2])};
+  };
+  const anther::Preprocess preprocess{.image_size = size,
+                                      .resize = anther::parse_resize_mode(o.resize),
+                                      .crop_pct = o.crop_pct,
+                                      .mean = three(o.mean),
+                                      .std = three(o.std)};
+  preprocess.validate();
+  return preprocess;
+}
 
 inline anther::AugmentOptions augment_options(const TrainOptions& o) {
   using namespace anther;

@@ -79,21 +79,44 @@ nlohmann::json function_of(const EdgeViTOptions& options) {
   return json;
 }
 
-void start_from(const std::string& path, ParameterStore<float>& store,
-                const EdgeViTOptions& options, const std::vector<std::string>& class_names) {
-  const SafetensorsFile file(path);
-  bool same_classes = true;
-  if (file.metadata().contains("architecture")) {
-    const ModelCard card = model_card_of(file);
-    const nlohmann::json own = function_of(options), other = function_of(card.options);
-    for (const auto& [key, value] : own.items())
-      check(other.at(key) == value, path, ": the weights are of another model: its ", key, " is ",
-            other.at(key).dump(), ", here it is ", value.dump());
-    same_classes = card.class_names == class_names;
+// Weights to start from; without a card where the file says nothing but them.
+struct StartingWeights {
+  explicit StartingWeights(const std::string& path) : file(path) {
+    if (file.metadata().contains("architecture")) card = model_card_of(file);
   }
-  const std::vector<std::string> replaced = load_weights(
-      file, store, {.ignored = state_prefix, .replaced = "head.", .replace_always = !same_classes});
-  std::printf("Starting from %s\n", path.c_str());
+  SafetensorsFile file;
+  std::optional<ModelCard> card;
+};
+
+// What the options leave open of how images are prepared is as the weights have it.
+void complete_preprocess(TrainOptions& o, const std::optional<StartingWeights>& start) {
+  if (!start) {
+    complete_preprocess(o, Preprocess{});
+    return;
+  }
+  std::printf("Starting from %s\n", o.initial_checkpoint.c_str());
+  const std::string taken =
+      complete_preprocess(o, start->card ? start->card->preprocess : Preprocess{});
+  if (!taken.empty())
+    std::printf("  Images %s: %s\n",
+                start->card ? "as its own" : "as by default, for it does not say how its own were",
+                taken.c_str());
+}
+
+void load_start(const StartingWeights& start, ParameterStore<float>& store,
+                const EdgeViTOptions& options, const std::vector<std::string>& class_names) {
+  bool same_classes = true;
+  if (start.card) {
+    const nlohmann::json own = function_of(options), other = function_of(start.card->options);
+    for (const auto& [key, value] : own.items())
+      check(other.at(key) == value, start.file.path().string(),
+            ": the weights are of another model: its ", key, " is ", other.at(key).dump(),
+            ", here it is ", value.dump());
+    same_classes = start.card->class_names == class_names;
+  }
+  const std::vector<std::string> replaced =
+      load_weights(start.file, store,
+                   {.ignored = state_prefix, .replaced = "head.", .replace_always = !same_classes});
   if (!replaced.empty())
     std::printf("  The head is a new one, for %zu classes: the file's is of other classes.\n",
                 class_names.size());
@@ -162,26 +185,33 @@ void print_outcome(const EpochReport& last, const Dataset& images) {
     print("Averaged weights: ", last.ema_top1, last.ema_top5, last.ema_loss);
 }
 
-int train(const TrainOptions& o, const std::string& resume) {
+int train(TrainOptions o, const std::string& resume) {
   check_options(o);
   if (o.threads > 0) set_num_threads(static_cast<int>(o.threads));
   print_setup();
   const auto seed = static_cast<std::uint64_t>(o.seed);
+  std::optional<StartingWeights> start;
+  if (!o.initial_checkpoint.empty() && resume.empty()) start.emplace(o.initial_checkpoint);
+  complete_preprocess(o, start);
   const ImageSizes sizes("--img-size", o.img_size);
-  const AugmentOptions augmentation = augment_options(o);
+  const auto preprocess = [&](std::int64_t size) {
+    return naming_flag([&] { return preprocess_of(o, size); });
+  };
+  const AugmentOptions augmentation = naming_flag([&] { return augment_options(o); });
   const MixOptions mix = mix_options(o);
   OpenedData data = open_data(o.data_dir, {.split = o.split,
                                            .val_fraction = o.val_fraction,
                                            .seed = seed,
                                            .skip_bad = o.skip_bad,
                                            .image_size = sizes.last()});
+  if (!o.classes.empty()) naming_flag([&] { select_classes(data, o.classes); });
   cache_images(data, o, sizes.last());
   const DatasetPointer& evaluated = o.eval_split == "valid" ? data.val : data.test;
   std::printf("Data: %s\n", data.description.c_str());
 
   ParameterStore<float> store;
-  const EdgeViT<float> model(store,
-                             model_options(o, static_cast<std::int64_t>(data.class_names.size())));
+  const EdgeViT<float> model(
+      store, naming_flag([&] { return model_options(o, std::ssize(data.class_names)); }));
   store.initialize(seed);
   std::printf("Model: EdgeViT-%s, %s parameters, %s multiply-accumulates at %lldx%lld\n",
               o.model.c_str(), with_commas(store.parameter_count()).c_str(),
@@ -192,14 +222,12 @@ int train(const TrainOptions& o, const std::string& resume) {
     std::printf("The model has BatchNorm: its batch runs as a whole, not in micro-batches.\n");
   check(!whole_batch || o.micro_batch == 0,
         "--micro-batch: expected 0, as the model has BatchNorm, got ", o.micro_batch);
-  if (!o.initial_checkpoint.empty() && resume.empty())
-    start_from(o.initial_checkpoint, store, model.options(), data.class_names);
-  if (!o.freeze.empty())
-    std::printf("Frozen: %s of the parameters\n", with_commas(freeze(store, o.freeze)).c_str());
+  if (start) load_start(*start, store, model.options(), data.class_names);
+  if (!o.freeze.empty()) {
+    const std::int64_t frozen = naming_flag([&] { return freeze(store, o.freeze); });
+    std::printf("Frozen: %s of the parameters\n", with_commas(frozen).c_str());
+  }
 
-  const auto preprocess = [&](std::int64_t size) {
-    return Preprocess{.image_size = size, .resize = parse_resize_mode(o.resize)};
-  };
   LoaderOptions loading{.shuffle = true,
                         .limit = o.limit,
                         .seed = seed,

@@ -20,6 +20,7 @@ struct TrainOptions {
   std::string data_dir = "data/flowers102";
   std::string split = "paddle";
   double val_fraction = 0.1;
+  std::string classes;  // empty: all
   std::string eval_split = "test";
   std::string model = "xxs";
   std::string preset = "improved";
@@ -30,8 +31,9 @@ struct TrainOptions {
   double drop_path = 0;
   std::string initial_checkpoint;
   std::string freeze;
-  std::string img_size = "224";
-  std::string resize = "tensor";
+  std::string img_size, resize;  // empty, and a crop of 0: the starting weights', else as
+  double crop_pct = 0;           // Preprocess has it
+  std::vector<double> mean, std;
   std::int64_t epochs = 20;
   double time_budget = 0;
   std::int64_t patience = 0;
@@ -91,6 +93,8 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("split", o.split, "of Flowers-102: paddle (6,149 train, 1,020 test) or official");
   visit("val-fraction", o.val_fraction,
         "class folders without val/: the share of train/ kept for it");
+  visit("classes", o.classes,
+        "only these of the data's classes, numbered from 0 in their order: 0-81 or 3,5,7-9");
   visit("eval-split", o.eval_split, "what is evaluated after each epoch: test or valid");
   visit("model", o.model, "xxs, xs or s");
   visit("preset", o.preset,
@@ -107,11 +111,17 @@ void for_each_option(Options& o, const Visit& visit) {
         "weights to start from; the head is left out where the classes are others");
   visit("freeze", o.freeze,
         "modules that keep their weights (stages.0,stages.1.2), or a number of stages");
-  visit("img-size", o.img_size,
-        "side of the images, a multiple of 32; 96:128:160 grows, in even parts of the run, "
-        "96@10:128@6:160@4 after so many epochs");
+  visit(
+      "img-size", o.img_size,
+      "side of the images, a multiple of 32; 96:128:160 grows, in even parts of the run, "
+      "96@10:128@6:160@4 after so many epochs. Empty, as those that follow: that of the weights to "
+      "start from, else 224");
   visit("resize", o.resize,
-        "tensor (to a square, not antialiased) or short-side (antialiased, centre crop)");
+        "tensor (to a square, not antialiased; the default) or short-side (antialiased, centre "
+        "crop)");
+  visit("crop-pct", o.crop_pct, "short-side: the share of the short side that is kept, 0.875");
+  visit("mean", o.mean, "of red, green and blue, 0 to 1, which is taken off: 0 0 0");
+  visit("std", o.std, "what the rest is divided by: 1 1 1");
   visit("epochs", o.epochs, "passes over the training images");
   visit("time-budget", o.time_budget,
         "minutes of training and evaluation, which the schedule is fitted into; --epochs then only "
@@ -191,6 +201,7 @@ inline void check_options(const TrainOptions& o) {
       {"gn-groups", number(o.gn_groups), 0, any},
       {"ffn-kernel", number(o.ffn_kernel), 1, 3},
       {"drop-path", o.drop_path, 0, 1},
+      {"crop-pct", o.crop_pct, 0, 1},
       {"epochs", number(o.epochs), 1, any},
       {"time-budget", o.time_budget, 0, any},
       {"patience", number(o.patience), 0, any},
@@ -254,13 +265,34 @@ inline void check_options(const TrainOptions& o) {
   check(o.ratio.size() == 2, "--ratio: expected 2 numbers, got ", o.ratio.size());
   check(o.color_jitter.size() <= 4 && o.color_jitter.size() != 2,
         "--color-jitter: expected 1, 3 or 4 numbers, got ", o.color_jitter.size());
+  choice("split", o.split, "paddle", "official");
+  choice("model", o.model, "xxs", "xs", "s");
+  choice("preset", o.preset, "improved", "original");
   choice("opt", o.opt, "adam", "adamw", "sgd", "momentum");
   choice("eval-split", o.eval_split, "test", "valid");
   choice("sched", o.sched, "constant", "cosine", "linear", "step");
   check(o.opt != "sgd" || o.momentum > 0,
         "--momentum: sgd expects more than 0, got 0; --opt momentum "
         "takes it");
-  const anther::ImageSizes sizes("--img-size", o.img_size);
+  for (const auto& [flag, values] : {std::pair("mean", &o.mean), {"std", &o.std}})
+    check(values->empty() || values->size() == 3, "--", flag, ": expected 3 numbers, got ",
+          values->size());
+  if (!o.img_size.empty()) anther::ImageSizes("--img-size", o.img_size);
+}
+
+// What a call gives. Its errors, which begin with an option's name, then begin with the flag.
+template <class Call>
+auto naming_flag(const Call& call) {
+  try {
+    return call();
+  } catch (const anther::Error& error) {
+    std::string message = error.what();
+    for (char& c : message) {
+      if (c == ':') break;
+      if (c == '_') c = '-';
+    }
+    anther::fail("--", message);
+  }
 }
 
 // data-dir,... -> data_dir: an option's name in JSON.

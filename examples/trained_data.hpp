@@ -52,6 +52,10 @@ inline anther::OpenedData open_data_of(const anther::Classifier& classifier,
               .seed = flags.seed.value_or(arguments.value("seed", std::uint64_t{42})),
               .skip_bad = flags.skip_bad,
               .image_size = classifier.card().preprocess.image_size});
+  // One class is a number in args.json.
+  const nlohmann::json classes = arguments.value("classes", nlohmann::json(""));
+  if (classes != "")
+    anther::select_classes(data, classes.is_string() ? classes.get<std::string>() : classes.dump());
   const auto& expected = classifier.card().class_names;
   anther::check(data.class_names == expected, where, ": its classes (", data.class_names.size(),
                 ", the first: ", data.class_names.front(), ") are not the model's (",

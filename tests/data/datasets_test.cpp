@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "anther/data/open.hpp"
 #include "image_samples.hpp"
@@ -41,6 +42,51 @@ TEST_CASE("the names of the flowers are 102 and in the published order") {
       {60, "pink-yellow dahlia"}, {73, "water lily"},    {77, "passion flower"},
       {84, "columbine"},          {95, "bougainvillea"}, {102, "blackberry lily"}};
   for (const auto& [number, name] : some) CHECK(flower_names[number - 1] == name);
+}
+
+TEST_CASE("some of the classes, numbered anew, in every part") {
+  CHECK(parse_classes("0-2", 4) == std::vector<std::int64_t>{0, 1, 2});
+  CHECK(parse_classes("1,3", 4) == std::vector<std::int64_t>{1, 3});
+  CHECK(parse_classes("0,2-3", 4) == std::vector<std::int64_t>{0, 2, 3});
+  for (const char* wrong :
+       {"", "4", "0-4", "-1", "0-", "x", "0,", "1 2", "0-1-2", "99999999999999999999"})
+    CHECK(contains(error_of([&] { parse_classes(wrong, 4); }),
+                   "classes: expected numbers from 0 to 3, like 0-81 or 3,5,7-9, got "));
+  for (const char* wrong : {"2-1", "1,1", "1,0", "0-2,2"})
+    CHECK(contains(error_of([&] { parse_classes(wrong, 4); }), "rising order"));
+
+  const OpenOptions options{
+      .image_size = 32, .painted_train = 60, .painted_val = 40, .painted_test = 40};
+  const OpenedData whole = open_data("painted", options);
+  OpenedData some = open_data("painted", options), rest = open_data("painted", options);
+  select_classes(some, "2,5-6");
+  select_classes(rest, "0-1,3-4,7-16");
+  CHECK(some.class_names ==
+        std::vector<std::string>{whole.class_names[2], whole.class_names[5], whole.class_names[6]});
+  CHECK(some.train->class_names() == some.class_names);
+  CHECK(contains(some.description, "; of the classes 2,5-6: "));
+  CHECK(some.train->size() + rest.train->size() == 60);
+  CHECK(some.test->size() + rest.test->size() == 40);
+  std::int64_t at = 0;
+  for (std::int64_t i = 0; i < whole.val->size(); ++i) {
+    const int label = whole.val->label(i);
+    if (label != 2 && label != 5 && label != 6) continue;
+    REQUIRE(at < some.val->size());
+    CHECK(some.class_names[static_cast<std::size_t>(some.val->label(at))] ==
+          whole.class_names[static_cast<std::size_t>(label)]);
+    CHECK(some.val->name(at) == whole.val->name(i));
+    CHECK(some.val->image(at).pixels == whole.val->image(i).pixels);
+    ++at;
+  }
+  CHECK(at == some.val->size());
+  CHECK(at > 0);
+
+  // Where validation and test are one, they stay one; a class without images is not taken.
+  const Folder folder;
+  write_flowers(folder);
+  OpenedData flowers = open_data(folder.path().string());
+  CHECK(contains(error_of([&] { select_classes(flowers, "6"); }),
+                 "classes: expected images of each part, got 1 images to train on, 0 to validate"));
 }
 
 TEST_CASE("Flowers-102: labels from 0, and the split paddle swaps training and test") {

@@ -43,16 +43,21 @@ for class in 1 2 3; do
 done
 
 for wrong in "--threads -3" "--seed -1" "--lr nan" "--img-size 100" "--opt lamb" "--freeze stages.9" \
-  "--initial-checkpoint none.safetensors"; do
+  "--initial-checkpoint none.safetensors" "--classes 3" "--resize wide" "--aa rand-x" "--scale 1 0.5" \
+  "--color-jitter -1" "--mean 0.5" "--std 0 1 1" "--model xl" "--preset best" "--norm no" "--split half"; do
   # shellcheck disable=SC2086
   run 1 --data-dir data $wrong --output refused
   [[ ! -e refused ]] || fail "$wrong: a folder was made"
+  [[ $wrong == *none* ]] || grep -q -e "^train_flowers: ${wrong%% *}: " log ||
+    fail "$wrong: the flag is not named"
 done
 
 options=(--data-dir data --img-size 32:64 --batch-size 4 --grad-accum-steps 2 --epochs 6
   --opt sgd --lr 0.02 --weight-decay 1e-3 --model-ema --model-ema-decay 0.95 --clip-grad 1
   --logit-adjust 1 --sched cosine --warmup-epochs 1 --drop-path 0.1 --layer-decay 0.9
-  --freeze stages.0.0)
+  --freeze stages.0.0 --smoothing 0.1 --scale 0.3 1 --hflip 0.5 --vflip 0.1 --rotation 15
+  --color-jitter 0.2 0.2 0.2 0.05 --aa rand-m9-mstd0.5 --reprob 0.25 --remode pixel --mixup 0.8
+  --cutmix 1 --mixup-prob 0.8 --cache uint8 --mean 0.5 0.4 0.3 --std 0.2 0.3 0.4)
 run 0 "${options[@]}" --output whole
 
 # Interrupted within the second epoch.
@@ -77,10 +82,15 @@ run 1 --resume parts
 run 0 --config whole/args.json --output again
 same_weights whole again
 
-rm -r data/train/3 data/val/3
-run 0 --data-dir data --img-size 32 --batch-size 8 --epochs 1 --seed 7 \
+# The weights' images are those of the run that starts from them, where no flag says otherwise.
+run 0 --data-dir data --classes 0-1 --batch-size 8 --epochs 1 --seed 7 --resize short-side \
   --initial-checkpoint whole/weights/best.safetensors --output tuned
 grep -q "The head is a new one, for 2 classes" log || fail "it does not say that the head is replaced"
+grep -q "Images as its own: img-size 64, crop-pct 0.875, mean 0.5 0.4 0.3, std 0.2 0.3 0.4" log ||
+  fail "it does not say how the images are prepared"
+for part in '"img_size": 64' '"resize": "short-side"' '"classes": "0-1"'; do
+  grep -q -e "$part" tuned/args.json || fail "args.json has no $part"
+done
 run 1 --data-dir data --img-size 32 --norm ln --local-norm ln \
   --initial-checkpoint whole/weights/best.safetensors --output refused
 [[ ! -e refused ]] || fail "weights of another norm were taken"

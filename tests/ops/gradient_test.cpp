@@ -112,6 +112,11 @@ const std::vector<Row> rows = {
     {"batch_norm, training",
      {{3, 2, 2, 5}, {5}, {5}},
      [](const Variables& v) { return batch_norm(v[0], v[1], v[2], running_mean, running_var); }},
+    {"batch_norm, frozen",
+     {{3, 7, 5}, {5}, {5}},
+     [](const Variables& v) {
+       return batch_norm(v[0], v[1], v[2], running_mean, running_var, {.frozen = true});
+     }},
     {"batch_norm, evaluation",
      {{3, 2, 2, 5}, {5}, {5}},
      [](const Variables& v) { return batch_norm(v[0], v[1], v[2], running_mean, running_var); },

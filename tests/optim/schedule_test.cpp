@@ -4,6 +4,8 @@
 
 #include <cmath>
 #include <cstdint>
+#include <functional>
+#include <span>
 
 #include "tests/io/temporary_folder.hpp"
 
@@ -39,13 +41,22 @@ TEST_CASE("schedule: all begin with a linear warm-up, which ends at lr") {
   }
 }
 
+struct RateAt {
+  ScheduleKind kind;
+  std::int64_t step;
+  double lr;
+};
+void check_rates(std::span<const RateAt> expected,
+                 const std::function<Schedule(ScheduleKind)>& schedule_of) {
+  for (const RateAt& rate : expected) {
+    CAPTURE(static_cast<int>(rate.kind));
+    CAPTURE(rate.step);
+    CHECK(schedule_of(rate.kind).at(rate.step) == Approx(rate.lr).epsilon(1e-12));
+  }
+}
+
 TEST_CASE("schedule: the rate of a step") {
-  struct Row {
-    ScheduleKind kind;
-    std::int64_t step;
-    double lr;
-  };
-  const Row rows[] = {
+  const RateAt rates[] = {
       {ScheduleKind::constant, 50, 0.1},
       {ScheduleKind::constant, 109, 0.1},
       {ScheduleKind::cosine, 35, 0.02 + 0.08 * 0.5 * (1 + std::sqrt(0.5))},  // a quarter
@@ -65,22 +76,13 @@ TEST_CASE("schedule: the rate of a step") {
       {ScheduleKind::cosine, 500, 0.02},
       {ScheduleKind::linear, 500, 0.02},
   };
-  for (const Row& row : rows) {
-    CAPTURE(static_cast<int>(row.kind));
-    CAPTURE(row.step);
-    CHECK(schedule(row.kind).at(row.step) == Approx(row.lr).epsilon(1e-12));
-  }
+  check_rates(rates, schedule);
 }
 
 TEST_CASE("schedule: PyTorch's values") {
   // torch.optim.lr_scheduler: CosineAnnealingLR(100, eta_min=0.02), LinearLR(1, 0.2, 100) and
   // StepLR(30, 0.5), all from 0.1.
-  struct Row {
-    ScheduleKind kind;
-    std::int64_t step;
-    double lr;
-  };
-  const Row rows[] = {
+  const RateAt rates[] = {
       {ScheduleKind::cosine, 1, 0.09998026241462928},
       {ScheduleKind::cosine, 10, 0.09804226065180614},
       {ScheduleKind::cosine, 33, 0.08036165663001486},
@@ -94,16 +96,14 @@ TEST_CASE("schedule: PyTorch's values") {
       {ScheduleKind::step, 59, 0.05},
       {ScheduleKind::step, 60, 0.025},
   };
-  for (const Row& row : rows) {
-    const Schedule s{.kind = row.kind,
-                     .lr = 0.1,
-                     .min_lr = 0.02,
-                     .steps = 100,
-                     .decay_steps = 30,
-                     .decay_rate = 0.5};
-    CAPTURE(row.step);
-    CHECK(s.at(row.step) == Approx(row.lr).epsilon(1e-12));
-  }
+  check_rates(rates, [](ScheduleKind kind) -> Schedule {
+    return {.kind = kind,
+            .lr = 0.1,
+            .min_lr = 0.02,
+            .steps = 100,
+            .decay_steps = 30,
+            .decay_rate = 0.5};
+  });
 }
 
 TEST_CASE("schedule: between two steps") {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../io/temporary_folder.hpp"
@@ -174,18 +175,17 @@ TEST_CASE("plot: ticks are round") {
   CHECK(anther::fixed_decimals(-12.34, 1) == "-12.3");
 }
 
-TEST_CASE("curves: read from a run's tables, whatever the split is called") {
+TEST_CASE("curves: read from a run's tables") {
   const TemporaryFolder folder;
   anther::CsvWriter steps(folder / "steps.csv", {"step", "epoch", "train/loss", "lr"});
   steps.row(1, 0.5, 4.0, 0.1);
   steps.row(2, 1.0, 3.0, 0.1);
   anther::CsvWriter results(folder / "results.csv",
-                            {"epoch", "train/loss", "train/top1", "test/loss", "test/top1"});
+                            {"epoch", "train/loss", "train/top1", "val/loss", "val/top1"});
   results.row(1, 3.5, 0.25, 3.75, 0.125);
-  const auto table = anther::read_csv(folder / "results.csv");
-  CHECK(anther::evaluated_split(table) == "test");
   const TrainingCurves curves =
-      anther::training_curves(anther::read_csv(folder / "steps.csv"), table, "Run", "test");
+      anther::training_curves(anther::read_csv(folder / "steps.csv"),
+                              anther::read_csv(folder / "results.csv"), "Run", "test");
   CHECK(curves.title == "Run");
   REQUIRE(curves.steps.size() == 2);
   CHECK(curves.steps[0].epoch == 0.5);
@@ -198,6 +198,20 @@ TEST_CASE("curves: read from a run's tables, whatever the split is called") {
   CHECK(curves.epochs[0].val_loss == 3.75);
   CHECK(curves.epochs[0].val_top1 == 0.125);
   CHECK(std::isnan(curves.epochs[0].val_top5));
+}
+
+TEST_CASE("plot: the legend's value is one that can be read") {
+  const std::pair<double, const char*> rows[] = {{0, "0"},           {1.25e-4, "0.000125"},
+                                                 {1e-5, "1e-05"},    {-0.02, "-0.02"},
+                                                 {3.99114, "3.991"}, {43.7, "43.700"}};
+  for (const auto& row : rows) {
+    CAPTURE(row.first);
+    anther::Plot plot;
+    plot.panels.resize(1);
+    plot.panels[0].series.push_back({.label = "rate", .points = {{0, 1e-3}, {1, row.first}}});
+    CHECK(contains(anther::PlotWriter::svg(plot),
+                   "font-weight=\"600\">" + std::string(row.second) + "</tspan>"));
+  }
 }
 
 TEST_CASE("plot: an axis from zero, and ids of one's own") {

@@ -5,10 +5,14 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "anther/core/openmp.hpp"
 #include "anther/models/edgevit.hpp"
+#include "anther/optim/adam.hpp"
+#include "anther/optim/model_ema.hpp"
+#include "anther/train/trainer.hpp"
 #include "anther/train/weights.hpp"
 #include "tests/io/temporary_folder.hpp"
 
@@ -142,6 +146,74 @@ TEST_CASE("fine-tuning: what is frozen") {
   CHECK(contains(error_of([&] { frozen_names("stages,norm,head"); }), "nothing is left to train"));
 }
 
+TEST_CASE("fine-tuning: frozen layers keep all their bits, BatchNorm's statistics too") {
+  Model m(7, 1);
+  // Not the start, which would hide a step back to it.
+  for (float& x : m.store.buffer_values()) x += 0.25f;
+  freeze(m.store, "stages.0,stages.2.2");
+  const std::vector<float> weights(m.store.values().begin(), m.store.values().end());
+  const std::vector<float> buffers(m.store.buffer_values().begin(), m.store.buffer_values().end());
+  const auto frozen = [](const std::string& name) {
+    return is_in_module(name, "stages.0") || is_in_module(name, "stages.2.2");
+  };
+
+  Adam<float> adam(m.store);
+  ModelEma<float> ema(m.store, 0.5);
+  Trainer<float> trainer(m.model, {});
+  Tensor<float> images({4, 64, 64, 3});
+  for (std::int64_t i = 0; i < images.size(); ++i)
+    images[i] = static_cast<float>(uniform(RandomKey(6), static_cast<std::uint64_t>(i)));
+  const std::vector<std::int32_t> labels = {0, 1, 2, 3};
+  for (std::int64_t step = 0; step < 3; ++step) {
+    trainer.compute_gradients(images.shape(), images.span(), labels, step);
+    adam.step(trainer.gradients(), 1e-2);
+    trainer.commit();
+    ema.update(step + 1);
+  }
+
+  int kept = 0;
+  const auto check_kept = [&](const ParameterInfo& info, std::span<const float> before,
+                              std::span<const float> now, std::span<const float> average) {
+    CAPTURE(info.name);
+    CHECK(std::ranges::equal(before, now) == frozen(info.name));
+    if (frozen(info.name)) CHECK(std::ranges::equal(before, average));
+    kept += frozen(info.name);
+  };
+  for (int i = 0; i < std::ssize(m.store.parameters()); ++i)
+    check_kept(m.store.parameters()[static_cast<std::size_t>(i)],
+               m.store.slice_of(std::span<const float>(weights), i),
+               m.store.slice_of(std::as_const(m.store).values(), i),
+               m.store.slice_of(std::as_const(ema).values(), i));
+  const int parameters = std::exchange(kept, 0);
+  CHECK(parameters > 20);
+  for (int i = 0; i < std::ssize(m.store.buffers()); ++i)
+    check_kept(m.store.buffers()[static_cast<std::size_t>(i)],
+               m.store.buffer_slice_of(std::span<const float>(buffers), i),
+               std::as_const(m.store).buffer(i),
+               m.store.buffer_slice_of(std::as_const(ema).buffer_values(), i));
+  CHECK(kept > 0);
+}
+
+TEST_CASE("fine-tuning: a frozen BatchNorm is the same in training as in evaluation") {
+  ParameterStore<float> store;
+  const BatchNorm2d<float> norm(store, 3);
+  store.initialize(1);
+  for (float& x : store.buffer_values()) x = 0.7f;
+  Tensor<float> x({4, 3});
+  for (std::int64_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * i);
+  const auto output = [&](bool training) {
+    Tape<float> tape;
+    tape.begin({.training = training});
+    const Variable<float> y = norm(tape.input(x));
+    return std::vector<float>(y.value().begin(), y.value().end());
+  };
+  CHECK(output(true) != output(false));
+  store.set_trainable(norm.weight.number, false);
+  CHECK(output(true) != output(false));  // there is something to train yet
+  store.set_trainable(norm.bias.number, false);
+  CHECK(output(true) == output(false));
+}
+
 TEST_CASE("fine-tuning: layer-wise decay of the rate") {
   const Model m(7, 1);
   const std::vector<double> scales = layer_decay_scales(m.store, 0.5);
@@ -156,10 +228,10 @@ TEST_CASE("fine-tuning: layer-wise decay of the rate") {
                                                              {"stages.2.4.attn.qkv.weight", 3},
                                                              {"stages.2.0.norm.weight", 7},
                                                              {"stages.0.0.conv.weight", 13}};
-  for (const auto& [name, depth] : expected) {
-    CAPTURE(name);
-    REQUIRE(found.contains(name));
-    CHECK(found[name] == std::pow(0.5, depth));
+  for (const auto& layer : expected) {
+    CAPTURE(layer.first);
+    REQUIRE(found.contains(layer.first));
+    CHECK(found[layer.first] == std::pow(0.5, layer.second));
   }
   for (const double scale : layer_decay_scales(m.store, 1)) CHECK(scale == 1);
   CHECK(contains(error_of([&] { layer_decay_scales(m.store, 0); }), "layer decay: expected"));

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "anther/core/openmp.hpp"
+#include "anther/data/augment.hpp"
 #include "anther/data/painted.hpp"
 #include "anther/nn/conv.hpp"
 #include "anther/nn/drop.hpp"
@@ -177,6 +178,21 @@ TEST_CASE("fit: a batch that comes from the loader in parts") {
   CHECK(contains(error_of([&] { batch_norm.fit({.batch_size = 8}); }), "in one part"));
 }
 
+TEST_CASE("fit: what an epoch waited for images, also of one that is resumed") {
+  Run run;
+  const History history = run.fit({.epochs = 2});
+  CHECK(history[0].stall_seconds > 0);
+  CHECK(history[0].stall_seconds + history[1].stall_seconds ==
+        doctest::Approx(run.train.stall_seconds()));
+  CHECK(history[0].stall_seconds <= history[0].seconds);
+  FitProgress progress{.epochs = 2, .batches = 2};
+  progress.epoch = {.step = 2, .images = 16, .stall_seconds = 1e6};
+  const History rest =
+      run.fit({.epochs = 3, .progress = fit_progress_from_json(to_json(progress))});
+  CHECK(rest[0].stall_seconds > 1e6);
+  CHECK(rest[0].stall_seconds < 2e6);
+}
+
 // Notes what it is told.
 struct Notes : Callback {
   void on_epoch_begin(std::int64_t epoch, std::int64_t steps, std::int64_t images) override {
@@ -291,7 +307,7 @@ struct StopAt : Callback {
 };
 
 // A run with everything on: SGD with momentum, averaged weights, clipping, accumulated gradients,
-// images that grow, layer-wise rates, frozen parameters.
+// images that grow, are augmented and mixed, layer-wise rates, frozen parameters.
 struct FullRun {
   explicit FullRun(bool batch_norm)
       : net(store, batch_norm),
@@ -300,8 +316,12 @@ struct FullRun {
         train(ImageSizes("sizes", "32@1:64@2"), [this](std::int64_t size) {
           sizes.push_back(size);
           return std::make_unique<Loader>(
-              flowers(27), Preprocess{.image_size = size},
-              LoaderOptions{.batch_size = 4, .shuffle = true, .seed = 5, .workers = 2});
+              flowers(27), size, size, Augment({.image_size = size}, augmentation),
+              LoaderOptions{.batch_size = 4,
+                            .shuffle = true,
+                            .seed = 5,
+                            .workers = 2,
+                            .mix = {.mixup = 0.8, .cutmix = 1, .prob = 0.7}});
         }) {
     store.initialize(3);
     store.set_trainable(net.embed.bias.number, false);
@@ -333,6 +353,13 @@ struct FullRun {
     return values;
   }
 
+  static inline const AugmentOptions augmentation = {
+      .scale = Range{0.3, 1},
+      .hflip = 0.5,
+      .rotation = 15,
+      .color_jitter = {.brightness = 0.2, .hue = 0.05},
+      .rand_augment = RandAugmentOptions{.mstd = 0.5},
+      .random_erasing = {.prob = 0.25}};
   ParameterStore<float> store;
   Net net;
   Sgd<float> sgd;
@@ -409,7 +436,8 @@ TEST_CASE("fit: with everything on, the steps are those of the loop that one wou
       trainer.begin_step(step);
       for (int part = 0; more && part < 4; ++part)
         if ((more = loader.next(batch)))
-          trainer.add(batch.images.shape(), batch.images.span(), batch.labels);
+          trainer.add(batch.images.shape(), batch.images.span(),
+                      Labels<float>{batch.labels, batch.labels2, batch.lambda});
       trainer.finish_step();
       double sum = 0;
       for (const float g : trainer.gradients())

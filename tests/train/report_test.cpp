@@ -129,12 +129,13 @@ TEST_CASE("report: a run's curves, and one without its tables is named") {
   const TemporaryFolder folder;
   ReportSource source = made.source();
   source.run = folder.path();
+  source.run_part = "test";
   CHECK(contains(error_of([&] { write_report(folder / "r.html", source); }), "results.csv"));
   CsvWriter steps(folder / "steps.csv", {"step", "epoch", "train/loss", "train/top1", "lr"});
   steps.row(1, 1.0, 2.0, 0.5, 0.1);
   CsvWriter results(folder / "results.csv",
-                    {"epoch", "time", "train/loss", "train/top1", "test/loss", "test/top1",
-                     "test/top5", "lr", "images_per_s", "stall_s"});
+                    {"epoch", "time", "train/loss", "train/top1", "val/loss", "val/top1",
+                     "val/top5", "lr", "images_per_s", "stall_s"});
   results.row(1, 100, 2.0, 0.5, 2.5, 0.25, 0.75, 0.1, 42.25, 5);
   write_report(folder / "r.html", source);
   const std::string page = read_text_file(folder / "r.html");

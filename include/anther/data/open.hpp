@@ -12,6 +12,7 @@
 #include "anther/core/check.hpp"
 #include "anther/data/cifar10.hpp"
 #include "anther/data/class_folders.hpp"
+#include "anther/data/class_subset.hpp"
 #include "anther/data/dataset.hpp"
 #include "anther/data/flowers102.hpp"
 #include "anther/data/painted.hpp"
@@ -54,6 +55,12 @@ struct OpenedData {
   DataKind kind = DataKind::painted;
   std::string description;  // a sentence for people
 };
+
+// For people.
+inline std::string sizes_of(const OpenedData& data) {
+  return text_of(data.train->size(), " images to train on, ", data.val->size(), " to validate, ",
+                 data.test->size(), " to test, ", data.class_names.size(), " classes");
+}
 
 inline OpenedData open_painted(const OpenOptions& options) {
   // Each part has a seed of its own: no image is in two parts.
@@ -145,10 +152,25 @@ inline OpenedData open_data(const std::string& where, const OpenOptions& options
     fail(error.path1().string(), ": ", error.code().message());
   }
   data.class_names = data.train->class_names();
-  data.description +=
-      text_of(": ", data.train->size(), " images to train on, ", data.val->size(), " to validate, ",
-              data.test->size(), " to test, ", data.class_names.size(), " classes");
+  data.description += ": " + sizes_of(data);
   return data;
+}
+
+// Leaves of a data set the classes that a text means (parse_classes), in all its parts. Throws
+// where the text is wrong, or a part of the data has no image of them.
+inline void select_classes(OpenedData& data, std::string_view text) {
+  const auto classes = parse_classes(text, std::ssize(data.class_names));
+  const auto part = [&](const DatasetPointer& whole) {
+    return std::make_shared<const ClassSubset>(whole, classes);
+  };
+  const bool one = data.val == data.test;
+  data.train = part(data.train);
+  data.test = part(data.test);
+  data.val = one ? data.test : part(data.val);
+  data.class_names = data.train->class_names();
+  check(data.train->size() > 0 && data.val->size() > 0 && data.test->size() > 0,
+        "classes: expected images of each part, got ", sizes_of(data));
+  data.description += text_of("; of the classes ", text, ": ", sizes_of(data));
 }
 
 }  // namespace anther::inline v0_1

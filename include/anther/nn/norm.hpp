@@ -67,7 +67,8 @@ class InstanceNorm2d : public NormBase<T> {
 };
 
 // Besides weight and bias: running_mean and running_var (C), which training moves by `momentum`
-// towards the batch's once Tape::commit_statistics is called, and evaluation uses.
+// towards the batch's once Tape::commit_statistics is called, and evaluation uses. Where weight and
+// bias are frozen these are too: the layer is then the same in training as in evaluation.
 template <class T>
 class BatchNorm2d : public NormBase<T> {
  public:
@@ -82,10 +83,17 @@ class BatchNorm2d : public NormBase<T> {
     return batch_norm(x, x.tape().parameter(this->weight), x.tape().parameter(this->bias),
                       this->parameters().buffer(running_mean.number).data(),
                       this->parameters().buffer(running_var.number).data(),
-                      {.momentum = momentum_, .eps = this->eps_});
+                      {.momentum = momentum_, .eps = this->eps_, .frozen = frozen()});
   }
 
  private:
+  bool frozen() const {
+    const auto trainable = [&](const Parameter<T>& p) {
+      return this->parameters().parameters()[static_cast<std::size_t>(p.number)].trainable;
+    };
+    return !trainable(this->weight) && !trainable(this->bias);
+  }
+
   double momentum_;
 
  public:

@@ -181,10 +181,12 @@ struct BatchNormAttributes {
   T* running_var;
   double momentum;
   double eps;
+  bool frozen;
 };
 struct BatchNormOptions {
   double momentum = 0.1;  // the share of the new batch, as in PyTorch
   double eps = 1e-5;
+  bool frozen = false;  // running statistics that training too takes as they are, and leaves
 };
 
 template <class T>
@@ -196,7 +198,7 @@ inline constexpr Op<T> batch_norm_op = {
           const std::int64_t channels = call.input_shape(0).back(),
                              rows = call.input_shape(0).rows();
           T* workspace = call.workspace(batch_norm_workspace(rows, channels));
-          if (!call.training()) {
+          if (!call.training() || a.frozen) {
             batch_norm_inference_affine<T>(call.output(4), a.running_mean, a.running_var,
                                            call.input(1), call.input(2), static_cast<T>(a.eps),
                                            workspace, rows, channels);
@@ -219,7 +221,7 @@ inline constexpr Op<T> batch_norm_op = {
           call.start(dweight, channels);
           call.start(dbias, channels);
           T* workspace = call.workspace(batch_norm_workspace(rows, channels));
-          if (call.training())
+          if (call.training() && !a.frozen)
             batch_norm_backward<T>(dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(),
                                    call.input(0), call.output(1), call.output(2), call.input(1),
                                    workspace, rows, channels);
@@ -261,9 +263,10 @@ Variable<T> batch_norm(const Variable<T>& x, const Variable<T>& weight, const Va
   const Shape& in = x.shape();
   tape.check_layer(in.rank() >= 2, "batch_norm: expected (N, ..., C), got ", in);
   check_affine(tape, weight, bias, in.back());
-  tape.check_layer(!tape.options().training || in.rows() > 1,
+  tape.check_layer(!tape.options().training || options.frozen || in.rows() > 1,
                    "batch_norm: training needs more than one value a channel, got the shape ", in);
-  const BatchNormAttributes<T> attributes{running_mean, running_var, options.momentum, options.eps};
+  const BatchNormAttributes<T> attributes{running_mean, running_var, options.momentum, options.eps,
+                                          options.frozen};
   const Shape statistics{in.back()};
   return tape.record(batch_norm_op<T>, attributes, {x, weight, bias},
                      {in,

@@ -81,16 +81,6 @@ inline Plot training_plot(const TrainingCurves& curves) {
   return {curves.title, subtitle, {std::move(loss), std::move(accuracy)}};
 }
 
-// The split that a run was evaluated on: the first one but "train" that a column of its results is
-// of ("val/top1"); empty where there is none.
-inline std::string evaluated_split(const CsvTable& results) {
-  constexpr std::string_view what = "/top1";
-  for (const std::string& column : results.columns)
-    if (column.ends_with(what) && column != "train/top1")
-      return column.substr(0, column.size() - what.size());
-  return "";
-}
-
 // The curves of a run from its steps.csv and results.csv; columns that are not there stay unknown.
 inline TrainingCurves training_curves(const CsvTable& steps, const CsvTable& results,
                                       std::string title, std::string val_name) {
@@ -100,16 +90,15 @@ inline TrainingCurves training_curves(const CsvTable& steps, const CsvTable& res
     rows.resize(table.rows.size());
     for (std::size_t i = 0; i < values.size(); ++i) rows[i].*member = values[i];
   };
-  const std::string split = evaluated_split(results);
   fill(steps, curves.steps, "epoch", &StepCurve::epoch);
   fill(steps, curves.steps, "train/loss", &StepCurve::loss);
   fill(steps, curves.steps, "train/top1", &StepCurve::top1);
   fill(results, curves.epochs, "epoch", &EpochCurve::epoch);
   fill(results, curves.epochs, "train/loss", &EpochCurve::train_loss);
   fill(results, curves.epochs, "train/top1", &EpochCurve::train_top1);
-  fill(results, curves.epochs, split + "/loss", &EpochCurve::val_loss);
-  fill(results, curves.epochs, split + "/top1", &EpochCurve::val_top1);
-  fill(results, curves.epochs, split + "/top5", &EpochCurve::val_top5);
+  fill(results, curves.epochs, "val/loss", &EpochCurve::val_loss);
+  fill(results, curves.epochs, "val/top1", &EpochCurve::val_top1);
+  fill(results, curves.epochs, "val/top5", &EpochCurve::val_top5);
   return curves;
 }
 

@@ -79,43 +79,42 @@ std::vector<T> predict(Trainer<T>& trainer, const Shape& shape, std::span<const 
   return logits;
 }
 
+// What logits (N, classes) say of a batch's images.
+template <class T>
+void add_predictions(std::vector<Prediction>& predictions, std::span<const T> logits,
+                     const Batch& batch) {
+  const std::size_t classes = logits.size() / batch.labels.size();
+  for (std::size_t n = 0; n < batch.labels.size(); ++n) {
+    const std::span<const T> row = logits.subspan(n * classes, classes);
+    const std::vector<double> log_probabilities = log_softmax_of(row);
+    const auto best = std::max_element(row.begin(), row.end()) - row.begin();
+    const auto label = static_cast<std::size_t>(batch.labels[n]);
+    predictions.push_back(
+        {.index = batch.indices[n],
+         .label = batch.labels[n],
+         .predicted = static_cast<std::int32_t>(best),
+         .probability = std::exp(log_probabilities[static_cast<std::size_t>(best)]),
+         .label_probability = std::exp(log_probabilities[label])});
+  }
+}
+
 // Predictions for all images of a loader, of so many classes.
 template <class T>
 Evaluation evaluate_images(Trainer<T>& trainer, Loader& loader, std::int64_t classes,
                            bool flip = false, std::span<Callback* const> callbacks = {}) {
   const auto begin = std::chrono::steady_clock::now();
   Evaluation result{ClassificationMetrics(classes)};
-  StepReport report;
-  report.steps = loader.batches();
-  report.all_images = loader.images();
-  for (Callback* callback : callbacks)
-    callback->on_evaluation_begin(report.steps, report.all_images);
-  loader.start_epoch(0);
-  for (Batch batch; loader.next(batch);) {
+  evaluate_batches(loader, callbacks, {}, [&](StepReport& report, const Batch& batch) {
     const std::vector<T> logits =
         predict<T>(trainer, batch.images.shape(), batch.images.span(), flip);
     result.metrics.add<T>(logits, batch.labels);
-    const std::size_t size = batch.labels.size();
-    for (std::size_t n = 0; n < size; ++n) {
-      const auto row =
-          std::span<const T>(logits).subspan(n * logits.size() / size, logits.size() / size);
-      const std::vector<double> log_probabilities = log_softmax_of(row);
-      const auto best = std::max_element(row.begin(), row.end()) - row.begin();
-      result.predictions.push_back(
-          {.index = batch.indices[n],
-           .label = batch.labels[n],
-           .predicted = static_cast<std::int32_t>(best),
-           .probability = std::exp(log_probabilities[static_cast<std::size_t>(best)]),
-           .label_probability =
-               std::exp(log_probabilities[static_cast<std::size_t>(batch.labels[n])])});
-    }
+    add_predictions<T>(result.predictions, logits, batch);
     ++report.step;
     report.images += batch.size();
     report.loss = report.mean_loss = result.metrics.loss();
     report.top1 = result.metrics.top1();
     report.top5 = result.metrics.top5();
-    for (Callback* callback : callbacks) callback->on_evaluation_step(report);
-  }
+  });
   result.skipped = loader.skipped();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return result;

@@ -21,8 +21,9 @@ inline bool is_in_module(std::string_view name, std::string_view path) {
 }
 
 // Freezes parameters: `what` is a list of modules, "stages.0,stages.1.2", or a number of stages,
-// "2" for stages.0 and stages.1. Gives how many values were frozen. Throws where a module is none
-// of the model's, or nothing is left to train.
+// "2" for stages.0 and stages.1. BatchNorm's running statistics in them stay as well. Gives how
+// many values were frozen. Throws where a module is none of the model's, or nothing is left to
+// train.
 template <class T>
 std::int64_t freeze(ParameterStore<T>& store, std::string_view what) {
   std::vector<std::string> modules;

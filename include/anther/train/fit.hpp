@@ -38,6 +38,7 @@ struct StepReport {
   double mean_loss = 0;         // of the epoch's images so far
   double top1 = 0, top5 = 0;    // shares of the epoch's images so far
   double lr = 0;
+  double stall_seconds = 0;  // of the epoch so far, that training waited for the loader
 };
 
 struct EpochReport {
@@ -107,10 +108,11 @@ class AveragedWeights {
   ModelEma<T>& ema_;
 };
 
-// Loss and accuracy over a loader's images, in evaluation mode. Where stop() says so it ends early.
-template <class T>
-StepReport evaluate(Trainer<T>& trainer, Loader& loader, std::span<Callback* const> callbacks = {},
-                    const std::function<bool()>& stop = {}) {
+// Passes a loader's batches to measure(report, batch), which adds them to the report that the
+// callbacks are given. Where stop() says so it ends early.
+template <class Measure>
+StepReport evaluate_batches(Loader& loader, std::span<Callback* const> callbacks,
+                            const std::function<bool()>& stop, const Measure& measure) {
   StepReport report;
   report.steps = loader.batches();
   report.all_images = loader.images();
@@ -118,11 +120,20 @@ StepReport evaluate(Trainer<T>& trainer, Loader& loader, std::span<Callback* con
     callback->on_evaluation_begin(report.steps, report.all_images);
   loader.start_epoch(0);
   for (Batch batch; loader.next(batch);) {
-    accumulate(report, trainer.evaluate(batch.images.shape(), batch.images.span(), batch.labels));
+    measure(report, batch);
     for (Callback* callback : callbacks) callback->on_evaluation_step(report);
     if (stop && stop()) break;
   }
   return report;
+}
+
+// Loss and accuracy over a loader's images, in evaluation mode.
+template <class T>
+StepReport evaluate(Trainer<T>& trainer, Loader& loader, std::span<Callback* const> callbacks = {},
+                    const std::function<bool()>& stop = {}) {
+  return evaluate_batches(loader, callbacks, stop, [&](StepReport& report, const Batch& batch) {
+    accumulate(report, trainer.evaluate(batch.images.shape(), batch.images.span(), batch.labels));
+  });
 }
 
 // Optimiser steps of an epoch.
@@ -244,7 +255,7 @@ class Fit {
       if (resumed) callback->on_resume(report);
     }
     const double begin = seconds() - progress_.epoch_seconds;
-    stalled_before_ = train_->stall_seconds();
+    stalled_before_ = train_->stall_seconds() - report.stall_seconds;
     train_->start_epoch(progress_.epochs, progress_.batches);
     while (step()) {
       for (Callback* callback : callbacks_) callback->on_step(report);
@@ -275,6 +286,7 @@ class Fit {
     if (ema_) ema_->update(optimizer_.steps());
     accumulate(progress_.epoch, result);
     progress_.epoch.lr = rate;
+    progress_.epoch.stall_seconds = train_->stall_seconds() - stalled_before_;
     progress_.epoch.all_steps = optimizer_.steps();
     progress_.batches = train_->next_batch();
     return true;
@@ -349,7 +361,7 @@ class Fit {
     result.train_top5 = report.top5;
     result.lr = report.lr;
     result.images_per_second = static_cast<double>(report.images) / result.seconds;
-    result.stall_seconds = train_->stall_seconds() - stalled_before_;
+    result.stall_seconds = report.stall_seconds;
     result.skipped = train_->skipped();
     return result;
   }

@@ -202,7 +202,7 @@ class PlotWriter {
     std::string value = "nan";
     for (const PlotPoint& point : series.points)
       if (drawable(point))
-        value = percent ? fixed_decimals(100 * point.y, 1) + "%" : short_number(point.y, 3);
+        value = percent ? fixed_decimals(100 * point.y, 1) + "%" : legend_number(point.y);
     return value;
   }
 

@@ -111,6 +111,11 @@ inline std::string short_number(double value, int decimals) {
   return {text, std::to_chars(text, text + sizeof text, value, std::chars_format::general, 3).ptr};
 }
 
+// A value to be read by itself: three decimals, or three digits where it is smaller than those.
+inline std::string legend_number(double value) {
+  return short_number(value, std::abs(value) >= 0.1 ? 3 : 6);
+}
+
 // An axis: its ends, and ticks at multiples of a round step.
 struct PlotAxis {
   double low = 0;

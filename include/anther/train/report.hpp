@@ -44,6 +44,7 @@ struct ReportSource {
   std::string title = "Anther";
   std::string part = "val";            // what `data` is called: val, test, ...
   std::filesystem::path run = {};      // folder with results.csv and steps.csv; empty: no curves
+  std::string run_part = "val";        // what the run evaluated, its results.csv's val
   nlohmann::json arguments = nullptr;  // an object; null: none are shown
   std::vector<std::pair<std::string, std::string>> facts = {};  // a name and a value each
 };
@@ -137,9 +138,8 @@ class ReportWriter {
   void add_curves() {
     if (results_.rows.empty()) return;
     add("<h2>Curves</h2>\n");
-    const std::string split = evaluated_split(results_);
-    Plot curves = training_plot(
-        training_curves(steps_, results_, "Loss and accuracy", split.empty() ? "val" : split));
+    Plot curves =
+        training_plot(training_curves(steps_, results_, "Loss and accuracy", s_.run_part));
     curves.id = "curves";
     add_plot(PlotWriter::svg(curves));
 
@@ -391,6 +391,7 @@ inline Evaluation write_run_report(const RunReport& report, const Module<float>&
                 .title = report.title,
                 .part = report.part,
                 .run = report.folder.path(),
+                .run_part = report.part,
                 .arguments = report.arguments,
                 .facts = {{"peak memory", fixed_decimals(megabytes, 0) + " MB"}}});
   return evaluation;

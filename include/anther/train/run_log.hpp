@@ -31,6 +31,7 @@ inline nlohmann::json to_json(const FitProgress& p) {
           {"top1", p.epoch.top1},
           {"top5", p.epoch.top5},
           {"lr", p.epoch.lr},
+          {"stall_seconds", p.epoch.stall_seconds},
           {"all_steps", p.epoch.all_steps},
           {"epoch_begin", p.epoch_begin},
           {"epoch_seconds", p.epoch_seconds},
@@ -51,6 +52,7 @@ inline FitProgress fit_progress_from_json(const nlohmann::json& json) {
     json.at("top1").get_to(p.epoch.top1);
     json.at("top5").get_to(p.epoch.top5);
     json.at("lr").get_to(p.epoch.lr);
+    json.at("stall_seconds").get_to(p.epoch.stall_seconds);
     json.at("all_steps").get_to(p.epoch.all_steps);
     json.at("epoch_begin").get_to(p.epoch_begin);
     json.at("epoch_seconds").get_to(p.epoch_seconds);
@@ -84,10 +86,12 @@ class ProgressCallback : public Callback {
     forecast_step_ = done.step + 3;
   }
   void on_step(const StepReport& report) override {
+    const std::string stall = "stall " + format_duration(report.stall_seconds);
     progress_.update({.steps = report.step,
                       .images = report.images,
                       .loss = report.loss,
-                      .accuracy = report.top1});
+                      .accuracy = report.top1,
+                      .note = stall});
     if (report.step == forecast_step_ && !forecast_given_ && epochs_ > 0) forecast(report);
     if (report.step == report.steps) progress_.finish();
   }
@@ -125,7 +129,9 @@ class ProgressCallback : public Callback {
 };
 
 // results.csv (a row an epoch), steps.csv (a row a step) and curves.svg in a run's folder.
-// Accuracies are fractions; time is in seconds since the run began, over all its parts.
+// Accuracies are fractions; time is in seconds since the run began, over all its parts; stall_s is
+// what training waited for images in the epoch. val is the split that was evaluated, whichever that
+// is: args.json has it as eval_split.
 class LogCallback : public Callback {
  public:
   // last_epoch, last_step: done already, where the run goes on; what the files have after them is
@@ -148,41 +154,30 @@ class LogCallback : public Callback {
   }
   void on_epoch_end(const EpochReport& report) override {
     const double time = std::round(report.time * 10) / 10;
+    const auto row = [&](const auto&... more) {
+      results_.row(report.epoch, time, report.train_loss, report.train_top1, report.val_loss,
+                   report.val_top1, report.val_top5, report.lr, report.images_per_second,
+                   report.stall_seconds, report.image_size, more...);
+    };
     if (averaged_)
-      results_.row(report.epoch, time, report.train_loss, report.train_top1, report.val_loss,
-                   report.val_top1, report.val_top5, report.ema_loss, report.ema_top1,
-                   report.ema_top5, report.lr, report.image_size, report.images_per_second,
-                   report.stall_seconds);
+      row(report.ema_loss, report.ema_top1, report.ema_top5);
     else
-      results_.row(report.epoch, time, report.train_loss, report.train_top1, report.val_loss,
-                   report.val_top1, report.val_top5, report.lr, report.image_size,
-                   report.images_per_second, report.stall_seconds);
+      row();
     write_curves();
   }
 
  private:
   static std::vector<std::string> columns(bool averaged) {
-    std::vector<std::string> all = {"epoch",    "time",     "train/loss", "train/top1",
-                                    "val/loss", "val/top1", "val/top5"};
+    std::vector<std::string> all = {"epoch",        "time",     "train/loss", "train/top1",
+                                    "val/loss",     "val/top1", "val/top5",   "lr",
+                                    "images_per_s", "stall_s",  "img_size"};
     if (averaged) all.insert(all.end(), {"val_ema/loss", "val_ema/top1", "val_ema/top5"});
-    all.insert(all.end(), {"lr", "img_size", "images_per_s", "stall_s"});
     return all;
   }
   void write_curves() const {
-    TrainingCurves curves{.title = title_, .val_name = val_name_};
-    const CsvTable steps = read_csv(folder_ / "steps.csv"),
-                   epochs = read_csv(folder_ / "results.csv");
-    const auto epoch = steps.column("epoch"), loss = steps.column("train/loss"),
-               top1 = steps.column("train/top1");
-    for (std::size_t i = 0; i < epoch.size(); ++i)
-      curves.steps.push_back({epoch[i], loss[i], top1[i]});
-    const auto number = epochs.column("epoch"), train_loss = epochs.column("train/loss"),
-               train_top1 = epochs.column("train/top1"), val_loss = epochs.column("val/loss"),
-               val_top1 = epochs.column("val/top1"), val_top5 = epochs.column("val/top5");
-    for (std::size_t i = 0; i < number.size(); ++i)
-      curves.epochs.push_back(
-          {number[i], train_loss[i], train_top1[i], val_loss[i], val_top1[i], val_top5[i]});
-    write_training_curves(folder_ / "curves.svg", curves);
+    write_training_curves(folder_ / "curves.svg",
+                          training_curves(read_csv(folder_ / "steps.csv"),
+                                          read_csv(folder_ / "results.csv"), title_, val_name_));
   }
 
   const RunFolder& folder_;

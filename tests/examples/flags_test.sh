@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Every flag of train_flowers that says what to train, and how, reaches the training: with it the
+# steps of a short run (losses, accuracies, rates) are others than without. Those that only say how
+# fast leave all of them as they are.
+#
+# usage: flags_test.sh FOLDER_OF_THE_EXAMPLES PAINT
+set -euo pipefail
+examples=$1
+paint=$2
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+
+fail() {
+  echo "flags_test: $1" >&2
+  exit 1
+}
+# Ten images in the order of their classes: these are not all of one size.
+echo '{"data_dir": "data", "limit": 10, "img_size": 32, "batch_size": 4, "epochs": 1, "opt": "adamw",
+       "lr": 0.005, "weight_decay": 0.1}' >short.json
+# steps FLAG...: the steps of such a run with these flags.
+steps() {
+  rm -rf run
+  # shellcheck disable=SC2068
+  "$examples/train_flowers" --config short.json --output run $@ >log 2>&1 ||
+    fail "train_flowers $* failed: $(cat log)"
+  cat run/steps.csv
+}
+# What comes before a colon is a flag that the one after it needs.
+"$paint" data 68 17
+while IFS=: read -r needed flag; do
+  [[ $needed == "${base-none}" ]] || steps "$needed" >base.csv
+  base=$needed
+  steps "$needed" "$flag" >with.csv
+  ! cmp -s base.csv with.csv || fail "$flag${needed:+ with $needed} does nothing"
+done <<'FLAGS'
+:--seed 7
+:--limit 8
+:--classes 0-1
+:--model xs
+:--preset original
+:--norm ln
+:--local-norm in
+:--gn-groups 1
+:--ffn linear
+:--ffn-kernel 3
+:--init official
+:--drop-path 0.3
+:--freeze 1
+:--img-size 64
+--epochs 2:--img-size 32:64
+:--resize short-side
+:--mean 0.5 0.5 0.5
+:--std 0.5 0.5 0.5
+:--epochs 2
+:--batch-size 8
+:--grad-accum-steps 2
+:--opt adam
+:--opt sgd
+:--opt momentum
+:--lr 0.01
+:--weight-decay 0.5
+:--opt-betas 0.8 0.9
+:--opt-eps 0.01
+:--clip-grad 0.1
+:--layer-decay 0.5
+:--sched cosine
+:--sched linear
+:--warmup-epochs 1
+:--smoothing 0.1
+:--logit-adjust 1
+:--scale 0.3 1
+:--hflip 0.5
+:--vflip 0.5
+:--rotation 15
+:--color-jitter 0.4
+:--aa rand-m9-n2
+:--reprob 0.9
+:--mixup 0.8
+:--cutmix 1
+--model xs:--table
+--resize short-side:--crop-pct 0.5
+--opt sgd:--momentum 0.5
+--sched cosine:--min-lr 0.001
+--sched linear:--time-budget 0.02
+--warmup-epochs 1:--warmup-lr 0.001
+--sched step --epochs 2:--decay-epochs 1
+--sched step --epochs 2 --decay-epochs 1:--decay-rate 0.5
+--scale 0.3 1:--ratio 0.5 2
+:--color-jitter 0 0 0 0.3
+--reprob 0.9:--remode pixel
+--reprob 0.9:--recount 3
+--mixup 0.8 --cutmix 1:--mixup-prob 0.1
+--mixup 0.8 --cutmix 1:--mixup-switch-prob 0.1
+--lr 1e-30 --epochs 4:--patience 1
+:--cache uint8 --cache-size 40
+--cache uint8:--cache-size 36
+FLAGS
+
+steps >base.csv
+for flag in "--threads 1" "--workers 0" "--cache images" "--cache images --cache-gb 0" --profile \
+  --skip-bad "--eval-split valid"; do
+  steps "$flag" >with.csv
+  cmp -s base.csv with.csv || fail "$flag changes the steps"
+done
+
+# The average is no part of the steps.
+steps --model-ema >/dev/null
+grep -q val_ema/top1 run/results.csv || fail "--model-ema does nothing"
+cp run/results.csv plain.csv
+steps --model-ema --model-ema-decay 0.1 >/dev/null
+[[ $(cut -d , -f 12- run/results.csv) != "$(cut -d , -f 12- plain.csv)" ]] ||
+  fail "--model-ema-decay does nothing"
+echo "every flag does something"
