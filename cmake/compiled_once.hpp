@@ -1,5 +1,6 @@
-// What nearly all of our own programs use, compiled once for all of them: this header is precompiled
-// and included in each by the compiler, and compiled_once.cpp has the code of what it names.
+// What nearly all of our own programs use, compiled once for all of them: this header is
+// precompiled and included in each by the compiler, and compiled_once.cpp has the code of what it
+// names.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -13,7 +13,7 @@
 namespace anther::inline v0_1 {
 
 // Hands out 64-byte-aligned memory; reset() takes all of it back at once. What was handed out never
-// moves. After a reset that follows growth, one block holds what several held before.
+// moves. After a reset that follows growth, one block has room for what was handed out before it.
 class Arena {
  public:
   // Uninitialised memory for count elements, valid until reset().
@@ -28,9 +28,9 @@ class Arena {
 
   void reset() {
     if (blocks_.size() > 1) {
-      const std::int64_t total = capacity();
+      const std::int64_t total = used();
       blocks_.clear();
-      blocks_.push_back(AlignedBuffer<std::byte>(total));
+      blocks_.push_back(AlignedBuffer<std::byte>::uninitialized(total));
     }
     used_ = 0;
     full_ = 0;
@@ -50,7 +50,8 @@ class Arena {
     constexpr std::int64_t least_block = 1 << 16;
     bytes = (bytes + unit - 1) / unit * unit;
     if (blocks_.empty() || used_ + bytes > blocks_.back().size()) {
-      blocks_.push_back(AlignedBuffer<std::byte>(std::max({bytes, capacity() / 2, least_block})));
+      const std::int64_t size = std::max({bytes, capacity() / 2, least_block});
+      blocks_.push_back(AlignedBuffer<std::byte>::uninitialized(size));
       full_ += used_;
       used_ = 0;
     }

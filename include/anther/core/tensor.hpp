@@ -26,14 +26,20 @@ class AlignedBuffer {
 
  public:
   AlignedBuffer() = default;
-  explicit AlignedBuffer(std::int64_t size) : size_(size) {
+  explicit AlignedBuffer(std::int64_t size) : AlignedBuffer(uninitialized(size)) {
+    std::fill_n(data_, size, T{});
+  }
+  // Memory that takes no place before it is written to.
+  static AlignedBuffer uninitialized(std::int64_t size) {
+    AlignedBuffer buffer;
     check(size >= 0 && static_cast<std::uint64_t>(size) <=
                            std::numeric_limits<std::ptrdiff_t>::max() / sizeof(T),
           "buffer: expected a possible size, got ", size);
-    if (size == 0) return;
+    if (size == 0) return buffer;
     const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(T);
-    data_ = static_cast<T*>(::operator new (bytes, std::align_val_t{alignment}));
-    std::fill_n(data_, size, T{});
+    buffer.data_ = static_cast<T*>(::operator new (bytes, std::align_val_t{alignment}));
+    buffer.size_ = size;
+    return buffer;
   }
   AlignedBuffer(const AlignedBuffer& other) : AlignedBuffer(other.size_) {
     std::copy_n(other.data_, size_, data_);
