@@ -283,6 +283,8 @@ class Tape {
           "variable: it was a temporary of an addition, which has taken it over");
     return variable.id_;
   }
+  // Values have the numbers 0 to value_count() - 1.
+  int value_count() const { return static_cast<int>(values_.size()); }
   const Shape& shape_of(int id) const { return values_[static_cast<std::size_t>(id)].shape; }
   // The elements of a value that an entry names; empty where it has none (a dry run).
   std::span<const T> elements_of(int id) const {
@@ -290,6 +292,8 @@ class Tape {
     if (value.data == nullptr) return {};
     return {value.data, static_cast<std::size_t>(value.shape.numel())};
   }
+  // The number of the entry that computes a value; -1 where none does.
+  int producer_of(int id) const { return values_[static_cast<std::size_t>(id)].producer; }
   int parameter_of(int id) const {
     return id < 0 ? -1 : values_[static_cast<std::size_t>(id)].parameter;
   }

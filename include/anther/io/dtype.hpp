@@ -1,6 +1,6 @@
 // Element types as files have them, and conversions between them that lose nothing unsaid.
 //
-//   F16    1 sign, 5 exponent, 10 fraction bits (IEEE 754 binary16)
+//   F16    io/float16.hpp
 //   BF16   1 sign, 8 exponent, 7 fraction bits: the upper half of a float
 #pragma once
 
@@ -17,14 +17,12 @@
 #include <utility>
 
 #include "anther/core/check.hpp"
+#include "anther/io/float16.hpp"
 
 namespace anther::inline v0_1 {
 
 static_assert(std::endian::native == std::endian::little, "files are read in the host's order");
 
-struct Float16 {
-  std::uint16_t bits = 0;
-};
 struct BFloat16 {
   std::uint16_t bits = 0;
 };
@@ -72,17 +70,6 @@ inline BFloat16 to_bfloat16(double value) {
 // Exact.
 inline float to_float(BFloat16 value) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
-}
-inline float to_float(Float16 value) {
-  const std::uint32_t sign = static_cast<std::uint32_t>(value.bits >> 15) << 31;
-  const std::uint32_t exponent = value.bits >> 10 & 31u;
-  const std::uint32_t fraction = value.bits & 1023u;
-  if (exponent == 0) {
-    const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
-    return sign ? -magnitude : magnitude;
-  }
-  const std::uint32_t widened = exponent == 31 ? 255u : exponent + 127 - 15;
-  return std::bit_cast<float>(sign | widened << 23 | fraction << 13);
 }
 
 // In the order in which safetensors' own writer sorts them.

@@ -24,7 +24,7 @@
 #include "anther/core/version.hpp"
 #include "anther/io/atomic_file.hpp"
 #include "anther/io/protobuf.hpp"
-#include "anther/nn/module.hpp"
+#include "anther/nn/dry_run.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -282,12 +282,9 @@ class OnnxGraph : public GraphBuilder {
 // channels last: (1, H, W, C) for images.
 template <class T>
 std::string to_onnx(const Module<T>& model, const Shape& input, const OnnxOptions& options = {}) {
-  Tape<T> tape;
-  tape.begin({.training = false, .backward = false, .dry_run = true});
-  const Variable<T> x = tape.input(input);
-  const Variable<T> y = model(x);
-  OnnxGraph<T> graph(tape, model.parameters());
-  return graph.model(x, y, model.type(), options).bytes();
+  DryRun<T> pass(model, input);
+  OnnxGraph<T> graph(pass.tape, model.parameters());
+  return graph.model(pass.input, pass.output, model.type(), options).bytes();
 }
 
 // Writes that file, atomically.

@@ -9,7 +9,6 @@
 #include <cstdint>
 
 #include "anther/core/parallel_for.hpp"
-#include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gemm.hpp"
 #include "anther/kernels/vec.hpp"
 

@@ -22,10 +22,10 @@
 
 // The body of `function` for the instruction set in use: ANTHER_SELECT(gelu<T>)(y, x, count).
 #if defined(__x86_64__)
-#define ANTHER_SELECT(...)                                         \
-  (::anther::isa() == ::anther::Isa::avx512 ? &avx512::__VA_ARGS__ \
-   : ::anther::isa() == ::anther::Isa::avx2 ? &avx2::__VA_ARGS__   \
-                                            : &baseline::__VA_ARGS__)
+#define ANTHER_SELECT(...)                                     \
+  (anther::isa() == anther::Isa::avx512 ? &avx512::__VA_ARGS__ \
+   : anther::isa() == anther::Isa::avx2 ? &avx2::__VA_ARGS__   \
+                                        : &baseline::__VA_ARGS__)
 #else
 #define ANTHER_SELECT(...) (&baseline::__VA_ARGS__)
 #endif

@@ -12,8 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "anther/autograd/tape.hpp"
-#include "anther/nn/module.hpp"
+#include "anther/nn/dry_run.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -38,9 +37,8 @@ struct ModelSummary {
 // The summary of a model for an input of a shape (N, H, W, C). Computes nothing.
 template <class T>
 ModelSummary summarize(const Module<T>& model, const Shape& input) {
-  Tape<T> tape;
-  tape.begin({.training = false, .backward = false, .dry_run = true});
-  model(tape.input(input));
+  DryRun<T> pass(model, input);
+  Tape<T>& tape = pass.tape;
 
   std::map<std::string, std::int64_t, std::less<>> parameters_of, macs_of;
   const auto owner = [](const std::string& name) {

@@ -1,0 +1,34 @@
+// The instruction sets that kernels have bodies for, and which of them the processor has.
+#pragma once
+
+namespace anther::inline v0_1 {
+
+// In rising order (kernels/for_each_isa.inl).
+enum class Isa { baseline, avx2, avx512 };
+
+inline constexpr Isa every_isa[] = {Isa::baseline, Isa::avx2, Isa::avx512};
+
+inline const char* to_string(Isa isa) {
+  switch (isa) {
+    case Isa::avx512:
+      return "avx512";
+    case Isa::avx2:
+      return "avx2";
+    case Isa::baseline:
+      break;
+  }
+  return "baseline";
+}
+
+// The best instruction set that this processor (and its operating system) has.
+inline Isa best_isa() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
+    return Isa::avx512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
+#endif
+  return Isa::baseline;
+}
+
+}  // namespace anther::inline v0_1

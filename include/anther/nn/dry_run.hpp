@@ -1,0 +1,23 @@
+// A model's forward pass in evaluation of which only the shapes are run: what summaries, exports
+// and plans are walks over.
+#pragma once
+
+#include "anther/autograd/tape.hpp"
+#include "anther/nn/module.hpp"
+
+namespace anther::inline v0_1 {
+
+template <class T>
+struct DryRun {
+  // shape: of the input, its batch included.
+  DryRun(const Module<T>& model, const Shape& shape, Profile* profile = nullptr) {
+    tape.begin({.training = false, .backward = false, .dry_run = true, .profile = profile});
+    input = tape.input(shape);
+    output = model(input);
+  }
+
+  Tape<T> tape;
+  Variable<T> input, output;
+};
+
+}  // namespace anther::inline v0_1

@@ -1,0 +1,141 @@
+// Where the values of a forward pass are kept: a value's life ends with its last reader, and values
+// whose lives do not overlap share memory. Norms and GELU are computed by the product that reads
+// them, and have no memory, unless a reader needs them whole.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "anther/autograd/tape.hpp"
+
+namespace anther::inline v0_1 {
+
+template <class T>
+class InferencePlan {
+ public:
+  using Entry = typename Tape<T>::Entry;
+
+  // tape: a pass in evaluation, from the value `input` to `output`. It outlives this.
+  InferencePlan(const Tape<T>& tape, int input, int output)
+      : tape_(tape),
+        entries_(tape.entries().begin(), tape.entries().end()),
+        offset_(static_cast<std::size_t>(tape.value_count()), -1) {
+    choose_lazy(output);
+    place(input, output);
+  }
+
+  // The pass; `lazy` says which entry's rows an entry computes in place of its first input.
+  std::span<const Entry> entries() const { return entries_; }
+  // Where a value begins in the memory, in elements; -1 where it has no place there: a parameter,
+  // or a lazy result that its readers compute.
+  std::int64_t offset_of(int id) const { return offset_[static_cast<std::size_t>(id)]; }
+  // Elements of the memory.
+  std::int64_t size() const { return size_; }
+
+ private:
+  // A lazy result is stored only where a reader needs it whole.
+  void choose_lazy(int output) {
+    stored_.assign(offset_.size(), true);
+    const auto is_stored = [&](int id) -> std::vector<bool>::reference {
+      return stored_[static_cast<std::size_t>(id)];
+    };
+    for (const Entry& entry : entries_)
+      if (entry.op->forward_rows) is_stored(entry.outputs[0]) = entry.outputs[0] == output;
+    for (const Entry& entry : entries_) {
+      if (entry.add >= 0) is_stored(entry.add) = true;
+      for (std::size_t i = 0; i < entry.inputs.size(); ++i)
+        if (entry.inputs[i] >= 0 && (i > 0 || !entry.op->takes_lazy))
+          is_stored(entry.inputs[i]) = true;
+    }
+    for (Entry& entry : entries_)
+      if (!entry.inputs.empty() && entry.inputs[0] >= 0 && !is_stored(entry.inputs[0]))
+        entry.lazy = tape_.producer_of(entry.inputs[0]);
+  }
+
+  // Calls body(id) for every value that an entry reads.
+  template <class Body>
+  void for_each_read(const Entry& entry, const Body& body) const {
+    if (entry.add >= 0) body(entry.add);
+    for (std::size_t i = 0; i < entry.inputs.size(); ++i) {
+      if (i > 0 || entry.lazy < 0) {
+        if (entry.inputs[i] >= 0) body(entry.inputs[i]);
+        continue;
+      }
+      // The rows that it computes itself come from the lazy op's inputs, and what that has kept.
+      const Entry& lazy = entries_[static_cast<std::size_t>(entry.lazy)];
+      for (const int id : lazy.inputs)
+        if (id >= 0) body(id);
+      for (const int id : lazy.outputs)
+        if (id != lazy.outputs[0]) body(id);
+    }
+  }
+
+  // Memory that is free, from `at` on.
+  struct Gap {
+    std::int64_t at, size;
+  };
+
+  // Gives every value its place: the smallest gap that has room, or the end.
+  void place(int input, int output) {
+    const int entries = static_cast<int>(entries_.size());
+    std::vector<int> last_read(offset_.size(), -1);
+    for (int e = 0; e < entries; ++e)
+      for_each_read(entries_[static_cast<std::size_t>(e)],
+                    [&](int id) { last_read[static_cast<std::size_t>(id)] = e; });
+    last_read[static_cast<std::size_t>(output)] = entries;
+
+    std::vector<Gap> gaps;
+    const auto room = [&](int id) { return (tape_.shape_of(id).numel() + 15) / 16 * 16; };
+    const auto take = [&](int id) {
+      offset_[static_cast<std::size_t>(id)] = take_gap(gaps, size_, room(id));
+    };
+    take(input);
+    for (int e = 0; e < entries; ++e) {
+      const Entry& entry = entries_[static_cast<std::size_t>(e)];
+      for (const int id : entry.outputs)
+        if (stored_[static_cast<std::size_t>(id)]) take(id);
+      for (std::size_t id = 0; id < offset_.size(); ++id) {
+        const int dies = std::max(last_read[id], tape_.producer_of(static_cast<int>(id)));
+        if (offset_[id] >= 0 && dies == e)
+          give_gap(gaps, {offset_[id], room(static_cast<int>(id))});
+      }
+    }
+  }
+  static std::int64_t take_gap(std::vector<Gap>& gaps, std::int64_t& end, std::int64_t size) {
+    auto best = gaps.end();
+    for (auto gap = gaps.begin(); gap != gaps.end(); ++gap)
+      if (gap->size >= size && (best == gaps.end() || gap->size < best->size)) best = gap;
+    if (best == gaps.end()) {
+      end += size;
+      return end - size;
+    }
+    const std::int64_t at = best->at;
+    best->at += size;
+    best->size -= size;
+    if (best->size == 0) gaps.erase(best);
+    return at;
+  }
+  static void give_gap(std::vector<Gap>& gaps, Gap gap) {
+    const auto next =
+        std::find_if(gaps.begin(), gaps.end(), [&](const Gap& other) { return other.at > gap.at; });
+    auto here = gaps.insert(next, gap);
+    if (here + 1 != gaps.end() && here->at + here->size == (here + 1)->at) {
+      here->size += (here + 1)->size;
+      gaps.erase(here + 1);
+    }
+    if (here != gaps.begin() && (here - 1)->at + (here - 1)->size == here->at) {
+      (here - 1)->size += here->size;
+      gaps.erase(here);
+    }
+  }
+
+  const Tape<T>& tape_;
+  std::vector<Entry> entries_;
+  std::vector<bool> stored_;  // of each value: whether it has a place
+  std::vector<std::int64_t> offset_;
+  std::int64_t size_ = 0;
+};
+
+}  // namespace anther::inline v0_1
