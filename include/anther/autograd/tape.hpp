@@ -38,6 +38,7 @@ struct GradientTarget;
 template <class T>
 class Inference;
 class GraphBuilder;
+class CodeBuilder;
 
 // What an op is, in one place.
 template <class T>
@@ -63,6 +64,9 @@ struct Op {
   // Describes a call, without the addition, for export to ONNX (autograd/graph_builder.hpp); null
   // where it cannot be exported.
   void (*onnx)(GraphBuilder& graph, const Call<T>& call) = nullptr;
+  // Describes a call as C++ (autograd/code_builder.hpp), the addition included; null where it
+  // cannot be embedded.
+  void (*embed)(CodeBuilder& code, const Call<T>& call) = nullptr;
 };
 
 // A value on a tape: a handle, copied freely, that ends with the pass that made it.

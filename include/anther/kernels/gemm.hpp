@@ -81,6 +81,31 @@ void gemm(T* y, const T* add, const T* x, const T* packed, const T* bias, const 
                });
 }
 
+// The dims where rows follow each other at once.
+inline GemmDims dense_gemm(std::int64_t rows, std::int64_t columns, std::int64_t depth) {
+  return {.rows = rows,
+          .columns = columns,
+          .depth = depth,
+          .x_stride = depth,
+          .y_stride = columns,
+          .add_stride = columns};
+}
+
+// The same where x is not stored: rows_of(to, first, count) computes rows of it, one after another,
+// `block` of them at a time, which the workspace holds: block d.depth elements.
+template <class T, class RowsOf>
+void gemm_of_rows(T* y, const T* add, const RowsOf& rows_of, const T* packed, const T* bias,
+                  T* workspace, std::int64_t block, const GemmDims& d) {
+  GemmDims part = d;
+  part.x_stride = d.depth;
+  for (std::int64_t first = 0; first < d.rows; first += block) {
+    part.rows = std::min(block, d.rows - first);
+    rows_of(workspace, first, part.rows);
+    gemm<T>(y + first * d.y_stride, add ? add + first * d.add_stride : nullptr, workspace, packed,
+            bias, part);
+  }
+}
+
 // How gemm_tn is cut into tiles for parallel_for: the rows into chunks, which sum to partial
 // results in the workspace, and dw into blocks. The chunks follow from shapes alone. The blocks are
 // small enough for the second-level cache, and a few for each thread (one within another

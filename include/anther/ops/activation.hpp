@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include "anther/autograd/code_builder.hpp"
 #include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/elementwise.hpp"
@@ -48,6 +49,13 @@ inline constexpr Op<T> gelu_op = {
           graph.output(
               graph.node("Mul", {graph.node("Mul", {x, twice_phi}), graph.constant({}, {0.5})}));
         },
+    .embed =
+        [](CodeBuilder& code, const Call<T>& call) {
+          const std::int64_t columns = call.output_shape().back();
+          code.include("anther/kernels/gelu.hpp");
+          code.call_rows("gelu_forward<float>", "y", text_of(code.input(0), " + first * ", columns),
+                         text_of("count * ", columns));
+        },
 };
 
 // x Phi(x), Phi the normal distribution's (Hendrycks and Gimpel 2016).
@@ -71,6 +79,12 @@ inline constexpr Op<T> relu_op = {
         },
     .onnx = [](GraphBuilder& graph,
                const Call<T>&) { graph.output(graph.node("Relu", {graph.input(0)})); },
+    .embed =
+        [](CodeBuilder& code, const Call<T>& call) {
+          code.include("anther/kernels/elementwise.hpp");
+          code.call("relu_forward<float>", code.output(), code.input(0),
+                    call.output_shape().numel());
+        },
 };
 
 // max(x, 0)

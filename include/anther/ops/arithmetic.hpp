@@ -3,6 +3,7 @@
 // sum copies nothing.
 #pragma once
 
+#include "anther/autograd/code_builder.hpp"
 #include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/elementwise.hpp"
@@ -24,6 +25,12 @@ inline constexpr Op<T> add_op = {
     .onnx =
         [](GraphBuilder& graph, const Call<T>&) {
           graph.output(graph.node("Add", {graph.input(0), graph.input(1)}));
+        },
+    .embed =
+        [](CodeBuilder& code, const Call<T>& call) {
+          code.include("anther/kernels/elementwise.hpp");
+          code.call("add<float>", code.output(), code.input(0), code.input(1),
+                    call.output_shape().numel());
         },
 };
 
@@ -67,6 +74,12 @@ inline constexpr Op<T> scale_op = {
         [](GraphBuilder& graph, const Call<T>& call) {
           const double factor = call.template attributes<double>();
           graph.output(graph.node("Mul", {graph.input(0), graph.constant({}, {factor})}));
+        },
+    .embed =
+        [](CodeBuilder& code, const Call<T>& call) {
+          code.include("anther/kernels/elementwise.hpp");
+          code.call("scale<float>", code.output(), "nullptr", code.input(0),
+                    code_of(call.template attributes<double>()) + "f", call.output_shape().numel());
         },
 };
 

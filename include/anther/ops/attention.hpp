@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "anther/autograd/code_builder.hpp"
 #include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/attention.hpp"
@@ -32,6 +33,21 @@ inline std::string from_heads(GraphBuilder& graph, const std::string& x, const A
                               const Shape& y) {
   if (y.rank() == 4) return graph.reshape(graph.transpose(x, {0, 1, 3, 2}), {0, y[3], y[1], y[2]});
   return graph.reshape(graph.transpose(x, {0, 2, 1, 3}), {0, 0, d.heads * d.head_dim});
+}
+
+// The call of attention_forward on q, k and v, none of the probabilities kept.
+template <class T>
+void embed_attention(CodeBuilder& code, const std::string& q, const std::string& k,
+                     const std::string& v, const AttentionDims& d) {
+  // Room for any instruction set: all pad to vectors of 16 elements at most.
+  AttentionDims widest = d;
+  widest.keys = (d.keys + 15) / 16 * 16;
+  widest.head_dim = (d.head_dim + 15) / 16 * 16;
+  code.include("anther/kernels/attention.hpp");
+  code.call("attention_forward<float>", code.output(), "nullptr", q, k, v,
+            code.workspace(attention_workspace<T>(widest)),
+            code_struct(d.batch, d.heads, d.queries, d.keys, d.head_dim, d.q_stride, d.kv_stride,
+                        d.scale));
 }
 
 template <class T>
@@ -71,6 +87,13 @@ inline constexpr Op<T> self_attention_op = {
           for (std::string& part : parts) part = to_heads(graph, part, d, map);
           const std::string y = graph_attention(graph, parts[0], parts[1], parts[2], d.scale);
           graph.output(from_heads(graph, y, d, call.output_shape()));
+        },
+    .embed =
+        [](CodeBuilder& code, const Call<T>& call) {
+          const auto& d = call.template attributes<AttentionDims>();
+          const std::string qkv = code.input(0);
+          embed_attention<T>(code, qkv, text_of(qkv, " + ", d.o_stride()),
+                             text_of(qkv, " + ", 2 * d.o_stride()), d);
         },
 };
 
@@ -133,6 +156,11 @@ inline constexpr Op<T> scaled_dot_product_attention_op = {
           for (int i = 0; i < 3; ++i) heads[i] = to_heads(graph, graph.input(i), d, false);
           const std::string y = graph_attention(graph, heads[0], heads[1], heads[2], d.scale);
           graph.output(from_heads(graph, y, d, call.output_shape()));
+        },
+    .embed =
+        [](CodeBuilder& code, const Call<T>& call) {
+          embed_attention<T>(code, code.input(0), code.input(1), code.input(2),
+                             call.template attributes<AttentionDims>());
         },
 };
 

@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "anther/autograd/code_builder.hpp"
 #include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/conv2d.hpp"
@@ -77,19 +78,23 @@ void check_depthwise(Tape<T>& tape, const Shape& x, const Shape& w, const Extent
       stride, " and ", padding);
 }
 
+// How forward reads the weight.
+inline PackOptions conv2d_pack(const Conv2dDims& d) {
+  return {.columns = d.group_out(),
+          .depth = d.depth(),
+          .column_stride = d.depth(),
+          .depth_stride = 1,
+          .groups = d.groups,
+          .group_stride = d.group_out() * d.depth()};
+}
+
 template <class T>
 inline constexpr Op<T> conv2d_op = {
     .name = "conv2d",
     .forward =
         [](Call<T>& call) {
           const auto& d = call.template attributes<Conv2dDims>();
-          const T* packed = call.packed(1, PackUse::forward,
-                                        {.columns = d.group_out(),
-                                         .depth = d.depth(),
-                                         .column_stride = d.depth(),
-                                         .depth_stride = 1,
-                                         .groups = d.groups,
-                                         .group_stride = d.group_out() * d.depth()});
+          const T* packed = call.packed(1, PackUse::forward, conv2d_pack(d));
           conv2d_forward(call.output(), call.input(0), packed, call.input(2),
                          call.workspace(conv2d_workspace(d)), d);
         },
@@ -132,6 +137,17 @@ inline constexpr Op<T> conv2d_op = {
                                                     d.kernel_height, d.kernel_width}),
                                    graph.input(2)},
                                   window_attributes(d, d.groups)));
+        },
+    .embed =
+        [](CodeBuilder& code, const Call<T>& call) {
+          const auto& d = call.template attributes<Conv2dDims>();
+          code.include("anther/kernels/conv2d.hpp");
+          code.call("conv2d_forward<float>", code.output(), code.input(0),
+                    code.packed(1, conv2d_pack(d)), code.input(2),
+                    code.workspace(conv2d_workspace(d)),
+                    code_struct(d.batch, d.height, d.width, d.in_channels, d.out_channels,
+                                d.kernel_height, d.kernel_width, d.stride_height, d.stride_width,
+                                d.padding_height, d.padding_width, d.groups));
         },
 };
 
@@ -210,6 +226,16 @@ inline constexpr Op<T> depthwise_conv2d_op = {
                graph.input(2)},
               window_attributes(d, d.channels)));
         },
+    .embed =
+        [](CodeBuilder& code, const Call<T>& call) {
+          const auto& d = call.template attributes<DepthwiseConv2dDims>();
+          code.include("anther/kernels/depthwise_conv2d.hpp");
+          code.call(
+              "depthwise_conv2d_forward<float>", code.output(), code.add(), code.input(0),
+              code.input(1), code.input(2),
+              code_struct(d.batch, d.height, d.width, d.channels, d.kernel_height, d.kernel_width,
+                          d.stride_height, d.stride_width, d.padding_height, d.padding_width));
+        },
 };
 
 // Throws where the shapes do not fit, or the kernel is larger than the padded map.
@@ -276,6 +302,16 @@ inline constexpr Op<T> depthwise_conv_transpose2d_op = {
               {graph.input(0), graph.weight(1, {d.channels, 1, d.kernel_height, d.kernel_width}),
                graph.input(2)},
               attributes));
+        },
+    .embed =
+        [](CodeBuilder& code, const Call<T>& call) {
+          const auto& d = call.template attributes<DepthwiseConvTranspose2dDims>();
+          code.include("anther/kernels/depthwise_conv_transpose2d.hpp");
+          code.call("depthwise_conv_transpose2d_forward<float>", code.output(), code.input(0),
+                    code.input(1), code.input(2),
+                    code_struct(d.batch, d.height, d.width, d.channels, d.kernel_height,
+                                d.kernel_width, d.stride_height, d.stride_width, d.padding_height,
+                                d.padding_width, d.output_padding_height, d.output_padding_width));
         },
 };
 

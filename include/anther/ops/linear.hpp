@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 
+#include "anther/autograd/code_builder.hpp"
 #include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/elementwise.hpp"
@@ -18,9 +19,16 @@ namespace anther::inline v0_1 {
 
 // The rows of a lazy input that are computed at once: a block that stays in the cache, or all where
 // threads share the work.
-inline std::int64_t lazy_block(std::int64_t rows) {
-  const bool serial = inside_parallel_for || num_threads() == 1;
+inline std::int64_t lazy_block(std::int64_t rows, bool serial) {
   return serial ? std::min<std::int64_t>(rows, 96) : rows;
+}
+inline std::int64_t lazy_block(std::int64_t rows) {
+  return lazy_block(rows, inside_parallel_for || num_threads() == 1);
+}
+
+// How forward reads the weight (out, in).
+inline PackOptions linear_pack(std::int64_t out, std::int64_t in) {
+  return {.columns = out, .depth = in, .column_stride = in, .depth_stride = 1};
 }
 
 template <class T>
@@ -30,29 +38,20 @@ inline constexpr Op<T> linear_op = {
         [](Call<T>& call) {
           const std::int64_t rows = call.input_shape(0).rows(), in = call.input_shape(0).back();
           const std::int64_t out = call.output_shape().back();
-          const T* packed =
-              call.packed(1, PackUse::forward,
-                          {.columns = out, .depth = in, .column_stride = in, .depth_stride = 1});
-          const auto multiply = [&](const T* x, std::int64_t first, std::int64_t count) {
-            const T* add = call.add();
-            gemm<T>(call.output() + first * out, add ? add + first * out : nullptr, x, packed,
-                    call.input(2),
-                    {.rows = count,
-                     .columns = out,
-                     .depth = in,
-                     .x_stride = in,
-                     .y_stride = out,
-                     .add_stride = out});
-          };
+          const T* packed = call.packed(1, PackUse::forward, linear_pack(out, in));
+          const GemmDims d = dense_gemm(rows, out, in);
           const auto lazy = call.lazy_input();
-          if (!lazy) return multiply(call.input(0), 0, rows);
-          const std::int64_t block = lazy_block(rows);
-          T* x = call.workspace(block * in);
-          for (std::int64_t first = 0; first < rows; first += block) {
-            const std::int64_t count = std::min(block, rows - first);
-            lazy->forward_rows(x, first, count);
-            multiply(x, first, count);
+          if (!lazy) {
+            gemm<T>(call.output(), call.add(), call.input(0), packed, call.input(2), d);
+            return;
           }
+          const std::int64_t block = lazy_block(rows);
+          gemm_of_rows<T>(
+              call.output(), call.add(),
+              [&](T* to, std::int64_t first, std::int64_t count) {
+                lazy->forward_rows(to, first, count);
+              },
+              packed, call.input(2), call.workspace(block * in), block, d);
         },
     .backward =
         [](Call<T>& call) {
@@ -70,13 +69,7 @@ inline constexpr Op<T> linear_op = {
                        {.columns = in, .depth = out, .column_stride = 1, .depth_stride = in})
                  : nullptr;
           const auto multiply = [&](T* to, const T* add, std::int64_t first, std::int64_t count) {
-            gemm<T>(to, add, dy + first * out, packed, nullptr,
-                    {.rows = count,
-                     .columns = in,
-                     .depth = out,
-                     .x_stride = out,
-                     .y_stride = in,
-                     .add_stride = in});
+            gemm<T>(to, add, dy + first * out, packed, nullptr, dense_gemm(count, in, out));
           };
           const T* x = call.input(0);
           T* x_rows = nullptr;
@@ -133,6 +126,21 @@ inline constexpr Op<T> linear_op = {
             const std::string weight = graph.transpose(graph.weight(1, {out, in}), {1, 0});
             const std::string y = graph.node("MatMul", {graph.input(0), weight});
             graph.output(bias.empty() ? y : graph.node("Add", {y, bias}));
+          }
+        },
+    .embed =
+        [](CodeBuilder& code, const Call<T>& call) {
+          const std::int64_t rows = call.input_shape(0).rows(), in = call.input_shape(0).back();
+          const std::int64_t out = call.output_shape().back();
+          const std::string packed = code.packed(1, linear_pack(out, in)), bias = code.input(2);
+          const std::string dims = code_struct(rows, out, in, in, out, out);
+          code.include("anther/kernels/gemm.hpp");
+          if (call.lazy_input()) {
+            const std::int64_t block = lazy_block(rows, true);
+            code.call("gemm_of_rows<float>", code.output(), code.add(), code.input_rows(), packed,
+                      bias, code.workspace(block * in), block, dims);
+          } else {
+            code.call("gemm<float>", code.output(), code.add(), code.input(0), packed, bias, dims);
           }
         },
 };

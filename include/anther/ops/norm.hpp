@@ -22,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "anther/autograd/code_builder.hpp"
 #include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/batch_norm.hpp"
@@ -93,6 +94,17 @@ inline constexpr Op<T> group_norm_op = {
           if (call.has_input(2)) y = graph.node("Add", {y, graph.weight(2, one_a_channel)});
           graph.output(turn_channels(graph, y, shape));
         },
+    .embed =
+        [](CodeBuilder& code, const Call<T>& call) {
+          const auto& [d, eps] = call.template attributes<GroupNormAttributes>();
+          const std::string dims = code_struct(d.batch, d.positions, d.channels, d.groups);
+          code.include("anther/kernels/group_norm.hpp");
+          code.call("group_norm_statistics<float>", code.output(3), code.output(1), code.output(2),
+                    code.input(0), code.input(1), code.input(2), code_of(eps) + "f",
+                    code.workspace(group_norm_workspace(d)), dims);
+          code.call_rows("group_norm_rows<float>", "y", code.input(0), code.output(3), "first",
+                         "count", dims);
+        },
 };
 
 // x (N, ..., C), at least one axis between or none. Throws unless num_groups divides C.
@@ -160,6 +172,14 @@ inline constexpr Op<T> layer_norm_op = {
                          {x, weight_or(graph, 1, channels, 1), weight_or(graph, 2, channels, 0)},
                          {{"axis", -1}, {"epsilon", call.template attributes<double>()}});
           graph.output(map ? graph.transpose(y, {0, 3, 1, 2}) : y);
+        },
+    .embed =
+        [](CodeBuilder& code, const Call<T>& call) {
+          const Shape& x = call.input_shape(0);
+          code.include("anther/kernels/layer_norm.hpp");
+          code.call("layer_norm_forward<float>", code.output(), code.output(1), code.output(2),
+                    code.input(0), code.input(1), code.input(2),
+                    code_of(call.template attributes<double>()) + "f", x.rows(), x.back());
         },
 };
 
@@ -251,6 +271,21 @@ inline constexpr Op<T> batch_norm_op = {
                           statistic(a.running_mean), statistic(a.running_var)},
                          {{"epsilon", a.eps}});
           graph.output(turn_channels(graph, y, shape));
+        },
+    .embed =
+        [](CodeBuilder& code, const Call<T>& call) {
+          const auto& a = call.template attributes<BatchNormAttributes<T>>();
+          const std::int64_t rows = call.input_shape(0).rows(),
+                             channels = call.input_shape(0).back();
+          const auto statistic = [&](const T* values) {
+            return code.constant(std::vector<double>(values, values + channels));
+          };
+          code.include("anther/kernels/batch_norm.hpp");
+          code.call("batch_norm_inference_affine<float>", code.output(4), statistic(a.running_mean),
+                    statistic(a.running_var), code.input(1), code.input(2), code_of(a.eps) + "f",
+                    code.workspace(batch_norm_workspace(rows, channels)), rows, channels);
+          code.call_rows("batch_norm_rows<float>", "y", code.input(0), code.output(4), "first",
+                         "count", rows, channels);
         },
 };
 

@@ -3,6 +3,7 @@
 // Backward keeps nothing.
 #pragma once
 
+#include "anther/autograd/code_builder.hpp"
 #include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/global_average_pool.hpp"
@@ -27,6 +28,13 @@ inline constexpr Op<T> global_average_pool_op = {
     .onnx =
         [](GraphBuilder& graph, const Call<T>&) {
           graph.output(graph.node("Flatten", {graph.node("GlobalAveragePool", {graph.input(0)})}));
+        },
+    .embed =
+        [](CodeBuilder& code, const Call<T>& call) {
+          const auto& d = call.template attributes<GlobalAveragePoolDims>();
+          code.include("anther/kernels/global_average_pool.hpp");
+          code.call("global_average_pool_forward<float>", code.output(), code.input(0),
+                    code_struct(d.batch, d.height, d.width, d.channels));
         },
 };
 
@@ -69,6 +77,16 @@ inline constexpr Op<T> subsample_op = {
               "Slice", {graph.input(0), graph.constant(Integers{0, 0}),
                         graph.constant(Integers{d.height, d.width}), graph.constant(Integers{2, 3}),
                         graph.constant(Integers{d.stride, d.stride})}));
+        },
+    .embed =
+        [](CodeBuilder& code, const Call<T>& call) {
+          const auto& d = call.template attributes<SubsampleDims>();
+          const std::string dims = code_struct(d.batch, d.height, d.width, d.channels, d.stride);
+          code.include("anther/kernels/subsample.hpp");
+          if (call.lazy_input())
+            code.call("subsample_forward_rows<float>", code.output(), code.input_rows(), dims);
+          else
+            code.call("subsample_forward<float>", code.output(), code.input(0), dims);
         },
 };
 
