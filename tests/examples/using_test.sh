@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Trains on a few painted flowers, and uses what was trained: evaluate and classify give exactly the
-# accuracy that the run reported, and a damaged file is named while the rest goes on.
+# accuracy that the run reported, a damaged file is named while the rest goes on, and embed's header
+# compiles.
 #
-# usage: using_test.sh FOLDER_OF_THE_EXAMPLES PAINT
+# usage: using_test.sh FOLDER_OF_THE_EXAMPLES PAINT COMPILER
 set -euo pipefail
 examples=$1
 paint=$2
+compiler=$3
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
@@ -77,4 +79,14 @@ grep -q '^cut.png: ' err.log || fail "the damaged file is not named: $(cat err.l
 grep -q '^missing.jpg: ' err.log || fail "the missing file is not named: $(cat err.log)"
 grep -q '2 of 3 files' err.log || fail "the failures are not counted: $(cat err.log)"
 grep -qF "$good" out.log || fail "the whole file has no answer"
+
+# The program that the header's first comment shows.
+"$examples/embed" run/weights/last.safetensors flowers.hpp --dtype f16 >embed.log || fail "embed failed"
+sed -n '1,/#pragma once/s|^//   ||p' flowers.hpp >main.cpp
+grep -q 'flowers::Model' main.cpp || fail "the header shows no program"
+"$compiler" -std=c++20 -fsyntax-only -Wall -Wextra -Werror main.cpp || fail "the header does not compile"
+kinds=$(sed -n '/class_names/,/};/p' flowers.hpp | grep -c '^    "')
+[[ $kinds == "$(find data/train -mindepth 1 -maxdepth 1 | wc -l)" ]] ||
+  fail "the header names $kinds classes"
+
 echo "evaluate and classify agree with the run: top-1 $(column val/top1 run)"

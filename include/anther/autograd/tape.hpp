@@ -133,6 +133,15 @@ class Tape {
     int add = -1;                 // the value that forward adds to its output, or -1
     int lazy = -1;                // the entry whose rows it computes instead of input 0, or -1
     std::string_view layer;       // the path of the innermost layer
+
+    // The id of an input, -1 where that is absent. Throws where the op has no input of the number.
+    int input(int i) const {
+      check(i >= 0 && i < std::ssize(inputs), "expected an input of 0 to ", std::ssize(inputs) - 1,
+            ", got ", i);
+      return inputs[static_cast<std::size_t>(i)];
+    }
+    // "stages.0.0.conv: conv2d", for messages.
+    std::string where() const { return text_of(layer, layer.empty() ? "" : ": ", op->name); }
   };
   // A layer's call, in the order in which calls end.
   struct LayerCall {

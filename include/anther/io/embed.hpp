@@ -106,23 +106,24 @@ class EmbeddedPass : public CodeBuilder {
   const Amalgamation& sources() const { return sources_; }
 
   void include(std::string_view header) override { sources_.add(header); }
-  std::string input(int i) override { return value(input_id(i)); }
+  std::string input(int i) override { return value(entry_->input(i)); }
   std::string add() override {
     added_ = true;
     return value(entry_->add);
   }
   std::string output(int i) override { return value(entry_->outputs[static_cast<std::size_t>(i)]); }
   std::string workspace(std::int64_t count) override {
-    workspace_size_ = std::max(workspace_size_, count);
-    return "workspace";
+    const std::int64_t at = workspace_used_;
+    workspace_used_ += padded(count);
+    workspace_size_ = std::max(workspace_size_, workspace_used_);
+    return text_of("workspace + ", at);
   }
   std::string packed(int i, const PackOptions& pack) override {
-    const int parameter = pass_.tape.parameter_of(input_id(i));
+    const int parameter = pass_.tape.parameter_of(entry_->input(i));
     check(parameter >= 0, "input ", i,
           ": expected a parameter; computed weights have no form here");
     // Room for any instruction set: all pad to vectors of 16 elements at most.
-    const std::int64_t room = pack.groups * pack.depth *
-                              ((pack.columns + widest_vector - 1) / widest_vector * widest_vector);
+    const std::int64_t room = pack.groups * pack.depth * padded(pack.columns);
     const std::string options = code_struct(pack.columns, pack.depth, pack.column_stride,
                                             pack.depth_stride, pack.groups, pack.group_stride);
     const std::string key = text_of(parameter, options);
@@ -146,13 +147,8 @@ class EmbeddedPass : public CodeBuilder {
   }
 
  private:
-  static constexpr std::int64_t widest_vector = 16;
-
-  int input_id(int i) const {
-    check(i >= 0 && i < std::ssize(entry_->inputs), "expected an input of 0 to ",
-          std::ssize(entry_->inputs) - 1, ", got ", i);
-    return entry_->inputs[static_cast<std::size_t>(i)];
-  }
+  // In elements: whole vectors of the widest, and so aligned as they are.
+  static constexpr std::int64_t padded(std::int64_t count) { return (count + 15) / 16 * 16; }
 
   // A pointer to a value's elements.
   std::string value(int id) {
@@ -173,7 +169,7 @@ class EmbeddedPass : public CodeBuilder {
   std::string add_plain(const std::vector<double>& values) {
     const std::int64_t at = plain_size_;
     weights_.push_back(code_struct(add_numbers(values), std::ssize(values), at, "{}"));
-    plain_size_ += (std::ssize(values) + widest_vector - 1) / widest_vector * widest_vector;
+    plain_size_ += padded(std::ssize(values));
     return text_of("plain + ", at);
   }
   void add_weight(int parameter, std::int64_t at, const std::string& options) {
@@ -196,7 +192,8 @@ class EmbeddedPass : public CodeBuilder {
     entry_ = &entry;
     number_ = number;
     added_ = false;
-    const std::string where = text_of(entry.layer, entry.layer.empty() ? "" : ": ", entry.op->name);
+    workspace_used_ = 0;
+    const std::string where = entry.where();
     check(entry.op->embed != nullptr, where, ": this op has no embedded form (Op::embed)");
     statements_ += text_of("\n    // ", where, "\n");
     try {
@@ -221,7 +218,8 @@ class EmbeddedPass : public CodeBuilder {
 
   const InferencePlan<float>::Entry* entry_ = nullptr;
   std::size_t number_ = 0;
-  bool added_ = false;
+  bool added_ = false;               // whether it has asked for the addition
+  std::int64_t workspace_used_ = 0;  // by it
 
   std::string statements_;
   std::vector<std::string> rows_;     // of each lazy entry
@@ -241,6 +239,7 @@ class EmbeddedHeader {
     check(output.rank() == 2 && output[0] == 1,
           "embed: expected a model whose result is the logits of one image (1, classes), got ",
           output);
+    check(!pass_.weights().empty(), "embed: expected a model with weights");
     check(options.class_names.empty() || std::ssize(options.class_names) == output[1],
           "embed: expected the names of ", output[1], " classes, got ", options.class_names.size());
     add_introduction(model.type());
@@ -299,15 +298,14 @@ class EmbeddedHeader {
     note("The bytes are red, green and blue of each pixel, rows from the top.");
     for (const std::string& each : options_.notes) note(each);
     note("");
-    note("A Model is the memory of a pass (",
-         kibibytes(pass_.memory_size() + pass_.workspace_size()),
-         "): make it static, and one for each thread.");
-    note("The weights (",
+    note("A Model is the memory of one pass at a time (",
+         kibibytes(pass_.memory_size() + pass_.workspace_size()), "): make it static, and one for");
+    note("each thread. The weights (",
          kibibytes(pass_.plain_size() + pass_.packed_size() + pass_.scratch_size()),
-         ") are shared, and made ready by the first pass. Include");
-    note(
-        "this header in one source file, compiled with -O2: which of AVX-512, AVX2 and a portable");
-    note("baseline is used is decided when the program runs. No heap, exceptions or threads are.");
+         ") are shared; the first pass makes them ready.");
+    note("Include this header in one source file, compiled with -O2: which of AVX-512, AVX2 and a");
+    note("portable baseline it runs with is decided when the program runs. It uses no heap, no");
+    note("exceptions and no threads.");
     line("#pragma once\n");
     for (const std::string& header : pass_.sources().standard_headers()) line("#include ", header);
     line();

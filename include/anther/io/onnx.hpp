@@ -71,12 +71,12 @@ class OnnxGraph : public GraphBuilder {
   }
 
   std::string input(int i) override {
-    const int id = input_id(i);
+    const int id = entry_->input(i);
     return id < 0 ? "" : value(id);
   }
 
   std::string weight(int i, const Shape& shape) override {
-    const int parameter = tape_.parameter_of(input_id(i));
+    const int parameter = tape_.parameter_of(entry_->input(i));
     check(parameter >= 0, "input ", i,
           ": expected a parameter; computed weights have no form here");
     const ParameterInfo& info = store_.parameters()[static_cast<std::size_t>(parameter)];
@@ -243,17 +243,11 @@ class OnnxGraph : public GraphBuilder {
     return ProtobufMessage().text(1, name).message(2, ProtobufMessage().message(1, tensor));
   }
 
-  int input_id(int i) const {
-    check(i >= 0 && i < std::ssize(entry_->inputs), "expected an input of 0 to ",
-          std::ssize(entry_->inputs) - 1, ", got ", i);
-    return entry_->inputs[static_cast<std::size_t>(i)];
-  }
-
   void add_entry(const typename Tape<T>::Entry& entry) {
     entry_ = &entry;
     layer_ = entry.layer;
     result_.clear();
-    const std::string where = text_of(layer_, layer_.empty() ? "" : ": ", entry.op->name);
+    const std::string where = entry.where();
     check(entry.op->onnx != nullptr, where, ": this op has no form in ONNX (Op::onnx)");
     try {
       for (const int id : entry.inputs)
