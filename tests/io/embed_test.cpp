@@ -143,8 +143,9 @@ class Programs {
     REQUIRE(run(text_of("ANTHER_ISA=", to_string(with), " ", source(program).string(), ".out > ",
                         out)) == 0);
     std::ifstream lines(out);
-    for (const auto& [name, expected] : programs_[program]) {
-      CAPTURE(name);
+    for (const Embedded& each : programs_[program]) {
+      const std::vector<float>& expected = each.logits;
+      CAPTURE(each.name);
       CAPTURE(to_string(with));
       float largest = 0;
       for (const float logit : expected) largest = std::max(largest, std::abs(logit));

@@ -3,6 +3,7 @@
 // kernels/for_each_isa.inl says.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <map>
