@@ -1,5 +1,6 @@
 // Contact sheets: images as they were before the normalisation, their captions, and the PNG file.
 #include "anther/data/contact_sheet.hpp"
+#include "anther/data/decode.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,6 @@
 // Decoding: formats, orientation, and files that are damaged, hostile, or of another kind.
 #include "anther/data/image.hpp"
+#include "anther/data/decode.hpp"
 
 #include <doctest/doctest.h>
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "anther/data/decode.hpp"
 #include "anther/data/png.hpp"
 #include "tests/io/temporary_folder.hpp"
 

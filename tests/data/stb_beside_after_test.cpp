@@ -4,7 +4,7 @@
 #define STBI_ONLY_TGA
 #define STBI_ASSERT(condition) ((void)(condition))
 
-#include "anther/data/image.hpp"
+#include "anther/data/decode.hpp"
 
 #if !defined(STB_IMAGE_STATIC) || !defined(STB_IMAGE_IMPLEMENTATION) || !defined(STBI_ONLY_TGA) || \
     !defined(STBI_ASSERT)

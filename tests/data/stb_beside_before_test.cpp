@@ -8,7 +8,7 @@
 
 #include <doctest/doctest.h>
 
-#include "anther/data/image.hpp"
+#include "anther/data/decode.hpp"
 #include "image_samples.hpp"
 #include "stb_beside.hpp"
 

@@ -15,6 +15,7 @@
 #pragma GCC diagnostic pop
 #endif
 
+#include "anther/data/decode.hpp"
 #include "anther/data/png.hpp"
 
 #if !defined(STB_IMAGE_WRITE_IMPLEMENTATION) || !defined(STBIW_ASSERT) || \

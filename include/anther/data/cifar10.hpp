@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/data/bytes.hpp"
 #include "anther/data/dataset.hpp"
 
 namespace anther::inline v0_1 {

@@ -19,6 +19,7 @@
 #include "anther/core/check.hpp"
 #include "anther/core/random.hpp"
 #include "anther/data/dataset.hpp"
+#include "anther/data/decode.hpp"
 
 namespace anther::inline v0_1 {
 

@@ -16,6 +16,7 @@
 
 #include "anther/core/check.hpp"
 #include "anther/data/dataset.hpp"
+#include "anther/data/decode.hpp"
 #include "anther/data/flower_names.hpp"
 #include "anther/data/mat.hpp"
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "anther/core/parallel_for.hpp"
+#include "anther/data/decode.hpp"
 #include "anther/data/image.hpp"
 #include "anther/data/transforms.hpp"
 #include "anther/models/edgevit.hpp"

@@ -1,5 +1,5 @@
 // The headers of anther/data/ outside Anther's tree.
-#include <anther/data/image.hpp>
+#include <anther/data/decode.hpp>
 
 int main() {
   return sizeof(anther::Error) > 0 ? 0 : 1;

@@ -1,0 +1,4 @@
+#include "compiled_once.hpp"
+
+#define ANTHER_ONCE
+#include "training.inl"
