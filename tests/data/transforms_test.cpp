@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "anther/data/image_format.hpp"
 #include "image_samples.hpp"
 #include "test_pictures.hpp"
 
