@@ -12,9 +12,9 @@
 namespace anther::inline v0_1 {
 namespace {
 
-void run_openmp_team(int threads, void (*worker)(void*), void* context) {
+void run_openmp_team(int threads, void (*worker)(void*, int), void* context) {
 #pragma omp parallel num_threads(threads)
-  worker(context);
+  worker(context, omp_get_thread_num());
 }
 
 [[maybe_unused]] const bool openmp_registered = [] {

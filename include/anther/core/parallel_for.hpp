@@ -19,8 +19,9 @@
 
 namespace anther::inline v0_1 {
 
-// Runs worker(context) once on each of a team of `threads` threads, the caller's among them.
-using RunTeam = void (*)(int threads, void (*worker)(void*), void* context);
+// Runs worker(context, thread) on each of a team of threads, numbered from 0, the caller's among
+// them: `threads` of them, or fewer where there are no more.
+using RunTeam = void (*)(int threads, void (*worker)(void*, int), void* context);
 
 struct ParallelBackend {
   RunTeam run = nullptr;  // null: serial
@@ -44,6 +45,11 @@ inline int num_threads() {
   return backend ? backend->default_threads : 1;
 }
 
+// How many threads a parallel_for that is called here may use: one within another parallel_for.
+inline int available_threads() {
+  return inside_parallel_for ? 1 : num_threads();
+}
+
 // Sets the number of threads for the whole process; 0 brings the default back.
 inline void set_num_threads(int threads) {
   check(threads >= 0, "set_num_threads: expected at least 0, got ", threads);
@@ -56,53 +62,78 @@ inline const char* parallel_backend_name() {
   return backend ? backend->name : "serial";
 }
 
+// The exception of the lowest tile that threw.
+class TileFailure {
+ public:
+  template <class Body>
+  void run(const Body& body, std::int64_t tile) {
+    try {
+      body(tile);
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      if (tile < tile_) {
+        tile_ = tile;
+        exception_ = std::current_exception();
+      }
+    }
+  }
+  void rethrow() const {
+    if (exception_) std::rethrow_exception(exception_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::int64_t tile_ = std::numeric_limits<std::int64_t>::max();
+  std::exception_ptr exception_;
+};
+
 // Calls body(tile) for tile = 0, ..., tiles - 1, each once. Runs serially, in this order, where it
 // is called from within another parallel_for, or where `work` (in units of about a nanosecond) is
 // too little to be worth waking a thread. Workers take over the caller's floating-point control
 // state. Every tile runs; then the exception of the lowest tile that threw, if any, is rethrown.
+//
+// Each thread has a range of the tiles, and takes from the others' once its own is done: where
+// loops over the same rows follow each other, it finds in its cache what it wrote before.
 template <class Body>
 void parallel_for(std::int64_t tiles, std::int64_t work, const Body& body) {
-  constexpr std::int64_t least_work = 20'000;
+  constexpr std::int64_t least_work = 20'000, most_ranges = 64;
   const ParallelBackend* backend = parallel_state.backend.load(std::memory_order_acquire);
   const std::int64_t threads = std::min<std::int64_t>(num_threads(), tiles);
-  const bool serial = !backend || threads <= 1 || inside_parallel_for || work < least_work;
+  TileFailure failure;
+  if (!backend || threads <= 1 || inside_parallel_for || work < least_work) {
+    for (std::int64_t tile = 0; tile < tiles; ++tile) failure.run(body, tile);
+    failure.rethrow();
+    return;
+  }
 
+  struct alignas(64) Range {  // a cache line of its own
+    std::atomic<std::int64_t> taken{0};
+  };
   struct Team {
     const Body& body;
-    const std::int64_t tiles;
+    TileFailure& failure;
+    const std::int64_t tiles, ranges;
     std::fenv_t floating_point{};
-    std::atomic<std::int64_t> next{0};
-    std::mutex mutex{};
-    std::int64_t failed_tile = std::numeric_limits<std::int64_t>::max();
-    std::exception_ptr failure{};
+    Range range[most_ranges]{};
 
-    void run_tile(std::int64_t tile) {
-      try {
-        body(tile);
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        if (tile < failed_tile) {
-          failed_tile = tile;
-          failure = std::current_exception();
-        }
-      }
-    }
-    static void work(void* context) {
+    static void work(void* context, int thread) {
       Team& team = *static_cast<Team*>(context);
       std::fesetenv(&team.floating_point);
       inside_parallel_for = true;
-      for (std::int64_t tile; (tile = team.next.fetch_add(1)) < team.tiles;) team.run_tile(tile);
+      for (std::int64_t i = 0; i < team.ranges; ++i) team.run_range((thread + i) % team.ranges);
       inside_parallel_for = false;
     }
-  } team{body, tiles};
-
-  if (serial) {
-    for (std::int64_t tile = 0; tile < tiles; ++tile) team.run_tile(tile);
-  } else {
-    std::fegetenv(&team.floating_point);
-    backend->run(static_cast<int>(threads), &Team::work, &team);
-  }
-  if (team.failure) std::rethrow_exception(team.failure);
+    void run_range(std::int64_t number) {
+      const std::int64_t first = tiles * number / ranges;
+      const std::int64_t count = tiles * (number + 1) / ranges - first;
+      std::atomic<std::int64_t>& taken = range[number].taken;
+      for (std::int64_t i; (i = taken.fetch_add(1, std::memory_order_relaxed)) < count;)
+        failure.run(body, first + i);
+    }
+  } team{body, failure, tiles, std::min(threads, most_ranges)};
+  std::fegetenv(&team.floating_point);
+  backend->run(static_cast<int>(threads), &Team::work, &team);
+  failure.rethrow();
 }
 
 }  // namespace anther::inline v0_1

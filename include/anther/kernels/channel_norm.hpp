@@ -62,11 +62,12 @@ inline std::int64_t channel_norm_workspace(const ChannelNormDims& dims) {
 
 // One pass over the tiles, then finish(segment), then another pass. A thread takes whole segments
 // where they can be shared out evenly, so that a segment is in its cache for the second pass, which
-// goes backwards: the last tiles are the likeliest to be there. The bits are the same either way.
+// then goes backwards: the last tiles are the likeliest to be there. The bits are the same either
+// way.
 template <class First, class Finish, class Second>
 void channel_norm_passes(const ChannelNormDims& dims, std::int64_t tiles, std::int64_t work,
                          const First& first, const Finish& finish, const Second& second) {
-  const std::int64_t threads = inside_parallel_for ? 1 : num_threads();
+  const std::int64_t threads = available_threads();
   if (tiles == 1 || dims.segments % threads == 0 || dims.segments >= 4 * threads) {
     parallel_for(dims.segments, work, [&](std::int64_t segment) {
       for (std::int64_t tile = 0; tile < tiles; ++tile) first(segment, tile);
@@ -77,10 +78,8 @@ void channel_norm_passes(const ChannelNormDims& dims, std::int64_t tiles, std::i
     parallel_for(dims.segments * tiles, work / 2,
                  [&](std::int64_t i) { first(i / tiles, i % tiles); });
     for (std::int64_t segment = 0; segment < dims.segments; ++segment) finish(segment);
-    parallel_for(dims.segments * tiles, work / 2, [&](std::int64_t i) {
-      const std::int64_t backwards = dims.segments * tiles - 1 - i;
-      second(backwards / tiles, backwards % tiles);
-    });
+    parallel_for(dims.segments * tiles, work / 2,
+                 [&](std::int64_t i) { second(i / tiles, i % tiles); });
   }
 }
 

@@ -48,37 +48,47 @@ void gemm_pack(T* packed, const T* b, std::int64_t columns, std::int64_t depth,
                });
 }
 
-// How a product's rows and panels are cut into tiles for parallel_for. Follows from shapes alone.
+// How a product is cut into tiles for parallel_for: its rows by about 96, into as many tiles for
+// each thread, or where they are too few for that its panels too. Every element is summed in the
+// same order whatever its tile, so that the bits do not depend on the number of threads.
 struct GemmTiles {
-  std::int64_t rows, panels;            // of one tile
-  std::int64_t row_tiles, panel_tiles;  // how many
+  std::int64_t row_tiles = 1, panel_tiles = 1;
 
-  GemmTiles(std::int64_t all_rows, std::int64_t all_panels) {
-    row_tiles = (all_rows + 95) / 96;
-    rows = row_tiles == 0 ? 0 : ((all_rows + row_tiles - 1) / row_tiles + 7) / 8 * 8;
-    // Few rows: there are at least about 8 tiles nevertheless.
-    const std::int64_t wanted = row_tiles == 0 ? 1 : (8 + row_tiles - 1) / row_tiles;
-    panels = std::max<std::int64_t>(all_panels / wanted, 1);
-    panel_tiles = (all_panels + panels - 1) / panels;
+  GemmTiles(std::int64_t rows, std::int64_t panels, std::int64_t threads) {
+    constexpr std::int64_t tile_rows = 96;
+    const std::int64_t rounded = (rows + tile_rows * threads / 2) / (tile_rows * threads);
+    row_tiles = std::max<std::int64_t>(rounded, 1) * threads;
+    if (rounded > 0 || threads == 1) return;
+    row_tiles = std::max<std::int64_t>((rows + tile_rows - 1) / tile_rows, 1);
+    panel_tiles = std::clamp<std::int64_t>(2 * threads / row_tiles, 1, panels);
+  }
+  // Tile t of `tiles` of `size` rows or panels begins here, and ends where the next one begins.
+  static std::int64_t begin(std::int64_t size, std::int64_t t, std::int64_t tiles) {
+    return size * t / tiles;
   }
 };
+
+// About the nanoseconds of a product.
+inline std::int64_t gemm_work(const GemmDims& d) {
+  return d.rows * d.columns * d.depth / 50;
+}
 
 // y = x B + bias + add. bias (columns) and add may be null; add may be y. y overlaps neither x nor
 // packed.
 template <class T>
 void gemm(T* y, const T* add, const T* x, const T* packed, const T* bias, const GemmDims& d) {
-  const std::int64_t all_panels = ANTHER_SELECT(gemm_panels<T>)(d.columns);
-  const GemmTiles tiles(d.rows, all_panels);
+  const std::int64_t panels = ANTHER_SELECT(gemm_panels<T>)(d.columns);
+  const GemmTiles tiles(d.rows, panels, available_threads());
   const auto body = ANTHER_SELECT(gemm<T>);
-  parallel_for(tiles.row_tiles * tiles.panel_tiles, d.rows * d.columns * d.depth / 50,
-               [&](std::int64_t tile) {
-                 const std::int64_t row = tile / tiles.panel_tiles * tiles.rows;
-                 const std::int64_t panel = tile % tiles.panel_tiles * tiles.panels;
-                 body(std::min(tiles.rows, d.rows - row), d.columns, d.depth, x + row * d.x_stride,
-                      d.x_stride, packed, y + row * d.y_stride, d.y_stride, bias,
-                      add ? add + row * d.add_stride : nullptr, d.add_stride, panel,
-                      std::min(panel + tiles.panels, all_panels));
-               });
+  parallel_for(tiles.row_tiles * tiles.panel_tiles, gemm_work(d), [&](std::int64_t tile) {
+    const std::int64_t row_tile = tile / tiles.panel_tiles, panel_tile = tile % tiles.panel_tiles;
+    const std::int64_t row = tiles.begin(d.rows, row_tile, tiles.row_tiles);
+    const std::int64_t count = tiles.begin(d.rows, row_tile + 1, tiles.row_tiles) - row;
+    body(count, d.columns, d.depth, x + row * d.x_stride, d.x_stride, packed, y + row * d.y_stride,
+         d.y_stride, bias, add ? add + row * d.add_stride : nullptr, d.add_stride,
+         tiles.begin(panels, panel_tile, tiles.panel_tiles),
+         tiles.begin(panels, panel_tile + 1, tiles.panel_tiles));
+  });
 }
 
 // The dims where rows follow each other at once.
@@ -91,19 +101,39 @@ inline GemmDims dense_gemm(std::int64_t rows, std::int64_t columns, std::int64_t
           .add_stride = columns};
 }
 
+// The rows of a computed x that are there at once: those of one tile, which stays in the cache, or
+// all where threads share the work.
+inline std::int64_t computed_rows(std::int64_t rows, std::int64_t threads) {
+  if (threads > 1) return rows;
+  const std::int64_t tiles = GemmTiles(rows, 1, 1).row_tiles;
+  return (rows + tiles - 1) / tiles;
+}
+
 // The same where x is not stored: rows_of(to, first, count) computes rows of it, one after another,
-// `block` of them at a time, which the workspace holds: block d.depth elements.
+// by the calling thread alone, just before the product reads them. The workspace holds
+// computed_rows(d.rows, available_threads()) rows of d.depth elements.
 template <class T, class RowsOf>
 void gemm_of_rows(T* y, const T* add, const RowsOf& rows_of, const T* packed, const T* bias,
-                  T* workspace, std::int64_t block, const GemmDims& d) {
-  GemmDims part = d;
-  part.x_stride = d.depth;
-  for (std::int64_t first = 0; first < d.rows; first += block) {
-    part.rows = std::min(block, d.rows - first);
-    rows_of(workspace, first, part.rows);
-    gemm<T>(y + first * d.y_stride, add ? add + first * d.add_stride : nullptr, workspace, packed,
-            bias, part);
+                  T* workspace, const GemmDims& d) {
+  const std::int64_t panels = ANTHER_SELECT(gemm_panels<T>)(d.columns);
+  const std::int64_t threads = available_threads();
+  const GemmTiles tiles(d.rows, panels, threads);
+  if (tiles.panel_tiles > 1) {  // so few rows that all tiles read the same
+    GemmDims dense = d;
+    dense.x_stride = d.depth;
+    rows_of(workspace, 0, d.rows);
+    gemm<T>(y, add, workspace, packed, bias, dense);
+    return;
   }
+  const auto body = ANTHER_SELECT(gemm<T>);
+  parallel_for(tiles.row_tiles, gemm_work(d), [&](std::int64_t tile) {
+    const std::int64_t row = tiles.begin(d.rows, tile, tiles.row_tiles);
+    const std::int64_t count = tiles.begin(d.rows, tile + 1, tiles.row_tiles) - row;
+    T* x = threads == 1 ? workspace : workspace + row * d.depth;
+    rows_of(x, row, count);
+    body(count, d.columns, d.depth, x, d.depth, packed, y + row * d.y_stride, d.y_stride, bias,
+         add ? add + row * d.add_stride : nullptr, d.add_stride, 0, panels);
+  });
 }
 
 // How gemm_tn is cut into tiles for parallel_for: the rows into chunks, which sum to partial
@@ -119,9 +149,8 @@ struct GemmTnTiles {
   GemmTnTiles(const GemmTnDims& d, bool chunked, std::int64_t threads) {
     constexpr std::int64_t largest = 1 << 16;
     if (chunked && d.outs * d.columns <= largest)
-      chunks = std::clamp<std::int64_t>(d.rows / 384, 1, 16);
-    chunk_rows = std::max<std::int64_t>(((d.rows + chunks - 1) / chunks + 95) / 96 * 96, 96);
-    chunks = std::max<std::int64_t>((d.rows + chunk_rows - 1) / chunk_rows, 1);
+      chunks = std::clamp<std::int64_t>(d.rows / 2048, 1, 16);
+    chunk_rows = (d.rows + chunks - 1) / chunks;
     const std::int64_t wanted = threads > 1 ? (3 * threads + chunks - 1) / chunks : 1;
     const auto cut = [](std::int64_t size, std::int64_t parts, std::int64_t unit) {
       return std::max<std::int64_t>(((size + parts - 1) / parts + unit - 1) / unit * unit, unit);
@@ -153,7 +182,7 @@ std::int64_t gemm_tn_workspace(const GemmTnDims& d) {
 // small dw's rows. The two round differently.
 template <class T>
 void gemm_tn(T* dw, const T* dy, const T* x, T* workspace, const GemmTnDims& d) {
-  const GemmTnTiles tiles(d, workspace != nullptr, inside_parallel_for ? 1 : num_threads());
+  const GemmTnTiles tiles(d, workspace != nullptr, available_threads());
   const auto body = ANTHER_SELECT(gemm_tn<T>);
   const std::int64_t blocks = tiles.out_tiles * tiles.column_tiles, size = d.outs * d.columns;
   parallel_for(tiles.chunks * blocks, d.rows * size / 50, [&](std::int64_t tile) {

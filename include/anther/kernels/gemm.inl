@@ -4,11 +4,25 @@
 // so that the inner loop reads it front to back. x is read in place.
 
 // Rows of the register tile that is `vectors` wide: its accumulators, one row of the packed operand
-// and one broadcast fit the registers, and 96 rows are whole tiles.
+// and one broadcast fit the registers.
 constexpr int gemm_tile_rows(int vectors) {
   const bool many = vector_registers == 32;
-  return vectors == 3 ? (many ? 8 : 4) : vectors == 2 ? (many ? 12 : 6) : 12;
+  return vectors == 3 ? (many ? 8 : 4) : vectors == 2 ? (many ? 10 : 6) : 12;
 }
+
+// How a number of rows is cut into tiles of `full` rows, and as many as need be of one row less:
+// 49 = 7 x 7. Small numbers cannot be cut so; of those, rows are left, for tiles of 4 and 1.
+struct GemmCut {
+  std::int64_t full, shorter;
+  GemmCut(std::int64_t rows, std::int64_t tile_rows) {
+    const std::int64_t tiles = (rows + tile_rows - 1) / tile_rows;
+    shorter = tiles * tile_rows - rows;
+    full = tiles - shorter;
+    if (full >= 0) return;
+    shorter = 0;
+    full = rows / tile_rows;
+  }
+};
 
 // The columns are cut into as few panels as the widest tile allows, of widths that differ by at
 // most one vector. Only the last vector of the last panel may be partial; it is packed with zeros.
@@ -137,21 +151,23 @@ void gemm_tile(std::int64_t depth, const T* x, std::int64_t x_stride, const T* b
     }
     b += vectors * lanes;
   }
+  T* to = y;
   ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
     ANTHER_UNROLL for (int j = 0; j < last; ++j) {
-      if (add) sum[i][j] = sum[i][j] + Vec<T>::load(add + i * add_stride + j * lanes);
-      sum[i][j].store(y + i * y_stride + j * lanes);
+      if (add) sum[i][j] = sum[i][j] + Vec<T>::load(add + j * lanes);
+      sum[i][j].store(to + j * lanes);
     }
+    if (partial_is_cheap || tail == lanes) {
+      if (add) sum[i][last] = sum[i][last] + Vec<T>::load_partial(add + last * lanes, tail);
+      sum[i][last].store_partial(to + last * lanes, tail);
+    }
+    to += y_stride;
+    if (add) add += add_stride;
+    asm("" : "+r"(to));
   }
+  if (partial_is_cheap || tail == lanes) return;
   y += last * lanes;
-  if (add) add += last * lanes;
-  if (tail == lanes) {
-    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      if (add) sum[i][last] = sum[i][last] + Vec<T>::load(add + i * add_stride);
-      sum[i][last].store(y + i * y_stride);
-    }
-    return;
-  }
+  if (add) add += last * lanes - rows * add_stride;
   T rest[rows][lanes];  // in memory: unrolled, this would be most of the code
   ANTHER_UNROLL for (int i = 0; i < rows; ++i) sum[i][last].store(rest[i]);
   for (int i = 0; i < rows; ++i) {
@@ -168,12 +184,19 @@ void gemm_rows(std::int64_t rows, std::int64_t depth, const T* x, std::int64_t x
                std::int64_t columns) {
   constexpr int full = gemm_tile_rows(vectors);
   const std::int64_t tail = columns - (vectors - 1) * Vec<T>::lanes;
+  GemmCut cut(rows, full);
   while (rows > 0) {
     std::int64_t done = 1;
-    if (rows >= full) {
+    if (cut.full > 0) {
       gemm_tile<T, full, vectors>(depth, x, x_stride, b, y, y_stride, bias, add, add_stride, tail);
       done = full;
-    } else if (full > 4 && rows >= 4) {
+      --cut.full;
+    } else if (cut.shorter > 0) {
+      gemm_tile<T, full - 1, vectors>(depth, x, x_stride, b, y, y_stride, bias, add, add_stride,
+                                      tail);
+      done = full - 1;
+      --cut.shorter;
+    } else if (rows >= 4) {
       gemm_tile<T, 4, vectors>(depth, x, x_stride, b, y, y_stride, bias, add, add_stride, tail);
       done = 4;
     } else {

@@ -1,8 +1,13 @@
 // The bodies of gemm.hpp: the weight gradient. It uses the panels of gemm.inl.
 
-// The rows of dy and x that one pass of the weight gradient sums over: they stay in the first-level
-// cache while all tiles of dw pass over them.
-constexpr std::int64_t gemm_tn_rows = 96;
+// The rows of dy and x that one pass of the weight gradient sums over, at most: a panel of x stays
+// in the first-level cache while all tiles of dw pass over it.
+constexpr std::int64_t gemm_tn_rows = 128;
+
+// Whether rows that are far apart are copied, and the next ones fetched ahead. With AVX2 on Zen 3,
+// whose first-level cache has 32 KiB, both bring 10 to 25 %; with AVX-512 on Zen 5 (48 KiB), whose
+// larger tiles read rows less often, both cost 2 to 10.
+constexpr bool gemm_tn_spares_cache = vector_bytes < 64;
 
 // The next block of rows, which the tiles of this one fetch: each of the first tiles takes a slice,
 // a cache line from each row of dy or of x. The hardware alone does not see it coming.
@@ -88,7 +93,7 @@ void gemm_tn_outs(GemmTnAhead<T>& ahead, std::int64_t rows, std::int64_t outs, c
   constexpr int lanes = Vec<T>::lanes;
   constexpr int width = vectors * lanes;
   alignas(64) T copy[gemm_tn_rows * width];
-  if (columns < width || x_stride + dy_stride > 192) {
+  if (columns < width || (gemm_tn_spares_cache && x_stride + dy_stride > 192)) {
     const std::int64_t tail = columns - (vectors - 1) * lanes;
     T* to = copy;
     for (std::int64_t r = 0; r < rows; ++r) {
@@ -102,13 +107,20 @@ void gemm_tn_outs(GemmTnAhead<T>& ahead, std::int64_t rows, std::int64_t outs, c
     x = copy;
     x_stride = width;
   }
+  GemmCut cut(outs, full);
   while (outs > 0) {
     std::int64_t done = 1;
-    if (outs >= full) {
+    if (cut.full > 0) {
       gemm_tn_tile<T, full, vectors>(ahead, rows, dy, dy_stride, x, x_stride, dw, out_stride,
                                      column_stride, columns);
       done = full;
-    } else if (full > 4 && outs >= 4) {
+      --cut.full;
+    } else if (cut.shorter > 0) {
+      gemm_tn_tile<T, full - 1, vectors>(ahead, rows, dy, dy_stride, x, x_stride, dw, out_stride,
+                                         column_stride, columns);
+      done = full - 1;
+      --cut.shorter;
+    } else if (outs >= 4) {
       gemm_tn_tile<T, 4, vectors>(ahead, rows, dy, dy_stride, x, x_stride, dw, out_stride,
                                   column_stride, columns);
       done = 4;
@@ -155,28 +167,30 @@ void gemm_tn_both(GemmTnAhead<T>& ahead, std::int64_t rows, std::int64_t outs, s
 }
 
 // dw (outs, columns) += dy^T x, dy (rows, outs), x (rows, columns). Each element of dw gets the
-// sums of blocks of gemm_tn_rows rows, in rising order.
+// sums of blocks of at most gemm_tn_rows rows, as even as they can be, in rising order.
 template <class T>
 void gemm_tn(std::int64_t rows, std::int64_t outs, std::int64_t columns, const T* dy,
              std::int64_t dy_stride, const T* x, std::int64_t x_stride, T* dw,
              std::int64_t dw_stride) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-  // Both measured on Zen 3. Fetching ahead brings 10 to 25 % with narrow rows, and costs 2 with
-  // others. Reading dy from a copy brings 10 % where its rows are so wide that the same columns of
-  // all share a few cache sets.
-  const bool fetch = dy_stride + x_stride > 96 && dy_stride + x_stride <= 512;
-  const bool copy = dy_stride > 900;
+  // Fetching ahead brings something with narrow rows only, and reading dy from a copy where its
+  // rows are so wide that the same columns of all share a few cache sets.
+  const bool fetch =
+      gemm_tn_spares_cache && dy_stride + x_stride > 96 && dy_stride + x_stride <= 512;
+  const bool copy = gemm_tn_spares_cache && dy_stride > 900;
   const std::int64_t dy_slices = fetch ? (outs + line - 1) / line : 0;
   const std::int64_t x_slices = fetch ? (columns + line - 1) / line : 0;
   const std::int64_t every = outs * columns / (12 * lanes) / (dy_slices + x_slices + 1) + 1;
   constexpr std::int64_t copied = 96;
   alignas(64) T dy_copy[gemm_tn_rows * copied];
-  for (std::int64_t row = 0; row < rows; row += gemm_tn_rows) {
-    const std::int64_t count = rows - row < gemm_tn_rows ? rows - row : gemm_tn_rows;
+  const std::int64_t blocks = (rows + gemm_tn_rows - 1) / gemm_tn_rows;
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    const std::int64_t row = rows * block / blocks;
+    const std::int64_t count = rows * (block + 1) / blocks - row;
     const T* dy_here = dy + row * dy_stride;
     const T* x_here = x + row * x_stride;
-    GemmTnAhead<T> ahead = {{dy_here + gemm_tn_rows * dy_stride, x_here + gemm_tn_rows * x_stride},
+    GemmTnAhead<T> ahead = {{dy_here + count * dy_stride, x_here + count * x_stride},
                             {dy_stride, x_stride},
                             {dy_slices, x_slices},
                             every,

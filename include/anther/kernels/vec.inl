@@ -11,6 +11,9 @@ constexpr int vector_registers = 32;
 constexpr int vector_registers = vector_bytes == 64 ? 32 : 16;
 #endif
 
+// Whether a partial vector is stored as quickly as a whole one.
+constexpr bool partial_is_cheap = ANTHER_VECTOR_ISA == 3;
+
 template <class T>
 struct Vec {
   static constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));

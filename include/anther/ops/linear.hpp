@@ -17,15 +17,6 @@
 
 namespace anther::inline v0_1 {
 
-// The rows of a lazy input that are computed at once: a block that stays in the cache, or all where
-// threads share the work.
-inline std::int64_t lazy_block(std::int64_t rows, bool serial) {
-  return serial ? std::min<std::int64_t>(rows, 96) : rows;
-}
-inline std::int64_t lazy_block(std::int64_t rows) {
-  return lazy_block(rows, inside_parallel_for || num_threads() == 1);
-}
-
 // How forward reads the weight (out, in).
 inline PackOptions linear_pack(std::int64_t out, std::int64_t in) {
   return {.columns = out, .depth = in, .column_stride = in, .depth_stride = 1};
@@ -45,13 +36,13 @@ inline constexpr Op<T> linear_op = {
             gemm<T>(call.output(), call.add(), call.input(0), packed, call.input(2), d);
             return;
           }
-          const std::int64_t block = lazy_block(rows);
           gemm_of_rows<T>(
               call.output(), call.add(),
               [&](T* to, std::int64_t first, std::int64_t count) {
-                lazy->forward_rows(to, first, count);
+                lazy->compute_rows(to, first, count);
               },
-              packed, call.input(2), call.workspace(block * in), block, d);
+              packed, call.input(2), call.workspace(computed_rows(rows, available_threads()) * in),
+              d);
         },
     .backward =
         [](Call<T>& call) {
@@ -75,7 +66,7 @@ inline constexpr Op<T> linear_op = {
           T* x_rows = nullptr;
           if (lazy && dweight) x = x_rows = call.workspace(rows * in);
           if (through && dx) {
-            const std::int64_t block = lazy_block(rows);
+            const std::int64_t block = computed_rows(rows, available_threads());
             T* dx_rows = call.workspace(block * in);  // of the lazy result
             for (std::int64_t first = 0; first < rows; first += block) {
               const std::int64_t count = std::min(block, rows - first);
@@ -136,9 +127,8 @@ inline constexpr Op<T> linear_op = {
           const std::string dims = code_struct(rows, out, in, in, out, out);
           code.include("anther/kernels/gemm.hpp");
           if (call.lazy_input()) {
-            const std::int64_t block = lazy_block(rows, true);
             code.call("gemm_of_rows<float>", code.output(), code.add(), code.input_rows(), packed,
-                      bias, code.workspace(block * in), block, dims);
+                      bias, code.workspace(computed_rows(rows, 1) * in), dims);
           } else {
             code.call("gemm<float>", code.output(), code.add(), code.input(0), packed, bias, dims);
           }

@@ -23,8 +23,7 @@ inline Isa isa() {
   return chosen;
 }
 
-inline constexpr bool inside_parallel_for = true;
-inline constexpr int num_threads() {
+inline constexpr int available_threads() {
   return 1;
 }
 
