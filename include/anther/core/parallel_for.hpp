@@ -96,7 +96,7 @@ class TileFailure {
 // loops over the same rows follow each other, it finds in its cache what it wrote before.
 template <class Body>
 void parallel_for(std::int64_t tiles, std::int64_t work, const Body& body) {
-  constexpr std::int64_t least_work = 20'000, most_ranges = 64;
+  constexpr std::int64_t least_work = 8'000, most_ranges = 64;
   const ParallelBackend* backend = parallel_state.backend.load(std::memory_order_acquire);
   const std::int64_t threads = std::min<std::int64_t>(num_threads(), tiles);
   TileFailure failure;

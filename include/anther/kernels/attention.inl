@@ -1,6 +1,7 @@
 // The bodies of attention.hpp: one head of one sample, serially. Scores are computed for a block of
 // queries at a time, and so stay in the cache.
 
+// The queries of a block, at most; blocks are as even as they can be.
 constexpr std::int64_t attention_block = 64;
 
 template <class T>
@@ -20,8 +21,9 @@ void attention_head_forward(T* o, T* p, const T* q, const T* k, const T* v, T* w
   T* const block = v_packed + gemm_packed_size<T>(head_dim, keys);
   gemm_pack<T>(k_packed, k, keys, head_dim, kv_stride, 1);
   gemm_pack<T>(v_packed, v, head_dim, keys, 1, kv_stride);
-  for (std::int64_t row = 0; row < queries; row += attention_block) {
-    const std::int64_t rows = queries - row < attention_block ? queries - row : attention_block;
+  const std::int64_t blocks = (queries + attention_block - 1) / attention_block;
+  for (std::int64_t b = 0; b < blocks; ++b) {
+    const std::int64_t row = queries * b / blocks, rows = queries * (b + 1) / blocks - row;
     T* const scores = p ? p + row * keys : block;
     gemm<T>(rows, keys, head_dim, q + row * q_stride, q_stride, k_packed, scores, keys, nullptr,
             nullptr, 0, 0, gemm_panels<T>(keys));
@@ -44,8 +46,9 @@ void attention_head_backward(T* dq, T* dk, T* dv, const T* d_o, const T* p, cons
   T* const block = k_packed + gemm_packed_size<T>(head_dim, keys);
   gemm_pack<T>(v_packed, v, keys, head_dim, kv_stride, 1);
   gemm_pack<T>(k_packed, k, head_dim, keys, 1, kv_stride);
-  for (std::int64_t row = 0; row < queries; row += attention_block) {
-    const std::int64_t rows = queries - row < attention_block ? queries - row : attention_block;
+  const std::int64_t blocks = (queries + attention_block - 1) / attention_block;
+  for (std::int64_t b = 0; b < blocks; ++b) {
+    const std::int64_t row = queries * b / blocks, rows = queries * (b + 1) / blocks - row;
     const T* const here = p + row * keys;
     gemm<T>(rows, keys, head_dim, d_o + row * o_stride, o_stride, v_packed, block, keys, nullptr,
             nullptr, 0, 0, gemm_panels<T>(keys));
