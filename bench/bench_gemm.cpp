@@ -4,8 +4,9 @@
 //
 // A row is named form/rows x depth -> columns: of the layer, whatever the form. Counters: gflops,
 // and the share of the FMA peak, measured before the first row and again after each (the better
-// counts). One thread; OMP_NUM_THREADS does not matter. Activations are warm; `cold` rows read
-// weights that a walk over 64 MiB has driven out of the caches.
+// counts). One thread; OMP_NUM_THREADS does not matter. All is warm; `cold` rows read weights that
+// have left the caches. Small weight gradients are those of eight images merged, as a larger
+// micro-batch has them.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -55,8 +56,7 @@ std::vector<Layer> layers() {
   return all;
 }
 
-void add_row(const std::string& form, const Layer& l, const std::function<void()>& call,
-             const std::function<void()>& before = {}) {
+void add_row(const std::string& form, const Layer& l, const std::function<void()>& call) {
   benchmark::RegisterBenchmark(
       text_of(form, "/", l.rows, "x", l.in, "->", l.out).c_str(),
       [=](benchmark::State& state) {
@@ -64,9 +64,7 @@ void add_row(const std::string& form, const Layer& l, const std::function<void()
         double seconds = 0;
         std::int64_t calls = 0;
         for (auto _ : state) {
-          if (before) before();
-          // A product takes microseconds: several between two looks at the clock, unless cold.
-          const int times = before ? 1 : 8;
+          const int times = 8;  // a product takes microseconds
           const double passed = bench::seconds_of([&] {
             for (int i = 0; i < times; ++i) call();
           });
@@ -97,24 +95,28 @@ void add_layer(const Layer& l) {
   auto backward = share(AlignedBuffer<float>(gemm_packed_size<float>(in, out)));
   gemm_pack<float>(forward->data(), weight->data(), out, in, in, 1);
   gemm_pack<float>(backward->data(), weight->data(), in, out, 1, in);
-  const auto product = [=] {
-    gemm<float>(to->data(), nullptr, x->data(), forward->data(), bias->data(),
-                {.rows = rows, .columns = out, .depth = in, .x_stride = in, .y_stride = out});
-  };
-  add_row("forward", l, product);
-  add_row("forward_cold", l, product, [] {
-    static AlignedBuffer<float> far(1 << 24);
-    for (std::int64_t i = 0; i < far.size(); i += 16) far[i] += 1;
-  });
+  const GemmDims d{.rows = rows, .columns = out, .depth = in, .x_stride = in, .y_stride = out};
+  add_row("forward", l,
+          [=] { gemm<float>(to->data(), nullptr, x->data(), forward->data(), bias->data(), d); });
+  auto cold = std::make_shared<bench::ColdWeights>(forward);
+  add_row("forward_cold", l,
+          [=] { gemm<float>(to->data(), nullptr, x->data(), cold->next(), bias->data(), d); });
   add_row("input_gradient", l, [=] {
     gemm<float>(to->data(), nullptr, y->data(), backward->data(), nullptr,
                 {.rows = rows, .columns = in, .depth = out, .x_stride = out, .y_stride = in});
   });
-  const GemmTnDims tn{
-      .rows = rows, .outs = out, .columns = in, .dy_stride = out, .x_stride = in, .dw_stride = in};
+  // Few rows are merged over images.
+  const Layer merged{rows < 196 ? 8 * rows : rows, in, out};
+  const GemmTnDims tn{.rows = merged.rows,
+                      .outs = out,
+                      .columns = in,
+                      .dy_stride = out,
+                      .x_stride = in,
+                      .dw_stride = in};
+  auto x_merged = share(numbers(merged.rows * in)), dy = share(numbers(merged.rows * out));
   auto workspace = share(AlignedBuffer<float>(gemm_tn_workspace<float>(tn)));
-  add_row("weight_gradient", l,
-          [=] { gemm_tn<float>(to->data(), y->data(), x->data(), workspace->data(), tn); });
+  add_row("weight_gradient", merged,
+          [=] { gemm_tn<float>(to->data(), dy->data(), x_merged->data(), workspace->data(), tn); });
 }
 
 }  // namespace

@@ -1,10 +1,12 @@
-// Every op at the shapes that EdgeViT has, forward and backward.
+// Every op at the shapes that EdgeViT has, forward and backward; and where memory is what an op
+// waits for, at sizes that do not fit the caches.
 //
 //   bench_ops [--benchmark_filter=gelu] [--benchmark_format=json]
 //
 // Counters of a row: gflops (2 a multiply-accumulate, where there are any), gbytes_per_s (only the
-// bytes that the op cannot do without, each map read or written once), and the shares of this
-// machine's peaks, measured before the first row. Memory is warm. OMP_NUM_THREADS sets the threads.
+// bytes that the op cannot do without), and the shares of this machine's peaks, measured before the
+// first row and again after each; the better counts. Memory is warm; `cold` rows read weights that
+// have left the caches. OMP_NUM_THREADS sets the threads.
 #include <benchmark/benchmark.h>
 
 #include <cmath>
@@ -13,254 +15,372 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "anther/kernels/attention.hpp"
 #include "anther/kernels/batch_norm.hpp"
+#include "anther/kernels/conv2d.hpp"
 #include "anther/kernels/cross_entropy.hpp"
 #include "anther/kernels/depthwise_conv2d.hpp"
 #include "anther/kernels/depthwise_conv_transpose2d.hpp"
+#include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gelu.hpp"
 #include "anther/kernels/gemm.hpp"
+#include "anther/kernels/global_average_pool.hpp"
 #include "anther/kernels/group_norm.hpp"
 #include "anther/kernels/layer_norm.hpp"
 #include "anther/kernels/optimizer.hpp"
+#include "anther/kernels/softmax.hpp"
+#include "anther/kernels/subsample.hpp"
 #include "bench/numbers.hpp"
 #include "bench/peaks.hpp"
 
 namespace {
 
 using namespace anther;
-using bench::numbers;
 
 constexpr std::int64_t batch = 4;  // a micro-batch
 
 struct Peaks {
-  double gflops, gbytes;
+  double gflops = 0, gbytes = 0;
+  void measure() {
+    gflops = std::max(gflops, bench::fma_peak(num_threads()));
+    gbytes = std::max(gbytes, bench::copy_peak(num_threads()));
+  }
 };
 Peaks peaks;
 
-// flops and bytes: of one call.
-void add_row(const std::string& name, double flops, double bytes, std::function<void()> call) {
-  benchmark::RegisterBenchmark(name.c_str(),
-                               [=](benchmark::State& state) {
-                                 call();
-                                 const double seconds = bench::seconds_of([&] {
-                                   for (auto _ : state) call();
-                                 });
-                                 const double rate =
-                                     1e-9 * static_cast<double>(state.iterations()) / seconds;
-                                 if (flops > 0) {
-                                   state.counters["gflops"] = flops * rate;
-                                   state.counters["fma_peak_share"] = flops * rate / peaks.gflops;
-                                 }
-                                 state.counters["gbytes_per_s"] = bytes * rate;
-                                 state.counters["copy_peak_share"] = bytes * rate / peaks.gbytes;
-                               })
+// macs: multiply-accumulates of one call. bytes: what it cannot but read and write.
+struct Cost {
+  double macs = 0, bytes = 0;
+};
+
+void add_row(const std::string& name, const Cost& cost, std::function<void()> call) {
+  benchmark::RegisterBenchmark(
+      name.c_str(),
+      [=](benchmark::State& state) {
+        call();
+        const double seconds = bench::seconds_of([&] {
+          for (auto _ : state) call();
+        });
+        const double rate = 1e-9 * static_cast<double>(state.iterations()) / seconds;
+        peaks.measure();
+        if (cost.macs > 0) {
+          state.counters["gflops"] = 2 * cost.macs * rate;
+          state.counters["fma_peak_share"] = 2 * cost.macs * rate / peaks.gflops;
+        }
+        state.counters["gbytes_per_s"] = cost.bytes * rate;
+        state.counters["copy_peak_share"] = cost.bytes * rate / peaks.gbytes;
+      })
       ->Unit(benchmark::kMicrosecond)
       ->UseRealTime();
 }
 
-// The rows of all ops on the maps of one stage.
-void add_stage(std::int64_t size, std::int64_t channels, std::int64_t heads, std::int64_t r) {
-  const std::int64_t rows = batch * size * size, map = rows * channels;
-  const std::string shape = text_of(batch, "x", size, "x", size, "x", channels);
-  const auto floats = [](std::int64_t count) { return 4.0 * static_cast<double>(count); };
-  // The maps are kept by the closures.
-  auto x = std::make_shared<AlignedBuffer<float>>(numbers(map));
-  auto dy = std::make_shared<AlignedBuffer<float>>(numbers(map));
-  auto y = std::make_shared<AlignedBuffer<float>>(map);
-  auto small = std::make_shared<AlignedBuffer<float>>(numbers(64 * channels));
-  auto gradient = std::make_shared<AlignedBuffer<float>>(64 * channels);
+// Elements, as a number to compute costs with.
+double floats(std::int64_t count) {
+  return 4.0 * static_cast<double>(count);
+}
+double macs(std::int64_t count) {
+  return static_cast<double>(count);
+}
 
+using Buffer = std::shared_ptr<AlignedBuffer<float>>;
+Buffer numbers(std::int64_t size) {
+  return std::make_shared<AlignedBuffer<float>>(bench::numbers(size));
+}
+Buffer memory(std::int64_t size) {
+  return std::make_shared<AlignedBuffer<float>>(size);
+}
+// The same weights, warm and cold.
+void add_rows(const std::string& op, const std::string& shape, const Cost& cost, Buffer weights,
+              const std::function<void(const float*)>& call) {
+  add_row(op + "/" + shape, cost, [=] { call(weights->data()); });
+  auto cold = std::make_shared<bench::ColdWeights>(weights);
+  add_row(op + "_cold/" + shape, cost, [=] { call(cold->next()); });
+}
+
+// A map (N, H, W, C) of a stage, and one more that ops write to.
+struct Maps {
+  std::int64_t n, size, channels;
+  std::int64_t positions = size * size, rows = n * positions, count = rows * channels;
+  std::string shape = text_of(n, "x", size, "x", size, "x", channels);
+  Buffer x = numbers(count), dy = numbers(count), y = memory(count);
+  Buffer weight = numbers(64 * channels), gradient = memory(64 * channels);
+};
+
+void add_depthwise(const Maps& m) {
   for (const std::int64_t kernel : {3, 5}) {
-    const DepthwiseConv2dDims d{.batch = batch,
-                                .height = size,
-                                .width = size,
-                                .channels = channels,
+    const DepthwiseConv2dDims d{.batch = m.n,
+                                .height = m.size,
+                                .width = m.size,
+                                .channels = m.channels,
                                 .kernel_height = kernel,
                                 .kernel_width = kernel,
                                 .padding_height = kernel / 2,
                                 .padding_width = kernel / 2};
     const std::string op = text_of("depthwise_conv2d_", kernel, "x", kernel);
-    const double flops = 2.0 * static_cast<double>(map * kernel * kernel);
-    add_row(op + "/forward/" + shape, flops, floats(2 * map), [=] {
-      depthwise_conv2d_forward<float>(y->data(), nullptr, x->data(), small->data(), small->data(),
-                                      d);
+    const double forward = macs(m.count * kernel * kernel);
+    const Buffer taps = numbers(kernel * kernel * m.channels);
+    add_rows(op + "/forward", m.shape, {forward, floats(2 * m.count)}, taps, [=](const float* w) {
+      depthwise_conv2d_forward<float>(m.y->data(), nullptr, m.x->data(), w, m.weight->data(), d);
     });
-    auto workspace =
-        std::make_shared<AlignedBuffer<float>>(depthwise_conv2d_backward_weight_workspace(d));
-    add_row(op + "/backward/" + shape, 2 * flops, floats(3 * map), [=] {
-      depthwise_conv2d_backward_input<float>(y->data(), nullptr, dy->data(), small->data(), d);
-      depthwise_conv2d_backward_weight<float>(gradient->data(), gradient->data() + 25 * channels,
-                                              dy->data(), x->data(), workspace->data(), d);
-    });
-  }
-  if (r > 1) {
-    const DepthwiseConvTranspose2dDims d{.batch = batch,
-                                         .height = size / r,
-                                         .width = size / r,
-                                         .channels = channels,
-                                         .kernel_height = r,
-                                         .kernel_width = r,
-                                         .stride_height = r,
-                                         .stride_width = r};
-    const std::string op = text_of("depthwise_conv_transpose2d_", r, "x", r);
-    const std::int64_t in = map / (r * r);
-    add_row(op + "/forward/" + shape, 2.0 * static_cast<double>(map), floats(map + in), [=] {
-      depthwise_conv_transpose2d_forward<float>(y->data(), x->data(), small->data(), small->data(),
-                                                d);
-    });
-    auto workspace = std::make_shared<AlignedBuffer<float>>(
-        depthwise_conv_transpose2d_backward_weight_workspace(d));
-    add_row(op + "/backward/" + shape, 4.0 * static_cast<double>(map), floats(map + 2 * in), [=] {
-      depthwise_conv_transpose2d_backward_input<float>(y->data(), nullptr, dy->data(),
-                                                       small->data(), d);
-      depthwise_conv_transpose2d_backward_weight<float>(
-          gradient->data(), gradient->data() + 25 * channels, dy->data(), x->data(),
-          workspace->data(), d);
-    });
-  }
-  {
-    const GroupNormDims d{
-        .batch = batch, .positions = size * size, .channels = channels, .groups = channels / 12};
-    auto statistics = std::make_shared<AlignedBuffer<float>>(2 * batch * channels);
-    auto workspace = std::make_shared<AlignedBuffer<float>>(group_norm_workspace(d));
-    float* mean = statistics->data();
-    float* rstd = mean + batch * channels;
-    add_row("group_norm/forward/" + shape, 0, floats(2 * map), [=, keep = statistics] {
-      group_norm_forward<float>(y->data(), mean, rstd, x->data(), small->data(), small->data(),
-                                1e-5f, workspace->data(), d);
-    });
-    add_row("group_norm/backward/" + shape, 0, floats(3 * map), [=, keep = statistics] {
-      group_norm_backward<float>(y->data(), nullptr, gradient->data(), gradient->data() + channels,
-                                 dy->data(), x->data(), mean, rstd, small->data(),
-                                 workspace->data(), d);
-    });
-  }
-  {
-    auto statistics = std::make_shared<AlignedBuffer<float>>(2 * rows);
-    auto workspace = std::make_shared<AlignedBuffer<float>>(layer_norm_workspace(rows, channels));
-    float* mean = statistics->data();
-    float* rstd = mean + rows;
-    add_row("layer_norm/forward/" + shape, 0, floats(2 * map), [=, keep = statistics] {
-      layer_norm_forward<float>(y->data(), mean, rstd, x->data(), small->data(), small->data(),
-                                1e-5f, rows, channels);
-    });
-    add_row("layer_norm/backward/" + shape, 0, floats(3 * map), [=, keep = statistics] {
-      layer_norm_backward<float>(y->data(), nullptr, gradient->data(), gradient->data() + channels,
-                                 dy->data(), x->data(), mean, rstd, small->data(),
-                                 workspace->data(), rows, channels);
-    });
-  }
-  {
-    auto statistics = std::make_shared<AlignedBuffer<float>>(3 * channels);
-    auto workspace = std::make_shared<AlignedBuffer<float>>(batch_norm_workspace(rows, channels));
-    float* mean = statistics->data();
-    add_row("batch_norm/forward/" + shape, 0, floats(3 * map), [=, keep = statistics] {
-      batch_norm_forward<float>(y->data(), mean, mean + channels, mean + 2 * channels, x->data(),
-                                small->data(), small->data(), 1e-5f, workspace->data(), rows,
-                                channels);
-    });
-    add_row("batch_norm/backward/" + shape, 0, floats(5 * map), [=, keep = statistics] {
-      batch_norm_backward<float>(y->data(), nullptr, gradient->data(), gradient->data() + channels,
-                                 dy->data(), x->data(), mean, mean + channels, small->data(),
-                                 workspace->data(), rows, channels);
-    });
-  }
-  {
-    const std::int64_t hidden = 4 * map;
-    auto h = std::make_shared<AlignedBuffer<float>>(numbers(hidden));
-    auto out = std::make_shared<AlignedBuffer<float>>(hidden);
-    const std::string hidden_shape = text_of(batch, "x", size, "x", size, "x", 4 * channels);
-    add_row("gelu/forward/" + hidden_shape, 0, floats(2 * hidden),
-            [=] { gelu_forward<float>(out->data(), h->data(), hidden); });
-    add_row("gelu/backward/" + hidden_shape, 0, floats(3 * hidden),
-            [=] { gelu_backward<float>(out->data(), nullptr, out->data(), h->data(), hidden); });
-
-    // The FFN's first product, and its gradients.
-    const std::int64_t wide = 4 * channels;
-    auto weight = std::make_shared<AlignedBuffer<float>>(numbers(wide * channels));
-    auto dweight = std::make_shared<AlignedBuffer<float>>(wide * channels);
-    auto forward = std::make_shared<AlignedBuffer<float>>(gemm_packed_size<float>(wide, channels));
-    auto backward = std::make_shared<AlignedBuffer<float>>(gemm_packed_size<float>(channels, wide));
-    gemm_pack<float>(forward->data(), weight->data(), wide, channels, channels, 1);
-    gemm_pack<float>(backward->data(), weight->data(), channels, wide, 1, channels);
-    const double flops = 2.0 * static_cast<double>(rows * channels * wide);
-    add_row(text_of("linear/forward/", shape, "->", wide), flops, floats(map + hidden), [=] {
-      gemm<float>(out->data(), nullptr, x->data(), forward->data(), small->data(),
-                  {.rows = rows,
-                   .columns = wide,
-                   .depth = channels,
-                   .x_stride = channels,
-                   .y_stride = wide});
-    });
-    const GemmTnDims tn{.rows = rows,
-                        .outs = wide,
-                        .columns = channels,
-                        .dy_stride = wide,
-                        .x_stride = channels,
-                        .dw_stride = channels};
-    auto workspace = std::make_shared<AlignedBuffer<float>>(gemm_tn_workspace<float>(tn));
-    add_row(text_of("linear/backward/", shape, "->", wide), 2 * flops, floats(2 * map + 2 * hidden),
-            [=] {
-              gemm<float>(y->data(), nullptr, h->data(), backward->data(), nullptr,
-                          {.rows = rows,
-                           .columns = channels,
-                           .depth = wide,
-                           .x_stride = wide,
-                           .y_stride = channels});
-              gemm_tn<float>(dweight->data(), h->data(), x->data(), workspace->data(), tn);
-            });
-  }
-  {
-    const std::int64_t tokens = size * size / (r * r);
-    const AttentionDims d{.batch = batch,
-                          .heads = heads,
-                          .queries = tokens,
-                          .keys = tokens,
-                          .head_dim = channels / heads,
-                          .q_stride = 3 * channels,
-                          .kv_stride = 3 * channels,
-                          .scale = 1 / std::sqrt(static_cast<double>(channels / heads))};
-    auto qkv = std::make_shared<AlignedBuffer<float>>(numbers(3 * batch * tokens * channels));
-    auto dqkv = std::make_shared<AlignedBuffer<float>>(3 * batch * tokens * channels);
-    auto p = std::make_shared<AlignedBuffer<float>>(d.probabilities());
-    auto workspace = std::make_shared<AlignedBuffer<float>>(attention_workspace<float>(d));
-    const float* q = qkv->data();
-    float* dq = dqkv->data();
-    const double flops = 4.0 * static_cast<double>(d.probabilities() * d.head_dim);
-    const std::int64_t token_map = batch * tokens * channels;
-    const std::string tokens_shape = text_of(batch, "x", tokens, "x", channels, "/heads:", heads);
-    add_row("self_attention/forward/" + tokens_shape, flops, floats(4 * token_map),
-            [=, keep = qkv] {
-              attention_forward<float>(y->data(), p->data(), q, q + channels, q + 2 * channels,
-                                       workspace->data(), d);
-            });
-    add_row("self_attention/backward/" + tokens_shape, 2 * flops, floats(7 * token_map),
-            [=, keep = qkv, keep2 = dqkv] {
-              attention_backward<float>(dq, dq + channels, dq + 2 * channels, dy->data(), p->data(),
-                                        q, q + channels, q + 2 * channels, workspace->data(), d);
-            });
+    const Buffer workspace = memory(depthwise_conv2d_backward_weight_workspace(d));
+    add_rows(
+        op + "/backward", m.shape, {2 * forward, floats(3 * m.count)}, taps, [=](const float* w) {
+          depthwise_conv2d_backward_input<float>(m.y->data(), nullptr, m.dy->data(), w, d);
+          depthwise_conv2d_backward_weight<float>(m.gradient->data(),
+                                                  m.gradient->data() + 25 * m.channels,
+                                                  m.dy->data(), m.x->data(), workspace->data(), d);
+        });
   }
 }
 
-void add_rest() {
-  const std::int64_t rows = 128, classes = 102;
-  auto logits = std::make_shared<AlignedBuffer<float>>(numbers(rows * classes));
-  auto out = std::make_shared<AlignedBuffer<float>>(rows * classes + 2 * rows + 1);
+// What brings a map to a share of its positions, and back.
+void add_sampling(const Maps& m, std::int64_t r) {
+  const std::int64_t in = m.count / (r * r);
+  const SubsampleDims s{
+      .batch = m.n, .height = m.size, .width = m.size, .channels = m.channels, .stride = r};
+  add_row("subsample/forward/" + m.shape, {0, floats(2 * in)},
+          [=] { subsample_forward<float>(m.y->data(), m.x->data(), s); });
+  add_row("subsample/backward/" + m.shape, {0, floats(m.count + in)},
+          [=] { subsample_backward<float>(m.y->data(), nullptr, m.dy->data(), s); });
+
+  const DepthwiseConvTranspose2dDims d{.batch = m.n,
+                                       .height = m.size / r,
+                                       .width = m.size / r,
+                                       .channels = m.channels,
+                                       .kernel_height = r,
+                                       .kernel_width = r,
+                                       .stride_height = r,
+                                       .stride_width = r};
+  const std::string op = text_of("depthwise_conv_transpose2d_", r, "x", r);
+  const Buffer taps = numbers(r * r * m.channels);
+  add_rows(
+      op + "/forward", m.shape, {macs(m.count), floats(m.count + in)}, taps, [=](const float* w) {
+        depthwise_conv_transpose2d_forward<float>(m.y->data(), m.x->data(), w, m.weight->data(), d);
+      });
+  const Buffer workspace = memory(depthwise_conv_transpose2d_backward_weight_workspace(d));
+  add_rows(op + "/backward", m.shape, {macs(2 * m.count), floats(m.count + 2 * in)}, taps,
+           [=](const float* w) {
+             depthwise_conv_transpose2d_backward_input<float>(m.y->data(), nullptr, m.dy->data(), w,
+                                                              d);
+             depthwise_conv_transpose2d_backward_weight<float>(
+                 m.gradient->data(), m.gradient->data() + 25 * m.channels, m.dy->data(),
+                 m.x->data(), workspace->data(), d);
+           });
+}
+
+void add_channel_norm(const std::string& name, const Maps& m, std::int64_t groups) {
+  const GroupNormDims d{
+      .batch = m.n, .positions = m.positions, .channels = m.channels, .groups = groups};
+  const Buffer mean = memory(m.n * groups), rstd = memory(m.n * groups);
+  const Buffer workspace = memory(group_norm_workspace(d));
+  add_row(name + "/forward/" + m.shape, {0, floats(2 * m.count)}, [=] {
+    group_norm_forward<float>(m.y->data(), mean->data(), rstd->data(), m.x->data(),
+                              m.weight->data(), m.weight->data(), 1e-5f, workspace->data(), d);
+  });
+  add_row(name + "/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {
+    group_norm_backward<float>(m.y->data(), nullptr, m.gradient->data(),
+                               m.gradient->data() + m.channels, m.dy->data(), m.x->data(),
+                               mean->data(), rstd->data(), m.weight->data(), workspace->data(), d);
+  });
+}
+
+void add_norms(const Maps& m) {
+  add_channel_norm("group_norm", m, m.channels / 12);
+  add_channel_norm("instance_norm", m, m.channels);
+
+  const Buffer mean = memory(m.rows), rstd = memory(m.rows);
+  const Buffer layer_workspace = memory(layer_norm_workspace(m.rows, m.channels));
+  add_row("layer_norm/forward/" + m.shape, {0, floats(2 * m.count)}, [=] {
+    layer_norm_forward<float>(m.y->data(), mean->data(), rstd->data(), m.x->data(),
+                              m.weight->data(), m.weight->data(), 1e-5f, m.rows, m.channels);
+  });
+  add_row("layer_norm/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {
+    layer_norm_backward<float>(m.y->data(), nullptr, m.gradient->data(),
+                               m.gradient->data() + m.channels, m.dy->data(), m.x->data(),
+                               mean->data(), rstd->data(), m.weight->data(),
+                               layer_workspace->data(), m.rows, m.channels);
+  });
+
+  // Its statistics are there only once the whole batch has been read: a pass more.
+  const Buffer statistics = memory(3 * m.channels);
+  const Buffer workspace = memory(batch_norm_workspace(m.rows, m.channels));
+  add_row("batch_norm/forward/" + m.shape, {0, floats(4 * m.count)}, [=] {
+    float* s = statistics->data();
+    batch_norm_forward<float>(m.y->data(), s, s + m.channels, s + 2 * m.channels, m.x->data(),
+                              m.weight->data(), m.weight->data(), 1e-5f, workspace->data(), m.rows,
+                              m.channels);
+  });
+  add_row("batch_norm/backward/" + m.shape, {0, floats(5 * m.count)}, [=] {
+    float* s = statistics->data();
+    batch_norm_backward<float>(
+        m.y->data(), nullptr, m.gradient->data(), m.gradient->data() + m.channels, m.dy->data(),
+        m.x->data(), s, s + m.channels, m.weight->data(), workspace->data(), m.rows, m.channels);
+  });
+}
+
+void add_activations(const Maps& m) {
+  add_row("gelu/forward/" + m.shape, {0, floats(2 * m.count)},
+          [=] { gelu_forward<float>(m.y->data(), m.x->data(), m.count); });
+  add_row("gelu/backward/" + m.shape, {0, floats(3 * m.count)},
+          [=] { gelu_backward<float>(m.y->data(), nullptr, m.dy->data(), m.x->data(), m.count); });
+  add_row("relu/forward/" + m.shape, {0, floats(2 * m.count)},
+          [=] { relu_forward<float>(m.y->data(), m.x->data(), m.count); });
+  add_row("relu/backward/" + m.shape, {0, floats(3 * m.count)},
+          [=] { relu_backward<float>(m.y->data(), nullptr, m.dy->data(), m.x->data(), m.count); });
+  add_row("add/forward/" + m.shape, {0, floats(3 * m.count)},
+          [=] { add<float>(m.y->data(), m.x->data(), m.dy->data(), m.count); });
+}
+
+// Over rows of as many columns as the attention of the first stages has keys.
+void add_softmax(std::int64_t rows, std::int64_t columns) {
+  const std::int64_t count = rows * columns;
+  const Buffer x = numbers(count), dy = numbers(count), y = memory(count);
+  const SoftmaxDims d{
+      .rows = rows, .columns = columns, .x_stride = columns, .y_stride = columns, .scale = 1};
+  const std::string shape = text_of(rows, "x", columns);
+  add_row("softmax/forward/" + shape, {0, floats(2 * count)},
+          [=] { softmax_forward<float>(y->data(), x->data(), d); });
+  add_row("softmax/backward/" + shape, {0, floats(3 * count)},
+          [=] { softmax_backward<float>(x->data(), nullptr, dy->data(), y->data(), d); });
+}
+
+// A layer over all rows of a map: in -> out channels.
+void add_linear(std::int64_t rows, std::int64_t in, std::int64_t out) {
+  const std::string shape = text_of(rows, "x", in, "->", out);
+  const double forward = macs(rows * in * out);
+  const Buffer x = numbers(rows * in), dy = numbers(rows * out), bias = numbers(out);
+  const Buffer y = memory(rows * out), dx = memory(rows * in), dweight = memory(in * out);
+  const Buffer weight = numbers(in * out);
+  const Buffer packed = memory(gemm_packed_size<float>(out, in));
+  const Buffer turned = memory(gemm_packed_size<float>(in, out));
+  gemm_pack<float>(packed->data(), weight->data(), out, in, in, 1);
+  gemm_pack<float>(turned->data(), weight->data(), in, out, 1, in);
+  add_rows("linear/forward", shape, {forward, floats(rows * (in + out))}, packed,
+           [=](const float* w) {
+             gemm<float>(y->data(), nullptr, x->data(), w, bias->data(), dense_gemm(rows, out, in));
+           });
+  const GemmTnDims tn{
+      .rows = rows, .outs = out, .columns = in, .dy_stride = out, .x_stride = in, .dw_stride = in};
+  const Buffer workspace = memory(gemm_tn_workspace<float>(tn));
+  add_rows("linear/backward", shape, {2 * forward, floats(2 * rows * (in + out))}, turned,
+           [=](const float* w) {
+             gemm<float>(dx->data(), nullptr, dy->data(), w, nullptr, dense_gemm(rows, in, out));
+             gemm_tn<float>(dweight->data(), dy->data(), x->data(), workspace->data(), tn);
+           });
+}
+
+// The patch embedding of a stage: kernel and stride p, from a map of p times the side.
+void add_embedding(std::int64_t size, std::int64_t in, std::int64_t out, std::int64_t p) {
+  const Conv2dDims d{.batch = batch,
+                     .height = size * p,
+                     .width = size * p,
+                     .in_channels = in,
+                     .out_channels = out,
+                     .kernel_height = p,
+                     .kernel_width = p,
+                     .stride_height = p,
+                     .stride_width = p,
+                     .padding_height = 0,
+                     .padding_width = 0,
+                     .groups = 1};
+  const std::string shape = text_of(batch, "x", size * p, "x", size * p, "x", in, "->", out);
+  const std::int64_t x_size = d.rows() * d.depth(), y_size = d.rows() * out;
+  const double forward = macs(x_size * out);
+  const Buffer x = numbers(x_size), dy = numbers(y_size), bias = numbers(out), y = memory(y_size);
+  const Buffer dx = memory(x_size), dweight = memory(d.depth() * out);
+  const Buffer weight = numbers(d.depth() * out), workspace = memory(conv2d_workspace(d));
+  const Buffer packed = memory(gemm_packed_size<float>(out, d.depth()));
+  const Buffer turned = memory(gemm_packed_size<float>(d.depth(), out));
+  gemm_pack<float>(packed->data(), weight->data(), out, d.depth(), d.depth(), 1);
+  gemm_pack<float>(turned->data(), weight->data(), d.depth(), out, 1, d.depth());
+  add_rows("conv2d/forward", shape, {forward, floats(x_size + y_size)}, packed,
+           [=](const float* w) {
+             conv2d_forward<float>(y->data(), x->data(), w, bias->data(), workspace->data(), d);
+           });
+  add_rows("conv2d/backward", shape, {2 * forward, floats(2 * (x_size + y_size))}, turned,
+           [=](const float* w) {
+             conv2d_backward_input<float>(dx->data(), nullptr, dy->data(), w, workspace->data(), d);
+             conv2d_backward_weight<float>(dweight->data(), dy->data(), x->data(),
+                                           workspace->data(), d);
+           });
+}
+
+void add_attention(std::int64_t tokens, std::int64_t channels, std::int64_t heads) {
+  const std::int64_t count = batch * tokens * channels;
+  const AttentionDims d{.batch = batch,
+                        .heads = heads,
+                        .queries = tokens,
+                        .keys = tokens,
+                        .head_dim = channels / heads,
+                        .q_stride = 3 * channels,
+                        .kv_stride = 3 * channels,
+                        .scale = 1 / std::sqrt(static_cast<double>(channels / heads))};
+  const Buffer qkv = numbers(3 * count), dqkv = memory(3 * count), o = memory(count);
+  const Buffer d_o = numbers(count), p = memory(d.probabilities());
+  const Buffer workspace = memory(attention_workspace<float>(d));
+  const double forward = macs(2 * d.probabilities() * d.head_dim);
+  const std::string shape = text_of(batch, "x", tokens, "x", channels, "/heads:", heads);
+  add_row("self_attention/forward/" + shape, {forward, floats(4 * count)}, [=] {
+    const float* q = qkv->data();
+    attention_forward<float>(o->data(), p->data(), q, q + channels, q + 2 * channels,
+                             workspace->data(), d);
+  });
+  add_row("self_attention/backward/" + shape, {2 * forward, floats(7 * count)}, [=] {
+    const float* q = qkv->data();
+    float* dq = dqkv->data();
+    attention_backward<float>(dq, dq + channels, dq + 2 * channels, d_o->data(), p->data(), q,
+                              q + channels, q + 2 * channels, workspace->data(), d);
+  });
+}
+
+// One stage of EdgeViT: `size` is the side of its map, r its sampling rate, `in` the channels
+// before it and p the kernel of its embedding.
+void add_stage(std::int64_t size, std::int64_t channels, std::int64_t heads, std::int64_t r,
+               std::int64_t in, std::int64_t p) {
+  const Maps m{.n = batch, .size = size, .channels = channels};
+  const std::int64_t tokens = m.positions / (r * r);
+  add_embedding(size, in, channels, p);
+  add_depthwise(m);
+  add_norms(m);
+  if (r > 1) add_sampling(m, r);
+  add_linear(batch * tokens, channels, 3 * channels);
+  add_attention(tokens, channels, heads);
+  add_linear(m.rows, channels, channels);
+  add_linear(m.rows, channels, 4 * channels);
+  add_activations({.n = batch, .size = size, .channels = 4 * channels});
+  add_linear(m.rows, 4 * channels, channels);
+}
+
+void add_head(std::int64_t channels, std::int64_t classes) {
+  const Buffer x = numbers(batch * 49 * channels), y = memory(batch * 49 * channels);
+  const GlobalAveragePoolDims pool{.batch = batch, .height = 7, .width = 7, .channels = channels};
+  const std::string shape = text_of(batch, "x7x7x", channels);
+  add_row("global_average_pool/forward/" + shape, {0, floats(x->size())},
+          [=] { global_average_pool_forward<float>(y->data(), x->data(), pool); });
+  add_row("global_average_pool/backward/" + shape, {0, floats(x->size())},
+          [=] { global_average_pool_backward<float>(y->data(), nullptr, x->data(), pool); });
+  add_linear(batch, channels, classes);
+}
+
+void add_loss(std::int64_t rows, std::int64_t classes) {
+  const Buffer logits = numbers(rows * classes), out = memory(rows * classes + 2 * rows + 1);
   auto labels = std::make_shared<std::vector<std::int32_t>>(rows, 7);
-  const CrossEntropyDims d{.rows = rows, .classes = classes, .scale = 1.0 / rows};
-  add_row(text_of("cross_entropy/forward/", rows, "x", classes), 0, 4.0 * rows * classes, [=] {
+  const CrossEntropyDims d{.rows = rows, .classes = classes, .scale = 1.0 / double(rows)};
+  add_row(text_of("cross_entropy/forward/", rows, "x", classes), {0, floats(rows * classes)}, [=] {
     float* losses = out->data() + rows * classes + 1;
     cross_entropy_forward<float>(out->data(), losses, losses + rows, logits->data(),
                                  {.labels = labels->data()}, d);
   });
-  const std::int64_t parameters = 3'808'182;  // of XXS with 102 classes
-  auto adam = std::make_shared<AlignedBuffer<float>>(numbers(4 * parameters));
-  for (float& value : *adam) value = std::abs(value);
-  add_row("adam_step/xxs", 0, 7 * 4.0 * static_cast<double>(parameters), [=] {
-    float* v = adam->data();
+}
+
+void add_optimizer(const std::string& model, std::int64_t parameters) {
+  const Buffer values = numbers(4 * parameters);
+  for (float& value : *values) value = std::abs(value);
+  add_row("adam_step/" + model, {0, floats(7 * parameters)}, [=] {
+    float* v = values->data();
     adam_step<float>(v, v + parameters, v + 2 * parameters, v + 3 * parameters, parameters,
                      {.learning_rate = 1e-6});
   });
@@ -271,17 +391,29 @@ void add_rest() {
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  peaks = {bench::fma_peak(num_threads()), bench::copy_peak(num_threads())};
+  peaks.measure();
   std::fprintf(stderr, "anther  %s  %d threads  FMA peak %.0f GFLOP/s  copy peak %.1f GB/s\n",
                to_string(isa()), num_threads(), peaks.gflops, peaks.gbytes);
-  add_stage(56, 36, 1, 4);  // XXS
-  add_stage(28, 72, 2, 2);
-  add_stage(14, 144, 4, 2);
-  add_stage(7, 288, 8, 1);
-  add_stage(56, 48, 1, 4);  // XS and S
-  add_stage(28, 96, 2, 2);
-  add_stage(14, 240, 5, 2);
-  add_stage(7, 384, 8, 1);
-  add_rest();
+  add_stage(56, 36, 1, 4, 3, 4);  // XXS
+  add_stage(28, 72, 2, 2, 36, 2);
+  add_stage(14, 144, 4, 2, 72, 2);
+  add_stage(7, 288, 8, 1, 144, 2);
+  add_head(288, 102);
+  add_stage(56, 48, 1, 4, 3, 4);  // XS and S
+  add_stage(28, 96, 2, 2, 48, 2);
+  add_stage(14, 240, 5, 2, 96, 2);
+  add_stage(7, 384, 8, 1, 240, 2);
+  add_head(384, 102);
+  add_loss(128, 102);
+  add_optimizer("xxs", 3'808'182);
+  // Beyond the caches: 55 MiB a map.
+  const Maps large{.n = 64, .size = 56, .channels = 72};
+  add_norms(large);
+  add_activations(large);
+  add_softmax(72'000, 196);
+  // A shape that other frameworks are measured at.
+  const Maps common{.n = 8, .size = 28, .channels = 72};
+  add_depthwise(common);
+  add_sampling(common, 2);
   benchmark::RunSpecifiedBenchmarks();
 }
