@@ -25,7 +25,7 @@ using namespace anther;
 
 struct Options {
   std::string model = "xxs", preset = "improved", mode = "train";
-  std::int64_t batch = 128, micro_batch = 1, lanes = 4, img_size = 224, threads = 0;
+  std::int64_t batch = 128, micro_batch = 0, lanes = 0, img_size = 224, threads = 0;
   bool profile = false;
 };
 
@@ -107,8 +107,12 @@ int main(int argc, char** argv) {
   app.add_option("--preset", o.preset, "improved or original")->capture_default_str();
   app.add_option("--mode", o.mode)->check(CLI::IsMember({"train", "infer"}))->capture_default_str();
   app.add_option("--batch", o.batch)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--micro-batch", o.micro_batch)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--lanes", o.lanes)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--micro-batch", o.micro_batch, "0: by the size of the images")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--lanes", o.lanes, "0: one for each thread")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_option("--img-size", o.img_size)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--threads", o.threads, "0: all")->capture_default_str();
   app.add_flag("--profile", o.profile, "print the time of each op and stage");
@@ -116,6 +120,9 @@ int main(int argc, char** argv) {
   try {
     if (o.threads > 0) set_num_threads(static_cast<int>(o.threads));
     std::fprintf(stderr, "anther %s  %s  %d threads\n", version, to_string(isa()), num_threads());
+    if (o.micro_batch == 0)
+      o.micro_batch = std::min(o.batch, automatic_micro_batch(o.img_size, o.img_size));
+    if (o.lanes == 0) o.lanes = num_threads();
     if (o.mode == "infer") o.micro_batch = o.batch, o.lanes = 1;
     const double peak = bench::fma_peak(num_threads());
     const std::string name = text_of(o.model, "/", o.preset, "/", o.mode, "/batch:", o.batch,
