@@ -79,6 +79,23 @@ TEST_CASE("parallel_for: the team has as many threads as it was told") {
   CHECK(ids.count(std::this_thread::get_id()) == 1);
 }
 
+TEST_CASE("parallel_for: each thread begins with a range of its own") {
+  const Threads set(4);
+  Meeting meeting(4);
+  std::mutex mutex;
+  std::set<std::thread::id> begun;
+  std::set<std::int64_t> first;
+  parallel_for(100, much, [&](std::int64_t tile) {
+    {
+      const std::lock_guard lock(mutex);
+      if (!begun.insert(std::this_thread::get_id()).second) return;
+      first.insert(tile);
+    }
+    meeting.wait();  // so that none takes from another's range meanwhile
+  });
+  CHECK(first == std::set<std::int64_t>{0, 25, 50, 75});
+}
+
 TEST_CASE("parallel_for: no more threads than tiles") {
   const Threads set(8);
   Meeting meeting(2);
