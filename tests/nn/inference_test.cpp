@@ -56,6 +56,28 @@ TEST_CASE("inference: the bits of a pass on a tape, in a fraction of its memory"
   }
 }
 
+TEST_CASE("inference: the same bits for any number of threads, those of a tape as well") {
+  for (const char* preset : {"improved", "original"}) {
+    CAPTURE(preset);
+    ParameterStore<float> store;
+    const EdgeViT<float> model(store, edgevit_options("xxs", 10, preset));
+    store.initialize(3);
+    const Tensor<float> images = random_images({1, 128, 128, 3});  // 1,024 rows in stage 1
+    Inference<float> inference(model, images.shape());
+    set_num_threads(1);
+    const std::vector<float> expected = eager(model, images);
+    for (const int threads : {1, 2, 3, 4}) {
+      CAPTURE(threads);
+      set_num_threads(threads);
+      // A plan has memory for the threads that it was made with, and works with others.
+      CHECK(copy_of(inference(images.span())) == expected);
+      CHECK(copy_of(Inference<float>(model, images.shape())(images.span())) == expected);
+      CHECK(eager(model, images) == expected);
+    }
+    set_num_threads(0);
+  }
+}
+
 TEST_CASE("inference: sees weights that have changed, and another input") {
   ParameterStore<float> store;
   const EdgeViT<float> model(store, edgevit_options("xxs", 5));
