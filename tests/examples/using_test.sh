@@ -81,11 +81,12 @@ grep -q '2 of 3 files' err.log || fail "the failures are not counted: $(cat err.
 grep -qF "$good" out.log || fail "the whole file has no answer"
 
 # The program that the header's first comment shows.
-"$examples/embed" run/weights/last.safetensors flowers.hpp --dtype f16 >embed.log || fail "embed failed"
-sed -n '1,/#pragma once/s|^//   ||p' flowers.hpp >main.cpp
-grep -q 'flowers::Model' main.cpp || fail "the header shows no program"
+"$examples/embed" run/weights/last.safetensors my-flowers.hpp --dtype f16 >embed.log ||
+  fail "embed failed"
+sed -n '1,/#pragma once/s|^//   ||p' my-flowers.hpp >main.cpp
+grep -q 'my_flowers::Model' main.cpp || fail "the header shows no program"
 "$compiler" -std=c++20 -fsyntax-only -Wall -Wextra -Werror main.cpp || fail "the header does not compile"
-kinds=$(sed -n '/class_names/,/};/p' flowers.hpp | grep -c '^    "')
+kinds=$(sed -n '/class_names/,/};/p' my-flowers.hpp | grep -c '^    "')
 [[ $kinds == "$(find data/train -mindepth 1 -maxdepth 1 | wc -l)" ]] ||
   fail "the header names $kinds classes"
 
