@@ -69,6 +69,13 @@ else
   echo "python3 is not installed: the figures were not compared"
 fi
 
+# Without a name of weights it is the latest run.
+mkdir -p runs/train_flowers/9 runs/train_flowers/10
+cp -r run/weights runs/train_flowers/10/
+"$examples/classify" data/val >latest.log || fail "classify by the latest run failed"
+grep -q '^Model: runs/train_flowers/10/weights/best.safetensors, ' latest.log ||
+  fail "classify did not take the latest run: $(head -n 1 latest.log)"
+
 # Damaged and missing files, in between.
 good=$(find data/val -name '*.png' | sort | head -n 1)
 head -c 300 "$good" >cut.png
