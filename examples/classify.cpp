@@ -1,6 +1,6 @@
 // Says what is on pictures: the most probable classes of each image file.
 //
-//   classify photograph.jpg more_photographs/
+//   classify photograph.jpg more_photographs/       # by the latest run, or the model in data/
 //   classify --checkpoint runs/train_flowers/1 -k 3 --json result.json photographs/
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -43,11 +43,13 @@ std::vector<std::filesystem::path> image_files(const std::vector<std::string>& a
   return files;
 }
 
-// The run that train_flowers did last.
-std::string latest_run() {
-  const auto run = RunFolder::latest("runs", "train_flowers");
-  check(run.has_value(), "--checkpoint: there is no run in runs/train_flowers; name the weights");
-  return run->string();
+// The run that train_flowers did last; without any, the trained model that comes with Anther.
+std::filesystem::path weights_at_hand() {
+  std::filesystem::path weights = ANTHER_TRAINED_MODEL;
+  if (const auto run = RunFolder::latest("runs", "train_flowers")) weights = weights_of(*run);
+  check(std::filesystem::exists(weights), "--checkpoint: name the weights: there are none at ",
+        weights.string());
+  return weights;
 }
 
 void print(const Classified& image, const std::vector<std::string>& names, std::int64_t k) {
@@ -80,7 +82,12 @@ struct Options {
 int classify(const Options& o) {
   if (o.threads > 0) set_num_threads(o.threads);
   const std::vector<std::filesystem::path> files = image_files(o.images);
-  Classifier classifier(o.checkpoint.empty() ? latest_run() : o.checkpoint);
+  const std::filesystem::path weights =
+      o.checkpoint.empty() ? weights_at_hand() : std::filesystem::path(o.checkpoint);
+  Classifier classifier(weights);
+  if (o.checkpoint.empty())
+    std::printf("Model: %s, %lld classes\n", weights.c_str(),
+                static_cast<long long>(classifier.classes()));
   const std::vector<std::string>& names = classifier.card().class_names;
   nlohmann::json all = nlohmann::json::array();
   int failures = 0;
@@ -115,7 +122,8 @@ int main(int argc, char** argv) {
     CLI::App app("Says what is on pictures.");
     app.add_option("images", options.images, "image files, and folders of them")->required();
     app.add_option("--checkpoint", options.checkpoint,
-                   "a .safetensors file or the folder of a run; without: the latest run");
+                   "a .safetensors file or the folder of a run; without: the latest run in "
+                   "runs/train_flowers, else the trained model in Anther's data/");
     app.add_option("-k,--topk", options.k, "classes to show of each image")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();

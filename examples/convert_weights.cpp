@@ -77,9 +77,10 @@ void run(const Options& o) {
   const ModelCard card = card_of(file, o);
   ParameterStore<float> store;
   const EdgeViT<float> model(store, card.options);
-  store.initialize(o.seed);
   LoadWeightsOptions loading;
   if (o.num_classes > 0) loading.replaced = "head.";
+  check_weights(file, store, loading);  // before anything of their size is allocated
+  store.initialize(o.seed);
   for (const std::string& name : load_weights(file, store, loading))
     std::printf("Not taken from the file, but drawn anew: %s\n", name.c_str());
 

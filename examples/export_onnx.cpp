@@ -2,8 +2,8 @@
 // to prepare images in its metadata.
 //
 //   export_onnx weights/best.safetensors flowers.onnx
-//   export_onnx weights/best.safetensors flowers.onnx --preprocess   # takes bytes: uint8 (N, H, W,
-//   3) export_onnx --model xs --num-classes 10 --seed 1 random.onnx     # random weights
+//   export_onnx weights/best.safetensors flowers.onnx --preprocess   # takes uint8 (N, H, W, 3)
+//   export_onnx --model xs --num-classes 10 --seed 1 random.onnx     # random weights
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>

@@ -345,7 +345,8 @@ inline void read_options(const std::string& path, TrainOptions& options) {
                       (found->is_number_integer() &&
                        (!found->is_number_unsigned() ||
                         found->template get<std::uint64_t>() <= std::uint64_t{1} << 62)),
-                  path, ": ", json_name(flag), ": expected an integer, got ", found->dump());
+                  path, ": ", json_name(flag), ": expected an integer, got ",
+                  found->is_primitive() ? found->dump() : found->type_name());
     try {
       found->get_to(member);
     } catch (const nlohmann::json::exception& error) {

@@ -54,6 +54,8 @@ inline anther::OpenedData open_data_of(const anther::Classifier& classifier,
               .image_size = classifier.card().preprocess.image_size});
   // One class is a number in args.json.
   const nlohmann::json classes = arguments.value("classes", nlohmann::json(""));
+  anther::check(classes.is_string() || classes.is_number_integer(),
+                "args.json: classes: expected text or a number, got ", classes.type_name());
   if (classes != "")
     anther::select_classes(data, classes.is_string() ? classes.get<std::string>() : classes.dump());
   const auto& expected = classifier.card().class_names;

@@ -170,6 +170,8 @@ TEST_CASE("class folders: classes sorted bytewise, val by name") {
   CHECK(open_data(folder.path().string()).test->size() == 1);
   std::filesystem::create_directories(folder.path() / "train/empty");
   CHECK(contains(error(), "train/empty: the class has no JPEG, PNG or BMP file"));
+  std::filesystem::create_directories(folder.path() / "train/a\nb");
+  CHECK(contains(error(), "train/a\nb: expected a class's name without line breaks"));
 }
 
 TEST_CASE(

@@ -238,6 +238,34 @@ TEST_CASE("a Huffman table that is longer than any can be is an error") {
       "a.jpg: corrupt JPEG (a Huffman table)"));
 }
 
+TEST_CASE("a JPEG of many scans, each a walk over the whole image, is an error") {
+  const Bytes& good = samples::jpeg_progressive;
+  const auto scans = [&](int count) {
+    // From the last scan's marker to the end marker.
+    std::size_t at = good.size() - 2;
+    while (good[at] != 0xFF || good[at + 1] != 0xDA) --at;
+    const auto begin = good.begin() + static_cast<std::ptrdiff_t>(at);
+    Bytes file(good.begin(), begin);
+    for (int i = 0; i < count; ++i) file.insert(file.end(), begin, good.end() - 2);
+    file.insert(file.end(), good.end() - 2, good.end());
+    return file;
+  };
+  CHECK(scans(1) == good);
+  CHECK(check_image(scans(50), "a.jpg").width > 0);
+  CHECK(error_of([&] { decode_image(scans(101), "a.jpg"); }) ==
+        "a.jpg: JPEG with more than 100 scans is not supported");
+}
+
+TEST_CASE("a BMP of more pixels than can be counted is an error") {
+  Bytes bmp = samples::bmp_rgb;
+  for (const std::size_t at : {18u, 22u}) {  // 99,999,999 x 99,999,999, of 65,535 bits a pixel
+    bmp[at] = 0xFF, bmp[at + 1] = 0xE0, bmp[at + 2] = 0xF5, bmp[at + 3] = 0x05;
+  }
+  bmp[28] = bmp[29] = 0xFF;
+  CHECK(contains(error_of([&] { decode_image(bmp, "a.bmp"); }),
+                 "a.bmp: expected an image of 1 to 100000000 pixels"));
+}
+
 TEST_CASE("damaged bytes anywhere never crash") {
   for (const auto* file :
        {&samples::jpeg_rgb, &samples::jpeg_progressive, &samples::png_palette, &samples::bmp_rgb})

@@ -73,6 +73,42 @@ TEST_CASE("what is wrong is said, with the file and the variable") {
   CHECK(contains(error_of(file({array("labels", {1, 3}, 2, {1, 2, 3}, 6, true)})), "complex"));
 }
 
+// zlib data that inflates to as many zeros, at a thousandth of their size: a literal, then matches
+// of 258 bytes at distance 1, in deflate's fixed codes.
+Bytes zeros_compressed(std::size_t count) {
+  Bytes bytes = {0x78, 0x01};
+  std::uint32_t bits = 0;
+  int filled = 0;
+  const auto put_bits = [&](std::uint32_t value, int length) {
+    bits |= value << filled;
+    for (filled += length; filled >= 8; filled -= 8, bits >>= 8)
+      bytes.push_back(static_cast<std::uint8_t>(bits));
+  };
+  put_bits(1, 1);           // the last block,
+  put_bits(1, 2);           // of fixed codes
+  put_bits(0b00001100, 8);  // literal 0, code 00110000 from its highest bit on
+  for (std::size_t at = 1; at < count; at += 258) {
+    put_bits(0b10100011, 8);  // length 258, code 11000101
+    put_bits(0, 5);           // distance 1
+  }
+  put_bits(0, 7);  // the end
+  put_bits(0, 7);
+  const auto b = static_cast<std::uint32_t>((count - 1 + 257) / 258 * 258 + 1) % 65521;
+  for (const std::uint32_t half : {b, 1u}) {  // Adler-32
+    bytes.push_back(static_cast<std::uint8_t>(half >> 8));
+    bytes.push_back(static_cast<std::uint8_t>(half & 255));
+  }
+  return bytes;
+}
+
+TEST_CASE("a little compressed data cannot ask for all memory") {
+  CHECK(stb_inflate(zeros_compressed(259), "x") == Bytes(259));
+  CHECK(stb_inflate(zeros_compressed(30'000'000), "x").size() > 30'000'000 - 258);
+  const Bytes bomb = zeros_compressed(300'000'000);
+  CHECK(bomb.size() < 2'000'000);
+  CHECK_THROWS_WITH_AS(stb_inflate(bomb, "x"), "x: its compressed data is corrupt", Error);
+}
+
 TEST_CASE("a file cut off or damaged anywhere is an error or its true values, and never a crash") {
   const Bytes plain = file({array("labels", {1, 3}, 4, {1, 2, 3})});
   const Bytes squeezed = file({compressed(array("labels", {1, 3}, 4, {1, 2, 3}))});

@@ -122,6 +122,9 @@ TEST_CASE("train options: what is written is read back, and what is no option re
   for (const char* wrong : {"1.5", "\"3\"", "true", "1e30", "18446744073709551615", "null"})
     CHECK(contains(error_of([&] { read(std::string("{\"epochs\": ") + wrong + "}"); }),
                    "epochs: expected an integer, got "));
+  const std::string deep(300'000, '['), end(300'000, ']');
+  CHECK(contains(error_of([&] { read("{\"epochs\": " + deep + end + "}"); }),
+                 "epochs: expected an integer, got array"));
   CHECK(contains(error_of([&] { read("{\"lr\": \"fast\"}"); }), path + ": lr: "));
   CHECK(contains(error_of([&] { read("[]"); }), "expected a JSON object"));
   CHECK(contains(error_of([&] { read("{"); }), "expected JSON"));

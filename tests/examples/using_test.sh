@@ -69,6 +69,13 @@ else
   echo "python3 is not installed: the figures were not compared"
 fi
 
+# Without a name of weights it is the latest run.
+mkdir -p runs/train_flowers/9 runs/train_flowers/10
+cp -r run/weights runs/train_flowers/10/
+"$examples/classify" data/val >latest.log || fail "classify by the latest run failed"
+grep -q '^Model: runs/train_flowers/10/weights/best.safetensors, ' latest.log ||
+  fail "classify did not take the latest run: $(head -n 1 latest.log)"
+
 # Damaged and missing files, in between.
 good=$(find data/val -name '*.png' | sort | head -n 1)
 head -c 300 "$good" >cut.png
@@ -81,11 +88,12 @@ grep -q '2 of 3 files' err.log || fail "the failures are not counted: $(cat err.
 grep -qF "$good" out.log || fail "the whole file has no answer"
 
 # The program that the header's first comment shows.
-"$examples/embed" run/weights/last.safetensors flowers.hpp --dtype f16 >embed.log || fail "embed failed"
-sed -n '1,/#pragma once/s|^//   ||p' flowers.hpp >main.cpp
-grep -q 'flowers::Model' main.cpp || fail "the header shows no program"
+"$examples/embed" run/weights/last.safetensors my-flowers.hpp --dtype f16 >embed.log ||
+  fail "embed failed"
+sed -n '1,/#pragma once/s|^//   ||p' my-flowers.hpp >main.cpp
+grep -q 'my_flowers::Model' main.cpp || fail "the header shows no program"
 "$compiler" -std=c++20 -fsyntax-only -Wall -Wextra -Werror main.cpp || fail "the header does not compile"
-kinds=$(sed -n '/class_names/,/};/p' flowers.hpp | grep -c '^    "')
+kinds=$(sed -n '/class_names/,/};/p' my-flowers.hpp | grep -c '^    "')
 [[ $kinds == "$(find data/train -mindepth 1 -maxdepth 1 | wc -l)" ]] ||
   fail "the header names $kinds classes"
 

@@ -377,6 +377,33 @@ TEST_CASE("edgevit: the shipped presets run at 64 pixels") {
   CHECK(contains(error_of([&] { EdgeViT<float>(store, odd); }), "groups of 12"));
 }
 
+TEST_CASE("edgevit: options that make no sense are refused before anything is built of them") {
+  const auto error = [](auto change) {
+    EdgeViTOptions options = small_options();
+    change(options);
+    ParameterStore<float> store;
+    return error_of([&] { EdgeViT<float>(store, options); });
+  };
+  constexpr std::int64_t huge = std::int64_t{1} << 40;
+  using Options = EdgeViTOptions;
+  CHECK(error([](Options&) {}).empty());
+  CHECK(error([](Options& o) { o.dims[1] = huge; }) ==
+        "dims: expected 1 to 65536, got 1099511627776");
+  CHECK(error([](Options& o) { o.dims[0] = 0; }) == "dims: expected 1 to 65536, got 0");
+  CHECK(error([](Options& o) { o.depths[3] = huge; }).starts_with("depths: expected 0 to 100"));
+  CHECK(error([](Options& o) { o.depths[3] = -1; }).starts_with("depths: "));
+  CHECK(error([](Options& o) { o.heads[2] = 0; }).starts_with("heads: "));
+  CHECK(error([](Options& o) { o.sr_ratios[0] = 0; }).starts_with("sr_ratios: "));
+  CHECK(error([](Options& o) { o.num_classes = 0; }).starts_with("num_classes: "));
+  CHECK(error([](Options& o) { o.num_classes = huge; }).starts_with("num_classes: "));
+  CHECK(error([](Options& o) { o.in_channels = 0; }).starts_with("in_channels: "));
+  CHECK(error([](Options& o) { o.gn_groups = -1; }).starts_with("gn_groups: "));
+  CHECK(error([](Options& o) { o.ffn_kernel = 2; }) == "ffn_kernel: expected 1 or 3, got 2");
+  CHECK(error([](Options& o) { o.ffn_kernel = 5; }).starts_with("ffn_kernel: "));
+  for (const double ratio : {0.0, -1.0, 1e300, std::nan("")})
+    CHECK(error([&](Options& o) { o.mlp_ratio = ratio; }).starts_with("mlp_ratio: "));
+}
+
 TEST_CASE("edgevit: drop path rates rise linearly over the blocks") {
   EdgeViTOptions options = edgevit_options("xxs", 10);
   options.drop_path = 0.3;

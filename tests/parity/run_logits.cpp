@@ -1,10 +1,10 @@
 // run_logits WEIGHTS.safetensors OUT.safetensors --images IN.safetensors
 // run_logits WEIGHTS.safetensors OUT.safetensors --data-dir DIR --limit N
 //
-// EdgeViT's logits in evaluation, as `logits` in OUT: of the images (NCHW) of IN, or of the first N
-// test images of a data set, which are then in OUT too, with their labels. The weights are in
-// PyTorch's names or the authors'; the model is that of the file's metadata, or of --options (JSON,
-// edgevit_config.hpp's keys). With --random SEED the weights are drawn, norms and running
+// EdgeViT's logits in evaluation, as `logits` in OUT: of the images (NCHW) of IN, or of N test
+// images of a data set, spread over all, which are then in OUT too, with their labels. The weights
+// are in PyTorch's names or the authors'; the model is that of the file's metadata, or of --options
+// (JSON, edgevit_config.hpp's keys). With --random SEED the weights are drawn, norms and running
 // statistics too, and written first.
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -54,8 +54,10 @@ Batch test_images(const Job& job, const Preprocess& preprocess) {
   Batch batch{Tensor<float>({count, preprocess.image_size, preprocess.image_size, 3}), {}};
   const Transform transform(preprocess);
   for (std::int64_t i = 0; i < count; ++i) {
-    transform(data.test->image(i), batch.images.data() + i * preprocess.numel());
-    batch.labels.push_back(data.test->label(i));
+    // The images of a class may stand together.
+    const std::int64_t image = i * data.test->size() / count;
+    transform(data.test->image(image), batch.images.data() + i * preprocess.numel());
+    batch.labels.push_back(data.test->label(image));
   }
   return batch;
 }

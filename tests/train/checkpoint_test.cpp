@@ -346,9 +346,31 @@ TEST_CASE("model card: each option has its place in it") {
   CHECK(contains(error_of([] {
                    edgevit_options_from_json({{"dims", "wide"}});
                  }),
-                 "model options: "));
+                 "dims: expected 4 whole numbers"));
   CHECK(contains(error_of([] { edgevit_options_from_json(nlohmann::json::array()); }),
                  "expected a JSON object"));
+  CHECK(error_of([] {
+          edgevit_options_from_json({{"num_classes", 2.5}});
+        }) == "num_classes: expected a whole number");
+  CHECK(error_of([] {
+          edgevit_options_from_json({{"dims", {36, 72, 144, 288.5}}});
+        }) == "dims: expected a whole number");
+  CHECK(error_of([] {
+          edgevit_options_from_json({{"heads", {1, 2}}});
+        }) == "heads: expected 4 whole numbers");
+  CHECK(contains(error_of([] {
+                   edgevit_options_from_json({{"num_classes", -1}});
+                 }),
+                 "num_classes: expected 1 to "));
+}
+
+TEST_CASE("model card: a class's name has to be UTF-8") {
+  ModelCard card = unusual_card();
+  card.class_names[0] = "\xC3\xA9";
+  CHECK(contains(to_metadata(card).at("class_names"), "\xC3\xA9"));
+  card.class_names[0] = "ros\xE9";
+  CHECK(error_of([&] { to_metadata(card); }) ==
+        "class names: expected text in UTF-8, got 'ros\xE9'");
 }
 
 TEST_CASE("model card: a file of somebody else's, or a damaged one, is refused by name") {
@@ -365,6 +387,7 @@ TEST_CASE("model card: a file of somebody else's, or a damaged one, is refused b
     const std::string message = error_of([&] { model_card_of(SafetensorsFile(path)); });
     CHECK_MESSAGE(contains(message, part), message);
     CHECK(message.starts_with(path.string() + ": "));
+    CHECK(message.size() < 1000);
   };
   for (const char* key : {"architecture", "options", "class_names", "preprocess"})
     refuses(key, nullptr, text_of("none of the metadata \"", key, "\""));
@@ -375,6 +398,19 @@ TEST_CASE("model card: a file of somebody else's, or a damaged one, is refused b
   refuses("class_names", "3", "metadata: ");
   refuses("preprocess", "{}", "metadata: ");
   refuses("preprocess", "[]", "metadata: ");
+  refuses("preprocess",
+          R"({"image_size": 1e300, "resize": "tensor", "resize_size": 0, "crop_pct": 1})",
+          "image_size: expected a whole number");
+  refuses("preprocess",
+          R"({"image_size": 64, "resize": "short-side", "resize_size": 0, "crop_pct": 1e-300,)"
+          R"("mean": [0, 0, 0], "std": [1, 1, 1]})",
+          "resize_size: expected at least image_size");
+  // Far too deep for a walk by recursion, and far too long for a message.
+  const std::string deep(1'000'000, '[');
+  refuses("options", (deep + std::string(deep.size(), ']')).c_str(), "expected a JSON object");
+  refuses("options", deep.c_str(), "metadata: ");
+  refuses("architecture", deep.c_str(), "[[[...");
+  refuses("architecture", "a\033[2Jb", "got a?[2Jb");
 }
 
 }  // namespace

@@ -97,7 +97,11 @@ class ClassFolderReader {
     std::vector<std::string> names;
     for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
       const std::string name = entry.path().filename().string();
-      if (entry.is_directory() && !name.starts_with('.')) names.push_back(name);
+      if (!entry.is_directory() || name.starts_with('.')) continue;
+      // Tables and charts have a class on one line.
+      check(name.find_first_of("\r\n") == name.npos, entry.path().string(),
+            ": expected a class's name without line breaks");
+      names.push_back(name);
     }
     std::sort(names.begin(), names.end());  // std::string compares bytes
     check(!names.empty(), folder_.string(), ": expected a folder for each class, found none");

@@ -21,6 +21,9 @@ namespace anther::inline v0_1 {
 // The most pixels that an image may have: a check ahead of any allocation.
 inline constexpr std::int64_t max_image_pixels = 100'000'000;
 
+// And the most scans of a JPEG.
+inline constexpr int max_jpeg_scans = 100;
+
 struct ImageHeader {
   std::int64_t width = 0;
   std::int64_t height = 0;
@@ -60,7 +63,8 @@ inline ImageHeader check_jpeg(ByteSpan file, std::string_view name) {
   ImageHeader header;
   std::uint32_t components = 0;
   int adobe_transform = -1;
-  bool has_scan = false, has_exif = false;
+  int scans = 0;
+  bool has_exif = false;
   std::size_t at = 2;
   for (;;) {
     // The next marker: past the entropy-coded data of a scan (in which FF 00 stands for FF, and
@@ -105,7 +109,9 @@ inline ImageHeader check_jpeg(ByteSpan file, std::string_view name) {
             " components is not supported");
     } else if (marker == 0xDA) {
       check(components != 0, name, ": corrupt JPEG (a scan ahead of the frame)");
-      has_scan = true;
+      // Each is a walk over the whole image, however short it is. Encoders write about ten.
+      check(++scans <= max_jpeg_scans, name, ": JPEG with more than ", max_jpeg_scans,
+            " scans is not supported");
     } else if (marker == 0xE1 && !has_exif && segment.size() > 6 &&
                bytes_at(segment, 0, std::string_view("Exif\0", 5))) {
       header.orientation = exif_orientation(segment.subspan(6));
@@ -115,7 +121,7 @@ inline ImageHeader check_jpeg(ByteSpan file, std::string_view name) {
       adobe_transform = segment[11];
     }
   }
-  check(has_scan, name, ": the JPEG has no image data");
+  check(scans > 0, name, ": the JPEG has no image data");
   // Four components are CMYK, or YCCK, and stored inverted where Adobe's marker stands; without it
   // there is no telling which, and the decoder would take them for YCbCr with alpha.
   check(components != 4 || adobe_transform == 0 || adobe_transform == 2, name,
@@ -187,7 +193,7 @@ inline ImageHeader check_bmp(ByteSpan file, std::string_view name) {
   const std::int64_t bits = load_le16(&file[old ? 24 : 28]);
   const std::uint32_t compression = old ? 0 : load_le32(&file[30]);
   check(compression == 0 || compression == 3, name, ": compressed BMP is not supported");
-  if (header.width > 0 && header.width <= max_image_pixels && header.height <= max_image_pixels) {
+  if (header.width > 0 && header.height > 0 && header.width <= max_image_pixels / header.height) {
     const std::int64_t row = (header.width * bits + 31) / 32 * 4;
     const std::uint64_t wanted = offset + static_cast<std::uint64_t>(row * header.height);
     check(file.size() >= wanted, name, ": the BMP has ", file.size(), " bytes, expected ", wanted,

@@ -25,6 +25,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "anther/core/check.hpp"
 #include "anther/data/bytes.hpp"
@@ -33,7 +34,7 @@ namespace anther::inline v0_1 {
 
 // stb's allocator: a limit, so that a few hostile bytes cannot ask for everything; and zeros,
 // because stb 2.27 reads tables that a hostile file never filled.
-inline constexpr std::size_t stb_max_bytes = std::size_t{1} << 30;
+inline thread_local std::size_t stb_max_bytes = std::size_t{1} << 30;
 inline void* stb_allocate(std::size_t bytes) {
   return bytes <= stb_max_bytes ? std::calloc(bytes, 1) : nullptr;
 }
@@ -205,8 +206,12 @@ inline Bytes stb_decode_rgb(ByteSpan file, std::string_view name, int& width, in
 }
 
 // What zlib data inflates to. Throws with `what` where it is corrupt, ends early, fails its
-// checksum, or inflates to more than 1 GiB.
+// checksum, or asks for more than 128 MiB.
 inline Bytes stb_inflate(ByteSpan data, std::string_view what) {
+  struct Limit {
+    const std::size_t before = std::exchange(stb_max_bytes, std::size_t{1} << 27);
+    ~Limit() { stb_max_bytes = before; }
+  } const limit;
   int size = 0;
   const int guess = static_cast<int>(std::min<std::size_t>(data.size() * 4 + 64, 1 << 26));
   const std::unique_ptr<char, StbFree> inflated(stb::anther_stbi_zlib_decode_malloc_guesssize(

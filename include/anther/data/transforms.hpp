@@ -89,7 +89,9 @@ struct Preprocess {
   // The short side that an image is resized to before its centre is taken.
   std::int64_t short_side() const {
     if (resize_size > 0) return resize_size;
-    return static_cast<std::int64_t>(std::floor(static_cast<double>(image_size) / crop_pct));
+    // At most what validate() refuses: more may be too much for an integer.
+    return static_cast<std::int64_t>(
+        std::min(std::floor(static_cast<double>(image_size) / crop_pct), 1e9));
   }
 
   // How many floats one image becomes.

@@ -150,13 +150,7 @@ inline void write_safetensors(const std::filesystem::path& path,
                         : std::visit([]<class T>(std::span<const T>) { return dtype_of<T>(); },
                                      tensor.values);
   };
-  const auto json_string = [&](const std::string& text) {
-    try {
-      return nlohmann::json(text).dump();
-    } catch (const nlohmann::json::exception&) {
-      fail(file_name, ": expected text in UTF-8, got ", in_quotes(text));
-    }
-  };
+  const auto quoted = [&](const std::string& text) { return json_string(text, file_name + ": "); };
 
   // The longest elements first, so that every tensor is aligned to its own.
   std::vector<const SafetensorsTensor*> order;
@@ -178,13 +172,13 @@ inline void write_safetensors(const std::filesystem::path& path,
   if (!metadata.empty()) {
     json += "\"__metadata__\":{";
     for (const auto& [key, text] : metadata)
-      json += text_of(json.back() == '{' ? "" : ",", json_string(key), ":", json_string(text));
+      json += text_of(json.back() == '{' ? "" : ",", quoted(key), ":", quoted(text));
     json += "}";
   }
   std::int64_t begin = 0;
   for (const SafetensorsTensor* tensor : order) {
     const std::int64_t end = begin + tensor->shape.numel() * size_of(dtype(*tensor));
-    json += text_of(json.back() == '{' ? "" : ",", json_string(tensor->name), ":{\"dtype\":\"",
+    json += text_of(json.back() == '{' ? "" : ",", quoted(tensor->name), ":{\"dtype\":\"",
                     dtype(*tensor), "\",\"shape\":[");
     for (int axis = 0; axis < tensor->shape.rank(); ++axis)
       json += text_of(axis > 0 ? "," : "", tensor->shape[axis]);

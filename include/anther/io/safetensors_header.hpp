@@ -42,13 +42,24 @@ struct SafetensorsHeader {
   std::map<std::string, std::string> metadata;
 };
 
-// A string from a file in quotes for a message: short, and nothing that a terminal would obey.
-inline std::string in_quotes(std::string_view text) {
-  constexpr std::size_t longest = 80;
-  std::string result = "'";
+// Text from a file for a message: short, and nothing that a terminal would obey.
+inline std::string printable(std::string_view text, std::size_t longest = 300) {
+  std::string result;
   for (const char c : text.substr(0, longest))
     result += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
-  return result + (text.size() > longest ? "...'" : "'");
+  return result + (text.size() > longest ? "..." : "");
+}
+inline std::string in_quotes(std::string_view text) {
+  return "'" + printable(text, 80) + "'";
+}
+
+// Text as JSON has it, in quotes. Throws, the message starting with `where`, unless it is UTF-8.
+inline std::string json_string(const std::string& text, std::string_view where) {
+  try {
+    return nlohmann::json(text).dump();
+  } catch (const nlohmann::json::exception&) {
+    fail(where, "expected text in UTF-8, got ", in_quotes(text));
+  }
 }
 
 // Follows the JSON as it is parsed, so that nothing that the format does not have is ever stored.
@@ -166,8 +177,7 @@ class SafetensorsHeaderParser : public nlohmann::json_sax<nlohmann::json> {
   bool binary(nlohmann::json::binary_t&) override { unexpected("binary data"); }
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception& error) override {
-    fail(where_, "not valid JSON at byte ", position, ": ",
-         in_quotes(std::string_view(error.what()).substr(0, 300)));
+    fail(where_, "not valid JSON at byte ", position, ": ", in_quotes(error.what()));
   }
 
  private:

@@ -60,6 +60,10 @@ struct EdgeViTOptions : LglOptions {
   std::int64_t num_classes = 1000;
   std::int64_t in_channels = 3;
   double drop_path = 0;  // of the last block; it rises linearly from 0
+
+  // Throws where a value makes no sense, with its name: a file may ask for anything, and what is
+  // built of these must be countable.
+  void validate() const;
 };
 
 // The options of a variant ("xxs", "xs" or "s") and a preset ("improved" or "original"). table: the
@@ -300,6 +304,7 @@ class EdgeViT : public Module<T> {
  public:
   EdgeViT(const Scope<T>& scope, const EdgeViTOptions& options)
       : Module<T>(scope, "EdgeViT"), options_(options), make_(options_) {
+    options.validate();
     const double blocks = static_cast<double>(options.depths[0] + options.depths[1] +
                                               options.depths[2] + options.depths[3]);
     double block = 0;
@@ -342,6 +347,24 @@ class EdgeViT : public Module<T> {
   std::array<std::unique_ptr<Sequential<T>>, 4> stages_;
   AnyModule<T> norm_, head_;
 };
+
+inline void EdgeViTOptions::validate() const {
+  const auto within = [](const char* name, auto value, auto least, auto most) {
+    check(value >= least && value <= most, name, ": expected ", least, " to ", most, ", got ",
+          value);
+  };
+  for (const std::int64_t each : dims) within("dims", each, 1, 65536);
+  for (const std::int64_t each : depths) within("depths", each, 0, 100);
+  for (const std::int64_t each : heads) within("heads", each, 1, 65536);
+  for (const std::int64_t each : sr_ratios) within("sr_ratios", each, 1, 64);
+  within("num_classes", num_classes, 1, 10'000'000);
+  within("in_channels", in_channels, 1, 65536);
+  within("gn_groups", gn_groups, 0, 65536);
+  within("ffn_kernel", ffn_kernel, 1, 3);
+  check(ffn_kernel != 2, "ffn_kernel: expected 1 or 3, got 2");
+  check(mlp_ratio > 0 && mlp_ratio <= 1000, "mlp_ratio: expected more than 0, at most 1000, got ",
+        mlp_ratio);
+}
 
 inline EdgeViTOptions edgevit_options(std::string_view variant, std::int64_t num_classes,
                                       std::string_view preset, bool table) {

@@ -45,9 +45,9 @@ inline nlohmann::json to_json(const Preprocess& p) {
 
 inline Preprocess preprocess_from_json(const nlohmann::json& json) {
   Preprocess p;
-  json.at("image_size").get_to(p.image_size);
+  get_integer("image_size", json.at("image_size"), p.image_size);
   p.resize = parse_resize_mode(json.at("resize").get<std::string>());
-  json.at("resize_size").get_to(p.resize_size);
+  get_integer("resize_size", json.at("resize_size"), p.resize_size);
   json.at("crop_pct").get_to(p.crop_pct);
   json.at("mean").get_to(p.mean);
   json.at("std").get_to(p.std);
@@ -55,7 +55,9 @@ inline Preprocess preprocess_from_json(const nlohmann::json& json) {
   return p;
 }
 
+// Throws where a class's name is not UTF-8.
 inline std::map<std::string, std::string> to_metadata(const ModelCard& card) {
+  for (const std::string& name : card.class_names) json_string(name, "class names: ");
   std::map<std::string, std::string> metadata = card.notes;
   metadata["format"] = "pt";
   metadata["architecture"] = "edgevit";
@@ -74,7 +76,7 @@ inline ModelCard model_card_of(const SafetensorsFile& file) {
     return found->second;
   };
   check(text("architecture") == "edgevit", file.path().string(),
-        ": expected the architecture edgevit, got ", text("architecture"));
+        ": expected the architecture edgevit, got ", printable(text("architecture")));
   try {
     ModelCard card{.options = edgevit_options_from_json(nlohmann::json::parse(text("options"))),
                    .class_names = nlohmann::json::parse(text("class_names")),
@@ -84,7 +86,7 @@ inline ModelCard model_card_of(const SafetensorsFile& file) {
       card.notes.erase(key);
     return card;
   } catch (const std::exception& error) {
-    fail(file.path().string(), ": metadata: ", error.what());
+    fail(file.path().string(), ": metadata: ", printable(error.what()));
   }
 }
 

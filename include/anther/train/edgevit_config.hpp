@@ -60,37 +60,51 @@ inline nlohmann::json to_json(const EdgeViTOptions& o) {
           {"init", name_of(o.init, init_names)}};
 }
 
+// A whole number. nlohmann-json would cut a fraction off.
+inline void get_integer(std::string_view name, const nlohmann::json& value, std::int64_t& to) {
+  check(value.is_number_integer(), name, ": expected a whole number");
+  value.get_to(to);
+}
+template <std::size_t count>
+void get_integer(std::string_view name, const nlohmann::json& value,
+                 std::array<std::int64_t, count>& to) {
+  check(value.is_array() && value.size() == count, name, ": expected ", count, " whole numbers");
+  for (std::size_t i = 0; i < count; ++i) get_integer(name, value[i], to[i]);
+}
+
 // Options from JSON: those of "variant", "preset" and "table" where given, then each key that is
-// there. Throws where a key is unknown or a value is not of its type.
+// there. Throws where a key is unknown or a value is not of its type, or makes no sense.
 inline EdgeViTOptions edgevit_options_from_json(const nlohmann::json& json) {
-  check(json.is_object(), "model options: expected a JSON object, got ", json.dump());
+  check(json.is_object(), "model options: expected a JSON object, got ", json.type_name());
   try {
     EdgeViTOptions o =
-        edgevit_options(json.value("variant", "xxs"), json.value("num_classes", std::int64_t{1000}),
-                        json.value("preset", "improved"), json.value("table", false));
+        edgevit_options(json.value("variant", "xxs"), 1000, json.value("preset", "improved"),
+                        json.value("table", false));
     for (const auto& [key, value] : json.items()) {
-      if (key == "variant" || key == "preset" || key == "table" || key == "num_classes")
+      if (key == "variant" || key == "preset" || key == "table")
         continue;
       else if (key == "dims")
-        value.get_to(o.dims);
+        get_integer(key, value, o.dims);
       else if (key == "depths")
-        value.get_to(o.depths);
+        get_integer(key, value, o.depths);
       else if (key == "heads")
-        value.get_to(o.heads);
+        get_integer(key, value, o.heads);
       else if (key == "sr_ratios")
-        value.get_to(o.sr_ratios);
+        get_integer(key, value, o.sr_ratios);
+      else if (key == "num_classes")
+        get_integer(key, value, o.num_classes);
       else if (key == "in_channels")
-        value.get_to(o.in_channels);
+        get_integer(key, value, o.in_channels);
       else if (key == "norm")
         o.norm = choice_of("norm", value.get<std::string>(), norm_names);
       else if (key == "local_norm" && !value.is_null())
         o.local_norm = choice_of("local_norm", value.get<std::string>(), norm_names);
       else if (key == "gn_groups")
-        value.get_to(o.gn_groups);
+        get_integer(key, value, o.gn_groups);
       else if (key == "ffn")
         o.ffn = choice_of("ffn", value.get<std::string>(), ffn_names);
       else if (key == "ffn_kernel")
-        value.get_to(o.ffn_kernel);
+        get_integer(key, value, o.ffn_kernel);
       else if (key == "mlp_ratio")
         value.get_to(o.mlp_ratio);
       else if (key == "qkv_bias")
@@ -104,6 +118,7 @@ inline EdgeViTOptions edgevit_options_from_json(const nlohmann::json& json) {
       else
         check(key == "local_norm", "model options: unknown key ", key);
     }
+    o.validate();
     return o;
   } catch (const nlohmann::json::exception& error) {
     fail("model options: ", error.what());

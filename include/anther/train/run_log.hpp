@@ -195,7 +195,9 @@ class CheckpointCallback : public Callback {
  public:
   CheckpointCallback(const RunFolder& folder, const Optimizer<T>& optimizer, ModelCard card,
                      ModelEma<T>* ema = nullptr)
-      : folder_(folder), optimizer_(optimizer), card_(std::move(card)), ema_(ema) {}
+      : folder_(folder), optimizer_(optimizer), card_(std::move(card)), ema_(ema) {
+    to_metadata(card_);  // what cannot be written is told before an epoch is spent on it
+  }
 
   void on_epoch_end(const EpochReport& report) override {
     save("last.safetensors", report, report.val_loss, report.val_top1);
