@@ -125,11 +125,12 @@ int main(int argc, char** argv) {
                    "a .safetensors file or the folder of a run; without: the latest run in "
                    "runs/train_flowers, else the trained model in Anther's data/");
     app.add_option("-k,--topk", options.k, "classes to show of each image")
-        ->check(CLI::PositiveNumber)
+        ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str();
     app.add_flag("--tta", options.tta, "the mean over each image and its mirror image");
     app.add_option("--threads", options.threads,
-                   "compute threads; 0: OMP_NUM_THREADS, or all cores");
+                   "compute threads; 0: OMP_NUM_THREADS, or all cores")
+        ->check(CLI::Range(0, 1024));
     app.add_option("--json", options.json, "file to write the answers to");
     CLI11_PARSE(app, argc, argv);
     return classify(options) > 0 ? 1 : 0;

@@ -149,12 +149,13 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_flag("--tta", options.tta, "the mean over each image and its mirror image");
     app.add_option("--batch-size,-b", options.batch_size, "images at once")
-        ->check(CLI::PositiveNumber)
+        ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str();
     app.add_option("--workers,-j", options.workers, "threads that decode images")
         ->capture_default_str();
     app.add_option("--threads", options.threads,
-                   "compute threads; 0: OMP_NUM_THREADS, or all cores");
+                   "compute threads; 0: OMP_NUM_THREADS, or all cores")
+        ->check(CLI::Range(0, 1024));
     app.add_option("--json", options.json, "file to write all of it to");
     app.add_option("--confusion", options.confusion,
                    "file to write the confusion matrix to, .csv or .svg");

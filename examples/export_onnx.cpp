@@ -78,7 +78,7 @@ int main(int argc, char** argv) {
   app.add_option("--model", o.model, "random weights instead of a checkpoint: xxs, xs or s");
   app.add_option("--preset", o.preset, "of --model: improved or original")->capture_default_str();
   app.add_option("--num-classes", o.num_classes, "of --model")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   app.add_option("--seed", o.seed, "of --model")->capture_default_str();
   CLI11_PARSE(app, argc, argv);

@@ -4,7 +4,7 @@
 # from the trained weights, and from these with the first two stages frozen. The accuracy is that
 # on the test images of the 20 classes, which none of the runs has seen.
 #
-# usage: examples/fine_tune.sh FLOWERS_FOLDER [OUTPUT]      after examples/quickstart.sh
+# usage: examples/fine_tune.sh FLOWERS_FOLDER [OUTPUT]      after cmake --build --preset release
 #   IMG_SIZE, EPOCHS, TUNE_EPOCHS, SEED: 96, 15, 60, 42 unless they are set
 set -euo pipefail
 data=$1

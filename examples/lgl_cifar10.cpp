@@ -49,12 +49,15 @@ int main(int argc, char** argv) {
   CLI::App app("Trains a small network of LGL blocks on CIFAR-10.");
   app.add_option("--data-dir", data_dir, "CIFAR-10's binary files, or the word painted")
       ->capture_default_str();
-  app.add_option("--epochs", epochs)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--batch-size,-b", batch_size)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--epochs", epochs)->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  app.add_option("--batch-size,-b", batch_size)
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
   app.add_option("--limit", limit, "only the first N training images; 0: all");
-  app.add_option("--lr", lr)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--lr", lr)->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   try {
+    check(lr > 0, "--lr: expected more than 0, got ", lr);
     const OpenedData data = open_data(data_dir, {.image_size = 32});
     std::printf("%s\n", data.description.c_str());
     ParameterStore<float> parameters;

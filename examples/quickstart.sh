@@ -13,15 +13,27 @@ source scripts/setup.sh
 offline=0
 left_out=()
 options=()
-for argument in "$@"; do
-  case $argument in
+data=
+run=
+while (($#)); do
+  case $1 in
     --offline) offline=1 ;;
+    --data-dir=*) data=${1#*=} ;;
+    --data-dir)
+      data=${2:?--data-dir needs a folder}
+      shift
+      ;;
     -h | --help)
       sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit
       ;;
-    *) options+=("$argument") ;;
+    *)
+      options+=("$1")
+      [[ $1 == --output ]] && run=${2:-}
+      [[ $1 == --output=* ]] && run=${1#*=}
+      ;;
   esac
+  shift
 done
 
 need_packages "${anther_packages[@]}"
@@ -29,8 +41,9 @@ need_cmake
 
 is_flowers102() { [[ -d $1/jpg && -f $1/imagelabels.mat && -f $1/setid.mat ]]; }
 
-data=painted
-if [[ -n ${FLOWERS102_DIR:-} ]]; then
+if [[ -n $data ]]; then
+  : # as asked
+elif [[ -n ${FLOWERS102_DIR:-} ]]; then
   if ! is_flowers102 "$FLOWERS102_DIR"; then
     echo "FLOWERS102_DIR=$FLOWERS102_DIR: expected jpg/, imagelabels.mat and setid.mat there" >&2
     exit 1
@@ -44,11 +57,11 @@ elif [[ $offline == 0 ]] && is_interactive && ask "Download Oxford Flowers-102 (
     data=data/flowers102
   fi
 fi
-if [[ $data == painted ]]; then
+if is_flowers102 "$data"; then
+  echo "Training on Oxford Flowers-102 in $data."
+elif [[ ${data:=painted} == painted ]]; then
   echo "Training on painted flowers, which the program draws itself: these are not photographs."
   echo "For Oxford Flowers-102 run data/download_flowers102.sh, then this again."
-else
-  echo "Training on Oxford Flowers-102 in $data."
 fi
 
 # Tests and benches are left out, unless they are set up here already.
@@ -59,9 +72,9 @@ cmake --build --preset release --parallel "$(nproc)" --target train_flowers
 build/release/examples/train_flowers --config examples/recipes/quick.json --data-dir "$data" \
   "${options[@]}"
 
-# The run's folder is the newest one.
-run=$(find runs/train_flowers -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' 2>/dev/null |
-  sort -n | tail -n 1 | cut -d ' ' -f 2-) || run=
+# Without --output the run's folder is that of the highest number.
+[[ -n $run ]] || run=runs/train_flowers/$(find runs/train_flowers -mindepth 1 -maxdepth 1 \
+  -regex '.*/[0-9]+' -printf '%f\n' | sort -n | tail -n 1)
 echo
-echo "The curve: ${run:-the output folder}/curves.svg"
+echo "The curve: $run/curves.svg"
 echo "The full run: build/release/examples/train_flowers --model xxs --data-dir $data"

@@ -15,9 +15,11 @@ int main(int argc, char** argv) {
   CLI::App app("Prints the layers of EdgeViT.");
   app.add_option("--model", model, "xxs, xs or s")->capture_default_str();
   app.add_option("--preset", preset, "improved or original")->capture_default_str();
-  app.add_option("--num-classes", num_classes)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--img-size", img_size)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--batch-size", batch)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--num-classes", num_classes)
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--img-size", img_size)->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  app.add_option("--batch-size", batch)->check(CLI::Range(1, 1 << 20))->capture_default_str();
   app.add_flag("--table", table, "the numbers of blocks and heads of the early ports");
   CLI11_PARSE(app, argc, argv);
   try {

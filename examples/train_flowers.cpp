@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -177,7 +178,8 @@ FitOptions fit_options(const TrainOptions& o, const OpenedData& data, Profile* p
 void print_outcome(const EpochReport& last, const Dataset& images) {
   const auto print = [&](const char* what, double top1, double top5, double loss) {
     std::printf("%sTop-1 %.2f %%, top-5 %.2f %%, loss %.4f on %lld images after epoch %lld\n", what,
-                100 * top1, 100 * top5, loss, static_cast<long long>(images.size()),
+                100 * top1, 100 * top5, loss,
+                static_cast<long long>(images.size() - last.val_skipped),
                 static_cast<long long>(last.epoch));
   };
   print("", last.val_top1, last.val_top5, last.val_loss);
@@ -208,6 +210,8 @@ int train(TrainOptions o, const std::string& resume) {
   cache_images(data, o, sizes.last());
   const DatasetPointer& evaluated = o.eval_split == "valid" ? data.val : data.test;
   std::printf("Data: %s\n", data.description.c_str());
+  if (o.limit > 0 && o.limit < data.train->size())
+    std::printf("Only the first %lld images are trained on.\n", static_cast<long long>(o.limit));
 
   ParameterStore<float> store;
   const EdgeViT<float> model(
@@ -301,8 +305,15 @@ int train(TrainOptions o, const std::string& resume) {
     }
   }
   Callback* callbacks[] = {&progress, &log, &checkpoint, &events};
-  const History history = fit(model, *optimizer, std::ref(train_loader), &evaluation_loader,
-                              options, callbacks, average);
+  History history;
+  try {
+    history = fit(model, *optimizer, std::ref(train_loader), &evaluation_loader, options, callbacks,
+                  average);
+  } catch (const Error& error) {
+    if (!std::filesystem::exists(folder.weights() / "last.state.safetensors")) throw;
+    fail(error.what(), "\nWhat was done before is kept. To go on, once that is mended:\n",
+         "  train_flowers --resume ", folder.path().string());
+  }
   if (!checkpoint.progress().finished) {
     std::printf(
         "Stopped after step %lld; nothing is lost. To go on:\n  train_flowers --resume %s\n",
@@ -367,10 +378,11 @@ int main(int argc, char** argv) {
       for (const CLI::Option* option : app.get_options())
         check(option->count() == 0 || option->check_name("--resume") ||
                   option->check_name("--threads") || option->check_name("--workers") ||
-                  option->check_name("--data-dir") || (automatic && option->check_name("--output")),
+                  option->check_name("--data-dir") || option->check_name("--skip-bad") ||
+                  (automatic && option->check_name("--output")),
               option->get_name(),
-              ": a resumed run keeps its options; --threads, --workers and "
-              "--data-dir may change");
+              ": a resumed run keeps its options; --threads, --workers, --data-dir and "
+              "--skip-bad may change");
     std::signal(SIGINT, interrupt);
     std::signal(SIGTERM, interrupt);
     return train(options, resume);

@@ -242,9 +242,10 @@ inline void check_options(const TrainOptions& o) {
   for (const auto& [flag, value, least, most, least_excluded] : ranges)
     check(value <= most && (least_excluded ? value > least : value >= least), "--", flag,
           ": expected ", least_excluded ? "more than " : "at least ", least,
-          most < any ? anther::text_of(", at most ", most) : "", ", got ", value);
+          most < any || value > most ? anther::text_of(", at most ", most) : "", ", got ", value);
   check(o.ffn_kernel != 2, "--ffn-kernel: expected 1 or 3, got 2");
-  for (const auto& [flag, value] : {std::pair("smoothing", o.smoothing),
+  for (const auto& [flag, value] : {std::pair("val-fraction", o.val_fraction),
+                                    {"smoothing", o.smoothing},
                                     {"drop-path", o.drop_path},
                                     {"momentum", o.momentum},
                                     {"model-ema-decay", o.model_ema_decay}})

@@ -80,7 +80,8 @@ need_packages() {
     echo "Still missing: ${missing[*]}. Please install them: apt-get install ${missing[*]}" >&2
     return 1
   elif ((${#missing[@]})); then
-    echo "Still missing: ${missing[*]}. CMake will fetch them."
+    echo "Still missing: ${missing[*]} (apt-get install ${missing[*]})."
+    [[ ${missing[*]} != *-dev* ]] || echo "CMake will fetch those libraries."
   fi
 }
 

@@ -79,6 +79,27 @@ same_weights whole parts
 run 1 --resume auto --output parts
 run 1 --resume parts
 
+# A damaged image ends the run, and what was done is kept: mended, or left out, it goes on.
+options=(--data-dir damaged --img-size 32 --batch-size 8 --epochs 2)
+cp -r data damaged
+for bad in train/3/14 val/2/16; do
+  rm -rf stopped mended
+  run 0 "${options[@]}" --output mended
+  truncate -s 500 "damaged/$bad.bmp"
+  run 1 "${options[@]}" --output stopped
+  grep -q "^train_flowers: damaged/$bad.bmp: " log || fail "the damaged image is not named"
+  grep -q -- "train_flowers --resume stopped" log || fail "it does not say how to go on"
+  cp -r stopped skipped
+  run 0 --resume skipped --skip-bad
+  grep -q "Left out: 1 damaged image (the first: damaged/$bad.bmp: " log ||
+    fail "the damaged image is not counted"
+  cp "data/$bad.bmp" "damaged/$bad.bmp"
+  run 0 --resume stopped
+  cmp mended/weights/last.safetensors stopped/weights/last.safetensors ||
+    fail "a run that stopped at $bad.bmp did not go on as it was"
+  rm -rf skipped
+done
+
 run 0 --config whole/args.json --output again
 same_weights whole again
 

@@ -262,10 +262,48 @@ TEST_CASE("fit: means over an epoch are over images, not over batches") {
   accumulate(report, {.loss = 4, .samples = 2, .top1 = 0, .top5 = 1});
   CHECK(report.mean_loss == doctest::Approx(1.6));
   CHECK(report.loss == 4);
+  CHECK(report.batch_top1 == 0);
   CHECK(report.top1 == doctest::Approx(0.4));
   CHECK(report.top5 == doctest::Approx(0.9));
   CHECK(report.step == 2);
   CHECK(report.images == 10);
+}
+
+// Flowers of which some are damaged.
+struct Damaged : Dataset {
+  Damaged(std::int64_t count, std::vector<std::int64_t> bad, std::uint64_t seed = 1)
+      : whole(flowers(count, seed)), bad_(std::move(bad)) {}
+  std::int64_t size() const override { return whole->size(); }
+  Image image(std::int64_t index) const override {
+    check(std::ranges::find(bad_, index) == bad_.end(), "truncated");
+    return whole->image(index);
+  }
+  int label(std::int64_t index) const override { return whole->label(index); }
+  std::string name(std::int64_t index) const override { return text_of(index, ".jpg"); }
+  const std::vector<std::string>& class_names() const override { return whole->class_names(); }
+
+  std::shared_ptr<PaintedFlowers> whole;
+  std::vector<std::int64_t> bad_;
+};
+
+TEST_CASE("fit: damaged images that are left out are counted, those of the evaluation too") {
+  Run run(false);
+  const auto skipping = [](std::int64_t count, std::vector<std::int64_t> bad) {
+    return std::make_unique<Loader>(std::make_shared<Damaged>(count, std::move(bad)), small_images,
+                                    LoaderOptions{.batch_size = 4, .skip_bad = true});
+  };
+  const auto train = skipping(10, {2, 7}), val = skipping(6, {1}), whole = skipping(6, {});
+  const History history = fit(run.net, run.adam, *train, &*val, {.epochs = 2});
+  REQUIRE(history.size() == 2);
+  for (const EpochReport& report : history) {
+    CHECK(report.skipped == 2);
+    CHECK(report.val_skipped == 1);
+    CHECK(report.first_skipped == "2.jpg: truncated");
+  }
+  const EpochReport other = fit(run.net, run.adam, *whole, &*val, {.epochs = 1}).back();
+  CHECK(other.skipped == 0);
+  CHECK(other.val_skipped == 1);
+  CHECK(other.first_skipped == "1.jpg: truncated");
 }
 
 TEST_CASE("fit: it learns, and the evaluation is of the model as it is") {
@@ -416,6 +454,62 @@ TEST_CASE("fit: with everything on, stopped after any step, a run goes on with t
         CHECK(expected[i].best == history[i].best);
       }
     }
+  }
+}
+
+TEST_CASE("fit: a damaged image costs nothing of what was done before it") {
+  Run whole;
+  const History expected = whole.fit({.epochs = 2});
+  const std::int64_t third_batch = epoch_order(27, true, 5, 0)[17];
+  for (const bool in_evaluation : {false, true}) {
+    CAPTURE(in_evaluation);
+    const TemporaryFolder folder;
+    {
+      Run first;
+      Loader train(std::make_shared<Damaged>(27, std::vector{in_evaluation ? -1 : third_batch}),
+                   small_images, {.batch_size = 8, .shuffle = true, .seed = 5, .workers = 2});
+      Loader val(std::make_shared<Damaged>(13, std::vector<std::int64_t>{7}, 2), small_images,
+                 {.batch_size = 5});
+      StopAt notes(1000);
+      Callback* const callbacks[] = {&notes};
+      CHECK(contains(error_of([&] {
+                       fit(first.net, first.adam, train, &val,
+                           {.epochs = 2, .schedule = Run::schedule, .trainer = {.seed = 7}},
+                           callbacks);
+                     }),
+                     ".jpg: truncated"));
+      CHECK(first.adam.steps() == (in_evaluation ? 4 : 2));
+      CHECK(notes.saved.batches == first.adam.steps());
+      save_state(folder / "state.safetensors", first.adam, to_json(notes.saved));
+    }
+    Run second;
+    second.store.initialize(99);
+    const FitProgress progress =
+        fit_progress_from_json(load_state(folder / "state.safetensors", second.adam));
+    const History history = second.fit({.epochs = 2, .progress = progress});
+    check_same_bits(whole, second);
+    REQUIRE(history.size() == 2);
+    for (std::size_t i = 0; i < 2; ++i) {
+      check_same(expected[i], history[i]);
+      CHECK(history[i].image_size == 32);
+    }
+  }
+}
+
+TEST_CASE("fit: within a step that has moved BatchNorm's statistics nothing is saved") {
+  for (const bool batch_norm : {false, true}) {
+    Run run(batch_norm);
+    Loader train(std::make_shared<Damaged>(16, std::vector<std::int64_t>{15}), small_images,
+                 {.batch_size = 4});
+    StopAt notes(1000);
+    Callback* const callbacks[] = {&notes};
+    CHECK(contains(error_of([&] {
+                     fit(run.net, run.adam, train, nullptr, {.epochs = 1, .grad_accum_steps = 2},
+                         callbacks);
+                   }),
+                   "15.jpg: truncated"));
+    CHECK(run.adam.steps() == 1);
+    CHECK(notes.saved.batches == (batch_norm ? 0 : 2));
   }
 }
 

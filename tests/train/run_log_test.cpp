@@ -42,6 +42,49 @@ TEST_CASE("run log: the progress line says how long training waited, within 80 c
   CHECK(text.size() < 80);
 }
 
+TEST_CASE("run log: damaged images that were left out are said after each epoch") {
+  char* memory = nullptr;
+  std::size_t size = 0;
+  std::FILE* out = ::open_memstream(&memory, &size);
+  {
+    ProgressCallback progress(2, 8, {.out = out, .terminal = false, .clock = [] { return 0.0; }});
+    // Of three batches the last has no image that can be decoded; the epoch has its line all the
+    // same.
+    progress.on_epoch_begin(1, 3, 12);
+    for (int step = 1; step <= 2; ++step)
+      progress.on_step({.step = step, .steps = 3, .images = 4 * step, .loss = 1, .top1 = 0.5});
+    progress.on_evaluation_begin(1, 8);
+    progress.on_evaluation_step({.step = 1, .steps = 1, .images = 8, .mean_loss = 1, .top1 = 0.5});
+    progress.on_epoch_end({.skipped = 4, .first_skipped = "a.jpg: truncated"});
+    progress.on_epoch_end({.skipped = 1, .first_skipped = "b.jpg: truncated"});
+    progress.on_epoch_end({});
+  }
+  std::fclose(out);
+  const std::string text(memory, size);
+  std::free(memory);
+  CHECK(count_of(text, "Epoch 1/2  2/3  loss 1.0000  acc 50.0%  stall 0s  time 0s\n") == 1);
+  CHECK(
+      text.ends_with("  Left out: 4 damaged images (the first: a.jpg: truncated)\n"
+                     "  Left out: 1 damaged image (the first: b.jpg: truncated)\n"));
+}
+
+TEST_CASE("run log: a step's accuracy is that of its batch") {
+  const TemporaryFolder temporary;
+  const RunFolder folder({.output = temporary / "run"});
+  LogCallback log(folder, "title", "test");
+  log.on_step({.epoch = 2,
+               .all_steps = 7,
+               .images = 64,
+               .all_images = 256,
+               .loss = 2,
+               .batch_top1 = 0.25,
+               .mean_loss = 3,
+               .top1 = 0.125,
+               .lr = 0.001});
+  CHECK(read_text_file(folder / "steps.csv") ==
+        "step,epoch,train/loss,train/top1,lr\n7,1.25,2,0.25,0.001\n");
+}
+
 TEST_CASE("run log: the columns of results.csv") {
   const TemporaryFolder temporary;
   for (const bool averaged : {false, true}) {

@@ -22,7 +22,7 @@ TEST_CASE("tensorboard callback: scalars for every step and epoch, what is unkno
   const TemporaryFolder folder;
   TensorBoardCallback callback(folder.path());
   for (int step = 1; step <= 5; ++step)
-    callback.on_step({.all_steps = step, .loss = 1, .top1 = 0.5, .lr = 1e-3});
+    callback.on_step({.all_steps = step, .loss = 1, .batch_top1 = 0.5, .lr = 1e-3});
   callback.on_epoch_end({.epoch = 1, .all_steps = 5, .train_loss = 1, .train_top1 = 0.5});
   std::string text = all_events(folder);
   for (const char* tag : {"step/loss", "step/top1", "step/lr"}) CHECK(count_of(text, tag) == 5);

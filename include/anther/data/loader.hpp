@@ -131,6 +131,7 @@ class Loader {
   std::int64_t batches() const { return (images_ + options_.batch_size - 1) / options_.batch_size; }
   std::int64_t images() const { return images_; }
   const LoaderOptions& options() const { return options_; }
+  std::int64_t height() const { return height_; }  // of an image, in pixels
 
   // The number of the batch that next() gives next: where start_epoch goes on.
   std::int64_t next_batch() const { return next_batch_; }

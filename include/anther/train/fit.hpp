@@ -28,15 +28,15 @@ namespace anther::inline v0_1 {
 
 // Of one optimiser step, or one batch of an evaluation. Sums and means run from the epoch's start.
 struct StepReport {
-  std::int64_t epoch = 0;       // from 1
-  std::int64_t step = 0;        // from 1, within the epoch
-  std::int64_t steps = 0;       // of the epoch
-  std::int64_t all_steps = 0;   // done since the run began, all epochs
-  std::int64_t images = 0;      // seen in this epoch
-  std::int64_t all_images = 0;  // that this epoch has
-  double loss = 0;              // of this batch
-  double mean_loss = 0;         // of the epoch's images so far
-  double top1 = 0, top5 = 0;    // shares of the epoch's images so far
+  std::int64_t epoch = 0;           // from 1
+  std::int64_t step = 0;            // from 1, within the epoch
+  std::int64_t steps = 0;           // of the epoch
+  std::int64_t all_steps = 0;       // done since the run began, all epochs
+  std::int64_t images = 0;          // seen in this epoch
+  std::int64_t all_images = 0;      // that this epoch has
+  double loss = 0, batch_top1 = 0;  // of this batch
+  double mean_loss = 0;             // of the epoch's images so far
+  double top1 = 0, top5 = 0;        // shares of the epoch's images so far
   double lr = 0;
   double stall_seconds = 0;  // of the epoch so far, that training waited for the loader
 };
@@ -51,11 +51,13 @@ struct EpochReport {
   double ema_loss = none, ema_top1 = none, ema_top5 = none;  // of the averaged weights
   double lr = 0;                                             // of the last step
   double images_per_second = 0;
-  double stall_seconds = 0;     // that training waited for the loader
-  std::int64_t skipped = 0;     // damaged images left out so far
-  std::int64_t image_size = 0;  // that was trained at
-  double time = 0;              // seconds since the run began, over all its parts
-  bool best = false;            // so far, by metric()
+  double stall_seconds = 0;        // that training waited for the loader
+  std::int64_t skipped = 0;        // damaged images left out of training
+  std::int64_t val_skipped = 0;    // and of the evaluation,
+  std::string first_skipped = {};  // and what was wrong with the first of them
+  std::int64_t image_size = 0;     // that was trained at
+  double time = 0;                 // seconds since the run began, over all its parts
+  bool best = false;               // so far, by metric()
 
   // What is best goes by: the top-1 of the averaged weights where there are such.
   double metric() const { return std::isnan(ema_top1) ? val_top1 : ema_top1; }
@@ -77,7 +79,7 @@ class Callback {
   }
   virtual void on_evaluation_step(const StepReport& report) { (void)report; }
   virtual void on_epoch_end(const EpochReport& report) { (void)report; }
-  // Where a run that is interrupted could go on: after each epoch, and where it is stopped.
+  // Where a run could go on: after each epoch, and where it is stopped or a damaged image ends it.
   virtual void on_progress(const FitProgress& progress) { (void)progress; }
 };
 
@@ -90,6 +92,7 @@ inline void accumulate(StepReport& report, const BatchResult& batch) {
   ++report.step;
   report.images += batch.samples;
   report.loss = batch.loss;
+  report.batch_top1 = static_cast<double>(batch.top1) / size;
   report.mean_loss = (report.mean_loss * before + batch.loss * size) / all;
   report.top1 = (report.top1 * before + static_cast<double>(batch.top1)) / all;
   report.top5 = (report.top5 * before + static_cast<double>(batch.top5)) / all;
@@ -221,6 +224,18 @@ class Fit {
     for (Callback* callback : callbacks_) callback->on_progress(progress_);
   }
 
+  // What a call that reads images gives. A damaged one must not cost what was done before: the run
+  // can go on from there, unless BatchNorm's statistics are within a step.
+  template <class Call>
+  auto reading(const Call& call) {
+    try {
+      return call();
+    } catch (const Error&) {
+      if (between_steps_) save();
+      throw;
+    }
+  }
+
   // The share of the run that is done, between two epochs.
   double share() const {
     if (options_.time_budget > 0) return std::min(1.0, seconds() / options_.time_budget);
@@ -272,7 +287,10 @@ class Fit {
     trainer_.begin_step(optimizer_.steps());
     bool more = true;
     for (std::int64_t batch = 0; more && batch < options_.grad_accum_steps; ++batch) {
-      if (batch > 0) trainer_.commit();  // each batch has BatchNorm statistics of its own
+      if (batch > 0) {  // each batch has BatchNorm statistics of its own
+        trainer_.commit();
+        between_steps_ = !has_batch_norm(optimizer_.parameters());
+      }
       more = add_batch();
     }
     if (trainer_.samples() == 0) return false;
@@ -283,6 +301,7 @@ class Fit {
     const double norm = options_.clip_grad > 0 ? norm_(gradients) : 0;
     optimizer_.step(gradients, rate, clip_scale(norm, options_.clip_grad));
     trainer_.commit();
+    between_steps_ = true;
     if (ema_) ema_->update(optimizer_.steps());
     accumulate(progress_.epoch, result);
     progress_.epoch.lr = rate;
@@ -295,7 +314,7 @@ class Fit {
   // A batch, which comes from the loader in parts; false where there is no more.
   bool add_batch() {
     for (std::int64_t part = 0; part < parts_; ++part) {
-      if (!train_->next(batch_)) return false;
+      if (!reading([&] { return train_->next(batch_); })) return false;
       const BatchResult result =
           trainer_.add(batch_.images.shape(), batch_.images.span(),
                        Labels<T>{batch_.labels, batch_.labels2, batch_.lambda});
@@ -319,10 +338,13 @@ class Fit {
   bool end_epoch() {
     EpochReport result = epoch_report();
     if (val_) {
-      const StepReport own = evaluate(trainer_, *val_, callbacks_, options_.stop);
+      const StepReport own =
+          reading([&] { return evaluate(trainer_, *val_, callbacks_, options_.stop); });
       result.val_loss = own.mean_loss;
       result.val_top1 = own.top1;
       result.val_top5 = own.top5;
+      result.val_skipped = val_->skipped();
+      if (result.first_skipped.empty()) result.first_skipped = val_->first_skipped();
     }
     if (val_ && ema_ && !stopped()) {
       const AveragedWeights<T> averaged(*ema_);
@@ -354,7 +376,7 @@ class Fit {
     EpochReport result;
     result.epoch = report.epoch;
     result.all_steps = report.all_steps;
-    result.image_size = batch_.images.shape().rank() == 4 ? batch_.images.shape()[1] : 0;
+    result.image_size = train_->height();
     result.seconds = progress_.epoch_seconds;
     result.train_loss = report.mean_loss;
     result.train_top1 = report.top1;
@@ -363,6 +385,7 @@ class Fit {
     result.images_per_second = static_cast<double>(report.images) / result.seconds;
     result.stall_seconds = report.stall_seconds;
     result.skipped = train_->skipped();
+    result.first_skipped = train_->first_skipped();
     return result;
   }
 
@@ -380,6 +403,7 @@ class Fit {
   Loader* train_ = nullptr;  // of this epoch
   std::int64_t parts_ = 1;   // of the loader's batches in a batch
   double begun_ = 0, stalled_before_ = 0;
+  bool between_steps_ = true;
 };
 
 // Trains, and gives a report of each epoch. A batch larger than the loader's comes in parts, so

@@ -96,6 +96,7 @@ class ProgressCallback : public Callback {
     if (report.step == report.steps) progress_.finish();
   }
   void on_evaluation_begin(std::int64_t steps, std::int64_t images) override {
+    progress_.finish();  // where time is up, or no image of the last batch could be decoded
     progress_.start(evaluations_++ == 0 ? "  Evaluating" : "  Evaluating average", steps, images);
   }
   void on_evaluation_step(const StepReport& report) override {
@@ -104,6 +105,13 @@ class ProgressCallback : public Callback {
                       .loss = report.mean_loss,
                       .accuracy = report.top1});
     if (report.step == report.steps) progress_.finish();
+  }
+  void on_epoch_end(const EpochReport& report) override {
+    progress_.finish();
+    if (const std::int64_t skipped = report.skipped + report.val_skipped; skipped > 0)
+      progress_.print(text_of("  Left out: ", skipped, " damaged ",
+                              skipped == 1 ? "image" : "images",
+                              " (the first: ", report.first_skipped, ")"));
   }
 
  private:
@@ -129,9 +137,9 @@ class ProgressCallback : public Callback {
 };
 
 // results.csv (a row an epoch), steps.csv (a row a step) and curves.svg in a run's folder.
-// Accuracies are fractions; time is in seconds since the run began, over all its parts; stall_s is
-// what training waited for images in the epoch. val is the split that was evaluated, whichever that
-// is: args.json has it as eval_split.
+// Accuracies are fractions, a step's is its batch's; time is in seconds since the run began,
+// over all its parts; stall_s is what training waited for images in the epoch. val is the split
+// that was evaluated, whichever that is: args.json has it as eval_split.
 class LogCallback : public Callback {
  public:
   // last_epoch, last_step: done already, where the run goes on; what the files have after them is
@@ -150,7 +158,7 @@ class LogCallback : public Callback {
   void on_step(const StepReport& report) override {
     const double done = static_cast<double>(report.images) / static_cast<double>(report.all_images);
     steps_.row(report.all_steps, static_cast<double>(report.epoch - 1) + done, report.loss,
-               report.top1, report.lr);
+               report.batch_top1, report.lr);
   }
   void on_epoch_end(const EpochReport& report) override {
     const double time = std::round(report.time * 10) / 10;

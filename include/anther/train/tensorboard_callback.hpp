@@ -27,7 +27,7 @@ class TensorBoardCallback : public Callback {
 
   void on_step(const StepReport& report) override {
     step_ = report.all_steps;
-    write({{"step/loss", report.loss}, {"step/top1", report.top1}, {"step/lr", report.lr}});
+    write({{"step/loss", report.loss}, {"step/top1", report.batch_top1}, {"step/lr", report.lr}});
   }
   void on_epoch_end(const EpochReport& report) override {
     step_ = report.all_steps;

@@ -169,7 +169,10 @@ std::vector<std::string> check_weights(const SafetensorsFile& file, const Parame
   if (!problems.empty()) {
     std::string message = text_of(file.path().string(), ": the weights are of another model (",
                                   problems.size(), " differences):");
-    for (const std::string& problem : problems) message += "\n  " + problem;
+    // A screen has room for no more, and the first line is what matters most.
+    constexpr std::size_t most = 30;
+    for (std::size_t i = 0; i < problems.size() && i < most; ++i) message += "\n  " + problems[i];
+    if (problems.size() > most) message += text_of("\n  and ", problems.size() - most, " more");
     fail(message);
   }
   if (replaced.empty()) return replaced;
