@@ -78,20 +78,27 @@ void print(const Evaluation& evaluation, const std::vector<std::string>& class_n
                 percent(confusion.precision(c)).c_str());
 }
 
+// train_flowers/3 of runs/train_flowers/3; a name of its own is enough.
+std::string title_of(const std::filesystem::path& run) {
+  const std::string name = run.filename().string();
+  return run_number(name) ? (run.parent_path().filename() / name).string() : name;
+}
+
 // With the curves and arguments of the run that the weights are from, where its folder is there.
 void write_report_of(const Options& o, const Classifier& classifier, const Dataset& part,
-                     const Evaluation& evaluation) {
+                     const std::string& part_name, const Evaluation& evaluation) {
   const std::filesystem::path run = run_of(o.weights);
   const bool has_run = std::filesystem::exists(run / "results.csv");
   const ModelCard& card = classifier.card();
+  const std::filesystem::path weights = weights_of(o.weights);
   write_report(o.report, {.model = classifier.model(),
                           .data = part,
                           .class_names = card.class_names,
                           .preprocess = card.preprocess,
                           .evaluation = evaluation,
-                          .title = has_run ? run.filename().string()
-                                           : weights_of(o.weights).filename().string(),
-                          .part = o.part,
+                          .title = has_run ? title_of(run) : weights.stem().string(),
+                          .part = part_name,
+                          .weights = weights.filename().string(),
                           .run = has_run ? run : "",
                           .arguments = arguments_of_run(o.weights)});
 }
@@ -101,9 +108,10 @@ void evaluate(const Options& o) {
   Classifier classifier(o.weights);
   const OpenedData data = open_data_of(classifier, arguments_of_run(o.weights), o.data);
   std::printf("Data: %s\n", data.description.c_str());
-  const DatasetPointer part = o.part == "train" ? data.train
-                              : o.part == "val" ? data.val
-                                                : data.test;
+  const bool train = o.part == "train", test = o.part == "test";
+  const DatasetPointer part = train ? data.train : test ? data.test : data.val;
+  // What the data calls it: of class folders without test/ the test is val.
+  const std::string part_name = train ? "train" : test ? data.test_name : data.val_name;
   Loader loader(part, classifier.card().preprocess,
                 {.batch_size = o.batch_size, .workers = o.workers, .skip_bad = o.data.skip_bad});
   ProgressCallback progress(1, part->size());
@@ -121,16 +129,16 @@ void evaluate(const Options& o) {
       "Top-1 %.2f %%, top-5 %.2f %%, loss %.4f, mean over classes %.2f %% on %lld images (%s)\n",
       100 * metrics.top1(), 100 * metrics.top5(), metrics.loss(),
       100 * metrics.confusion().macro_recall(), static_cast<long long>(metrics.images()),
-      o.part.c_str());
+      part_name.c_str());
   if (!o.json.empty()) {
     nlohmann::json json = to_json(evaluation, *part, names);
     json["weights"] = weights_of(o.weights).string();
     json["data"] = data.description;
-    json["part"] = o.part;
+    json["part"] = part_name;
     json["tta"] = o.tta;
     write_file_atomically(o.json, json.dump(2) + "\n");
   }
-  if (!o.report.empty()) write_report_of(o, classifier, *part, evaluation);
+  if (!o.report.empty()) write_report_of(o, classifier, *part, part_name, evaluation);
   if (!o.confusion.empty()) write_confusion_matrix(o.confusion, metrics.confusion(), names);
 }
 
@@ -144,8 +152,8 @@ int main(int argc, char** argv) {
                    "a .safetensors file, or the folder of a run: its best")
         ->required();
     add_data_options(app, options.data);
-    app.add_option("--part", options.part, "train, val or test")
-        ->check(CLI::IsMember({"train", "val", "test"}))
+    app.add_option("--part", options.part, "train, test, or val, which Flowers-102 calls valid")
+        ->check(CLI::IsMember({"train", "val", "valid", "test"}))
         ->capture_default_str();
     app.add_flag("--tta", options.tta, "the mean over each image and its mirror image");
     app.add_option("--batch-size,-b", options.batch_size, "images at once")

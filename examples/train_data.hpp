@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "anther/data/augment.hpp"
+#include "anther/data/batch.hpp"
 #include "anther/data/cache.hpp"
 #include "anther/data/mix_options.hpp"
 #include "anther/data/open.hpp"
@@ -99,22 +100,40 @@ inline anther::MixOptions mix_options(const TrainOptions& o) {
   return mix;
 }
 
-// Keeps decoded images in memory as --cache says; the limit is shared by the number of images.
+inline anther::OpenOptions open_options(const TrainOptions& o, std::int64_t image_size) {
+  return {.split = o.split,
+          .val_fraction = o.val_fraction,
+          .seed = static_cast<std::uint64_t>(o.seed),
+          .skip_bad = o.skip_bad,
+          .image_size = image_size};
+}
+
+// Of the training images, but for the batch's size, which follows from the images'.
+inline anther::LoaderOptions loader_options(const TrainOptions& o) {
+  return {.shuffle = true,
+          .limit = o.limit,
+          .seed = static_cast<std::uint64_t>(o.seed),
+          .workers = static_cast<int>(o.workers),
+          .skip_bad = o.skip_bad,
+          .mix = mix_options(o)};
+}
+
+// Keeps decoded images in memory as --cache says: those that are trained on and evaluated, which
+// share the limit by their number. What is evaluated keeps all its pixels, so that the accuracy is
+// that of the image files.
 inline void cache_images(anther::OpenedData& data, const TrainOptions& o,
                          std::int64_t largest_size) {
   using namespace anther;
   if (o.cache == "none") return;
-  const bool small = o.cache == "uint8";
   const std::int64_t side = o.cache_size > 0 ? o.cache_size : largest_size * 5 / 4;
-  const std::int64_t all = data.train->size() + data.val->size() + data.test->size();
-  const auto cached = [&](const DatasetPointer& part) {
+  DatasetPointer& evaluated = o.eval_split == "valid" ? data.val : data.test;
+  const std::int64_t all = data.train->size() + evaluated->size();
+  const auto cache = [&](DatasetPointer& part, std::int64_t short_side) {
     const double share = static_cast<double>(part->size()) / static_cast<double>(all);
-    return std::make_shared<const CachedDataset>(
+    part = std::make_shared<const CachedDataset>(
         part, CacheOptions{.max_bytes = static_cast<std::int64_t>(o.cache_gb * share * 1e9),
-                           .short_side = small ? side : 0});
+                           .short_side = short_side});
   };
-  const bool one = data.val == data.test;
-  data.train = cached(data.train);
-  data.test = cached(data.test);
-  data.val = one ? data.test : cached(data.val);
+  cache(data.train, o.cache == "uint8" ? side : 0);
+  cache(evaluated, 0);
 }

@@ -25,6 +25,7 @@
 #include "anther/train/run_log.hpp"
 #include "anther/train/tensorboard_callback.hpp"
 #include "train_data.hpp"
+#include "train_model.hpp"
 #include "train_options.hpp"
 
 namespace {
@@ -39,18 +40,6 @@ void interrupt(int signal) {
   std::signal(signal, SIG_DFL);
 }
 
-EdgeViTOptions model_options(const TrainOptions& o, std::int64_t num_classes) {
-  EdgeViTOptions options = edgevit_options(o.model, num_classes, o.preset, o.table);
-  if (!o.norm.empty()) options.norm = choice_of("norm", o.norm, norm_names);
-  if (!o.local_norm.empty()) options.local_norm = choice_of("local-norm", o.local_norm, norm_names);
-  if (!o.ffn.empty()) options.ffn = choice_of("ffn", o.ffn, ffn_names);
-  if (!o.init.empty()) options.init = choice_of("init", o.init, init_names);
-  options.gn_groups = o.gn_groups;
-  options.ffn_kernel = o.ffn_kernel;
-  options.drop_path = o.drop_path;
-  return options;
-}
-
 // The images of a batch that are loaded at once: the greatest divisor of the batch that is no more
 // than `most`; all of it where `most` is 0.
 std::int64_t part_of(std::int64_t batch, std::int64_t most) {
@@ -58,19 +47,6 @@ std::int64_t part_of(std::int64_t batch, std::int64_t most) {
   std::int64_t part = std::min(batch, most);
   while (batch % part != 0) --part;
   return part;
-}
-
-std::unique_ptr<Optimizer<float>> make_optimizer(const TrainOptions& o,
-                                                 ParameterStore<float>& store) {
-  if (o.opt == "sgd" || o.opt == "momentum")
-    return std::make_unique<Sgd<float>>(store, SgdOptions{.momentum = o.momentum,
-                                                          .nesterov = o.opt == "sgd",
-                                                          .weight_decay = o.weight_decay});
-  return std::make_unique<Adam<float>>(store, AdamOptions{.beta1 = o.opt_betas[0],
-                                                          .beta2 = o.opt_betas[1],
-                                                          .eps = o.opt_eps,
-                                                          .weight_decay = o.weight_decay,
-                                                          .decoupled = o.opt == "adamw"});
 }
 
 // The options that make a model another function of the same parameters.
@@ -123,11 +99,11 @@ void load_start(const StartingWeights& start, ParameterStore<float>& store,
                 class_names.size());
 }
 
-std::vector<double> logit_offsets(const TrainOptions& o, const OpenedData& data) {
+// images: of data.train, the first of which are trained on.
+std::vector<double> logit_offsets(const TrainOptions& o, const OpenedData& data,
+                                  std::int64_t images) {
   if (o.logit_adjust == 0) return {};
   std::vector<std::int64_t> counts(data.class_names.size());
-  const std::int64_t images =
-      o.limit > 0 ? std::min(o.limit, data.train->size()) : data.train->size();
   for (std::int64_t i = 0; i < images; ++i)
     ++counts[static_cast<std::size_t>(data.train->label(i))];
   return class_prior_offsets(counts, o.logit_adjust);
@@ -141,38 +117,6 @@ void print_setup() {
 #endif
   std::printf("anther %s  %s  %d %s  %s%s\n", version, to_string(isa()), num_threads(),
               num_threads() == 1 ? "thread" : "threads", parallel_backend_name(), warning);
-}
-
-// The steps of the schedule, and what the options say of a run.
-FitOptions fit_options(const TrainOptions& o, const OpenedData& data, Profile* profile) {
-  const std::int64_t images =
-      o.limit > 0 ? std::min(o.limit, data.train->size()) : data.train->size();
-  const std::int64_t batch = o.batch_size * o.grad_accum_steps;
-  const auto steps = [&](double epochs) {
-    return static_cast<std::int64_t>(epochs * static_cast<double>((images + batch - 1) / batch) +
-                                     0.5);
-  };
-  return {.epochs = o.epochs,
-          .batch_size = o.batch_size,
-          .grad_accum_steps = o.grad_accum_steps,
-          .schedule = {.kind = schedule_kind(o.sched),
-                       .lr = o.lr,
-                       .min_lr = o.min_lr,
-                       .warmup_lr = o.warmup_lr,
-                       .warmup_steps = steps(o.warmup_epochs),
-                       .steps = steps(static_cast<double>(o.epochs)),
-                       .decay_steps = steps(o.decay_epochs),
-                       .decay_rate = o.decay_rate},
-          .clip_grad = o.clip_grad,
-          .patience = o.patience,
-          .time_budget = o.time_budget * 60,
-          .stop = [] { return interrupted != 0; },
-          .trainer = {.micro_batch = o.micro_batch,
-                      .lanes = o.lanes,
-                      .label_smoothing = o.smoothing,
-                      .logit_offsets = logit_offsets(o, data),
-                      .seed = static_cast<std::uint64_t>(o.seed),
-                      .profile = profile}};
 }
 
 void print_outcome(const EpochReport& last, const Dataset& images) {
@@ -200,14 +144,11 @@ int train(TrainOptions o, const std::string& resume) {
     return naming_flag([&] { return preprocess_of(o, size); });
   };
   const AugmentOptions augmentation = naming_flag([&] { return augment_options(o); });
-  const MixOptions mix = mix_options(o);
-  OpenedData data = open_data(o.data_dir, {.split = o.split,
-                                           .val_fraction = o.val_fraction,
-                                           .seed = seed,
-                                           .skip_bad = o.skip_bad,
-                                           .image_size = sizes.last()});
+  OpenedData data = open_data(o.data_dir, open_options(o, sizes.last()));
   if (!o.classes.empty()) naming_flag([&] { select_classes(data, o.classes); });
   cache_images(data, o, sizes.last());
+  const std::int64_t images =
+      o.limit > 0 ? std::min(o.limit, data.train->size()) : data.train->size();
   const DatasetPointer& evaluated = o.eval_split == "valid" ? data.val : data.test;
   std::printf("Data: %s\n", data.description.c_str());
   if (o.limit > 0 && o.limit < data.train->size())
@@ -232,12 +173,7 @@ int train(TrainOptions o, const std::string& resume) {
     std::printf("Frozen: %s of the parameters\n", with_commas(frozen).c_str());
   }
 
-  LoaderOptions loading{.shuffle = true,
-                        .limit = o.limit,
-                        .seed = seed,
-                        .workers = static_cast<int>(o.workers),
-                        .skip_bad = o.skip_bad,
-                        .mix = mix};
+  const LoaderOptions loading = loader_options(o);
   const auto part = [&](std::int64_t size) {
     const std::int64_t micro =
         o.micro_batch > 0 ? o.micro_batch : automatic_micro_batch(size, size);
@@ -257,7 +193,10 @@ int train(TrainOptions o, const std::string& resume) {
   const auto optimizer = make_optimizer(o, store);
   if (o.layer_decay < 1) optimizer->set_lr_scales(layer_decay_scales(store, o.layer_decay));
   Profile profile;
-  FitOptions options = fit_options(o, data, o.profile ? &profile : nullptr);
+  FitOptions options = fit_options(o, images);
+  options.stop = [] { return interrupted != 0; };
+  options.trainer.logit_offsets = logit_offsets(o, data, images);
+  if (o.profile) options.trainer.profile = &profile;
   const RunFolder folder({.experiment = "train_flowers",
                           .output = resume.empty() ? o.output : resume,
                           .resume = !resume.empty()});
@@ -280,10 +219,9 @@ int train(TrainOptions o, const std::string& resume) {
   std::printf("Run: %s\n", folder.path().c_str());
 
   const std::string title = text_of("EdgeViT-", o.model, ", ", o.preset, ", ", o.img_size, " px");
-  const bool held_out = data.kind == DataKind::flowers102 || data.kind == DataKind::painted;
   ProgressCallback progress(o.time_budget > 0 ? 0 : o.epochs,
                             evaluated->size() * (average ? 2 : 1));
-  const std::string part_name = o.eval_split == "valid" ? "valid" : held_out ? "test" : "val";
+  const std::string& part_name = o.eval_split == "valid" ? data.val_name : data.test_name;
   LogCallback log(folder, title, part_name, options.progress.epochs, optimizer->steps(),
                   average != nullptr);
   CheckpointCallback<float> checkpoint(
@@ -330,6 +268,7 @@ int train(TrainOptions o, const std::string& resume) {
                       .preprocess = last,
                       .title = title,
                       .part = part_name,
+                      .weights = average ? "the averaged weights" : "",
                       .arguments = to_json(o)},
                      model, *evaluated, evaluation_loader);
   }

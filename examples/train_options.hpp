@@ -90,7 +90,9 @@ template <class Options, class Visit>
 void for_each_option(Options& o, const Visit& visit) {
   visit("data-dir", o.data_dir,
         "a Flowers-102 folder, class folders (train/<class>/...), CIFAR-10, or the word painted");
-  visit("split", o.split, "of Flowers-102: paddle (6,149 train, 1,020 test) or official");
+  visit("split", o.split,
+        "of Flowers-102: paddle (6,149 train, 1,020 test), official (1,020 train, 6,149 test) or "
+        "trainval (the same, trained on its 1,020 validation images too)");
   visit("val-fraction", o.val_fraction,
         "class folders without val/: the share of train/ kept for it");
   visit("classes", o.classes,
@@ -170,8 +172,9 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("mixup-prob", o.mixup_prob, "probability that a pair of images is mixed");
   visit("mixup-switch-prob", o.mixup_switch_prob, "probability of cutmix, where both are on");
   visit("cache", o.cache,
-        "none, images (decoded images stay in memory; the same bits) or uint8 (made small; much "
-        "less memory, a little different)");
+        "none, images (decoded images stay in memory; the same bits) or uint8 (those to train on "
+        "made "
+        "small; much less memory, a little different)");
   visit("cache-gb", o.cache_gb, "what the cache may take, in 10^9 bytes");
   visit("cache-size", o.cache_size,
         "uint8: the short side, in pixels; 0: 1.25 times the largest --img-size");
@@ -266,7 +269,7 @@ inline void check_options(const TrainOptions& o) {
   check(o.ratio.size() == 2, "--ratio: expected 2 numbers, got ", o.ratio.size());
   check(o.color_jitter.size() <= 4 && o.color_jitter.size() != 2,
         "--color-jitter: expected 1, 3 or 4 numbers, got ", o.color_jitter.size());
-  choice("split", o.split, "paddle", "official");
+  choice("split", o.split, "paddle", "official", "trainval");
   choice("model", o.model, "xxs", "xs", "s");
   choice("preset", o.preset, "improved", "original");
   choice("opt", o.opt, "adam", "adamw", "sgd", "momentum");
@@ -365,7 +368,7 @@ inline void add_options(CLI::App& app, TrainOptions& options) {
     const std::string name(flag);
     using Member = std::decay_t<decltype(member)>;
     if constexpr (std::is_same_v<Member, bool>)
-      app.add_flag("--" + name, member, help);
+      app.add_flag("--" + name + ",!--no-" + name, member, help);  // no-: where a file has it on
     else if constexpr (std::is_same_v<Member, std::vector<double>>)
       app.add_option("--" + name, member, help)->expected(1, 4)->capture_default_str();
     else

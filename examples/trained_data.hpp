@@ -22,7 +22,7 @@ struct DataFlags {
 
 inline void add_data_options(CLI::App& app, DataFlags& flags) {
   app.add_option("--data-dir", flags.data_dir, "as train_flowers has it; its run's, if not given");
-  app.add_option("--split", flags.split, "of Flowers-102: paddle or official; its run's");
+  app.add_option("--split", flags.split, "of Flowers-102: paddle, official or trainval; its run's");
   app.add_option("--val-fraction", flags.val_fraction, "class folders without val/; its run's");
   app.add_option("--seed", flags.seed, "which images those are; its run's");
   app.add_flag("--skip-bad", flags.skip_bad, "leave damaged images out instead of stopping");

@@ -110,6 +110,15 @@ TEST_CASE("Flowers-102: labels from 0, and the split paddle swaps training and t
   const OpenedData official = open_data(folder.path().string(), {.split = "official"});
   CHECK(official.train->size() == 1);
   CHECK(official.test->size() == 3);
+  CHECK(official.val_name == "valid");
+  CHECK(official.test_name == "test");
+  const OpenedData trainval = open_data(folder.path().string(), {.split = "trainval"});
+  CHECK(trainval.train->size() == 3);
+  CHECK(trainval.train->name(0) == official.train->name(0));
+  CHECK(trainval.train->name(1) == official.val->name(0));
+  CHECK(trainval.test->name(2) == official.test->name(2));
+  CHECK(trainval.val == trainval.test);
+  CHECK(trainval.val_name == "test");
   CHECK(
       contains(error_of([&] { open_data(folder.path().string(), {.split = "odd"}); }), "\"odd\""));
 }
@@ -160,6 +169,8 @@ TEST_CASE("class folders: classes sorted bytewise, val by name") {
   CHECK(data.val->label(0) == 1);
   CHECK(data.val->label(1) == 2);
   CHECK(data.test == data.val);
+  CHECK(data.val_name == "val");
+  CHECK(data.test_name == "val");
   CHECK(contains(data.description, "no test folder"));
 
   folder.write("val/tulip/w.jpg", samples::jpeg_rgb);
@@ -168,6 +179,7 @@ TEST_CASE("class folders: classes sorted bytewise, val by name") {
   std::filesystem::remove_all(folder.path() / "val/tulip");
   folder.write("test/rose/t.jpg", samples::jpeg_rgb);
   CHECK(open_data(folder.path().string()).test->size() == 1);
+  CHECK(open_data(folder.path().string()).test_name == "test");
   std::filesystem::create_directories(folder.path() / "train/empty");
   CHECK(contains(error(), "train/empty: the class has no JPEG, PNG or BMP file"));
   std::filesystem::create_directories(folder.path() / "train/a\nb");
@@ -258,6 +270,7 @@ TEST_CASE("CIFAR-10: planes become pixels, sizes and labels are checked") {
   }
   const OpenedData opened = open_data(whole.path().string());
   CHECK(opened.kind == DataKind::cifar10);
+  CHECK(opened.val_name == "test");
   CHECK(opened.train->size() == 50'000);
   CHECK(opened.test->size() == 10'000);
   CHECK(opened.class_names[9] == "truck");

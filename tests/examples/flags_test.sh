@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Every flag of train_flowers that says what to train, and how, reaches the training: with it the
-# steps of a short run (losses, accuracies, rates) are others than without. Those that only say how
-# fast leave all of them as they are.
+# steps of a short run (losses, accuracies, rates) are others than without; the rates are those of
+# the schedule. Flags that only say how fast leave all of them as they are, and are seen by what
+# else they do.
 #
 # usage: flags_test.sh FOLDER_OF_THE_EXAMPLES PAINT
 set -euo pipefail
@@ -31,6 +32,9 @@ steps() {
 }
 # What comes before a colon is a flag that the one after it needs.
 "$paint" data 68 17
+"$paint" flowers 20 17 20 # as Flowers-102 is published
+mkdir folders             # no val/
+cp -r data/train folders
 while IFS=: read -r needed flag; do
   [[ $needed == "${base-none}" ]] || steps "$needed" >base.csv
   base=$needed
@@ -57,6 +61,8 @@ done <<'FLAGS'
 :--std 0.5 0.5 0.5
 :--epochs 2
 :--batch-size 8
+:--micro-batch 1
+--micro-batch 1:--lanes 1
 :--grad-accum-steps 2
 :--opt adam
 :--opt sgd
@@ -98,18 +104,61 @@ done <<'FLAGS'
 --lr 1e-30 --epochs 4:--patience 1
 :--cache uint8 --cache-size 40
 --cache uint8:--cache-size 36
+:--data-dir flowers
+--data-dir flowers:--split official
+--data-dir flowers --limit 0:--split trainval
+--data-dir folders:--val-fraction 0.5
 FLAGS
+
+# rates FLAG...: the rate of each step; an epoch has three.
+rates() {
+  steps "$@" | awk -F, 'NR == 1 { for (i = 1; i <= NF; ++i) if ($i == "lr") at = i }
+    NR > 1 { printf "%s%.6f", (NR > 2 ? " " : ""), $at }'
+}
+while IFS=: read -r flags expected; do
+  got=$(rates "$flags")
+  [[ $got == "$expected" ]] || fail "$flags: expected the rates $expected, got $got"
+done <<'RATES'
+--epochs 2:0.005000 0.005000 0.005000 0.005000 0.005000 0.005000
+--epochs 2 --sched cosine --min-lr 0.001:0.005000 0.004732 0.004000 0.003000 0.002000 0.001268
+--epochs 2 --sched linear --warmup-epochs 1:0.001667 0.003333 0.005000 0.005000 0.003333 0.001667
+--epochs 2 --warmup-epochs 1 --warmup-lr 0.002:0.003000 0.004000 0.005000 0.005000 0.005000 0.005000
+--epochs 3 --sched step --decay-epochs 1 --decay-rate 0.5 --grad-accum-steps 3:0.005000 0.002500 0.001250
+RATES
 
 steps >base.csv
 for flag in "--threads 1" "--workers 0" "--cache images" "--cache images --cache-gb 0" --profile \
-  --skip-bad "--eval-split valid"; do
+  --skip-bad; do
   steps "$flag" >with.csv
   cmp -s base.csv with.csv || fail "$flag changes the steps"
+  case $flag in
+    "--threads 1") grep -q " 1 thread " log || fail "$flag does nothing" ;;
+    --profile) grep -q self_attention log || fail "$flag does nothing" ;;
+  esac
 done
+
+# What is evaluated is no part of the steps.
+steps "--data-dir flowers" >base.csv
+cp run/results.csv test.csv
+steps "--data-dir flowers --eval-split valid" >with.csv
+cmp -s base.csv with.csv || fail "--eval-split changes the steps"
+[[ $(tail -n 1 test.csv | cut -d , -f 5-7) != "$(tail -n 1 run/results.csv | cut -d , -f 5-7)" ]] ||
+  fail "--eval-split does nothing"
+
+# A damaged image ends the run, or is left out.
+cp -r data damaged
+for image in damaged/train/*/*.png; do
+  head -c 200 "$image" >cut.png && mv cut.png "$image"
+  break
+done
+rm -rf run
+! "$examples/train_flowers" --config short.json --output run --data-dir damaged >log 2>&1 ||
+  fail "a damaged image is no error"
+steps "--data-dir damaged --skip-bad" >with.csv
 
 # The average is no part of the steps.
 steps --model-ema >/dev/null
-grep -q val_ema/top1 run/results.csv || fail "--model-ema does nothing"
+grep -q ,val_ema/top1 run/results.csv || fail "--model-ema does nothing"
 cp run/results.csv plain.csv
 steps --model-ema --model-ema-decay 0.1 >/dev/null
 [[ $(cut -d , -f 12- run/results.csv) != "$(cut -d , -f 12- plain.csv)" ]] ||

@@ -9,10 +9,15 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <string>
+#include <vector>
 
+#include "anther/data/cache.hpp"
+#include "anther/data/open.hpp"
 #include "anther/io/atomic_file.hpp"
 #include "examples/train_data.hpp"
+#include "examples/train_model.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {
@@ -130,6 +135,24 @@ TEST_CASE("train options: what is written is read back, and what is no option re
   CHECK(contains(error_of([&] { read("{"); }), "expected JSON"));
 }
 
+TEST_CASE("train options: flags go before a file's options, also to turn them off") {
+  const TemporaryFolder folder;
+  const auto path = (folder / "args.json").string();
+  anther::write_file_atomically(
+      path, R"({"model_ema": true, "profile": true, "lr": 0.5, "opt": "sgd", "scale": [0.3, 1]})");
+  TrainOptions options;
+  read_options(path, options);
+  CLI::App app;
+  add_options(app, options);
+  app.parse("--no-model-ema --lr 0.25 --scale 0.5 0.75 --table", false);
+  CHECK_FALSE(options.model_ema);
+  CHECK(options.profile);
+  CHECK(options.table);
+  CHECK(options.lr == 0.25);
+  CHECK(options.opt == "sgd");
+  CHECK(options.scale == std::vector<double>{0.5, 0.75});
+}
+
 TEST_CASE("train options: the recipes are options that make sense") {
   int recipes = 0;
   for (const auto& entry : std::filesystem::directory_iterator("examples/recipes")) {
@@ -154,6 +177,8 @@ TEST_CASE("train options: the paper's recipe is section 8 of docs/edgevit.md") {
   TrainOptions o;
   read_options("examples/recipes/paper.json", o);
   CHECK(o.preset == "original");
+  CHECK(o.mean == std::vector<double>{0.485, 0.456, 0.406});
+  CHECK(o.std == std::vector<double>{0.229, 0.224, 0.225});
   CHECK(o.epochs == 300);
   CHECK(o.opt == "adamw");
   CHECK(o.opt_betas == std::vector<double>{0.9, 0.999});
@@ -219,6 +244,207 @@ TEST_CASE("train options: what is open of the preprocessing is that of the start
         anther::Preprocess{.image_size = 64, .crop_pct = 0.8, .mean = card.mean, .std = {1, 2, 3}});
   CHECK(refusal([](TrainOptions& o) { o.mean = {1, 2}; }) == "--mean: expected 3 numbers, got 2");
   CHECK(contains(refusal([](TrainOptions& o) { o.crop_pct = 1.5; }), "--crop-pct: expected"));
+}
+
+// That each flag reaches the training is flags_test.sh's; here, that it is not another's place.
+TEST_CASE("train options: what the model's flags are to the library") {
+  TrainOptions o;
+  const anther::EdgeViTOptions plain = model_options(o, 7);
+  CHECK(to_json(plain) == to_json(anther::edgevit_options("xxs", 7)));
+  o.model = "s";
+  o.preset = "original";
+  o.norm = "in";
+  o.local_norm = "ln";
+  o.ffn = "conv";
+  o.ffn_kernel = 3;
+  o.init = "official";
+  o.gn_groups = 4;
+  o.drop_path = 0.25;
+  anther::EdgeViTOptions expected = anther::edgevit_options("s", 7, "original");
+  expected.norm = anther::NormKind::in;
+  expected.local_norm = anther::NormKind::ln;
+  expected.ffn = anther::FfnKind::conv;
+  expected.ffn_kernel = 3;
+  expected.init = anther::InitScheme::official;
+  expected.gn_groups = 4;
+  expected.drop_path = 0.25;
+  CHECK(to_json(model_options(o, 7)) == to_json(expected));
+  CHECK(expected.num_classes == 7);
+  o = {};
+  o.model = "xs";
+  o.table = true;
+  CHECK(model_options(o, 7).depths == anther::edgevit_options("xs", 7, "improved", true).depths);
+  CHECK(model_options(o, 7).depths != anther::edgevit_options("xs", 7).depths);
+}
+
+TEST_CASE("train options: what the optimiser's flags are to the library") {
+  TrainOptions o;
+  o.opt_betas = {0.8, 0.9};
+  o.opt_eps = 0.01;
+  o.weight_decay = 0.05;
+  o.momentum = 0.7;
+  const anther::AdamOptions adam = adam_options(o);
+  CHECK(adam.beta1 == 0.8);
+  CHECK(adam.beta2 == 0.9);
+  CHECK(adam.eps == 0.01);
+  CHECK(adam.weight_decay == 0.05);
+  CHECK_FALSE(adam.decoupled);
+  o.opt = "adamw";
+  CHECK(adam_options(o).decoupled);
+  o.opt = "sgd";
+  CHECK(sgd_options(o).momentum == 0.7);
+  CHECK(sgd_options(o).weight_decay == 0.05);
+  CHECK(sgd_options(o).nesterov);
+  o.opt = "momentum";
+  CHECK_FALSE(sgd_options(o).nesterov);
+
+  anther::ParameterStore<float> store;
+  for (const auto& [name, is_sgd] :
+       {std::pair("sgd", true), {"momentum", true}, {"adam", false}, {"adamw", false}}) {
+    o.opt = name;
+    const auto optimizer = make_optimizer(o, store);
+    CHECK((dynamic_cast<anther::Sgd<float>*>(optimizer.get()) != nullptr) == is_sgd);
+    CHECK((dynamic_cast<anther::Adam<float>*>(optimizer.get()) != nullptr) != is_sgd);
+  }
+}
+
+TEST_CASE("train options: what the run's flags are to the library, epochs as steps") {
+  TrainOptions o;
+  o.epochs = 10;
+  o.batch_size = 8;
+  o.grad_accum_steps = 2;
+  o.sched = "step";
+  o.lr = 0.5;
+  o.min_lr = 0.25;
+  o.warmup_lr = 0.125;
+  o.warmup_epochs = 1.5;
+  o.decay_epochs = 3;
+  o.decay_rate = 0.75;
+  o.clip_grad = 5;
+  o.patience = 6;
+  o.time_budget = 2;
+  o.micro_batch = 4;
+  o.lanes = 3;
+  o.smoothing = 0.2;
+  o.seed = 9;
+  const anther::FitOptions fit = fit_options(o, 100);  // 7 steps of 16 images, the last of 4
+  CHECK(fit.epochs == 10);
+  CHECK(fit.batch_size == 8);
+  CHECK(fit.grad_accum_steps == 2);
+  CHECK(fit.schedule.kind == anther::ScheduleKind::step);
+  CHECK(fit.schedule.lr == 0.5);
+  CHECK(fit.schedule.min_lr == 0.25);
+  CHECK(fit.schedule.warmup_lr == 0.125);
+  CHECK(fit.schedule.warmup_steps == 11);
+  CHECK(fit.schedule.steps == 70);
+  CHECK(fit.schedule.decay_steps == 21);
+  CHECK(fit.schedule.decay_rate == 0.75);
+  CHECK(fit.clip_grad == 5);
+  CHECK(fit.patience == 6);
+  CHECK(fit.time_budget == 120);
+  CHECK(fit.trainer.micro_batch == 4);
+  CHECK(fit.trainer.lanes == 3);
+  CHECK(fit.trainer.label_smoothing == 0.2);
+  CHECK(fit.trainer.seed == 9);
+}
+
+TEST_CASE("train options: what the augmentation's flags are to the library") {
+  TrainOptions o;
+  CHECK(augment_options(o) == anther::AugmentOptions{.random_erasing = {.mode = {}}});
+  o.scale = {0.25, 0.5};
+  o.ratio = {0.5, 2};
+  o.hflip = 0.1;
+  o.vflip = 0.2;
+  o.rotation = 30;
+  o.color_jitter = {0.3, 0.4, 0.5, 0.05};
+  o.aa = "rand-m7-n3-mstd0.5";
+  o.reprob = 0.6;
+  o.remode = "rand";
+  o.recount = 4;
+  CHECK(augment_options(o) ==
+        anther::AugmentOptions{
+            .scale = anther::Range{0.25, 0.5},
+            .ratio = {0.5, 2},
+            .hflip = 0.1,
+            .vflip = 0.2,
+            .rotation = 30,
+            .color_jitter = {.brightness = 0.3, .contrast = 0.4, .saturation = 0.5, .hue = 0.05},
+            .rand_augment = anther::RandAugmentOptions{.n = 3, .m = 7, .mstd = 0.5},
+            .random_erasing = {.prob = 0.6, .mode = anther::EraseMode::rand, .count = 4}});
+  o.color_jitter = {0.4};
+  CHECK(augment_options(o).color_jitter ==
+        anther::ColorJitterOptions{.brightness = 0.4, .contrast = 0.4, .saturation = 0.4});
+  o.mixup = 0.7;
+  o.cutmix = 0.8;
+  o.mixup_prob = 0.9;
+  o.mixup_switch_prob = 0.4;
+  CHECK(mix_options(o) ==
+        anther::MixOptions{.mixup = 0.7, .cutmix = 0.8, .prob = 0.9, .switch_prob = 0.4});
+}
+
+TEST_CASE("train options: what the data's flags are to the library") {
+  TrainOptions o;
+  o.split = "official";
+  o.val_fraction = 0.3;
+  o.seed = 9;
+  o.skip_bad = true;
+  o.limit = 11;
+  o.workers = 5;
+  o.mixup = 0.5;
+  const anther::OpenOptions opening = open_options(o, 96);
+  CHECK(opening.split == "official");
+  CHECK(opening.val_fraction == 0.3);
+  CHECK(opening.seed == 9);
+  CHECK(opening.skip_bad);
+  CHECK(opening.image_size == 96);
+  const anther::LoaderOptions loading = loader_options(o);
+  CHECK(loading.shuffle);
+  CHECK(loading.seed == 9);
+  CHECK(loading.limit == 11);
+  CHECK(loading.workers == 5);
+  CHECK(loading.skip_bad);
+  CHECK(loading.mix.mixup == 0.5);
+  CHECK_FALSE(loader_options({}).skip_bad);
+}
+
+TEST_CASE("train options: images are cached as asked, within the limit") {
+  // 8 to train on, 8 to evaluate.
+  const auto cached = [](const char* cache, double gigabytes, std::int64_t cache_size = 0) {
+    TrainOptions o;
+    o.cache = cache;
+    o.cache_gb = gigabytes;
+    o.cache_size = cache_size;
+    anther::OpenedData data = anther::open_data(
+        "painted", {.image_size = 64, .painted_train = 8, .painted_val = 2, .painted_test = 8});
+    cache_images(data, o, 32);
+    const auto train = std::dynamic_pointer_cast<const anther::CachedDataset>(data.train);
+    for (std::int64_t i = 0; i < data.train->size(); ++i) data.train->image(i);
+    return train ? train->bytes() : -1;
+  };
+  constexpr std::int64_t image = 3 * 64 * 64;
+  CHECK(cached("none", 1) == -1);
+  CHECK(cached("images", 1) == 8 * image);
+  CHECK(cached("images", 7 * image * 1e-9) == 3 * image);  // half of the room
+  CHECK(cached("images", 0) == 0);
+  CHECK(cached("uint8", 1) == 8 * 3 * 40 * 40);
+  CHECK(cached("uint8", 1, 50) == 8 * 3 * 50 * 50);
+
+  // What is evaluated stays as it is, and what is not used is left alone.
+  for (const char* split : {"test", "valid"}) {
+    TrainOptions o;
+    o.cache = "uint8";
+    o.eval_split = split;
+    const anther::OpenedData whole = anther::open_data("painted");
+    anther::OpenedData data = whole;
+    cache_images(data, o, 32);
+    const bool valid = o.eval_split == "valid";
+    CHECK((data.val != whole.val) == valid);
+    CHECK((data.test != whole.test) == !valid);
+    for (int twice = 0; twice < 2; ++twice)
+      CHECK((valid ? data.val : data.test)->image(3).pixels ==
+            (valid ? whole.val : whole.test)->image(3).pixels);
+    CHECK(data.train->image(3).width == 40);
+  }
 }
 
 TEST_CASE("train options: errors of the library name the flag") {

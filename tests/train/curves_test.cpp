@@ -181,12 +181,14 @@ TEST_CASE("curves: read from a run's tables") {
   steps.row(1, 0.5, 4.0, 0.1);
   steps.row(2, 1.0, 3.0, 0.1);
   anther::CsvWriter results(folder / "results.csv",
-                            {"epoch", "train/loss", "train/top1", "val/loss", "val/top1"});
-  results.row(1, 3.5, 0.25, 3.75, 0.125);
+                            {"epoch", "train/loss", "train/top1", "val/loss", "val/top1",
+                             "val_ema/loss", "val_ema/top1"});
+  results.row(1, 3.5, 0.25, 3.75, 0.125, 3.25, 0.5);
   const TrainingCurves curves =
       anther::training_curves(anther::read_csv(folder / "steps.csv"),
-                              anther::read_csv(folder / "results.csv"), "Run", "test");
+                              anther::read_csv(folder / "results.csv"), "Run", "valid");
   CHECK(curves.title == "Run");
+  CHECK(curves.val_name == "valid");
   REQUIRE(curves.steps.size() == 2);
   CHECK(curves.steps[0].epoch == 0.5);
   CHECK(curves.steps[1].loss == 3.0);
@@ -198,6 +200,12 @@ TEST_CASE("curves: read from a run's tables") {
   CHECK(curves.epochs[0].val_loss == 3.75);
   CHECK(curves.epochs[0].val_top1 == 0.125);
   CHECK(std::isnan(curves.epochs[0].val_top5));
+  CHECK(curves.epochs[0].ema_loss == 3.25);
+  CHECK(curves.epochs[0].metric() == 0.5);
+  const std::string svg = svg_of(curves);
+  CHECK(contains(svg, "best valid top-1 50.0% after epoch 1"));
+  CHECK(contains(svg, ">valid, averaged weights<"));
+  CHECK(contains(svg, ">valid top-1, averaged weights<"));
 }
 
 TEST_CASE("plot: the legend's value is one that can be read") {

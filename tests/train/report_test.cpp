@@ -129,7 +129,9 @@ TEST_CASE("report: a run's curves, and one without its tables is named") {
   const TemporaryFolder folder;
   ReportSource source = made.source();
   source.run = folder.path();
+  source.part = "train";
   source.run_part = "test";
+  source.weights = "<these> weights";
   CHECK(contains(error_of([&] { write_report(folder / "r.html", source); }), "results.csv"));
   CsvWriter steps(folder / "steps.csv", {"step", "epoch", "train/loss", "train/top1", "lr"});
   steps.row(1, 1.0, 2.0, 0.5, 0.1);
@@ -140,6 +142,8 @@ TEST_CASE("report: a run's curves, and one without its tables is named") {
   write_report(folder / "r.html", source);
   const std::string page = read_text_file(folder / "r.html");
   CHECK(contains(page, "Loss and accuracy"));
+  CHECK(contains(page, "5 images of train, 3 classes, evaluated with &lt;these&gt; weights. "));
+  // The curves are of what the run evaluated.
   CHECK(contains(page, "best test top-1 25.0% after epoch 1"));
   CHECK(contains(page, "1:40</b><span>run time"));
   CHECK(contains(page, "5.0%</b><span>waiting for images"));

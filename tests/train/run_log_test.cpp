@@ -42,6 +42,27 @@ TEST_CASE("run log: the progress line says how long training waited, within 80 c
   CHECK(text.size() < 80);
 }
 
+TEST_CASE("run log: an epoch that ends early keeps its line") {
+  char* memory = nullptr;
+  std::size_t size = 0;
+  std::FILE* out = ::open_memstream(&memory, &size);
+  {
+    ProgressCallback progress(20, 1020, {.out = out, .terminal = true, .columns = 80});
+    progress.on_epoch_begin(3, 4, 64);
+    progress.on_step({.step = 1, .steps = 4, .images = 16});
+    progress.on_evaluation_begin(2, 64);  // as where the time is up
+    progress.on_evaluation_step({.step = 1, .steps = 2, .images = 32});
+    progress.on_progress({});  // as where the run is stopped
+    std::fputs("Stopped", out);
+  }
+  std::fclose(out);
+  const std::string text(memory, size);
+  std::free(memory);
+  CHECK(count_of(text, "\n") == 2);
+  CHECK(text.find("\n") < text.find("Evaluating"));
+  CHECK(text.ends_with("\nStopped"));
+}
+
 TEST_CASE("run log: damaged images that were left out are said after each epoch") {
   char* memory = nullptr;
   std::size_t size = 0;

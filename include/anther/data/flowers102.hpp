@@ -2,8 +2,9 @@
 // imagelabels.mat and setid.mat. M.-E. Nilsback and A. Zisserman, "Automated flower classification
 // over a large number of classes", 2008.
 //
-// The split `official` trains on trnid (10 images a class) and tests on tstid (6,149 images);
-// `paddle` swaps the two, as PaddlePaddle's data set does. Both validate on valid (10 a class).
+// The split `official` trains on trnid (10 images a class), validates on valid (10 a class) and
+// tests on tstid (6,149 images). `trainval` trains on trnid and valid, so that nothing is left to
+// validate on but the test images. `paddle` swaps trnid and tstid, as PaddlePaddle's data set does.
 #pragma once
 
 #include <cstdint>
@@ -84,25 +85,36 @@ inline bool is_flowers102(const std::filesystem::path& folder) {
          std::filesystem::exists(folder / "imagelabels.mat", error);
 }
 
-// Opens Flowers-102. split: "paddle" or "official". Labels are 0 to 101. No image is decoded, but
-// each must be there. Throws, naming the path, where a file is missing or wrong.
+// Opens Flowers-102. split: "paddle", "official" or "trainval", whose val is its test. Labels are 0
+// to 101. No image is decoded, but each must be there. Throws, naming the path, where a file is
+// missing or wrong.
 inline Splits open_flowers102(const std::filesystem::path& folder, std::string_view split) {
-  check(split == "paddle" || split == "official",
-        "split: expected \"paddle\" or \"official\" for Flowers-102, got \"", split, "\"");
+  check(split == "paddle" || split == "official" || split == "trainval",
+        "split: expected \"paddle\", \"official\" or \"trainval\" for Flowers-102, got \"", split,
+        "\"");
   check(std::filesystem::is_directory(folder), folder.string(), ": no such folder");
   std::vector<int> labels = read_mat_integers(folder / "imagelabels.mat", "labels", 1, 102);
   for (int& label : labels) --label;
   const int images = static_cast<int>(labels.size());
 
-  const auto part = [&](std::string_view variable) {
-    auto data = std::make_shared<const Flowers102>(
-        folder, read_mat_integers(folder / "setid.mat", variable, 1, images), labels);
+  const auto numbers = [&](std::string_view variable) {
+    return read_mat_integers(folder / "setid.mat", variable, 1, images);
+  };
+  const auto part = [&](std::vector<int> own) {
+    auto data = std::make_shared<const Flowers102>(folder, std::move(own), labels);
     for (std::int64_t i = 0; i < data->size(); ++i)
       check(std::filesystem::exists(data->path(i)), data->name(i), ": missing (Flowers-102 has ",
             images, " images in its folder jpg)");
     return data;
   };
-  Splits splits{part("trnid"), part("valid"), part("tstid")};
+  std::vector<int> train = numbers("trnid");
+  const std::vector<int> valid = numbers("valid");
+  const DatasetPointer test = part(numbers("tstid"));
+  if (split == "trainval") {
+    train.insert(train.end(), valid.begin(), valid.end());
+    return {part(std::move(train)), test, test};
+  }
+  Splits splits{part(std::move(train)), part(valid), test};
   if (split == "paddle") std::swap(splits.train, splits.test);
   return splits;
 }

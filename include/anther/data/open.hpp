@@ -36,7 +36,7 @@ inline std::string to_string(DataKind kind) {
 }
 
 struct OpenOptions {
-  std::string split = "paddle";       // Flowers-102: "paddle" or "official"
+  std::string split = "paddle";       // Flowers-102: "paddle", "official" or "trainval"
   double val_fraction = 0.1;          // class folders without val/: the share of train/
   std::uint64_t seed = 0;             // which images those are; and of the painted flowers
   bool skip_bad = false;              // class folders: leave out files of unsupported formats
@@ -46,11 +46,13 @@ struct OpenOptions {
   std::int64_t painted_test = 1020;
 };
 
-// A data set's parts. val and test are the same one where the data has only one of them.
+// A data set's parts. val and test are the same one, of one name, where the data has only one of
+// them.
 struct OpenedData {
   DatasetPointer train;
   DatasetPointer val;
   DatasetPointer test;
+  std::string val_name = "valid", test_name = "test";  // what the data itself calls them
   std::vector<std::string> class_names;
   DataKind kind = DataKind::painted;
   std::string description;  // a sentence for people
@@ -87,6 +89,7 @@ inline OpenedData open_flowers_folder(const std::filesystem::path& folder,
   data.train = std::move(train);
   data.val = std::move(val);
   data.test = std::move(test);
+  if (data.val == data.test) data.val_name = data.test_name;
   data.description = text_of("Oxford Flowers-102 in ", folder.string(), ", split ", options.split);
   return data;
 }
@@ -101,6 +104,8 @@ inline OpenedData open_class_folder(const std::filesystem::path& folder,
   data.train = found.train;
   data.val = found.val;
   data.test = found.test ? found.test : found.val;
+  data.val_name = "val";
+  data.test_name = found.test ? "test" : "val";
   data.description = text_of("class folders in ", folder.string());
   if (found.val_is_held_out)
     data.description +=
@@ -118,6 +123,7 @@ inline OpenedData open_cifar_folder(const std::filesystem::path& folder) {
   data.train = std::move(train);
   data.val = test;
   data.test = std::move(test);
+  data.val_name = "test";
   data.description =
       text_of("CIFAR-10 in ", folder.string(), ", no validation part: the test images are it");
   return data;

@@ -30,6 +30,8 @@ class ConfusionPlot {
     return ConfusionPlot(matrix, class_names).write();
   }
 
+  static bool is_small(const ConfusionMatrix& matrix) { return matrix.classes() <= 20; }
+
  private:
   static constexpr const char* right_color = "#2563eb";
   static constexpr const char* wrong_color = "#ea580c";
@@ -37,7 +39,8 @@ class ConfusionPlot {
 
   ConfusionPlot(const ConfusionMatrix& matrix, const std::vector<std::string>& class_names)
       : matrix_(matrix), classes_(static_cast<double>(matrix.classes())) {
-    cell_ = std::clamp(std::floor(960 / classes_), 4.0, 54.0);
+    // A matrix of few classes stands beside other things, one of many needs the width of a page.
+    cell_ = std::clamp(std::floor((is_small(matrix) ? 600 : 960) / classes_), 4.0, 54.0);
     font_ = std::min(12.0, cell_ - 0.5);
     std::size_t longest = 0;
     for (const std::string& name : class_names) {

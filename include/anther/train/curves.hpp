@@ -18,7 +18,8 @@
 
 namespace anther::inline v0_1 {
 
-// What one training step saw. Accuracies here and below are fractions; NaN: not known.
+// What one training step saw; Accuracies here and below are
+// fractions; NaN: not known.
 struct StepCurve {
   double epoch =
       0;  // how many epochs were done after it: 12 of the 49 steps of the third are 2.245
@@ -33,6 +34,11 @@ struct EpochCurve {
   double val_loss = std::numeric_limits<double>::quiet_NaN();
   double val_top1 = std::numeric_limits<double>::quiet_NaN();
   double val_top5 = std::numeric_limits<double>::quiet_NaN();
+  double ema_loss = std::numeric_limits<double>::quiet_NaN();  // of the averaged weights
+  double ema_top1 = std::numeric_limits<double>::quiet_NaN();
+
+  // What is best goes by, as EpochReport has it.
+  double metric() const { return std::isnan(ema_top1) ? val_top1 : ema_top1; }
 };
 
 struct TrainingCurves {
@@ -46,6 +52,7 @@ struct TrainingCurves {
 inline Plot training_plot(const TrainingCurves& curves) {
   constexpr const char* train_color = "#2563eb";
   constexpr const char* val_color = "#ea580c";
+  constexpr const char* ema_color = "#16a34a";
   const auto add = [](PlotPanel& panel, PlotSeries series, const auto& rows, auto member) {
     bool any = false;
     for (const auto& row : rows) {
@@ -60,6 +67,7 @@ inline Plot training_plot(const TrainingCurves& curves) {
   add(loss, {"each step", train_color, PlotStyle::raw}, curves.steps, &StepCurve::loss);
   add(loss, {"train", train_color}, curves.epochs, &EpochCurve::train_loss);
   add(loss, {val, val_color}, curves.epochs, &EpochCurve::val_loss);
+  add(loss, {val + ", averaged weights", ema_color}, curves.epochs, &EpochCurve::ema_loss);
 
   PlotPanel accuracy{.title = "Accuracy", .x_label = "epoch", .x_end = 1, .percent = true};
   add(accuracy, {"each step", train_color, PlotStyle::raw}, curves.steps, &StepCurve::top1);
@@ -67,16 +75,18 @@ inline Plot training_plot(const TrainingCurves& curves) {
   add(accuracy, {val + " top-5", val_color, PlotStyle::dashed}, curves.epochs,
       &EpochCurve::val_top5);
   add(accuracy, {val + " top-1", val_color}, curves.epochs, &EpochCurve::val_top1);
+  add(accuracy, {val + " top-1, averaged weights", ema_color}, curves.epochs,
+      &EpochCurve::ema_top1);
 
   std::string subtitle =
       text_of(curves.epochs.size(), curves.epochs.size() == 1 ? " epoch, " : " epochs, ",
               curves.steps.size(), curves.steps.size() == 1 ? " step" : " steps");
   const EpochCurve* best = nullptr;
   for (const EpochCurve& epoch : curves.epochs)
-    if (epoch.val_top1 >= 0 && epoch.val_top1 <= 1 && (!best || epoch.val_top1 > best->val_top1))
+    if (epoch.metric() >= 0 && epoch.metric() <= 1 && (!best || epoch.metric() > best->metric()))
       best = &epoch;
   if (best)
-    subtitle += text_of(", best ", val, " top-1 ", fixed_decimals(100 * best->val_top1, 1),
+    subtitle += text_of(", best ", val, " top-1 ", fixed_decimals(100 * best->metric(), 1),
                         "% after epoch ", fixed_decimals(best->epoch, 0));
   return {curves.title, subtitle, {std::move(loss), std::move(accuracy)}};
 }
@@ -99,6 +109,8 @@ inline TrainingCurves training_curves(const CsvTable& steps, const CsvTable& res
   fill(results, curves.epochs, "val/loss", &EpochCurve::val_loss);
   fill(results, curves.epochs, "val/top1", &EpochCurve::val_top1);
   fill(results, curves.epochs, "val/top5", &EpochCurve::val_top5);
+  fill(results, curves.epochs, "val_ema/loss", &EpochCurve::ema_loss);
+  fill(results, curves.epochs, "val_ema/top1", &EpochCurve::ema_top1);
   return curves;
 }
 

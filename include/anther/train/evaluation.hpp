@@ -36,7 +36,7 @@ struct Evaluation {
   std::int64_t skipped = 0;                  // damaged images left out
 };
 
-// What a trainer takes that only evaluates: the defaults of train_flowers.
+// What a trainer takes that only evaluates; an image's logits are the same bits for any of it.
 template <class T>
 TrainerOptions evaluation_options(const ParameterStore<T>& store) {
   if (!store.buffers().empty()) return {};  // BatchNorm: no micro-batches

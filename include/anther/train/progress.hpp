@@ -79,10 +79,7 @@ class Progress {
   }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
-  // Leaves the line as it is, so that the message of an exception starts on one of its own.
-  ~Progress() {
-    if (running_ && terminal_) put("\n");
-  }
+  ~Progress() { leave(); }
 
   // Begins a part of the work ("Epoch 3/20") of so many steps and images.
   void start(std::string title, std::int64_t steps, std::int64_t images) {
@@ -137,6 +134,13 @@ class Progress {
     running_ = false;
     if (terminal_) draw(now);
     put(terminal_ ? "\n" : line(plain_columns, now) + "\n");
+  }
+
+  // Leaves the line as it is, so that the message of what ended the work early starts on one of its
+  // own.
+  void leave() {
+    if (running_ && terminal_) put("\n");
+    running_ = false;
   }
 
   // Prints a line of text above the bar.

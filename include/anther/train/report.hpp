@@ -43,8 +43,9 @@ struct ReportSource {
   const Evaluation& evaluation;
   std::string title = "Anther";
   std::string part = "val";            // what `data` is called: val, test, ...
-  std::filesystem::path run = {};      // folder with results.csv and steps.csv; empty: no curves
+  std::string weights = {};            // what the model's are: "the averaged weights"
   std::string run_part = "val";        // what the run evaluated, its results.csv's val
+  std::filesystem::path run = {};      // folder with results.csv and steps.csv; empty: no curves
   nlohmann::json arguments = nullptr;  // an object; null: none are shown
   std::vector<std::pair<std::string, std::string>> facts = {};  // a name and a value each
 };
@@ -106,9 +107,10 @@ class ReportWriter {
 
   void add_head() {
     const ClassificationMetrics& metrics = s_.evaluation.metrics;
-    add("<h1>", xml_escaped(s_.title), "</h1>\n<p class=\"soft\">Evaluated on ", metrics.images(),
-        " images of ", xml_escaped(s_.part), ", ", matrix().classes(), " classes. Anther ", version,
-        ".</p>\n<div class=\"tiles\">\n");
+    add("<h1>", xml_escaped(s_.title), "</h1>\n<p class=\"soft\">", metrics.images(), " images of ",
+        xml_escaped(s_.part), ", ", matrix().classes(), " classes",
+        s_.weights.empty() ? "" : ", evaluated with " + xml_escaped(s_.weights), ". Anther ",
+        version, ".</p>\n<div class=\"tiles\">\n");
     add_tile(percent(metrics.top1()), s_.part + " top-1");
     add_tile(percent(metrics.top5()), s_.part + " top-5");
     add_tile(percent(matrix().macro_recall()), "mean over classes");
@@ -159,7 +161,7 @@ class ReportWriter {
   }
 
   void add_confusion() {
-    const bool beside = matrix().classes() <= 30;  // else the matrix needs all the width
+    const bool beside = ConfusionPlot::is_small(matrix());
     add("<h2>Confusion</h2>\n<div class=\"", beside ? "beside" : "", "\">\n");
     add_plot(ConfusionPlot::svg(matrix(), s_.class_names));
     struct Pair {
@@ -369,6 +371,7 @@ struct RunReport {
   const Preprocess& preprocess;
   std::string title;
   std::string part;
+  std::string weights = {};  // as ReportSource has it
   nlohmann::json arguments = nullptr;
 };
 
@@ -390,8 +393,9 @@ inline Evaluation write_run_report(const RunReport& report, const Module<float>&
                 .evaluation = evaluation,
                 .title = report.title,
                 .part = report.part,
-                .run = report.folder.path(),
+                .weights = report.weights,
                 .run_part = report.part,
+                .run = report.folder.path(),
                 .arguments = report.arguments,
                 .facts = {{"peak memory", fixed_decimals(megabytes, 0) + " MB"}}});
   return evaluation;

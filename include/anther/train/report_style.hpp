@@ -68,6 +68,8 @@ td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabula
   .plot [stroke="#2563eb"] { stroke: #6ea0ff; }
   .plot [fill="#ea580c"] { fill: #ff9254; }
   .plot [stroke="#ea580c"] { stroke: #ff9254; }
+  .plot [fill="#16a34a"] { fill: #4ade80; }
+  .plot [stroke="#16a34a"] { stroke: #4ade80; }
   .plot [stroke-opacity="0.35"] { stroke-opacity: 0.6; }
   .plot [fill="#fffffe"] { fill: #14171c; }
 }

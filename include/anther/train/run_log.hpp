@@ -113,6 +113,7 @@ class ProgressCallback : public Callback {
                               skipped == 1 ? "image" : "images",
                               " (the first: ", report.first_skipped, ")"));
   }
+  void on_progress(const FitProgress&) override { progress_.leave(); }  // stopped within a part
 
  private:
   // An evaluated image costs about a third of one that is trained on.

@@ -1,0 +1,71 @@
+// What train_flowers' options say of the model and of its training.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "anther/models/edgevit.hpp"
+#include "anther/optim/adam.hpp"
+#include "anther/optim/sgd.hpp"
+#include "anther/train/edgevit_config.hpp"
+#include "anther/train/fit.hpp"
+#include "train_options.hpp"
+
+inline anther::EdgeViTOptions model_options(const TrainOptions& o, std::int64_t num_classes) {
+  using namespace anther;
+  EdgeViTOptions options = edgevit_options(o.model, num_classes, o.preset, o.table);
+  if (!o.norm.empty()) options.norm = choice_of("norm", o.norm, norm_names);
+  if (!o.local_norm.empty()) options.local_norm = choice_of("local-norm", o.local_norm, norm_names);
+  if (!o.ffn.empty()) options.ffn = choice_of("ffn", o.ffn, ffn_names);
+  if (!o.init.empty()) options.init = choice_of("init", o.init, init_names);
+  options.gn_groups = o.gn_groups;
+  options.ffn_kernel = o.ffn_kernel;
+  options.drop_path = o.drop_path;
+  return options;
+}
+
+inline anther::AdamOptions adam_options(const TrainOptions& o) {
+  return {.beta1 = o.opt_betas[0],
+          .beta2 = o.opt_betas[1],
+          .eps = o.opt_eps,
+          .weight_decay = o.weight_decay,
+          .decoupled = o.opt == "adamw"};
+}
+
+inline anther::SgdOptions sgd_options(const TrainOptions& o) {
+  return {.momentum = o.momentum, .nesterov = o.opt == "sgd", .weight_decay = o.weight_decay};
+}
+
+inline std::unique_ptr<anther::Optimizer<float>> make_optimizer(
+    const TrainOptions& o, anther::ParameterStore<float>& store) {
+  if (o.opt == "sgd" || o.opt == "momentum")
+    return std::make_unique<anther::Sgd<float>>(store, sgd_options(o));
+  return std::make_unique<anther::Adam<float>>(store, adam_options(o));
+}
+
+// images: that an epoch has, which the steps of the schedule follow from.
+inline anther::FitOptions fit_options(const TrainOptions& o, std::int64_t images) {
+  const std::int64_t batch = o.batch_size * o.grad_accum_steps;
+  const auto steps = [&](double epochs) {
+    return static_cast<std::int64_t>(epochs * static_cast<double>((images + batch - 1) / batch) +
+                                     0.5);
+  };
+  return {.epochs = o.epochs,
+          .batch_size = o.batch_size,
+          .grad_accum_steps = o.grad_accum_steps,
+          .schedule = {.kind = anther::schedule_kind(o.sched),
+                       .lr = o.lr,
+                       .min_lr = o.min_lr,
+                       .warmup_lr = o.warmup_lr,
+                       .warmup_steps = steps(o.warmup_epochs),
+                       .steps = steps(static_cast<double>(o.epochs)),
+                       .decay_steps = steps(o.decay_epochs),
+                       .decay_rate = o.decay_rate},
+          .clip_grad = o.clip_grad,
+          .patience = o.patience,
+          .time_budget = o.time_budget * 60,
+          .trainer = {.micro_batch = o.micro_batch,
+                      .lanes = o.lanes,
+                      .label_smoothing = o.smoothing,
+                      .seed = static_cast<std::uint64_t>(o.seed)}};
+}
