@@ -62,7 +62,7 @@ done <<'FLAGS'
 :--epochs 2
 :--batch-size 8
 :--micro-batch 1
---micro-batch 1:--lanes 1
+--micro-batch 1 --img-size 64:--lanes 1
 :--grad-accum-steps 2
 :--opt adam
 :--opt sgd

@@ -38,8 +38,9 @@ struct TrainerOptions {
 };
 
 // How many images run at once best: about 2 x 224 x 224 pixels, so that activations stay in the
-// cache and the weights of the last stages are read for more rows than one map has (2 images at 224,
-// 6 at 128, 11 at 96), and at most 24. A function of the shape alone, as the bits depend on it.
+// cache and the weights of the last stages are read for more rows than one map has (2 images at
+// 224, 6 at 128, 11 at 96), and at most 24. A function of the shape alone, as the bits depend on
+// it.
 inline std::int64_t automatic_micro_batch(std::int64_t height, std::int64_t width) {
   const std::int64_t pixels = std::max<std::int64_t>(1, height * width);
   return std::clamp<std::int64_t>((2 * 224 * 224 + pixels / 2) / pixels, 1, 24);
