@@ -568,6 +568,8 @@ TEST_CASE("fit: the average is evaluated in the model's place, and is what is be
     CHECK(evaluate(trainer, run.val).mean_loss == history[2].ema_loss);
   }
   CHECK(std::ranges::equal(run.store.values(), weights));
+  CHECK(EpochReport{.val_top1 = 0.25, .ema_top1 = 0.5}.metric() == 0.5);
+  CHECK(EpochReport{.val_top1 = 0.25}.metric() == 0.25);
   double best = -1;
   for (const EpochReport& report : history) {
     CHECK(report.metric() == report.ema_top1);
