@@ -27,8 +27,7 @@ void attention_head_forward(T* o, T* p, const T* q, const T* k, const T* v, T* w
     T* const scores = p ? p + row * keys : block;
     gemm<T>(rows, keys, head_dim, q + row * q_stride, q_stride, k_packed, scores, keys, nullptr,
             nullptr, 0, 0, gemm_panels<T>(keys));
-    for (std::int64_t r = 0; r < rows; ++r)
-      softmax_row<T>(scores + r * keys, scores + r * keys, keys, scale);
+    softmax_forward<T>(scores, scores, rows, keys, keys, keys, scale);
     gemm<T>(rows, head_dim, keys, scores, keys, v_packed, o + row * o_stride, o_stride, nullptr,
             nullptr, 0, 0, gemm_panels<T>(head_dim));
   }

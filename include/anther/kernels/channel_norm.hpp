@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "anther/core/parallel_for.hpp"
+#include "anther/kernels/stream.hpp"
 #include "anther/kernels/vec.hpp"
 
 #define ANTHER_BODY "anther/kernels/channel_norm.inl"
@@ -98,6 +99,7 @@ void channel_norm_forward(T* y, T* affine, T* mean, T* rstd, T* variance, const 
   if (dims.segments * dims.rows * dims.channels == 0) return;
   const ChannelNormTiles plan = channel_norm_tiles(dims);
   const std::int64_t channels = dims.channels, groups = dims.groups, stride = plan.stride;
+  const bool streamed = is_streamed<T>(dims.segments * dims.rows * channels);
   const auto arrays = [&](std::int64_t segment, std::int64_t tile) {
     return workspace + (segment * (3 * plan.tiles + 5) + 3 * tile) * stride;
   };
@@ -127,8 +129,12 @@ void channel_norm_forward(T* y, T* affine, T* mean, T* rstd, T* variance, const 
         if (!y) return;
         const T* const scale = arrays(segment, plan.tiles);
         const std::int64_t at = first_element(segment, tile);
-        ANTHER_SELECT(channel_norm_affine<T>)
-        (y + at, x + at, scale, scale + stride, plan.folded, rows_of(tile) * channels);
+        const T* const none = nullptr;
+        stream_pieces(streamed, y + at, x + at, none, none, rows_of(tile) * channels, plan.folded,
+                      [&](T* to, std::int64_t i, std::int64_t length) {
+                        ANTHER_SELECT(channel_norm_affine<T>)
+                        (to, x + at + i, scale, scale + stride, plan.folded, length);
+                      });
       });
 }
 
@@ -159,6 +165,7 @@ void channel_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T
   const ChannelNormTiles plan = channel_norm_tiles(dims);
   const std::int64_t channels = dims.channels, groups = dims.groups, stride = plan.stride;
   const std::int64_t segment_stride = (3 * plan.tiles + 5) * stride;
+  const bool streamed = is_streamed<T>(dims.segments * dims.rows * channels);
   const auto arrays = [&](std::int64_t segment, std::int64_t tile) {
     return workspace + segment * segment_stride + 3 * tile * stride;
   };
@@ -190,9 +197,13 @@ void channel_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T
         const std::int64_t at = first_element(segment, tile);
         const T* const add = dx_add ? dx_add + at : nullptr;
         // Constant statistics leave out the term of x; dy in its place is in the cache already.
-        ANTHER_SELECT(channel_norm_dx<T>)
-        (dx + at, add, dy + at, frozen ? dy + at : x + at, factor, factor + stride,
-         factor + 2 * stride, plan.folded, rows_of(tile) * channels);
+        const T* const input = frozen ? dy + at : x + at;
+        stream_pieces(streamed, dx + at, add, dy + at, input, rows_of(tile) * channels, plan.folded,
+                      [&](T* to, std::int64_t i, std::int64_t length) {
+                        ANTHER_SELECT(channel_norm_dx<T>)
+                        (to, add ? add + i : nullptr, dy + at + i, input + i, factor,
+                         factor + stride, factor + 2 * stride, plan.folded, length);
+                      });
       });
   const T* const parts = arrays(0, plan.tiles);
   if (dweight) {

@@ -27,7 +27,7 @@ void fill(T* y, T value, std::int64_t count) {
 template <class T>
 void add(T* y, const T* a, const T* b, std::int64_t count) {
   for_blocks(count, 400, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-    ANTHER_SELECT(add<T>)(y + first, a + first, b + first, length);
+    ANTHER_SELECT(add<T>)(y + first, a + first, b + first, length, is_streamed<T>(count));
   });
 }
 
@@ -35,7 +35,8 @@ void add(T* y, const T* a, const T* b, std::int64_t count) {
 template <class T>
 void scale(T* y, const T* y_add, const T* x, T factor, std::int64_t count) {
   for_blocks(count, 400, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-    ANTHER_SELECT(scale<T>)(y + first, y_add ? y_add + first : nullptr, x + first, factor, length);
+    ANTHER_SELECT(scale<T>)
+    (y + first, y_add ? y_add + first : nullptr, x + first, factor, length, is_streamed<T>(count));
   });
 }
 
@@ -44,7 +45,7 @@ template <class T>
 void accumulate(T* dx, const T* dx_add, const T* dy, std::int64_t count) {
   for_blocks(count, 400, [&](std::int64_t first, std::int64_t length, std::int64_t) {
     if (dx_add)
-      ANTHER_SELECT(add<T>)(dx + first, dx_add + first, dy + first, length);
+      ANTHER_SELECT(add<T>)(dx + first, dx_add + first, dy + first, length, is_streamed<T>(count));
     else if (dx != dy)
       std::copy_n(dy + first, length, dx + first);
   });
@@ -54,7 +55,7 @@ void accumulate(T* dx, const T* dx_add, const T* dy, std::int64_t count) {
 template <class T>
 void relu_forward(T* y, const T* x, std::int64_t count) {
   for_blocks(count, 400, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-    ANTHER_SELECT(relu_forward<T>)(y + first, x + first, length);
+    ANTHER_SELECT(relu_forward<T>)(y + first, x + first, length, is_streamed<T>(count));
   });
 }
 
@@ -63,7 +64,8 @@ template <class T>
 void relu_backward(T* dx, const T* dx_add, const T* dy, const T* y, std::int64_t count) {
   for_blocks(count, 400, [&](std::int64_t first, std::int64_t length, std::int64_t) {
     ANTHER_SELECT(relu_backward<T>)
-    (dx + first, dx_add ? dx_add + first : nullptr, dy + first, y + first, length);
+    (dx + first, dx_add ? dx_add + first : nullptr, dy + first, y + first, length,
+     is_streamed<T>(count));
   });
 }
 
@@ -83,7 +85,7 @@ void scale_samples(T* y, const T* y_add, const T* x, const T* factors, const Sam
     const std::int64_t first = sample * d.size + start;
     ANTHER_SELECT(scale<T>)
     (y + first, y_add ? y_add + first : nullptr, x + first, factors[sample],
-     std::min(map_block, d.size - start));
+     std::min(map_block, d.size - start), is_streamed<T>(d.samples * d.size));
   });
 }
 

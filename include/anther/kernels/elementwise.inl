@@ -35,24 +35,25 @@ void fill(T* y, T value, std::int64_t count) {
 }
 
 template <class T>
-void add(T* y, const T* a, const T* b, std::int64_t count) {
-  map(y, static_cast<const T*>(nullptr), a, b, count, AddMap<T>{});
+void add(T* y, const T* a, const T* b, std::int64_t count, bool streamed) {
+  map(y, static_cast<const T*>(nullptr), a, b, count, AddMap<T>{}, streamed);
 }
 
 // y = y_add + factor x.
 template <class T>
-void scale(T* y, const T* y_add, const T* x, T factor, std::int64_t count) {
-  map(y, y_add, x, x, count, ScaleMap<T>{Vec<T>::broadcast(factor)});
+void scale(T* y, const T* y_add, const T* x, T factor, std::int64_t count, bool streamed) {
+  map(y, y_add, x, x, count, ScaleMap<T>{Vec<T>::broadcast(factor)}, streamed);
 }
 
 template <class T>
-void relu_forward(T* y, const T* x, std::int64_t count) {
-  map(y, static_cast<const T*>(nullptr), x, x, count, ReluMap<T>{});
+void relu_forward(T* y, const T* x, std::int64_t count, bool streamed) {
+  map(y, static_cast<const T*>(nullptr), x, x, count, ReluMap<T>{}, streamed);
 }
 
 template <class T>
-void relu_backward(T* dx, const T* dx_add, const T* dy, const T* y, std::int64_t count) {
-  map(dx, dx_add, dy, y, count, ReluBackwardMap<T>{});
+void relu_backward(T* dx, const T* dx_add, const T* dy, const T* y, std::int64_t count,
+                   bool streamed) {
+  map(dx, dx_add, dy, y, count, ReluBackwardMap<T>{}, streamed);
 }
 
 // sum[c] += the sum over the rows of x[r][c], eight rows at a time.

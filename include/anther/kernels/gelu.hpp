@@ -14,7 +14,7 @@ namespace anther::inline v0_1 {
 template <class T>
 void gelu_forward(T* y, const T* x, std::int64_t count) {
   for_blocks(count, 500, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-    ANTHER_SELECT(gelu_forward<T>)(y + first, x + first, length);
+    ANTHER_SELECT(gelu_forward<T>)(y + first, x + first, length, is_streamed<T>(count));
   });
 }
 
@@ -23,7 +23,8 @@ template <class T>
 void gelu_backward(T* dx, const T* dx_add, const T* dy, const T* x, std::int64_t count) {
   for_blocks(count, 600, [&](std::int64_t first, std::int64_t length, std::int64_t) {
     ANTHER_SELECT(gelu_backward<T>)
-    (dx + first, dx_add ? dx_add + first : nullptr, dy + first, x + first, length);
+    (dx + first, dx_add ? dx_add + first : nullptr, dy + first, x + first, length,
+     is_streamed<T>(count));
   });
 }
 

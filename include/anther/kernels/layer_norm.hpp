@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "anther/core/parallel_for.hpp"
+#include "anther/kernels/stream.hpp"
 #include "anther/kernels/vec.hpp"
 
 #define ANTHER_BODY "anther/kernels/layer_norm.inl"
@@ -16,10 +17,13 @@
 
 namespace anther::inline v0_1 {
 
-// Rows are worked on in tiles of about 16 K elements, a multiple of the rows that are summed at
-// once.
+// A multiple of the rows that are summed at once.
+inline constexpr std::int64_t layer_norm_unit = 16;
+
+// Rows are worked on in tiles of about 16 K elements.
 inline std::int64_t layer_norm_tile_rows(std::int64_t channels) {
-  return std::max((std::int64_t{1} << 14) / channels / 16, std::int64_t{1}) * 16;
+  return std::max((std::int64_t{1} << 14) / channels / layer_norm_unit, std::int64_t{1}) *
+         layer_norm_unit;
 }
 
 // A tile's part of dweight or of dbias, in elements.
@@ -40,11 +44,17 @@ void layer_norm_forward(T* y, T* mean, T* rstd, const T* x, const T* weight, con
                         std::int64_t rows, std::int64_t channels) {
   if (rows * channels == 0) return;
   const std::int64_t tile_rows = layer_norm_tile_rows(channels);
+  const T* const none = nullptr;
   parallel_for((rows + tile_rows - 1) / tile_rows, rows * channels / 4, [&](std::int64_t tile) {
     const std::int64_t row = tile * tile_rows, at = row * channels;
-    ANTHER_SELECT(layer_norm_forward_tile<T>)
-    (y + at, mean + row, rstd + row, x + at, weight, bias, eps, std::min(tile_rows, rows - row),
-     channels);
+    stream_pieces(is_streamed<T>(rows * channels), y + at, x + at, none, none,
+                  std::min(tile_rows, rows - row) * channels, layer_norm_unit * channels,
+                  [&](T* to, std::int64_t i, std::int64_t length) {
+                    const std::int64_t first = row + i / channels;
+                    ANTHER_SELECT(layer_norm_forward_tile<T>)
+                    (to, mean + first, rstd + first, x + at + i, weight, bias, eps,
+                     length / channels, channels);
+                  });
   });
 }
 
@@ -61,9 +71,16 @@ void layer_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* 
   parallel_for(tiles, rows * channels / 2, [&](std::int64_t tile) {
     const std::int64_t row = tile * tile_rows, at = row * channels;
     T* const dweight_part = workspace + 2 * tile * part;
-    ANTHER_SELECT(layer_norm_backward_tile<T>)
-    (dx ? dx + at : nullptr, dx_add ? dx_add + at : nullptr, dweight_part, dweight_part + part,
-     dy + at, x + at, mean + row, rstd + row, weight, std::min(tile_rows, rows - row), channels);
+    std::fill_n(dweight_part, 2 * part, T(0));
+    const T* const add = dx_add ? dx_add + at : nullptr;
+    stream_pieces(dx && is_streamed<T>(rows * channels), dx ? dx + at : nullptr, add, dy + at,
+                  x + at, std::min(tile_rows, rows - row) * channels, layer_norm_unit * channels,
+                  [&](T* to, std::int64_t i, std::int64_t length) {
+                    const std::int64_t first = row + i / channels;
+                    ANTHER_SELECT(layer_norm_backward_tile<T>)
+                    (to, add ? add + i : nullptr, dweight_part, dweight_part + part, dy + at + i,
+                     x + at + i, mean + first, rstd + first, weight, length / channels, channels);
+                  });
   });
   if (dweight) {
     ANTHER_SELECT(layer_norm_add_parts<T>)(dweight, workspace, tiles, channels, 2 * part);

@@ -218,16 +218,12 @@ ANTHER_INLINE void layer_norm_backward_rows(T* dx, const T* add, T* dweight, T* 
                                        channels, channels - c);
 }
 
-// dweight and dbias are this tile's, with room for whole vectors.
+// dweight and dbias, which are added to, have room for whole vectors.
 template <class T>
 void layer_norm_backward_tile(T* dx, const T* add, T* dweight, T* dbias, const T* dy, const T* x,
                               const T* mean, const T* rstd, const T* weight, std::int64_t rows,
                               std::int64_t channels) {
   constexpr int lanes = Vec<T>::lanes;
-  for (std::int64_t c = 0; c < channels; c += lanes) {
-    Vec<T>::zero().store(dweight + c);
-    Vec<T>::zero().store(dbias + c);
-  }
   std::int64_t row = 0;
   for (; row + lanes / 2 <= rows; row += lanes / 2) {
     const std::int64_t at = row * channels;

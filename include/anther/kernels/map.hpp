@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "anther/core/parallel_for.hpp"
+#include "anther/kernels/stream.hpp"
 #include "anther/kernels/vec.hpp"
 
 #define ANTHER_BODY "anther/kernels/map.inl"

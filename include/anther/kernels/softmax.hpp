@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "anther/core/parallel_for.hpp"
+#include "anther/kernels/stream.hpp"
 #include "anther/kernels/vec.hpp"
 
 #define ANTHER_BODY "anther/kernels/softmax.inl"
@@ -25,6 +26,7 @@ struct SoftmaxDims {
   std::int64_t tile_rows() const {
     return std::max<std::int64_t>(8192 / std::max<std::int64_t>(columns, 1), 1);
   }
+  bool is_dense() const { return x_stride == columns && y_stride == columns; }
   std::int64_t tiles() const { return (rows + tile_rows() - 1) / tile_rows(); }
 };
 
@@ -32,23 +34,36 @@ struct SoftmaxDims {
 template <class T>
 void softmax_forward(T* y, const T* x, const SoftmaxDims& d) {
   if (d.columns == 0) return;
+  const T* const none = nullptr;
   parallel_for(d.tiles(), d.rows * d.columns, [&](std::int64_t tile) {
     const std::int64_t row = tile * d.tile_rows();
-    ANTHER_SELECT(softmax_forward<T>)
-    (y + row * d.y_stride, x + row * d.x_stride, std::min(d.tile_rows(), d.rows - row), d.columns,
-     d.y_stride, d.x_stride, static_cast<T>(d.scale));
+    const T* const from = x + row * d.x_stride;
+    stream_pieces(d.is_dense() && is_streamed<T>(d.rows * d.columns), y + row * d.y_stride, from,
+                  none, none, std::min(d.tile_rows(), d.rows - row) * d.y_stride, d.y_stride,
+                  [&](T* to, std::int64_t i, std::int64_t length) {
+                    ANTHER_SELECT(softmax_forward<T>)
+                    (to, from + i / d.y_stride * d.x_stride, length / d.y_stride, d.columns,
+                     d.y_stride, d.x_stride, static_cast<T>(d.scale));
+                  });
   });
 }
 
 // dx_add may be null; dx may be dx_add or dy.
 template <class T>
 void softmax_backward(T* dx, const T* dx_add, const T* dy, const T* y, const SoftmaxDims& d) {
+  if (d.columns == 0) return;
   parallel_for(d.tiles(), d.rows * d.columns / 2, [&](std::int64_t tile) {
     const std::int64_t row = tile * d.tile_rows();
-    ANTHER_SELECT(softmax_backward<T>)
-    (dx + row * d.x_stride, dx_add ? dx_add + row * d.x_stride : nullptr, dy + row * d.y_stride,
-     y + row * d.y_stride, std::min(d.tile_rows(), d.rows - row), d.columns, d.x_stride, d.y_stride,
-     static_cast<T>(d.scale));
+    const T* const add = dx_add ? dx_add + row * d.x_stride : nullptr;
+    const T *const gradient = dy + row * d.y_stride, *const value = y + row * d.y_stride;
+    stream_pieces(d.is_dense() && is_streamed<T>(d.rows * d.columns), dx + row * d.x_stride, add,
+                  gradient, value, std::min(d.tile_rows(), d.rows - row) * d.x_stride, d.x_stride,
+                  [&](T* to, std::int64_t i, std::int64_t length) {
+                    const std::int64_t at = i / d.x_stride * d.y_stride;
+                    ANTHER_SELECT(softmax_backward<T>)
+                    (to, add ? add + i : nullptr, gradient + at, value + at, length / d.x_stride,
+                     d.columns, d.x_stride, d.y_stride, static_cast<T>(d.scale));
+                  });
   });
 }
 

@@ -1,50 +1,94 @@
-// The bodies of softmax.hpp: one row, serially.
+// The bodies of softmax.hpp.
 
-// y = softmax(scale x) over `columns` elements; y may be x. scale > 0.
+// How many rows each of a softmax's three passes takes at once: a row's sum is waited for, while
+// there is work left in the others.
+constexpr std::int64_t softmax_block = 8;
+
+// Fewer columns than a vector has lanes.
 template <class T>
-void softmax_row(T* y, const T* x, std::int64_t columns, T scale) {
+void softmax_short_row(T* y, const T* x, std::int64_t columns, T scale) {
+  T value[Vec<T>::lanes];
+  T greatest = x[0];
+  for (std::int64_t c = 1; c < columns; ++c) greatest = greatest < x[c] ? x[c] : greatest;
+  const Vec<T> below = Vec<T>::load_partial(x, columns) - Vec<T>::broadcast(greatest);
+  exp(Vec<T>::broadcast(scale) * below).store(value);
+  T total = T(0);
+  for (std::int64_t c = 0; c < columns; ++c) total += value[c];
+  for (std::int64_t c = 0; c < columns; ++c) y[c] = value[c] / total;
+}
+
+// A row of more columns ends with a vector that shares `lanes - tail` lanes with the one before it,
+// or, with no tail, is it.
+
+template <class T>
+ANTHER_INLINE T softmax_greatest(const T* x, std::int64_t columns) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
-  const Vec<T> factor = Vec<T>::broadcast(scale);
-  if (columns < lanes) {
-    T value[lanes];
-    T greatest = x[0];
-    for (std::int64_t c = 1; c < columns; ++c) greatest = greatest < x[c] ? x[c] : greatest;
-    exp(factor * (Vec<T>::load_partial(x, columns) - Vec<T>::broadcast(greatest))).store(value);
-    T total = T(0);
-    for (std::int64_t c = 0; c < columns; ++c) total += value[c];
-    for (std::int64_t c = 0; c < columns; ++c) y[c] = value[c] / total;
-    return;
-  }
-  // The last vector starts where it ends with the row; it shares `lanes - tail` lanes with the one
-  // before it. So that y may be x, it is read before anything is written, and it is written last.
-  const std::int64_t whole = columns / lanes * lanes, tail = columns - whole;
-  const Vec<T> last = Vec<T>::load(x + columns - lanes);
-  Vec<T> most0 = last, most1 = last;
+  const std::int64_t whole = columns / lanes * lanes;
+  Vec<T> most0 = Vec<T>::load(x + columns - lanes), most1 = most0;
   std::int64_t c = 0;
   for (; c + 2 * lanes <= whole; c += 2 * lanes) {
     most0 = max(most0, Vec<T>::load(x + c));
     most1 = max(most1, Vec<T>::load(x + c + lanes));
   }
   if (c < whole) most0 = max(most0, Vec<T>::load(x + c));
-  const Vec<T> greatest = Vec<T>::broadcast(max_lane(max(most0, most1)));
+  return max_lane(max(most0, most1));
+}
 
+// y = e^(scale (x - greatest)); returns its sum. The last vector is read before anything is
+// written, so that y may be x; of what it shares it is the same.
+template <class T>
+ANTHER_INLINE T softmax_powers(T* y, const T* x, std::int64_t columns, T scale, T greatest_x) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  const std::int64_t whole = columns / lanes * lanes, tail = columns - whole;
+  const Vec<T> factor = Vec<T>::broadcast(scale), greatest = Vec<T>::broadcast(greatest_x);
+  const Vec<T> last = Vec<T>::load(x + columns - lanes);
   Vec<T> total = Vec<T>::zero();
-  for (c = 0; c < whole; c += lanes) {
+  for (std::int64_t c = 0; c < whole; c += lanes) {
     const Vec<T> power = exp(factor * (Vec<T>::load(x + c) - greatest));
     power.store(y + c);
     total = total + power;
   }
-  Vec<T> last_power = Vec<T>::zero();
   if (tail != 0) {
     Vec<T> number;
     ANTHER_UNROLL for (int i = 0; i < lanes; ++i) number.raw[i] = static_cast<T>(i);
-    last_power = exp(factor * (last - greatest));
+    const Vec<T> power = exp(factor * (last - greatest));
     total = total + select_less(number, Vec<T>::broadcast(static_cast<T>(lanes - tail)),
-                                Vec<T>::zero(), last_power);
+                                Vec<T>::zero(), power);
+    power.store(y + columns - lanes);
   }
-  const Vec<T> share = Vec<T>::broadcast(T(1) / sum(total));
-  for (c = 0; c < whole; c += lanes) (Vec<T>::load(y + c) * share).store(y + c);
-  if (tail != 0) (last_power * share).store(y + columns - lanes);
+  return sum(total);
+}
+
+template <class T>
+ANTHER_INLINE void softmax_shares(T* y, std::int64_t columns, T total) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  const std::int64_t whole = columns / lanes * lanes;
+  const Vec<T> share = Vec<T>::broadcast(T(1) / total);
+  const Vec<T> last = Vec<T>::load(y + columns - lanes) * share;
+  for (std::int64_t c = 0; c < whole; c += lanes) (Vec<T>::load(y + c) * share).store(y + c);
+  last.store(y + columns - lanes);
+}
+
+// y = softmax(scale x) over each row; y may be x. scale > 0.
+template <class T>
+void softmax_forward(T* y, const T* x, std::int64_t rows, std::int64_t columns,
+                     std::int64_t y_stride, std::int64_t x_stride, T scale) {
+  if (columns < Vec<T>::lanes) {
+    for (std::int64_t row = 0; row < rows; ++row)
+      softmax_short_row(y + row * y_stride, x + row * x_stride, columns, scale);
+    return;
+  }
+  T greatest[softmax_block], total[softmax_block];
+  for (; rows > 0; rows -= softmax_block) {
+    const std::int64_t here = rows < softmax_block ? rows : softmax_block;
+    for (std::int64_t i = 0; i < here; ++i)
+      greatest[i] = softmax_greatest(x + i * x_stride, columns);
+    for (std::int64_t i = 0; i < here; ++i)
+      total[i] = softmax_powers(y + i * y_stride, x + i * x_stride, columns, scale, greatest[i]);
+    for (std::int64_t i = 0; i < here; ++i) softmax_shares(y + i * y_stride, columns, total[i]);
+    y += here * y_stride;
+    x += here * x_stride;
+  }
 }
 
 // dx = dx_add + scale y (dy - sum(dy y)); dx may be dy or dx_add.
@@ -85,13 +129,6 @@ template <class T>
 ANTHER_INLINE void softmax_backward_row(T* dx, const T* dy, const T* y, std::int64_t columns,
                                         T scale) {
   softmax_backward_row(dx, static_cast<const T*>(nullptr), dy, y, columns, scale);
-}
-
-template <class T>
-void softmax_forward(T* y, const T* x, std::int64_t rows, std::int64_t columns,
-                     std::int64_t y_stride, std::int64_t x_stride, T scale) {
-  for (std::int64_t row = 0; row < rows; ++row)
-    softmax_row(y + row * y_stride, x + row * x_stride, columns, scale);
 }
 
 template <class T>

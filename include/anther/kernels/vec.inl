@@ -83,7 +83,12 @@ ANTHER_INLINE Vec<T> select_less(const Vec<T>& a, const Vec<T>& b, const Vec<T>&
 // Where a lane of either is NaN: b's. (GCC compiles the comparison to two instructions.)
 template <class T>
 ANTHER_INLINE Vec<T> max(const Vec<T>& a, const Vec<T>& b) {
-#if ANTHER_VECTOR_ISA == 2
+#if ANTHER_VECTOR_ISA == 3 && !defined(__clang__)
+  if constexpr (sizeof(T) == 4)
+    return {__builtin_ia32_maxps512_mask(a.raw, b.raw, a.raw, static_cast<short>(-1), 4)};
+  else
+    return {__builtin_ia32_maxpd512_mask(a.raw, b.raw, a.raw, static_cast<char>(-1), 4)};
+#elif ANTHER_VECTOR_ISA == 2
   if constexpr (sizeof(T) == 4)
     return {__builtin_ia32_maxps256(a.raw, b.raw)};
   else
@@ -94,7 +99,12 @@ ANTHER_INLINE Vec<T> max(const Vec<T>& a, const Vec<T>& b) {
 }
 template <class T>
 ANTHER_INLINE Vec<T> min(const Vec<T>& a, const Vec<T>& b) {
-#if ANTHER_VECTOR_ISA == 2
+#if ANTHER_VECTOR_ISA == 3 && !defined(__clang__)
+  if constexpr (sizeof(T) == 4)
+    return {__builtin_ia32_minps512_mask(a.raw, b.raw, a.raw, static_cast<short>(-1), 4)};
+  else
+    return {__builtin_ia32_minpd512_mask(a.raw, b.raw, a.raw, static_cast<char>(-1), 4)};
+#elif ANTHER_VECTOR_ISA == 2
   if constexpr (sizeof(T) == 4)
     return {__builtin_ia32_minps256(a.raw, b.raw)};
   else
@@ -108,22 +118,28 @@ ANTHER_INLINE Vec<T> abs(const Vec<T>& a) {
   return max(a, Vec<T>{-a.raw});
 }
 
-// The sum and the maximum over the lanes, in a fixed order.
-template <class T>
-ANTHER_INLINE T sum(const Vec<T>& a) {
-  T lane[Vec<T>::lanes];
-  a.store(lane);
-  ANTHER_UNROLL for (int half = Vec<T>::lanes / 2; half > 0; half /= 2)
-      ANTHER_UNROLL for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
-  return lane[0];
+// Lane i of the result is lane i + step of a, or any where there is none.
+template <class T, int step, int... i>
+ANTHER_INLINE Vec<T> lanes_from(const Vec<T>& a, std::integer_sequence<int, i...>) {
+  return {__builtin_shufflevector(a.raw, a.raw, (i + step) % Vec<T>::lanes...)};
 }
-template <class T>
+
+// The sum and the maximum over the lanes, in a fixed order: by halves.
+template <class T, int half = Vec<T>::lanes / 2>
+ANTHER_INLINE T sum(const Vec<T>& a) {
+  if constexpr (half == 0)
+    return a[0];
+  else
+    return sum<T, half / 2>(
+        a + lanes_from<T, half>(a, std::make_integer_sequence<int, Vec<T>::lanes>{}));
+}
+template <class T, int half = Vec<T>::lanes / 2>
 ANTHER_INLINE T max_lane(const Vec<T>& a) {
-  T lane[Vec<T>::lanes];
-  a.store(lane);
-  ANTHER_UNROLL for (int i = 1; i < Vec<T>::lanes; ++i) lane[0] =
-      lane[0] < lane[i] ? lane[i] : lane[0];
-  return lane[0];
+  if constexpr (half == 0)
+    return a[0];
+  else
+    return max_lane<T, half / 2>(
+        max(a, lanes_from<T, half>(a, std::make_integer_sequence<int, Vec<T>::lanes>{})));
 }
 
 #if ANTHER_VECTOR_ISA == 2

@@ -1,0 +1,156 @@
+// Results that are stored past the caches are, bit for bit, those of parts too small for that.
+#include "anther/kernels/stream.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <vector>
+
+#include "anther/kernels/elementwise.hpp"
+#include "anther/kernels/gelu.hpp"
+#include "anther/kernels/group_norm.hpp"
+#include "anther/kernels/layer_norm.hpp"
+#include "anther/kernels/softmax.hpp"
+#include "tests/kernels/flat_reference.hpp"
+
+namespace {
+
+using namespace flat_test;
+
+constexpr std::int64_t parts = 4;
+
+// Each op on `samples` samples of `size` elements: at once, and by parts. offset: of all arrays
+// from a line of the cache, in elements.
+template <class T>
+struct Large {
+  std::int64_t samples, size, offset;
+  std::vector<T> a = aligned("a"), b = aligned("b"), add = aligned("add"), whole = aligned("none"),
+                 cut = aligned("none");
+  std::int64_t count() const { return samples * size; }
+
+  std::vector<T> aligned(const char* name) const {
+    const std::vector<T> some = random_values<T>(name, 4099);
+    std::vector<T> all(size_of(samples * size + 64));
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = some[i % some.size()];
+    return all;
+  }
+  T* at(std::vector<T>& values, std::int64_t i = 0) const {
+    T* line = values.data();
+    while (reinterpret_cast<std::uintptr_t>(line) % 64 != 0) ++line;
+    return line + offset + i;
+  }
+
+  // op(y, add, a, b, samples, first sample)
+  template <class Op>
+  void check(const char* name, const Op& op) {
+    CAPTURE(name);
+    REQUIRE(anther::is_streamed<T>(count()));
+    REQUIRE_FALSE(anther::is_streamed<T>(count() / parts));
+    op(at(whole), at(add), at(a), at(b), samples, std::int64_t{0});
+    for (std::int64_t part = 0; part < parts; ++part) {
+      const std::int64_t first = samples * part / parts, here = samples / parts;
+      const std::int64_t i = first * size;
+      op(at(cut, i), at(add, i), at(a, i), at(b, i), here, first);
+    }
+    CHECK(std::memcmp(at(whole), at(cut), size_of(count()) * sizeof(T)) == 0);
+    std::fill(whole.begin(), whole.end(), T(7));
+    // In place: the result may be what is read.
+    std::memcpy(at(whole), at(a), size_of(count()) * sizeof(T));
+    op(at(whole), at(add), at(whole), at(b), samples, std::int64_t{0});
+    CHECK(std::memcmp(at(whole), at(cut), size_of(count()) * sizeof(T)) == 0);
+  }
+};
+
+template <class T>
+void check_streams(std::int64_t offset) {
+  using namespace anther;
+  CAPTURE(offset);
+  const std::int64_t channels = 36, rows = 1024, size = channels * rows;
+  Large<T> large{
+      .samples = (streamed_bytes / static_cast<std::int64_t>(sizeof(T)) / size / parts + 1) * parts,
+      .size = size,
+      .offset = offset};
+  const std::vector<T> weight = random_values<T>("weight", channels),
+                       bias = random_values<T>("bias", channels);
+  const T *w = weight.data(), *shift = bias.data(), eps = T(1e-5);
+  std::vector<T> mean(size_of(large.samples * rows)), rstd(mean.size());
+
+  large.check("gelu_forward", [&](T* y, T*, T* a, T*, std::int64_t n, std::int64_t) {
+    gelu_forward(y, a, n * size);
+  });
+  large.check("gelu_backward", [&](T* y, T* add, T* a, T* b, std::int64_t n, std::int64_t) {
+    gelu_backward(y, add, a, b, n * size);
+  });
+  large.check("relu_forward", [&](T* y, T*, T* a, T*, std::int64_t n, std::int64_t) {
+    relu_forward(y, a, n * size);
+  });
+  large.check("relu_backward", [&](T* y, T* add, T* a, T* b, std::int64_t n, std::int64_t) {
+    relu_backward(y, add, a, b, n * size);
+  });
+  large.check("add",
+              [&](T* y, T*, T* a, T* b, std::int64_t n, std::int64_t) { add(y, a, b, n * size); });
+  large.check("scale", [&](T* y, T* y_add, T* a, T*, std::int64_t n, std::int64_t) {
+    scale(y, y_add, a, T(0.7), n * size);
+  });
+  large.check("accumulate", [&](T* y, T* dx_add, T* a, T*, std::int64_t n, std::int64_t) {
+    accumulate(y, dx_add, a, n * size);
+  });
+  large.check("softmax_forward", [&](T* y, T*, T* a, T*, std::int64_t n, std::int64_t) {
+    const std::int64_t columns = 2 * channels;
+    softmax_forward(y, a, {n * size / columns, columns, columns, columns, 0.5});
+  });
+  large.check("softmax_backward", [&](T* y, T* add, T* a, T* b, std::int64_t n, std::int64_t) {
+    const std::int64_t columns = 2 * channels;
+    softmax_backward(y, add, a, b, {n * size / columns, columns, columns, columns, 0.5});
+  });
+  large.check("layer_norm_forward", [&](T* y, T*, T* a, T*, std::int64_t n, std::int64_t first) {
+    layer_norm_forward(y, mean.data() + first * rows, rstd.data() + first * rows, a, w, shift, eps,
+                       n * rows, channels);
+  });
+  large.check(
+      "layer_norm_backward", [&](T* y, T* dx_add, T* a, T* b, std::int64_t n, std::int64_t first) {
+        std::vector<T> workspace(size_of(layer_norm_workspace(n * rows, channels)));
+        layer_norm_backward<T>(y, dx_add, nullptr, nullptr, a, b, mean.data() + first * rows,
+                               rstd.data() + first * rows, w, workspace.data(), n * rows, channels);
+      });
+  const auto dims = [&](std::int64_t n) { return GroupNormDims{n, rows, channels, 3}; };
+  large.check("group_norm_forward", [&](T* y, T*, T* a, T*, std::int64_t n, std::int64_t first) {
+    std::vector<T> workspace(size_of(group_norm_workspace(dims(n))));
+    group_norm_forward(y, mean.data() + first * 3, rstd.data() + first * 3, a, w, shift, eps,
+                       workspace.data(), dims(n));
+  });
+  large.check("group_norm_backward",
+              [&](T* y, T* dx_add, T* a, T* b, std::int64_t n, std::int64_t first) {
+                std::vector<T> workspace(size_of(group_norm_workspace(dims(n))));
+                group_norm_backward<T>(y, dx_add, nullptr, nullptr, a, b, mean.data() + first * 3,
+                                       rstd.data() + first * 3, w, workspace.data(), dims(n));
+              });
+}
+
+TEST_CASE_TEMPLATE("what is stored past the caches has the same bits", T, float, double) {
+  for (const std::int64_t offset : {0, 3}) check_streams<T>(offset);
+}
+
+// The gradients of weight and bias are added up over pieces as over the whole.
+TEST_CASE("LayerNorm's parameters have the same gradients") {
+  const std::int64_t channels = 36;
+  const std::int64_t rows = anther::streamed_bytes / 4 / channels + 16;
+  REQUIRE(anther::is_streamed<float>(rows * channels));
+  const auto x = random_values<float>("x", rows * channels),
+             dy = random_values<float>("dy", rows * channels);
+  std::vector<float> y(x.size()), dx(x.size()), mean(size_of(rows)), rstd(size_of(rows)),
+      workspace(size_of(anther::layer_norm_workspace(rows, channels)));
+  anther::layer_norm_forward<float>(y.data(), mean.data(), rstd.data(), x.data(), nullptr, nullptr,
+                                    1e-5f, rows, channels);
+  std::vector<float> streamed(size_of(2 * channels)), whole(size_of(2 * channels));
+  const auto backward = [&](float* to, std::vector<float>& gradient) {
+    anther::layer_norm_backward<float>(to, nullptr, gradient.data(), gradient.data() + channels,
+                                       dy.data(), x.data(), mean.data(), rstd.data(), nullptr,
+                                       workspace.data(), rows, channels);
+  };
+  backward(dx.data(), streamed);
+  backward(nullptr, whole);  // without dx nothing is stored past the caches
+  CHECK(streamed == whole);
+}
+
+}  // namespace
