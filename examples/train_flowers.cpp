@@ -220,7 +220,7 @@ int train(TrainOptions o, const std::string& resume) {
 
   const std::string title = text_of("EdgeViT-", o.model, ", ", o.preset, ", ", o.img_size, " px");
   ProgressCallback progress(o.time_budget > 0 ? 0 : o.epochs,
-                            evaluated->size() * (average ? 2 : 1));
+                            evaluated->size() * (average ? 2 : 1) / o.val_interval);
   const std::string& part_name = o.eval_split == "valid" ? data.val_name : data.test_name;
   LogCallback log(folder, title, part_name, options.progress.epochs, optimizer->steps(),
                   average != nullptr);

@@ -62,6 +62,7 @@ inline anther::FitOptions fit_options(const TrainOptions& o, std::int64_t images
                        .decay_steps = steps(o.decay_epochs),
                        .decay_rate = o.decay_rate},
           .clip_grad = o.clip_grad,
+          .val_interval = o.val_interval,
           .patience = o.patience,
           .time_budget = o.time_budget * 60,
           .trainer = {.micro_batch = o.micro_batch,

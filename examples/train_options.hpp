@@ -36,6 +36,7 @@ struct TrainOptions {
   std::vector<double> mean, std;
   std::int64_t epochs = 20;
   double time_budget = 0;
+  std::int64_t val_interval = 1;
   std::int64_t patience = 0;
   std::int64_t batch_size = 128;
   std::int64_t grad_accum_steps = 1;
@@ -128,6 +129,8 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("time-budget", o.time_budget,
         "minutes of training and evaluation, which the schedule is fitted into; --epochs then only "
         "says what part of them the warm-up is. 0: by epochs");
+  visit("val-interval", o.val_interval,
+        "epochs from one evaluation to the next; the last one has one");
   visit("patience", o.patience, "epochs without a better evaluation that end the run; 0: none do");
   visit("batch-size,-b", o.batch_size, "images a batch");
   visit("grad-accum-steps", o.grad_accum_steps, "batches an optimiser step");
@@ -207,6 +210,7 @@ inline void check_options(const TrainOptions& o) {
       {"crop-pct", o.crop_pct, 0, 1},
       {"epochs", number(o.epochs), 1, any},
       {"time-budget", o.time_budget, 0, any},
+      {"val-interval", number(o.val_interval), 1, any},
       {"patience", number(o.patience), 0, any},
       {"batch-size", number(o.batch_size), 1, any},
       {"grad-accum-steps", number(o.grad_accum_steps), 1, any},

@@ -144,6 +144,11 @@ steps "--data-dir flowers --eval-split valid" >with.csv
 cmp -s base.csv with.csv || fail "--eval-split changes the steps"
 [[ $(tail -n 1 test.csv | cut -d , -f 5-7) != "$(tail -n 1 run/results.csv | cut -d , -f 5-7)" ]] ||
   fail "--eval-split does nothing"
+steps "--epochs 3" >base.csv
+steps "--epochs 3 --val-interval 2" >with.csv
+cmp -s base.csv with.csv || fail "--val-interval changes the steps"
+evaluated=$(awk -F, 'NR > 1 && $5 != "nan" { print $1 }' run/results.csv | xargs)
+[[ $evaluated == "2 3" ]] || fail "--val-interval 2: expected evaluations after 2 and 3, got $evaluated"
 
 # A damaged image ends the run, or is left out.
 cp -r data damaged

@@ -48,6 +48,7 @@ TEST_CASE("train options: numbers that make no sense are refused by name") {
       {"--gn-groups", &TrainOptions::gn_groups, -1},
       {"--ffn-kernel", &TrainOptions::ffn_kernel, 2},
       {"--threads", &TrainOptions::threads, 100'000},
+      {"--val-interval", &TrainOptions::val_interval, 0},
       {"--patience", &TrainOptions::patience, -1},
       {"--grad-accum-steps", &TrainOptions::grad_accum_steps, 0},
   };
@@ -321,6 +322,7 @@ TEST_CASE("train options: what the run's flags are to the library, epochs as ste
   o.decay_epochs = 3;
   o.decay_rate = 0.75;
   o.clip_grad = 5;
+  o.val_interval = 5;
   o.patience = 6;
   o.time_budget = 2;
   o.micro_batch = 4;
@@ -340,6 +342,7 @@ TEST_CASE("train options: what the run's flags are to the library, epochs as ste
   CHECK(fit.schedule.decay_steps == 21);
   CHECK(fit.schedule.decay_rate == 0.75);
   CHECK(fit.clip_grad == 5);
+  CHECK(fit.val_interval == 5);
   CHECK(fit.patience == 6);
   CHECK(fit.time_budget == 120);
   CHECK(fit.trainer.micro_batch == 4);

@@ -101,6 +101,18 @@ TEST_CASE("curves: what is not finite is a gap") {
   CHECK(contains(svg, ">val<tspan dx=\"5\" font-weight=\"600\">0.221</tspan>"));  // the 19th
 }
 
+TEST_CASE("curves: an epoch without an evaluation is no gap") {
+  TrainingCurves curves = run(20, 49);
+  const std::string full = svg_of(curves);
+  for (std::size_t i = 0; i < 20; i += 2) {
+    auto& epoch = curves.epochs[i];
+    epoch.val_loss = epoch.val_top1 = epoch.val_top5 = epoch.ema_top1 = nan;
+  }
+  const std::string svg = svg_of(curves);
+  CHECK(count_of(svg, "M") == count_of(full, "M"));
+  CHECK(count_of(svg, "<circle") == count_of(full, "<circle") - 3 * 10);
+}
+
 TEST_CASE("curves: extreme values") {
   const double values[] = {0,     1,     -1,     1e-320, 1e-13,    1e12,      1e99,
                            1e101, 1e308, -1e308, nan,    infinity, -infinity, 4.6};

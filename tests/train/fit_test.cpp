@@ -597,6 +597,28 @@ TEST_CASE("fit: patience ends a run that gets no better") {
                  "expected an evaluation to go by"));
 }
 
+TEST_CASE("fit: an evaluation every few epochs, and after the last") {
+  Run run;
+  const History history =
+      fit(run.net, run.adam, run.train, &run.val, {.epochs = 5, .val_interval = 2});
+  REQUIRE(history.size() == 5);
+  for (const EpochReport& report : history) {
+    CAPTURE(report.epoch);
+    const bool expected = report.epoch != 1 && report.epoch != 3;
+    CHECK(std::isnan(report.val_top1) != expected);
+    CHECK((expected || !report.best));
+  }
+  // Patience counts epochs, and ends a run after an evaluation.
+  Run slow;
+  const History ended =
+      fit(slow.net, slow.adam, slow.train, &slow.val,
+          {.epochs = 50, .schedule = {.lr = 1e-30}, .val_interval = 3, .patience = 4});
+  CHECK(ended.size() == 9);
+  CHECK(
+      contains(error_of([&] { fit(run.net, run.adam, run.train, &run.val, {.val_interval = 0}); }),
+               "expected one in at least 1 epoch"));
+}
+
 TEST_CASE("fit: a time budget is filled, and the schedule and the sizes go by it") {
   Run run;
   Notes notes;

@@ -48,7 +48,8 @@ struct TrainingCurves {
   std::vector<EpochCurve> epochs = {};
 };
 
-// The chart, its subtitle with the best epoch. Series without any value are left out.
+// The chart, its subtitle with the best epoch. Series without any value are left out; a value that
+// is not finite is a gap, an epoch without an evaluation none.
 inline Plot training_plot(const TrainingCurves& curves) {
   constexpr const char* train_color = "#2563eb";
   constexpr const char* val_color = "#ea580c";
@@ -56,6 +57,8 @@ inline Plot training_plot(const TrainingCurves& curves) {
   const auto add = [](PlotPanel& panel, PlotSeries series, const auto& rows, auto member) {
     bool any = false;
     for (const auto& row : rows) {
+      if constexpr (requires { row.metric(); })
+        if (std::isnan(row.*member) && std::isnan(row.metric())) continue;
       series.points.push_back({row.epoch, row.*member});
       any = any || std::isfinite(row.*member);
     }

@@ -164,7 +164,8 @@ struct FitOptions {
   std::int64_t grad_accum_steps = 1;  // batches whose gradients make one step
   Schedule schedule = {};             // by optimiser steps
   double clip_grad = 0;               // the gradient's greatest norm; 0: any
-  std::int64_t patience = 0;  // epochs without a better evaluation that end the run; 0: none do
+  std::int64_t val_interval = 1;  // epochs from one evaluation to the next; the last has one too
+  std::int64_t patience = 0;      // epochs without a better evaluation that end the run; 0: none do
   // Seconds, of training and evaluation: the run ends when they are used up, whatever `epochs` is,
   // and goes through the schedule by their share that is used. 0: by steps.
   double time_budget = 0;
@@ -195,6 +196,8 @@ class Fit {
     check(options.epochs >= 0, "epochs: expected at least 0, got ", options.epochs);
     check(options.grad_accum_steps >= 1, "gradient accumulation: expected at least 1 batch, got ",
           options.grad_accum_steps);
+    check(options.val_interval >= 1, "evaluation: expected one in at least 1 epoch, got ",
+          options.val_interval);
     check(options.patience == 0 || val, "patience: expected an evaluation to go by, got none");
     if (!options_.clock)
       options_.clock = [] {
@@ -337,7 +340,10 @@ class Fit {
   // False where it was stopped, before the epoch counts as done.
   bool end_epoch() {
     EpochReport result = epoch_report();
-    if (val_) {
+    const std::int64_t done = progress_.epochs + 1;
+    const bool last = options_.time_budget > 0 ? time_is_up() : done >= options_.epochs;
+    const bool evaluated = val_ && (last || done % options_.val_interval == 0);
+    if (evaluated) {
       const StepReport own =
           reading([&] { return evaluate(trainer_, *val_, callbacks_, options_.stop); });
       result.val_loss = own.mean_loss;
@@ -346,24 +352,24 @@ class Fit {
       result.val_skipped = val_->skipped();
       if (result.first_skipped.empty()) result.first_skipped = val_->first_skipped();
     }
-    if (val_ && ema_ && !stopped()) {
+    if (evaluated && ema_ && !stopped()) {
       const AveragedWeights<T> averaged(*ema_);
       const StepReport average = evaluate(trainer_, *val_, callbacks_, options_.stop);
       result.ema_loss = average.mean_loss;
       result.ema_top1 = average.top1;
       result.ema_top5 = average.top5;
     }
-    if (val_ && stopped()) return false;
+    if (evaluated && stopped()) return false;
     if (result.metric() > progress_.best) {
       progress_.best = result.metric();
       progress_.best_epoch = result.epoch;
       result.best = true;
     }
-    ++progress_.epochs;
+    progress_.epochs = done;
     progress_.batches = 0;
     progress_.finished =
-        (options_.time_budget > 0 ? time_is_up() : progress_.epochs >= options_.epochs) ||
-        (options_.patience > 0 && progress_.epochs - progress_.best_epoch >= options_.patience);
+        last || (options_.time_budget > 0 && time_is_up()) ||
+        (evaluated && options_.patience > 0 && done - progress_.best_epoch >= options_.patience);
     result.time = seconds();
     history_.push_back(result);
     for (Callback* callback : callbacks_) callback->on_epoch_end(result);
