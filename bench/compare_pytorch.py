@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Anther against the PyTorch that is installed: EdgeViT's training step, forward pass and memory.
+"""Anther against the PyTorch that is installed: EdgeViT's training step, forward pass and memory,
+and single ops, forward and backward.
 
     python3 bench/compare_pytorch.py --model xxs --threads 2
+    python3 bench/compare_pytorch.py --only ops
 
 Both run in turn (A B A B ...), each in a process of its own, on random images of the same size;
 what is printed is the median of the rounds and their ratio. PyTorch gets its best setting: channels
@@ -62,6 +64,58 @@ def torch_worker(job):
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "version": torch.__version__,
     }))
+
+
+# Of each op: its rows in bench_ops, and in PyTorch.
+OPS = {
+    "depth-wise 3x3, 8x28x28x72": (
+        "depthwise_conv2d_3x3", "8x28x28x72",
+        lambda nn: nn.Conv2d(72, 72, 3, padding=1, groups=72)),
+    "depth-wise 5x5, 8x28x28x72": (
+        "depthwise_conv2d_5x5", "8x28x28x72",
+        lambda nn: nn.Conv2d(72, 72, 5, padding=2, groups=72)),
+    "transposed 2x2, 8x14x14x72": (
+        "depthwise_conv_transpose2d_2x2", "8x28x28x72",
+        lambda nn: nn.ConvTranspose2d(72, 72, 2, stride=2, groups=72)),
+    "GroupNorm, 64x56x56x72": ("group_norm", "64x56x56x72", lambda nn: nn.GroupNorm(6, 72)),
+    "BatchNorm, 64x56x56x72": ("batch_norm", "64x56x56x72", lambda nn: nn.BatchNorm2d(72)),
+    "LayerNorm, 64x56x56x72": ("layer_norm", "64x56x56x72", lambda nn: nn.LayerNorm(72)),
+    "GELU, 64x56x56x72": ("gelu", "64x56x56x72", lambda nn: nn.GELU()),
+}
+
+
+def torch_op_worker(job):
+    """Microseconds of one op's forward pass and backward, in this process."""
+    import torch
+
+    torch.set_num_threads(job["threads"])
+    name, shape, build = OPS[job["op"]]
+    n, h, w, c = map(int, shape.split("x"))
+    if name.startswith("depthwise_conv_transpose"):
+        h, w = h // 2, w // 2  # bench_ops names the result's shape
+    layer = build(torch.nn)
+    if name == "layer_norm":
+        x = torch.rand(n, h, w, c)
+    else:
+        layout = torch.channels_last if job["channels_last"] else torch.contiguous_format
+        x = torch.rand(n, c, h, w).contiguous(memory_format=layout)
+        layer = layer.to(memory_format=layout)
+    x.requires_grad_()
+    dy = torch.rand_like(layer(x))
+
+    def step():
+        layer.zero_grad(set_to_none=True)
+        x.grad = None
+        layer(x).backward(dy)
+
+    step()
+    times = []
+    began = time.perf_counter()
+    while len(times) < 5 or time.perf_counter() - began < 0.5:
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    print(json.dumps({"us": 1e6 * statistics.median(times), "version": torch.__version__}))
 
 
 def run(command):
@@ -130,6 +184,30 @@ class Comparison:
             except RuntimeError as error:
                 print(f"  PyTorch at a true batch of {batch}: {error}")
 
+    def op_row(self, op):
+        def torch(channels_last):
+            job = dict(op=op, threads=self.options.threads, channels_last=channels_last)
+            return json.loads(run([sys.executable, __file__, "--op-worker", json.dumps(job)]))
+
+        def anther():
+            name, shape, _ = OPS[op]
+            os.environ["OMP_NUM_THREADS"] = str(self.options.threads)
+            rows = json.loads(run([
+                str(self.bench.with_name("bench_ops")), "--benchmark_format=json",
+                f"--benchmark_filter=^{name}/(forward|backward)/{shape}/"]))["benchmarks"]
+            unit = {"ns": 1e-3, "us": 1, "ms": 1e3, "s": 1e6}
+            return sum(row["real_time"] * unit[row["time_unit"]] for row in rows)
+
+        best = min((False, True), key=lambda channels_last: torch(channels_last)["us"])
+        ours, theirs = [], []
+        for _ in range(self.options.rounds):
+            ours.append(anther())
+            theirs.append(torch(best))
+        a = statistics.median(ours)
+        b = statistics.median(r["us"] for r in theirs)
+        print(f"{op:<28} {a:9.0f} {b:9.0f} {b / a:7.2f}   PyTorch {theirs[0]['version']}: "
+              f"{'channels-last' if best else 'NCHW'}", flush=True)
+
     @staticmethod
     def memory_row(name, a, b):
         print(f"{name:<28} {a:9.0f} {b:9.0f} {b / a:7.2f}   PyTorch / Anther", flush=True)
@@ -138,6 +216,7 @@ class Comparison:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--op-worker", help=argparse.SUPPRESS)
     parser.add_argument("--build", default="build/release", help="from the project's folder")
     parser.add_argument("--model", default="xxs", choices=("xxs", "xs", "s"))
     parser.add_argument("--preset", default="improved", choices=("improved", "original"))
@@ -146,13 +225,21 @@ def main():
     parser.add_argument("--img-size", type=int, default=224)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=("train", "infer"))
+    parser.add_argument("--only", choices=("train", "infer", "ops"))
     options = parser.parse_args()
     if options.worker:
         return torch_worker(json.loads(options.worker))
+    if options.op_worker:
+        return torch_op_worker(json.loads(options.op_worker))
     comparison = Comparison(options)
     if not comparison.bench.exists():
         sys.exit(f"compare_pytorch: no {comparison.bench}; build it first")
+    if options.only in (None, "ops"):
+        print(f"{'forward and backward, us':<28} {'Anther':>9} {'PyTorch':>9} {'ratio':>7}")
+        for op in OPS:
+            comparison.op_row(op)
+    if options.only == "ops":
+        return
     print(f"{'EdgeViT-' + options.model.upper() + ', images/s':<28} {'Anther':>9} {'PyTorch':>9} "
           f"{'ratio':>7}")
     if options.only != "infer":
