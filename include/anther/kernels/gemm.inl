@@ -122,12 +122,32 @@ void gemm_pack(T* packed, const T* b, std::int64_t columns, std::int64_t depth,
     gemm_pack_panel<T>(packed, b, columns, depth, column_stride, depth_stride, number);
 }
 
+// The panel after this one, which the first tiles of this one fetch into the second-level cache, a
+// line with each step of the inner loop: a model's weights come from memory, or from the last-level
+// cache at best, and the first tile of a panel would wait for them.
+template <class T>
+struct GemmAhead {
+  static constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
+  const T* at;
+  std::int64_t lines;  // that are left
+
+  // What a tile of so many steps fetches first; and how far from there to the next, 0 where all is
+  // fetched.
+  ANTHER_INLINE const T* take(std::int64_t steps, std::int64_t& stride) {
+    const T* const from = at;
+    stride = lines > 0 ? line : 0;
+    at += steps * stride;
+    lines -= steps;
+    return from;
+  }
+};
+
 // y = x B + bias + add, for a tile of `rows` rows and `vectors` vectors of columns, of whose last
 // `tail` columns exist. b is a panel.
 template <class T, int rows, int vectors>
-void gemm_tile(std::int64_t depth, const T* x, std::int64_t x_stride, const T* b, T* y,
-               std::int64_t y_stride, const T* bias, const T* add, std::int64_t add_stride,
-               std::int64_t tail) {
+void gemm_tile(GemmAhead<T>& ahead, std::int64_t depth, const T* x, std::int64_t x_stride,
+               const T* b, T* y, std::int64_t y_stride, const T* bias, const T* add,
+               std::int64_t add_stride, std::int64_t tail) {
   constexpr int lanes = Vec<T>::lanes;
   constexpr int last = vectors - 1;
   Vec<T> sum[rows][vectors];
@@ -140,9 +160,13 @@ void gemm_tile(std::int64_t depth, const T* x, std::int64_t x_stride, const T* b
   // The next tile's rows are fetched meanwhile (where rows follow each other closely); the hardware
   // alone does not see them coming. From memory this is worth up to a half.
   const T* next = x + rows * x_stride;
+  std::int64_t far_stride;
+  const T* far = ahead.take(depth, far_stride);
   for (std::int64_t k = 0; k < depth; ++k) {
     __builtin_prefetch(next);
     next += rows;
+    __builtin_prefetch(far, 0, 2);
+    far += far_stride;
     Vec<T> row[vectors];
     ANTHER_UNROLL for (int j = 0; j < vectors; ++j) row[j] = Vec<T>::load(b + j * lanes);
     ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
@@ -184,23 +208,28 @@ void gemm_rows(std::int64_t rows, std::int64_t depth, const T* x, std::int64_t x
                std::int64_t columns) {
   constexpr int full = gemm_tile_rows(vectors);
   const std::int64_t tail = columns - (vectors - 1) * Vec<T>::lanes;
+  const std::int64_t elements = depth * vectors * Vec<T>::lanes;
+  GemmAhead<T> ahead = {b + elements, elements / GemmAhead<T>::line};
   GemmCut cut(rows, full);
   while (rows > 0) {
     std::int64_t done = 1;
     if (cut.full > 0) {
-      gemm_tile<T, full, vectors>(depth, x, x_stride, b, y, y_stride, bias, add, add_stride, tail);
+      gemm_tile<T, full, vectors>(ahead, depth, x, x_stride, b, y, y_stride, bias, add, add_stride,
+                                  tail);
       done = full;
       --cut.full;
     } else if (cut.shorter > 0) {
-      gemm_tile<T, full - 1, vectors>(depth, x, x_stride, b, y, y_stride, bias, add, add_stride,
-                                      tail);
+      gemm_tile<T, full - 1, vectors>(ahead, depth, x, x_stride, b, y, y_stride, bias, add,
+                                      add_stride, tail);
       done = full - 1;
       --cut.shorter;
     } else if (rows >= 4) {
-      gemm_tile<T, 4, vectors>(depth, x, x_stride, b, y, y_stride, bias, add, add_stride, tail);
+      gemm_tile<T, 4, vectors>(ahead, depth, x, x_stride, b, y, y_stride, bias, add, add_stride,
+                               tail);
       done = 4;
     } else {
-      gemm_tile<T, 1, vectors>(depth, x, x_stride, b, y, y_stride, bias, add, add_stride, tail);
+      gemm_tile<T, 1, vectors>(ahead, depth, x, x_stride, b, y, y_stride, bias, add, add_stride,
+                               tail);
     }
     rows -= done;
     x += done * x_stride;
