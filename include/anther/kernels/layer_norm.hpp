@@ -17,8 +17,8 @@
 
 namespace anther::inline v0_1 {
 
-// A multiple of the rows that are summed at once.
-inline constexpr std::int64_t layer_norm_unit = 16;
+// Multiples of the rows that are summed at once: as many as a vector has lanes, in backward half.
+inline constexpr std::int64_t layer_norm_unit = 16, layer_norm_backward_unit = 8;
 
 // Rows are worked on in tiles of about 16 K elements.
 inline std::int64_t layer_norm_tile_rows(std::int64_t channels) {
@@ -74,7 +74,8 @@ void layer_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* 
     std::fill_n(dweight_part, 2 * part, T(0));
     const T* const add = dx_add ? dx_add + at : nullptr;
     stream_pieces(dx && is_streamed<T>(rows * channels), dx ? dx + at : nullptr, add, dy + at,
-                  x + at, std::min(tile_rows, rows - row) * channels, layer_norm_unit * channels,
+                  x + at, std::min(tile_rows, rows - row) * channels,
+                  layer_norm_backward_unit * channels,
                   [&](T* to, std::int64_t i, std::int64_t length) {
                     const std::int64_t first = row + i / channels;
                     ANTHER_SELECT(layer_norm_backward_tile<T>)
