@@ -368,8 +368,9 @@ class Fit {
     progress_.epochs = done;
     progress_.batches = 0;
     progress_.finished =
-        last || (options_.time_budget > 0 && time_is_up()) ||
-        (evaluated && options_.patience > 0 && done - progress_.best_epoch >= options_.patience);
+        last || (evaluated &&
+                 ((options_.time_budget > 0 && time_is_up()) ||
+                  (options_.patience > 0 && done - progress_.best_epoch >= options_.patience)));
     result.time = seconds();
     history_.push_back(result);
     for (Callback* callback : callbacks_) callback->on_epoch_end(result);
