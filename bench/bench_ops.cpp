@@ -6,10 +6,13 @@
 // Counters of a row: gflops (2 a multiply-accumulate, where there are any), gbytes_per_s (only the
 // bytes that the op cannot do without), and the shares of this machine's peaks, measured before the
 // first row and again after each; the better counts. Memory is warm; `cold` rows read weights that
-// have left the caches. OMP_NUM_THREADS sets the threads.
+// have left the caches. Rows beyond the caches take turns with copies, call by call, and their
+// copy_peak_share is of the median copy. OMP_NUM_THREADS sets the threads.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
@@ -56,7 +59,44 @@ struct Cost {
   double macs = 0, bytes = 0;
 };
 
+double median(std::vector<double> of) {
+  if (of.empty()) return 0;
+  const auto middle = of.begin() + static_cast<std::ptrdiff_t>(of.size() / 2);
+  std::nth_element(of.begin(), middle, of.end());
+  return *middle;
+}
+
+// For what waits for memory, whose speed changes from one moment to the next where others share
+// it: after each call a copy, by memcpy and by streaming stores in turn. The row's time is the
+// median call's, and what it is compared with the better of the two median copies.
+void add_memory_row(const std::string& name, double bytes, std::function<void()> call) {
+  benchmark::RegisterBenchmark(
+      name.c_str(),
+      [=](benchmark::State& state) {
+        call();
+        std::vector<double> seconds, copies[2];
+        for (auto _ : state) {
+          seconds.push_back(bench::seconds_of(call));
+          state.SetIterationTime(seconds.back());
+          const bool streaming = seconds.size() % 2 == 0;
+          copies[streaming].push_back(bench::copy_rate(num_threads(), streaming));
+        }
+        const double copy = std::max(median(copies[0]), median(copies[1]));
+        const double rate = 1e-9 * bytes / median(seconds);
+        state.counters["median_us"] = 1e6 * median(seconds);
+        state.counters["gbytes_per_s"] = rate;
+        state.counters["copy_gbytes_per_s"] = copy;
+        state.counters["copy_peak_share"] = rate / copy;
+      })
+      ->Unit(benchmark::kMicrosecond)
+      ->UseManualTime();
+}
+
+// From this many bytes on an op's maps do not fit the caches.
+constexpr double beyond_caches = 100e6;
+
 void add_row(const std::string& name, const Cost& cost, std::function<void()> call) {
+  if (cost.macs == 0 && cost.bytes > beyond_caches) return add_memory_row(name, cost.bytes, call);
   benchmark::RegisterBenchmark(
       name.c_str(),
       [=](benchmark::State& state) {

@@ -12,12 +12,16 @@ namespace anther::inline v0_1 {
 
 template <class T>
 struct MathResults {
-  std::vector<T> exponential, root, greater, lesser;
+  std::vector<T> exponential, power_of_2, root, greater, lesser;
   MathResults(const std::vector<T>& x, const std::vector<T>& y)
-      : exponential(x.size()), root(x.size()), greater(x.size()), lesser(x.size()) {
+      : exponential(x.size()),
+        power_of_2(x.size()),
+        root(x.size()),
+        greater(x.size()),
+        lesser(x.size()) {
     ANTHER_SELECT(math_test<T>)
-    (exponential.data(), root.data(), greater.data(), lesser.data(), x.data(), y.data(),
-     static_cast<std::int64_t>(x.size()));
+    (exponential.data(), power_of_2.data(), root.data(), greater.data(), lesser.data(), x.data(),
+     y.data(), static_cast<std::int64_t>(x.size()));
   }
 };
 
@@ -45,6 +49,38 @@ TEST_CASE_TEMPLATE("exp's and sqrt's errors", T, float, double) {
   }
   CHECK(wrong_roots == 0);
   CHECK(worst < (anther::isa() == anther::Isa::baseline ? 1.7 : 1.4));
+}
+
+TEST_CASE_TEMPLATE("exp2's errors, and what it makes of what is not finite", T, float, double) {
+  const double least = sizeof(T) == 4 ? -125.9 : -1021.9,
+               greatest = sizeof(T) == 4 ? 127.4 : 1023.4;
+  std::vector<T> x;
+  for (int i = 0; i < 300'000; ++i) {
+    x.push_back(static_cast<T>(least + (greatest - least) * (i + 0.5) / 300'000));
+    x.push_back(static_cast<T>((i + 0.5) / 300'000 - 0.5));
+  }
+  const anther::MathResults<T> results(x, x);
+  double worst = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const long double expected = std::exp2(static_cast<long double>(x[i]));
+    const T nearest = static_cast<T>(expected);
+    const T unit = std::nextafter(nearest, std::numeric_limits<T>::infinity()) - nearest;
+    worst = std::max(worst, static_cast<double>(std::fabs(results.power_of_2[i] - expected) /
+                                                static_cast<long double>(unit)));
+  }
+  CAPTURE(worst);
+  CHECK(worst < (anther::isa() == anther::Isa::baseline ? 1.5 : 1.3));
+
+  const T infinity = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
+  const std::vector<T> special = {-infinity, T(-1e30), T(-1100), T(0), T(-0.0), T(1), nan};
+  const std::vector<T> powers = anther::MathResults<T>(special, special).power_of_2;
+  CHECK(powers[0] == T(0));
+  CHECK(powers[1] == T(0));
+  CHECK(powers[2] == T(0));
+  CHECK(powers[3] == T(1));
+  CHECK(powers[4] == T(1));
+  CHECK(powers[5] == T(2));
+  CHECK(std::isnan(powers[6]));
 }
 
 TEST_CASE_TEMPLATE("exp, max and min of infinities and NaN", T, float, double) {

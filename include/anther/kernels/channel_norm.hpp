@@ -99,7 +99,8 @@ void channel_norm_forward(T* y, T* affine, T* mean, T* rstd, T* variance, const 
   if (dims.segments * dims.rows * dims.channels == 0) return;
   const ChannelNormTiles plan = channel_norm_tiles(dims);
   const std::int64_t channels = dims.channels, groups = dims.groups, stride = plan.stride;
-  const bool streamed = is_streamed<T>(dims.segments * dims.rows * channels);
+  const bool streamed =
+      plan.folded % 16 == 0 && is_streamed<T>(dims.segments * dims.rows * channels);
   const auto arrays = [&](std::int64_t segment, std::int64_t tile) {
     return workspace + (segment * (3 * plan.tiles + 5) + 3 * tile) * stride;
   };
@@ -129,12 +130,9 @@ void channel_norm_forward(T* y, T* affine, T* mean, T* rstd, T* variance, const 
         if (!y) return;
         const T* const scale = arrays(segment, plan.tiles);
         const std::int64_t at = first_element(segment, tile);
-        const T* const none = nullptr;
-        stream_pieces(streamed, y + at, x + at, none, none, rows_of(tile) * channels, plan.folded,
-                      [&](T* to, std::int64_t i, std::int64_t length) {
-                        ANTHER_SELECT(channel_norm_affine<T>)
-                        (to, x + at + i, scale, scale + stride, plan.folded, length);
-                      });
+        ANTHER_SELECT(channel_norm_affine<T>)
+        (y + at, x + at, scale, scale + stride, plan.folded, rows_of(tile) * channels,
+         streamed && is_at_line(y + at));
       });
 }
 
@@ -148,7 +146,8 @@ void channel_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, st
     const std::int64_t here = std::min(count, (segment + 1) * dims.rows - first);
     const T* const scale = affine + segment * 2 * plan.stride;
     ANTHER_SELECT(channel_norm_affine<T>)
-    (y, x + first * dims.channels, scale, scale + plan.stride, plan.folded, here * dims.channels);
+    (y, x + first * dims.channels, scale, scale + plan.stride, plan.folded, here * dims.channels,
+     false);
     y += here * dims.channels;
     first += here;
     count -= here;
@@ -165,7 +164,8 @@ void channel_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T
   const ChannelNormTiles plan = channel_norm_tiles(dims);
   const std::int64_t channels = dims.channels, groups = dims.groups, stride = plan.stride;
   const std::int64_t segment_stride = (3 * plan.tiles + 5) * stride;
-  const bool streamed = is_streamed<T>(dims.segments * dims.rows * channels);
+  const bool streamed =
+      plan.folded % 16 == 0 && is_streamed<T>(dims.segments * dims.rows * channels);
   const auto arrays = [&](std::int64_t segment, std::int64_t tile) {
     return workspace + segment * segment_stride + 3 * tile * stride;
   };
@@ -198,12 +198,9 @@ void channel_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T
         const T* const add = dx_add ? dx_add + at : nullptr;
         // Constant statistics leave out the term of x; dy in its place is in the cache already.
         const T* const input = frozen ? dy + at : x + at;
-        stream_pieces(streamed, dx + at, add, dy + at, input, rows_of(tile) * channels, plan.folded,
-                      [&](T* to, std::int64_t i, std::int64_t length) {
-                        ANTHER_SELECT(channel_norm_dx<T>)
-                        (to, add ? add + i : nullptr, dy + at + i, input + i, factor,
-                         factor + stride, factor + 2 * stride, plan.folded, length);
-                      });
+        ANTHER_SELECT(channel_norm_dx<T>)
+        (dx + at, add, dy + at, input, factor, factor + stride, factor + 2 * stride, plan.folded,
+         rows_of(tile) * channels, streamed && is_at_line(dx + at));
       });
   const T* const parts = arrays(0, plan.tiles);
   if (dweight) {

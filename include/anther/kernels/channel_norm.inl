@@ -3,6 +3,9 @@
 // An array over the channels in the workspace has room for `folded` elements and a vector more, so
 // whole vectors are stored to it; what stands behind its last channel is never used.
 
+// How far ahead, in elements, the second pass fetches, mostly from the caches.
+constexpr std::int64_t channel_norm_ahead = 512;
+
 // What channel_norm_sums adds up, each for every column.
 enum class ChannelSums { values, deviations, gradients };
 
@@ -249,29 +252,44 @@ void channel_norm_forward_segment(T* scale, T* shift, T* mean_out, T* rstd_out, 
 }
 
 // One vector of y = x scale + shift.
-template <class T, bool whole>
+template <class T, bool whole, bool streamed>
 ANTHER_INLINE void channel_norm_affine_step(T* y, const T* x, const T* scale, const T* shift,
                                             std::int64_t count) {
+  if (streamed) __builtin_prefetch(x + channel_norm_ahead);
   Vec<T> value = whole ? Vec<T>::load(x) : Vec<T>::load_partial(x, count);
   value = fma(value, Vec<T>::load(scale), Vec<T>::load(shift));
-  whole ? value.store(y) : store_first(value, y, count);
+  if (!whole)
+    store_first(value, y, count);
+  else if (streamed)
+    stream_vector(value, y);
+  else
+    value.store(y);
 }
 
-// y = x scale + shift, over `elements` elements.
-template <class T>
-void channel_norm_affine(T* y, const T* x, const T* scale, const T* shift, std::int64_t folded,
-                         std::int64_t elements) {
+template <class T, bool streamed>
+ANTHER_INLINE void channel_norm_affine_rows(T* y, const T* x, const T* scale, const T* shift,
+                                            std::int64_t folded, std::int64_t elements) {
   constexpr int lanes = Vec<T>::lanes;
   for (; elements > 0; elements -= folded) {
     const std::int64_t columns = elements < folded ? elements : folded;
     std::int64_t i = 0;
     for (; i + lanes <= columns; i += lanes)
-      channel_norm_affine_step<T, true>(y + i, x + i, scale + i, shift + i, lanes);
+      channel_norm_affine_step<T, true, streamed>(y + i, x + i, scale + i, shift + i, lanes);
     if (i < columns)
-      channel_norm_affine_step<T, false>(y + i, x + i, scale + i, shift + i, columns - i);
+      channel_norm_affine_step<T, false, streamed>(y + i, x + i, scale + i, shift + i, columns - i);
     y += columns;
     x += columns;
   }
+}
+
+// y = x scale + shift, over `elements` elements. streamed: y, whose folded rows are then whole
+// lines, is stored past the caches.
+template <class T>
+void channel_norm_affine(T* y, const T* x, const T* scale, const T* shift, std::int64_t folded,
+                         std::int64_t elements, bool streamed) {
+  if (!streamed) return channel_norm_affine_rows<T, false>(y, x, scale, shift, folded, elements);
+  channel_norm_affine_rows<T, true>(y, x, scale, shift, folded, elements);
+  stream_fence();
 }
 
 // One tile's sums of dy and of dy (x - mean), of each channel. mean is (groups).
@@ -338,19 +356,29 @@ void channel_norm_backward_segment(T* dweight, T* dbias, T* factor, T* slope, T*
 }
 
 // One vector of dx = add + dy factor + x slope + offset.
-template <class T, bool added, bool whole>
+template <class T, bool added, bool whole, bool streamed>
 ANTHER_INLINE void channel_norm_dx_step(T* dx, const T* add, const T* dy, const T* x,
                                         const T* factor, const T* slope, const T* offset,
                                         std::int64_t count) {
+  if (streamed) {
+    __builtin_prefetch(dy + channel_norm_ahead);
+    __builtin_prefetch(x + channel_norm_ahead);
+    if (added) __builtin_prefetch(add + channel_norm_ahead);
+  }
   const Vec<T> gradient = whole ? Vec<T>::load(dy) : Vec<T>::load_partial(dy, count);
   const Vec<T> input = whole ? Vec<T>::load(x) : Vec<T>::load_partial(x, count);
   Vec<T> value = fma(input, Vec<T>::load(slope), Vec<T>::load(offset));
   value = fma(gradient, Vec<T>::load(factor), value);
   if (added) value = value + (whole ? Vec<T>::load(add) : Vec<T>::load_partial(add, count));
-  whole ? value.store(dx) : store_first(value, dx, count);
+  if (!whole)
+    store_first(value, dx, count);
+  else if (streamed)
+    stream_vector(value, dx);
+  else
+    value.store(dx);
 }
 
-template <class T, bool added>
+template <class T, bool added, bool streamed>
 ANTHER_INLINE void channel_norm_dx_rows(T* dx, const T* add, const T* dy, const T* x,
                                         const T* factor, const T* slope, const T* offset,
                                         std::int64_t folded, std::int64_t elements) {
@@ -359,11 +387,11 @@ ANTHER_INLINE void channel_norm_dx_rows(T* dx, const T* add, const T* dy, const 
     const std::int64_t columns = elements < folded ? elements : folded;
     std::int64_t i = 0;
     for (; i + lanes <= columns; i += lanes)
-      channel_norm_dx_step<T, added, true>(dx + i, add + i, dy + i, x + i, factor + i, slope + i,
-                                           offset + i, lanes);
+      channel_norm_dx_step<T, added, true, streamed>(dx + i, add + i, dy + i, x + i, factor + i,
+                                                     slope + i, offset + i, lanes);
     if (i < columns)
-      channel_norm_dx_step<T, added, false>(dx + i, add + i, dy + i, x + i, factor + i, slope + i,
-                                            offset + i, columns - i);
+      channel_norm_dx_step<T, added, false, streamed>(dx + i, add + i, dy + i, x + i, factor + i,
+                                                      slope + i, offset + i, columns - i);
     dx += columns;
     dy += columns;
     x += columns;
@@ -371,14 +399,26 @@ ANTHER_INLINE void channel_norm_dx_rows(T* dx, const T* add, const T* dy, const 
   }
 }
 
-// dx = add + dy factor + x slope + offset, over `elements` elements.
+template <class T, bool streamed>
+ANTHER_INLINE void channel_norm_dx_all(T* dx, const T* add, const T* dy, const T* x,
+                                       const T* factor, const T* slope, const T* offset,
+                                       std::int64_t folded, std::int64_t elements) {
+  if (add)
+    channel_norm_dx_rows<T, true, streamed>(dx, add, dy, x, factor, slope, offset, folded,
+                                            elements);
+  else
+    channel_norm_dx_rows<T, false, streamed>(dx, x, dy, x, factor, slope, offset, folded, elements);
+}
+
+// dx = add + dy factor + x slope + offset, over `elements` elements; add may be null. streamed: as
+// above.
 template <class T>
 void channel_norm_dx(T* dx, const T* add, const T* dy, const T* x, const T* factor, const T* slope,
-                     const T* offset, std::int64_t folded, std::int64_t elements) {
-  if (add)
-    channel_norm_dx_rows<T, true>(dx, add, dy, x, factor, slope, offset, folded, elements);
-  else
-    channel_norm_dx_rows<T, false>(dx, x, dy, x, factor, slope, offset, folded, elements);
+                     const T* offset, std::int64_t folded, std::int64_t elements, bool streamed) {
+  if (!streamed)
+    return channel_norm_dx_all<T, false>(dx, add, dy, x, factor, slope, offset, folded, elements);
+  channel_norm_dx_all<T, true>(dx, add, dy, x, factor, slope, offset, folded, elements);
+  stream_fence();
 }
 
 // to += the segments' parts, in order; those of two segments are `stride` elements apart.

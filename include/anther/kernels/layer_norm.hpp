@@ -49,11 +49,11 @@ void layer_norm_forward(T* y, T* mean, T* rstd, const T* x, const T* weight, con
     const std::int64_t row = tile * tile_rows, at = row * channels;
     stream_pieces(is_streamed<T>(rows * channels), y + at, x + at, none, none,
                   std::min(tile_rows, rows - row) * channels, layer_norm_unit * channels,
-                  [&](T* to, std::int64_t i, std::int64_t length) {
+                  [&](T* to, std::int64_t i, std::int64_t length, StreamedPiece<T>& before) {
                     const std::int64_t first = row + i / channels;
                     ANTHER_SELECT(layer_norm_forward_tile<T>)
                     (to, mean + first, rstd + first, x + at + i, weight, bias, eps,
-                     length / channels, channels);
+                     length / channels, channels, before);
                   });
   });
 }
@@ -73,15 +73,15 @@ void layer_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* 
     T* const dweight_part = workspace + 2 * tile * part;
     std::fill_n(dweight_part, 2 * part, T(0));
     const T* const add = dx_add ? dx_add + at : nullptr;
-    stream_pieces(dx && is_streamed<T>(rows * channels), dx ? dx + at : nullptr, add, dy + at,
-                  x + at, std::min(tile_rows, rows - row) * channels,
-                  layer_norm_backward_unit * channels,
-                  [&](T* to, std::int64_t i, std::int64_t length) {
-                    const std::int64_t first = row + i / channels;
-                    ANTHER_SELECT(layer_norm_backward_tile<T>)
-                    (to, add ? add + i : nullptr, dweight_part, dweight_part + part, dy + at + i,
-                     x + at + i, mean + first, rstd + first, weight, length / channels, channels);
-                  });
+    stream_pieces(
+        dx && is_streamed<T>(rows * channels), dx ? dx + at : nullptr, add, dy + at, x + at,
+        std::min(tile_rows, rows - row) * channels, layer_norm_backward_unit * channels,
+        [&](T* to, std::int64_t i, std::int64_t length, StreamedPiece<T>& before) {
+          const std::int64_t first = row + i / channels;
+          ANTHER_SELECT(layer_norm_backward_tile<T>)
+          (to, add ? add + i : nullptr, dweight_part, dweight_part + part, dy + at + i, x + at + i,
+           mean + first, rstd + first, weight, length / channels, channels, before);
+        });
   });
   if (dweight) {
     ANTHER_SELECT(layer_norm_add_parts<T>)(dweight, workspace, tiles, channels, 2 * part);

@@ -41,6 +41,14 @@ ANTHER_INLINE void layer_norm_prefetch(const T* from, std::int64_t channels) {
   }
 }
 
+// Between the steps of a block of rows, each of which is a vector of every row: as many lines of
+// the piece before as are gone after `passes` passes over the columns, with one to spare for those
+// behind the last whole vector.
+template <class T, int rows, int passes>
+ANTHER_INLINE void layer_norm_stream(StreamedPiece<T>& before) {
+  if (rows > 1) stream_lines<rows * vector_bytes / 64 / passes + 1>(before);
+}
+
 // 1 in the first `count` lanes, else 0.
 template <class T>
 ANTHER_INLINE Vec<T> layer_norm_mask(std::int64_t count) {
@@ -53,7 +61,8 @@ ANTHER_INLINE Vec<T> layer_norm_mask(std::int64_t count) {
 template <class T, int rows>
 ANTHER_INLINE void layer_norm_forward_rows(T* y, T* mean_out, T* rstd_out, const T* x,
                                            const T* weight, const T* bias, T eps,
-                                           std::int64_t channels, const Vec<T>& mask) {
+                                           std::int64_t channels, const Vec<T>& mask,
+                                           StreamedPiece<T>& before) {
   constexpr int lanes = Vec<T>::lanes;
   const std::int64_t whole = channels / lanes * lanes, tail = channels - whole;
   const Vec<T> share = Vec<T>::broadcast(T(1) / static_cast<T>(channels));
@@ -62,6 +71,7 @@ ANTHER_INLINE void layer_norm_forward_rows(T* y, T* mean_out, T* rstd_out, const
   ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
   for (std::int64_t c = 0; c < whole; c += lanes) {
     layer_norm_prefetch<T, rows>(x + c * rows, channels);
+    layer_norm_stream<T, rows, 3>(before);
     ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
       total[i] = total[i] + Vec<T>::load(x + i * channels + c);
     }
@@ -72,10 +82,13 @@ ANTHER_INLINE void layer_norm_forward_rows(T* y, T* mean_out, T* rstd_out, const
   (lane_sums<T>(total) * share).store(mean);
 
   ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
-  for (std::int64_t c = 0; c < whole; c += lanes) ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+  for (std::int64_t c = 0; c < whole; c += lanes) {
+    layer_norm_stream<T, rows, 3>(before);
+    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
       const Vec<T> d = Vec<T>::load(x + i * channels + c) - Vec<T>::broadcast(mean[i]);
       total[i] = fma(d, d, total[i]);
     }
+  }
   if (tail) {
     ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
       const Vec<T> d = mask * (Vec<T>::load_partial(x + i * channels + whole, tail) -
@@ -90,6 +103,7 @@ ANTHER_INLINE void layer_norm_forward_rows(T* y, T* mean_out, T* rstd_out, const
   }
 
   for (std::int64_t c = 0; c < whole; c += lanes) {
+    layer_norm_stream<T, rows, 3>(before);
     const Vec<T> w = weight ? Vec<T>::load(weight + c) : Vec<T>::broadcast(T(1));
     const Vec<T> b = bias ? Vec<T>::load(bias + c) : Vec<T>::zero();
     ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
@@ -108,18 +122,21 @@ ANTHER_INLINE void layer_norm_forward_rows(T* y, T* mean_out, T* rstd_out, const
   }
 }
 
+// before: see stream_pieces.
 template <class T>
 void layer_norm_forward_tile(T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias,
-                             T eps, std::int64_t rows, std::int64_t channels) {
+                             T eps, std::int64_t rows, std::int64_t channels,
+                             StreamedPiece<T>& before) {
   constexpr int lanes = Vec<T>::lanes;
   const Vec<T> mask = layer_norm_mask<T>(channels % lanes);
   std::int64_t row = 0;
   for (; row + lanes <= rows; row += lanes)
     layer_norm_forward_rows<T, lanes>(y + row * channels, mean + row, rstd + row,
-                                      x + row * channels, weight, bias, eps, channels, mask);
+                                      x + row * channels, weight, bias, eps, channels, mask,
+                                      before);
   for (; row < rows; ++row)
     layer_norm_forward_rows<T, 1>(y + row * channels, mean + row, rstd + row, x + row * channels,
-                                  weight, bias, eps, channels, mask);
+                                  weight, bias, eps, channels, mask, before);
 }
 
 // The statistics that turn a row of dy into one of dx: with g = w dy and d = x - mean,
@@ -185,7 +202,8 @@ ANTHER_INLINE void layer_norm_dx_step(T* dx, const T* add, T* dweight, T* dbias,
 template <class T, int rows>
 ANTHER_INLINE void layer_norm_backward_rows(T* dx, const T* add, T* dweight, T* dbias, const T* dy,
                                             const T* x, const T* mean, const T* rstd,
-                                            const T* weight, std::int64_t channels) {
+                                            const T* weight, std::int64_t channels,
+                                            StreamedPiece<T>& before) {
   constexpr int lanes = Vec<T>::lanes;
   Vec<T> total[lanes];
   ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
@@ -193,6 +211,7 @@ ANTHER_INLINE void layer_norm_backward_rows(T* dx, const T* add, T* dweight, T* 
   for (; c + lanes <= channels; c += lanes) {
     layer_norm_prefetch<T, rows>(x + c * rows, channels);
     layer_norm_prefetch<T, rows>(dy + c * rows, channels);
+    layer_norm_stream<T, rows, 2>(before);
     layer_norm_sums_step<T, rows, true>(total, dy + c, x + c, mean, weight ? weight + c : nullptr,
                                         channels, lanes);
   }
@@ -208,33 +227,36 @@ ANTHER_INLINE void layer_norm_backward_rows(T* dx, const T* add, T* dweight, T* 
     const T r = rstd[i];
     row[i] = {mean[i], r, r * (r * (r * (share * sums[rows + i]))), r * (share * sums[i])};
   }
-  for (c = 0; c + lanes <= channels; c += lanes)
+  for (c = 0; c + lanes <= channels; c += lanes) {
+    layer_norm_stream<T, rows, 2>(before);
     layer_norm_dx_step<T, rows, true>(dx ? dx + c : nullptr, add ? add + c : nullptr, dweight + c,
                                       dbias + c, dy + c, x + c, row, weight ? weight + c : nullptr,
                                       channels, lanes);
+  }
   if (c < channels)
     layer_norm_dx_step<T, rows, false>(dx ? dx + c : nullptr, add ? add + c : nullptr, dweight + c,
                                        dbias + c, dy + c, x + c, row, weight ? weight + c : nullptr,
                                        channels, channels - c);
 }
 
-// dweight and dbias, which are added to, have room for whole vectors.
+// dweight and dbias, which are added to, have room for whole vectors. before: see stream_pieces.
 template <class T>
 void layer_norm_backward_tile(T* dx, const T* add, T* dweight, T* dbias, const T* dy, const T* x,
                               const T* mean, const T* rstd, const T* weight, std::int64_t rows,
-                              std::int64_t channels) {
+                              std::int64_t channels, StreamedPiece<T>& before) {
   constexpr int lanes = Vec<T>::lanes;
   std::int64_t row = 0;
   for (; row + lanes / 2 <= rows; row += lanes / 2) {
     const std::int64_t at = row * channels;
     layer_norm_backward_rows<T, lanes / 2>(dx ? dx + at : nullptr, add ? add + at : nullptr,
                                            dweight, dbias, dy + at, x + at, mean + row, rstd + row,
-                                           weight, channels);
+                                           weight, channels, before);
   }
   for (; row < rows; ++row) {
     const std::int64_t at = row * channels;
     layer_norm_backward_rows<T, 1>(dx ? dx + at : nullptr, add ? add + at : nullptr, dweight, dbias,
-                                   dy + at, x + at, mean + row, rstd + row, weight, channels);
+                                   dy + at, x + at, mean + row, rstd + row, weight, channels,
+                                   before);
   }
 }
 

@@ -23,8 +23,10 @@ struct SoftmaxDims {
   std::int64_t x_stride = 0, y_stride = 0;
   double scale = 1;  // greater than 0
 
+  // As many rows as are whole lines, whatever the columns, where that are not too many.
   std::int64_t tile_rows() const {
-    return std::max<std::int64_t>(8192 / std::max<std::int64_t>(columns, 1), 1);
+    const std::int64_t rows = 8192 / std::max<std::int64_t>(columns, 1);
+    return rows > 16 ? rows / 16 * 16 : std::max<std::int64_t>(rows, 1);
   }
   bool is_dense() const { return x_stride == columns && y_stride == columns; }
   std::int64_t tiles() const { return (rows + tile_rows() - 1) / tile_rows(); }
@@ -40,10 +42,10 @@ void softmax_forward(T* y, const T* x, const SoftmaxDims& d) {
     const T* const from = x + row * d.x_stride;
     stream_pieces(d.is_dense() && is_streamed<T>(d.rows * d.columns), y + row * d.y_stride, from,
                   none, none, std::min(d.tile_rows(), d.rows - row) * d.y_stride, d.y_stride,
-                  [&](T* to, std::int64_t i, std::int64_t length) {
+                  [&](T* to, std::int64_t i, std::int64_t length, StreamedPiece<T>& before) {
                     ANTHER_SELECT(softmax_forward<T>)
                     (to, from + i / d.y_stride * d.x_stride, length / d.y_stride, d.columns,
-                     d.y_stride, d.x_stride, static_cast<T>(d.scale));
+                     d.y_stride, d.x_stride, static_cast<T>(d.scale), before);
                   });
   });
 }
@@ -58,11 +60,11 @@ void softmax_backward(T* dx, const T* dx_add, const T* dy, const T* y, const Sof
     const T *const gradient = dy + row * d.y_stride, *const value = y + row * d.y_stride;
     stream_pieces(d.is_dense() && is_streamed<T>(d.rows * d.columns), dx + row * d.x_stride, add,
                   gradient, value, std::min(d.tile_rows(), d.rows - row) * d.x_stride, d.x_stride,
-                  [&](T* to, std::int64_t i, std::int64_t length) {
+                  [&](T* to, std::int64_t i, std::int64_t length, StreamedPiece<T>& before) {
                     const std::int64_t at = i / d.x_stride * d.y_stride;
                     ANTHER_SELECT(softmax_backward<T>)
                     (to, add ? add + i : nullptr, gradient + at, value + at, length / d.x_stride,
-                     d.columns, d.x_stride, d.y_stride, static_cast<T>(d.scale));
+                     d.columns, d.x_stride, d.y_stride, static_cast<T>(d.scale), before);
                   });
   });
 }

@@ -4,6 +4,9 @@
 // there is work left in the others.
 constexpr std::int64_t softmax_block = 8;
 
+template <class T>
+constexpr T log2_e = T(1.44269504088896340736);
+
 // Fewer columns than a vector has lanes.
 template <class T>
 void softmax_short_row(T* y, const T* x, std::int64_t columns, T scale) {
@@ -11,7 +14,7 @@ void softmax_short_row(T* y, const T* x, std::int64_t columns, T scale) {
   T greatest = x[0];
   for (std::int64_t c = 1; c < columns; ++c) greatest = greatest < x[c] ? x[c] : greatest;
   const Vec<T> below = Vec<T>::load_partial(x, columns) - Vec<T>::broadcast(greatest);
-  exp(Vec<T>::broadcast(scale) * below).store(value);
+  exp2(Vec<T>::broadcast(scale * log2_e<T>) * below).store(value);
   T total = T(0);
   for (std::int64_t c = 0; c < columns; ++c) total += value[c];
   for (std::int64_t c = 0; c < columns; ++c) y[c] = value[c] / total;
@@ -37,21 +40,24 @@ ANTHER_INLINE T softmax_greatest(const T* x, std::int64_t columns) {
 // y = e^(scale (x - greatest)); returns its sum. The last vector is read before anything is
 // written, so that y may be x; of what it shares it is the same.
 template <class T>
-ANTHER_INLINE T softmax_powers(T* y, const T* x, std::int64_t columns, T scale, T greatest_x) {
+ANTHER_INLINE T softmax_powers(T* y, const T* x, std::int64_t columns, T scale, T greatest_x,
+                               StreamedPiece<T>& before) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   const std::int64_t whole = columns / lanes * lanes, tail = columns - whole;
-  const Vec<T> factor = Vec<T>::broadcast(scale), greatest = Vec<T>::broadcast(greatest_x);
+  const Vec<T> factor = Vec<T>::broadcast(scale * log2_e<T>);
+  const Vec<T> greatest = Vec<T>::broadcast(greatest_x);
   const Vec<T> last = Vec<T>::load(x + columns - lanes);
   Vec<T> total = Vec<T>::zero();
   for (std::int64_t c = 0; c < whole; c += lanes) {
-    const Vec<T> power = exp(factor * (Vec<T>::load(x + c) - greatest));
+    const Vec<T> power = exp2(factor * (Vec<T>::load(x + c) - greatest));
     power.store(y + c);
     total = total + power;
+    stream_lines<1>(before);
   }
   if (tail != 0) {
     Vec<T> number;
     ANTHER_UNROLL for (int i = 0; i < lanes; ++i) number.raw[i] = static_cast<T>(i);
-    const Vec<T> power = exp(factor * (last - greatest));
+    const Vec<T> power = exp2(factor * (last - greatest));
     total = total + select_less(number, Vec<T>::broadcast(static_cast<T>(lanes - tail)),
                                 Vec<T>::zero(), power);
     power.store(y + columns - lanes);
@@ -69,10 +75,11 @@ ANTHER_INLINE void softmax_shares(T* y, std::int64_t columns, T total) {
   last.store(y + columns - lanes);
 }
 
-// y = softmax(scale x) over each row; y may be x. scale > 0.
+// y = softmax(scale x) over each row; y may be x. scale > 0. before: see stream_pieces.
 template <class T>
 void softmax_forward(T* y, const T* x, std::int64_t rows, std::int64_t columns,
-                     std::int64_t y_stride, std::int64_t x_stride, T scale) {
+                     std::int64_t y_stride, std::int64_t x_stride, T scale,
+                     StreamedPiece<T>& before) {
   if (columns < Vec<T>::lanes) {
     for (std::int64_t row = 0; row < rows; ++row)
       softmax_short_row(y + row * y_stride, x + row * x_stride, columns, scale);
@@ -84,7 +91,8 @@ void softmax_forward(T* y, const T* x, std::int64_t rows, std::int64_t columns,
     for (std::int64_t i = 0; i < here; ++i)
       greatest[i] = softmax_greatest(x + i * x_stride, columns);
     for (std::int64_t i = 0; i < here; ++i)
-      total[i] = softmax_powers(y + i * y_stride, x + i * x_stride, columns, scale, greatest[i]);
+      total[i] =
+          softmax_powers(y + i * y_stride, x + i * x_stride, columns, scale, greatest[i], before);
     for (std::int64_t i = 0; i < here; ++i) softmax_shares(y + i * y_stride, columns, total[i]);
     y += here * y_stride;
     x += here * x_stride;
@@ -93,8 +101,8 @@ void softmax_forward(T* y, const T* x, std::int64_t rows, std::int64_t columns,
 
 // dx = dx_add + scale y (dy - sum(dy y)); dx may be dy or dx_add.
 template <class T>
-void softmax_backward_row(T* dx, const T* dx_add, const T* dy, const T* y, std::int64_t columns,
-                          T scale) {
+ANTHER_INLINE void softmax_backward_row(T* dx, const T* dx_add, const T* dy, const T* y,
+                                        std::int64_t columns, T scale, StreamedPiece<T>& before) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   Vec<T> sum0 = Vec<T>::zero(), sum1 = Vec<T>::zero();
   std::int64_t c = 0;
@@ -115,6 +123,7 @@ void softmax_backward_row(T* dx, const T* dx_add, const T* dy, const T* y, std::
     Vec<T> value = factor * Vec<T>::load(y + c) * (Vec<T>::load(dy + c) - dot);
     if (dx_add) value = Vec<T>::load(dx_add + c) + value;
     value.store(dx + c);
+    stream_lines<1>(before);
   }
   if (c == columns) return;
   const std::int64_t left = columns - c;
@@ -124,18 +133,11 @@ void softmax_backward_row(T* dx, const T* dx_add, const T* dy, const T* y, std::
   store_first(value, dx + c, left);
 }
 
-// The same without dx_add.
-template <class T>
-ANTHER_INLINE void softmax_backward_row(T* dx, const T* dy, const T* y, std::int64_t columns,
-                                        T scale) {
-  softmax_backward_row(dx, static_cast<const T*>(nullptr), dy, y, columns, scale);
-}
-
 template <class T>
 void softmax_backward(T* dx, const T* dx_add, const T* dy, const T* y, std::int64_t rows,
-                      std::int64_t columns, std::int64_t dx_stride, std::int64_t y_stride,
-                      T scale) {
+                      std::int64_t columns, std::int64_t dx_stride, std::int64_t y_stride, T scale,
+                      StreamedPiece<T>& before) {
   for (std::int64_t row = 0; row < rows; ++row)
     softmax_backward_row(dx + row * dx_stride, dx_add ? dx_add + row * dx_stride : nullptr,
-                         dy + row * y_stride, y + row * y_stride, columns, scale);
+                         dy + row * y_stride, y + row * y_stride, columns, scale, before);
 }

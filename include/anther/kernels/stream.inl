@@ -24,21 +24,30 @@ ANTHER_INLINE void stream_vector(const Vec<T>& value, T* to) {
 #endif
 }
 
-// Copies `count` elements past the caches, and fetches as many of a, b and c, which may be null.
-template <class T>
-void stream(T* to, const T* from, const T* a, const T* b, const T* c, std::int64_t count) {
-  constexpr std::int64_t lanes = Vec<T>::lanes;
-  constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-  const auto past = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(to) % 64);
-  std::int64_t i = (64 - past) % 64 / static_cast<std::int64_t>(sizeof(T));  // of the first line
-  if (i > count) i = count;
-  __builtin_memcpy(to, from, static_cast<std::size_t>(i) * sizeof(T));
-  for (; i + line <= count; i += line) {
-    if (a) __builtin_prefetch(a + i);
-    if (b) __builtin_prefetch(b + i);
-    if (c) __builtin_prefetch(c + i);
+// Sends the next `lines` lines of a piece on their way, if it has as many left.
+template <int lines, class T>
+ANTHER_INLINE void stream_lines(StreamedPiece<T>& piece) {
+  constexpr std::int64_t lanes = Vec<T>::lanes, line = 64 / static_cast<std::int64_t>(sizeof(T));
+  if (piece.count < lines * line) return;
+  ANTHER_UNROLL for (int i = 0; i < lines * line; i += line) {
+    if (piece.a) __builtin_prefetch(piece.a + i);
+    if (piece.b) __builtin_prefetch(piece.b + i);
+    if (piece.c) __builtin_prefetch(piece.c + i);
     ANTHER_UNROLL for (std::int64_t j = 0; j < line; j += lanes)
-        stream_vector(Vec<T>::load(from + i + j), to + i + j);
+        stream_vector(Vec<T>::load(piece.from + i + j), piece.to + i + j);
   }
-  __builtin_memcpy(to + i, from + i, static_cast<std::size_t>(count - i) * sizeof(T));
+  piece.to += lines * line;
+  piece.from += lines * line;
+  if (piece.a) piece.a += lines * line;
+  if (piece.b) piece.b += lines * line;
+  if (piece.c) piece.c += lines * line;
+  piece.count -= lines * line;
+}
+
+// Sends the rest of it.
+template <class T>
+void stream_rest(StreamedPiece<T>& piece) {
+  while (piece.count >= 64 / static_cast<std::int64_t>(sizeof(T))) stream_lines<1>(piece);
+  __builtin_memcpy(piece.to, piece.from, static_cast<std::size_t>(piece.count) * sizeof(T));
+  piece.count = 0;
 }
