@@ -147,7 +147,8 @@ struct GemmTnTiles {
   std::int64_t out_tiles, column_tiles;  // how many blocks
 
   GemmTnTiles(const GemmTnDims& d, bool chunked, std::int64_t threads) {
-    constexpr std::int64_t largest = 1 << 16;
+    constexpr std::int64_t largest = 1 << 16, least_outs = 12;
+    constexpr std::int64_t least_columns = 48;  // whole panels with every instruction set
     if (chunked && d.outs * d.columns <= largest)
       chunks = std::clamp<std::int64_t>(d.rows / 2048, 1, 16);
     chunk_rows = (d.rows + chunks - 1) / chunks;
@@ -157,14 +158,14 @@ struct GemmTnTiles {
     };
     std::int64_t out_parts = 1, column_parts = 1;
     for (;;) {
-      outs = cut(d.outs, out_parts, 12);
-      columns = cut(d.columns, column_parts, 24);
+      outs = cut(d.outs, out_parts, least_outs);
+      columns = cut(d.columns, column_parts, least_columns);
       out_tiles = (d.outs + outs - 1) / outs;
       column_tiles = (d.columns + columns - 1) / columns;
       if (out_tiles * column_tiles >= wanted && outs * columns <= largest) break;
-      if (outs > 12 && (outs >= columns || columns <= 48))
+      if (outs > least_outs && (outs >= columns || columns <= least_columns))
         ++out_parts;
-      else if (columns > 24)
+      else if (columns > least_columns)
         ++column_parts;
       else
         break;
