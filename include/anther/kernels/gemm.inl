@@ -51,6 +51,13 @@ GemmPanel gemm_panel(std::int64_t columns, std::int64_t number) {
   return {static_cast<int>(here), first, columns - first < width ? columns - first : width};
 }
 
+// 36 columns are two vectors of 16 and a quarter: of four rows the last quarters are computed in
+// one vector. For that the last vector of such a panel is packed as four copies of its quarter.
+template <class T>
+ANTHER_INLINE bool gemm_has_quarter(int vectors, std::int64_t tail) {
+  return Vec<T>::lanes == 16 && vectors == 3 && tail == 4;
+}
+
 template <class T>
 std::int64_t gemm_packed_size(std::int64_t columns, std::int64_t depth) {
   return gemm_vectors<T>(columns) * Vec<T>::lanes * depth;
@@ -86,13 +93,10 @@ ANTHER_INLINE void gemm_transpose4(T* to, std::int64_t to_stride, const T* from,
 
 // Packs one panel of B, where B[k][n] = b[k depth_stride + n column_stride].
 template <class T>
-void gemm_pack_panel(T* packed, const T* b, std::int64_t columns, std::int64_t depth,
-                     std::int64_t column_stride, std::int64_t depth_stride, std::int64_t number) {
+void gemm_pack_columns(T* packed, const T* b, const GemmPanel& panel, std::int64_t depth,
+                       std::int64_t column_stride, std::int64_t depth_stride) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
-  const GemmPanel panel = gemm_panel<T>(columns, number);
   const std::int64_t width = panel.vectors * lanes;
-  b += panel.column * column_stride;
-  packed += panel.column * depth;
   if (column_stride == 1) {
     for (std::int64_t k = 0; k < depth; ++k)
       for (std::int64_t n = 0; n < width; n += lanes)
@@ -112,6 +116,20 @@ void gemm_pack_panel(T* packed, const T* b, std::int64_t columns, std::int64_t d
       for (std::int64_t i = n; i < end; ++i)
         packed[k * width + i] = i < panel.columns ? b[i * column_stride + k * depth_stride] : T(0);
     n = end;
+  }
+}
+template <class T>
+void gemm_pack_panel(T* packed, const T* b, std::int64_t columns, std::int64_t depth,
+                     std::int64_t column_stride, std::int64_t depth_stride, std::int64_t number) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  const GemmPanel panel = gemm_panel<T>(columns, number);
+  packed += panel.column * depth;
+  gemm_pack_columns(packed, b + panel.column * column_stride, panel, depth, column_stride,
+                    depth_stride);
+  if (!gemm_has_quarter<T>(panel.vectors, panel.columns - (panel.vectors - 1) * lanes)) return;
+  for (std::int64_t k = 0; k < depth; ++k) {
+    T* const last = packed + (k * panel.vectors + panel.vectors - 1) * lanes;
+    for (std::int64_t i = 4; i < lanes; ++i) last[i] = last[i - 4];
   }
 }
 template <class T>
@@ -201,6 +219,73 @@ void gemm_tile(GemmAhead<T>& ahead, std::int64_t depth, const T* x, std::int64_t
   }
 }
 
+#if ANTHER_VECTOR_ISA == 3
+// b in the lanes of the mask, else a. A shuffle, GCC 12 would make of the lanes' broadcasts
+// instead.
+template <unsigned short mask>
+ANTHER_INLINE Vec<float> gemm_blend(const Vec<float>& a, const Vec<float>& b) {
+#if defined(__clang__)
+  return {__builtin_ia32_selectps_512(mask, b.raw, a.raw)};
+#else
+  return {__builtin_ia32_blendmps_512_mask(a.raw, b.raw, mask)};
+#endif
+}
+
+// gemm_tile for a panel that has a quarter.
+template <int rows, class T>
+void gemm_quarter_tile(GemmAhead<T>& ahead, std::int64_t depth, const T* x, std::int64_t x_stride,
+                       const T* b, T* y, std::int64_t y_stride, const T* bias, const T* add,
+                       std::int64_t add_stride) {
+  constexpr int lanes = Vec<T>::lanes, fours = rows / 4, quarter = 4;
+  Vec<T> sum[rows][2], last[fours];
+  ANTHER_UNROLL for (int j = 0; j < 2; ++j) {
+    const Vec<T> start = bias ? Vec<T>::load(bias + j * lanes) : Vec<T>::zero();
+    ANTHER_UNROLL for (int i = 0; i < rows; ++i) sum[i][j] = start;
+  }
+  T rest[fours][lanes];
+  for (int i = 0; i < lanes; ++i) rest[0][i] = bias ? bias[2 * lanes + i % quarter] : T(0);
+  ANTHER_UNROLL for (int f = 0; f < fours; ++f) last[f] = Vec<T>::load(rest[0]);
+  const T* next = x + rows * x_stride;
+  std::int64_t far_stride;
+  const T* far = ahead.take(depth, far_stride);
+  for (std::int64_t k = 0; k < depth; ++k) {
+    __builtin_prefetch(next);
+    next += rows;
+    __builtin_prefetch(far, 0, 2);
+    far += far_stride;
+    const Vec<T> row0 = Vec<T>::load(b), row1 = Vec<T>::load(b + lanes),
+                 row2 = Vec<T>::load(b + 2 * lanes);
+    ANTHER_UNROLL for (int f = 0; f < fours; ++f) {
+      Vec<T> value[4];
+      ANTHER_UNROLL for (int i = 0; i < 4; ++i) {
+        value[i] = Vec<T>::broadcast(x[(4 * f + i) * x_stride + k]);
+        sum[4 * f + i][0] = fma(value[i], row0, sum[4 * f + i][0]);
+        sum[4 * f + i][1] = fma(value[i], row1, sum[4 * f + i][1]);
+      }
+      last[f] = fma(gemm_blend<0xff00>(gemm_blend<0x00f0>(value[0], value[1]),
+                                       gemm_blend<0xf000>(value[2], value[3])),
+                    row2, last[f]);
+    }
+    b += 3 * lanes;
+  }
+  ANTHER_UNROLL for (int f = 0; f < fours; ++f) last[f].store(rest[f]);
+  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+    ANTHER_UNROLL for (int j = 0; j < 2; ++j) {
+      if (add) sum[i][j] = sum[i][j] + Vec<T>::load(add + j * lanes);
+      sum[i][j].store(y + j * lanes);
+    }
+    const T* const from = rest[i / 4] + i % 4 * quarter;
+    ANTHER_UNROLL for (int j = 0; j < quarter; ++j) {
+      y[2 * lanes + j] = add ? from[j] + add[2 * lanes + j] : from[j];
+    }
+    y += y_stride;
+    if (add) add += add_stride;
+    asm("" : "+r"(y));
+  }
+}
+
+#endif
+
 // All rows of one panel.
 template <class T, int vectors>
 void gemm_rows(std::int64_t rows, std::int64_t depth, const T* x, std::int64_t x_stride, const T* b,
@@ -211,6 +296,18 @@ void gemm_rows(std::int64_t rows, std::int64_t depth, const T* x, std::int64_t x
   const std::int64_t elements = depth * vectors * Vec<T>::lanes;
   GemmAhead<T> ahead = {b + elements, elements / GemmAhead<T>::line};
   GemmCut cut(rows, full);
+#if ANTHER_VECTOR_ISA == 3
+  if constexpr (sizeof(T) == 4 && vectors == 3) {
+    const bool by_quarters = gemm_has_quarter<T>(vectors, tail);
+    for (; by_quarters && rows >= 8; rows -= 8) {
+      gemm_quarter_tile<8>(ahead, depth, x, x_stride, b, y, y_stride, bias, add, add_stride);
+      x += 8 * x_stride;
+      y += 8 * y_stride;
+      if (add) add += 8 * add_stride;
+    }
+    if (by_quarters) cut = GemmCut(rows, full);
+  }
+#endif
   while (rows > 0) {
     std::int64_t done = 1;
     if (cut.full > 0) {
