@@ -25,8 +25,8 @@ struct SoftmaxDims {
 
   // As many rows as are whole lines, whatever the columns, where that are not too many.
   std::int64_t tile_rows() const {
-    const std::int64_t rows = 8192 / std::max<std::int64_t>(columns, 1);
-    return rows > 16 ? rows / 16 * 16 : std::max<std::int64_t>(rows, 1);
+    const std::int64_t about = 8192 / std::max<std::int64_t>(columns, 1);
+    return about > 16 ? about / 16 * 16 : std::max<std::int64_t>(about, 1);
   }
   bool is_dense() const { return x_stride == columns && y_stride == columns; }
   std::int64_t tiles() const { return (rows + tile_rows() - 1) / tile_rows(); }
