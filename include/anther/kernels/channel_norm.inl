@@ -3,9 +3,6 @@
 // An array over the channels in the workspace has room for `folded` elements and a vector more, so
 // whole vectors are stored to it; what stands behind its last channel is never used.
 
-// How far ahead, in elements, the second pass fetches, mostly from the caches.
-constexpr std::int64_t channel_norm_ahead = 512;
-
 // What channel_norm_sums adds up, each for every column.
 enum class ChannelSums { values, deviations, gradients };
 
@@ -54,11 +51,11 @@ ANTHER_INLINE void channel_norm_sums_rows(T* sum, T* product, const T* x, const 
   constexpr int line = 64 / static_cast<int>(sizeof(T));
   std::int64_t i = 0;
   for (; i + lanes <= columns; i += lanes) {
-    // As many lines as the step below reads, 64 lines from here: the rows that it reads side by
+    // As many lines as the step below reads, 160 lines from here: the rows that it reads side by
     // side are no pattern that processors prefetch well.
     ANTHER_UNROLL for (int ahead = 0; ahead < rows * lanes; ahead += line) {
-      __builtin_prefetch(x + i * rows + ahead + 64 * line);
-      if (what == ChannelSums::gradients) __builtin_prefetch(dy + i * rows + ahead + 64 * line);
+      __builtin_prefetch(x + i * rows + ahead + 160 * line);
+      if (what == ChannelSums::gradients) __builtin_prefetch(dy + i * rows + ahead + 160 * line);
     }
     channel_norm_sums_step<T, what, rows, true>(sum + i, product + i, x + i, dy + i, center + i,
                                                 folded, lanes);
@@ -255,7 +252,7 @@ void channel_norm_forward_segment(T* scale, T* shift, T* mean_out, T* rstd_out, 
 template <class T, bool whole, bool streamed>
 ANTHER_INLINE void channel_norm_affine_step(T* y, const T* x, const T* scale, const T* shift,
                                             std::int64_t count) {
-  if (streamed) __builtin_prefetch(x + channel_norm_ahead);
+  if (streamed) __builtin_prefetch(x + stream_ahead);
   Vec<T> value = whole ? Vec<T>::load(x) : Vec<T>::load_partial(x, count);
   value = fma(value, Vec<T>::load(scale), Vec<T>::load(shift));
   if (!whole)
@@ -361,9 +358,9 @@ ANTHER_INLINE void channel_norm_dx_step(T* dx, const T* add, const T* dy, const 
                                         const T* factor, const T* slope, const T* offset,
                                         std::int64_t count) {
   if (streamed) {
-    __builtin_prefetch(dy + channel_norm_ahead);
-    __builtin_prefetch(x + channel_norm_ahead);
-    if (added) __builtin_prefetch(add + channel_norm_ahead);
+    __builtin_prefetch(dy + stream_ahead);
+    __builtin_prefetch(x + stream_ahead);
+    if (added) __builtin_prefetch(add + stream_ahead);
   }
   const Vec<T> gradient = whole ? Vec<T>::load(dy) : Vec<T>::load_partial(dy, count);
   const Vec<T> input = whole ? Vec<T>::load(x) : Vec<T>::load_partial(x, count);
