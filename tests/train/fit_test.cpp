@@ -653,6 +653,22 @@ TEST_CASE("fit: a time budget is filled, and the schedule and the sizes go by it
   CHECK(notes.rates.back() < 0.1);
 }
 
+TEST_CASE("fit: a run that a time budget ends has been evaluated, whenever the time is up") {
+  for (int budget = 60; budget < 80; ++budget) {
+    CAPTURE(budget);
+    Run run;
+    double now = 0;
+    const History history =
+        fit(run.net, run.adam, run.train, &run.val,
+            {.val_interval = 1000, .time_budget = static_cast<double>(budget), .clock = [&] {
+               return now += 1;
+             }});
+    REQUIRE(history.size() > 1);
+    CHECK(std::isnan(history.front().val_top1));
+    CHECK_FALSE(std::isnan(history.back().val_top1));
+  }
+}
+
 TEST_CASE("fit: gradients that are not finite stop the run as well, and the state is kept") {
   Run run(false);
   StopAt keep(1000);
