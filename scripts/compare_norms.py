@@ -88,9 +88,9 @@ def table(results):
 
 def figure(results):
     """A bar for each mean, with a dot for each seed."""
-    left, width, step, top = 250, 480, 30, 34
+    left, width, step, top = 290, 480, 30, 34
     scale = width / (10 * (max(run["accuracy"] for _, _, runs in results for run in runs) // 10 + 1))
-    size = f"{left + width + 70} {top + step * len(results) + 44}".split()
+    size = f"{left + width + 70} {top + step * len(results) + 28}".split()
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[0]} {size[1]}" '
         f'width="{size[0]}" height="{size[1]}" font-family="system-ui, sans-serif" font-size="13" '
@@ -99,7 +99,7 @@ def figure(results):
         ".line{stroke:#d0d7de}@media(prefers-color-scheme:dark){text{fill:#e6edf3}"
         ".bar{fill:#6ea8ee}.small{fill:#e08e5c}.dot{fill:#e6edf3}.line{stroke:#444c56}}</style>",
         f'<text x="{left}" y="20" font-size="14" font-weight="600">Top-1 on valid and test, %: '
-        "mean (bar) and each seed (dots)</text>",
+        "mean (bar, number) and each seed (dots)</text>",
     ]
     bottom = top + step * len(results)
     for tick in range(0, int(width / scale) + 1, 10):
