@@ -220,8 +220,7 @@ void gemm_tile(GemmAhead<T>& ahead, std::int64_t depth, const T* x, std::int64_t
 }
 
 #if ANTHER_VECTOR_ISA == 3
-// b in the lanes of the mask, else a. A shuffle, GCC 12 would make of the lanes' broadcasts
-// instead.
+// b in the lanes of the mask, else a. Of a shuffle GCC 12 would make more broadcasts and inserts.
 template <unsigned short mask>
 ANTHER_INLINE Vec<float> gemm_blend(const Vec<float>& a, const Vec<float>& b) {
 #if defined(__clang__)
@@ -231,7 +230,8 @@ ANTHER_INLINE Vec<float> gemm_blend(const Vec<float>& a, const Vec<float>& b) {
 #endif
 }
 
-// gemm_tile for a panel that has a quarter.
+// gemm_tile for a panel that has a quarter: last[f] holds the quarters of rows 4 f to 4 f + 3, one
+// after another.
 template <int rows, class T>
 void gemm_quarter_tile(GemmAhead<T>& ahead, std::int64_t depth, const T* x, std::int64_t x_stride,
                        const T* b, T* y, std::int64_t y_stride, const T* bias, const T* add,

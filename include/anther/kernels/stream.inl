@@ -48,6 +48,7 @@ ANTHER_INLINE void stream_lines(StreamedPiece<T>& piece) {
 template <class T>
 void stream_rest(StreamedPiece<T>& piece) {
   while (piece.count >= 64 / static_cast<std::int64_t>(sizeof(T))) stream_lines<1>(piece);
+  if (piece.count == 0) return;
   __builtin_memcpy(piece.to, piece.from, static_cast<std::size_t>(piece.count) * sizeof(T));
   piece.count = 0;
 }
