@@ -165,14 +165,13 @@ void add_depthwise(const Maps& m) {
     add_rows(op + "/forward", m.shape, {forward, floats(2 * m.count)}, taps, [=](const float* w) {
       depthwise_conv2d_forward<float>(m.y->data(), nullptr, m.x->data(), w, m.weight->data(), d);
     });
-    const Buffer workspace = memory(depthwise_conv2d_backward_weight_workspace(d));
-    add_rows(
-        op + "/backward", m.shape, {2 * forward, floats(3 * m.count)}, taps, [=](const float* w) {
-          depthwise_conv2d_backward_input<float>(m.y->data(), nullptr, m.dy->data(), w, d);
-          depthwise_conv2d_backward_weight<float>(m.gradient->data(),
-                                                  m.gradient->data() + 25 * m.channels,
-                                                  m.dy->data(), m.x->data(), workspace->data(), d);
-        });
+    const Buffer workspace = memory(depthwise_conv2d_backward_workspace(d));
+    add_rows(op + "/backward", m.shape, {2 * forward, floats(3 * m.count)}, taps,
+             [=](const float* w) {
+               depthwise_conv2d_backward<float>(m.y->data(), nullptr, m.gradient->data(),
+                                                m.gradient->data() + 25 * m.channels, m.dy->data(),
+                                                m.x->data(), w, workspace->data(), d);
+             });
   }
 }
 
@@ -200,14 +199,12 @@ void add_sampling(const Maps& m, std::int64_t r) {
       op + "/forward", m.shape, {macs(m.count), floats(m.count + in)}, taps, [=](const float* w) {
         depthwise_conv_transpose2d_forward<float>(m.y->data(), m.x->data(), w, m.weight->data(), d);
       });
-  const Buffer workspace = memory(depthwise_conv_transpose2d_backward_weight_workspace(d));
+  const Buffer workspace = memory(depthwise_conv_transpose2d_backward_workspace(d));
   add_rows(op + "/backward", m.shape, {macs(2 * m.count), floats(m.count + 2 * in)}, taps,
            [=](const float* w) {
-             depthwise_conv_transpose2d_backward_input<float>(m.y->data(), nullptr, m.dy->data(), w,
-                                                              d);
-             depthwise_conv_transpose2d_backward_weight<float>(
-                 m.gradient->data(), m.gradient->data() + 25 * m.channels, m.dy->data(),
-                 m.x->data(), workspace->data(), d);
+             depthwise_conv_transpose2d_backward<float>(
+                 m.y->data(), nullptr, m.gradient->data(), m.gradient->data() + 25 * m.channels,
+                 m.dy->data(), m.x->data(), w, workspace->data(), d);
            });
 }
 

@@ -46,7 +46,7 @@ struct Inputs {
 template <class T>
 Outputs<T> run(const Inputs<T>& in, const DepthwiseConv2dDims& d, Add add, bool bias = true) {
   const T nan = std::numeric_limits<T>::quiet_NaN();
-  std::vector<T> workspace(size_of(anther::depthwise_conv2d_backward_weight_workspace(d)), nan);
+  std::vector<T> workspace(size_of(anther::depthwise_conv2d_backward_workspace(d)), nan);
   Outputs<T> out{in.y_add, in.dx_add, in.dweight, in.dbias};
   if (add != Add::in_place) {
     out.y.assign(in.dy.size(), nan);
@@ -59,13 +59,12 @@ Outputs<T> run(const Inputs<T>& in, const DepthwiseConv2dDims& d, Add add, bool 
                                               : in.y_add.data(),
                                    in.x.data(), in.weight.data(), bias ? in.bias.data() : nullptr,
                                    d);
-  anther::depthwise_conv2d_backward_input(out.dx.data(),
-                                          null       ? nullptr
-                                          : in_place ? out.dx.data()
-                                                     : in.dx_add.data(),
-                                          in.dy.data(), in.weight.data(), d);
-  anther::depthwise_conv2d_backward_weight(out.dweight.data(), out.dbias.data(), in.dy.data(),
-                                           in.x.data(), workspace.data(), d);
+  anther::depthwise_conv2d_backward(out.dx.data(),
+                                    null       ? nullptr
+                                    : in_place ? out.dx.data()
+                                               : in.dx_add.data(),
+                                    out.dweight.data(), out.dbias.data(), in.dy.data(), in.x.data(),
+                                    in.weight.data(), workspace.data(), d);
   return out;
 }
 
@@ -161,8 +160,8 @@ TEST_CASE_TEMPLATE("depth-wise convolution: the added map may be the input", T, 
     std::vector<T> y(in.x.size()), dx(in.x.size());
     anther::depthwise_conv2d_forward(y.data(), in.x.data(), in.x.data(), in.weight.data(),
                                      in.bias.data(), d);
-    anther::depthwise_conv2d_backward_input(dx.data(), in.dy.data(), in.dy.data(), in.weight.data(),
-                                            d);
+    anther::depthwise_conv2d_backward<T>(dx.data(), in.dy.data(), nullptr, nullptr, in.dy.data(),
+                                         in.x.data(), in.weight.data(), nullptr, d);
     for (std::size_t i = 0; i < y.size(); ++i) {
       alone.y[i] += in.x[i];
       alone.dx[i] += in.dy[i];
@@ -176,14 +175,17 @@ TEST_CASE("depth-wise convolution: a gradient that is not wanted") {
   const DepthwiseConv2dDims d = same(2, 7, 7, 36, 5);
   const Inputs<double> in(d);
   const Outputs<double> both = run(in, d, Add::null);
-  std::vector<double> workspace(size_of(anther::depthwise_conv2d_backward_weight_workspace(d)));
-  std::vector<double> dweight = in.dweight, dbias = in.dbias;
-  anther::depthwise_conv2d_backward_weight<double>(dweight.data(), nullptr, in.dy.data(),
-                                                   in.x.data(), workspace.data(), d);
-  anther::depthwise_conv2d_backward_weight<double>(nullptr, dbias.data(), in.dy.data(), in.x.data(),
-                                                   workspace.data(), d);
-  anther::depthwise_conv2d_backward_weight<double>(nullptr, nullptr, in.dy.data(), in.x.data(),
-                                                   workspace.data(), d);
+  std::vector<double> workspace(size_of(anther::depthwise_conv2d_backward_workspace(d)));
+  std::vector<double> dx(in.x.size()), dweight = in.dweight, dbias = in.dbias;
+  const auto backward = [&](double* to_x, double* to_weight, double* to_bias) {
+    anther::depthwise_conv2d_backward<double>(to_x, nullptr, to_weight, to_bias, in.dy.data(),
+                                              in.x.data(), in.weight.data(), workspace.data(), d);
+  };
+  backward(dx.data(), nullptr, nullptr);
+  backward(nullptr, dweight.data(), nullptr);
+  backward(nullptr, nullptr, dbias.data());
+  backward(nullptr, nullptr, nullptr);
+  CHECK(dx == both.dx);
   CHECK(dweight == both.dweight);
   CHECK(dbias == both.dbias);
 }

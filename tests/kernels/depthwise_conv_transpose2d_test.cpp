@@ -44,19 +44,17 @@ struct Inputs {
 template <class T>
 Outputs<T> run(const Inputs<T>& in, const Dims& d, Add add, bool bias = true) {
   const T nan = std::numeric_limits<T>::quiet_NaN();
-  std::vector<T> workspace(size_of(anther::depthwise_conv_transpose2d_backward_weight_workspace(d)),
-                           nan);
+  std::vector<T> workspace(size_of(anther::depthwise_conv_transpose2d_backward_workspace(d)), nan);
   Outputs<T> out{std::vector<T>(in.dy.size(), nan), in.dx_add, in.dweight, in.dbias};
   if (add != Add::in_place) out.dx.assign(in.x.size(), nan);
   anther::depthwise_conv_transpose2d_forward(out.y.data(), in.x.data(), in.weight.data(),
                                              bias ? in.bias.data() : nullptr, d);
-  anther::depthwise_conv_transpose2d_backward_input(out.dx.data(),
-                                                    add == Add::null       ? nullptr
-                                                    : add == Add::in_place ? out.dx.data()
-                                                                           : in.dx_add.data(),
-                                                    in.dy.data(), in.weight.data(), d);
-  anther::depthwise_conv_transpose2d_backward_weight(
-      out.dweight.data(), out.dbias.data(), in.dy.data(), in.x.data(), workspace.data(), d);
+  anther::depthwise_conv_transpose2d_backward(out.dx.data(),
+                                              add == Add::null       ? nullptr
+                                              : add == Add::in_place ? out.dx.data()
+                                                                     : in.dx_add.data(),
+                                              out.dweight.data(), out.dbias.data(), in.dy.data(),
+                                              in.x.data(), in.weight.data(), workspace.data(), d);
   return out;
 }
 
@@ -141,12 +139,18 @@ TEST_CASE("depth-wise transposed convolution: a gradient that is not wanted") {
     const Inputs<double> in(d);
     const Outputs<double> both = run(in, d, Add::null);
     std::vector<double> workspace(
-        size_of(anther::depthwise_conv_transpose2d_backward_weight_workspace(d)));
-    std::vector<double> dweight = in.dweight, dbias = in.dbias;
-    anther::depthwise_conv_transpose2d_backward_weight<double>(
-        dweight.data(), nullptr, in.dy.data(), in.x.data(), workspace.data(), d);
-    anther::depthwise_conv_transpose2d_backward_weight<double>(nullptr, dbias.data(), in.dy.data(),
-                                                               in.x.data(), workspace.data(), d);
+        size_of(anther::depthwise_conv_transpose2d_backward_workspace(d)));
+    std::vector<double> dx(in.x.size()), dweight = in.dweight, dbias = in.dbias;
+    const auto backward = [&](double* to_x, double* to_weight, double* to_bias) {
+      anther::depthwise_conv_transpose2d_backward<double>(to_x, nullptr, to_weight, to_bias,
+                                                          in.dy.data(), in.x.data(),
+                                                          in.weight.data(), workspace.data(), d);
+    };
+    backward(dx.data(), nullptr, nullptr);
+    backward(nullptr, dweight.data(), nullptr);
+    backward(nullptr, nullptr, dbias.data());
+    backward(nullptr, nullptr, nullptr);
+    CHECK(dx == both.dx);
     CHECK(dweight == both.dweight);
     CHECK(dbias == both.dbias);
   }

@@ -70,61 +70,62 @@ void depthwise_conv2d_forward(T* y, const T* y_add, const T* x, const T* weight,
                     });
 }
 
-// dx = dx_add + the transposed convolution of dy. dx_add may be null, dx, or dy where the shapes
-// agree.
-template <class T>
-void depthwise_conv2d_backward_input(T* dx, const T* dx_add, const T* dy, const T* weight,
-                                     const DepthwiseConv2dDims& dims) {
-  const std::int64_t x_size = dims.height * dims.width * dims.channels;
-  const std::int64_t y_size = dims.out_height() * dims.out_width() * dims.channels;
-  for_each_row_tile(
-      dims.batch, dims.height, dims.width * dims.channels, depthwise_conv2d_work(dims),
-      [&](std::int64_t image, std::int64_t first, std::int64_t last) {
-        ANTHER_SELECT(depthwise_backward_input<T>)
-        (dx + image * x_size, dx_add ? dx_add + image * x_size : nullptr, dy + image * y_size,
-         weight, static_cast<const T*>(nullptr), dims, first, last);
-      });
+// The parts of `rows` rows, of `size` elements in all, whose sums are added in order: a power of
+// two where there are so many rows, so that threads share them out evenly.
+inline std::int64_t depthwise_conv2d_tiles(std::int64_t rows, std::int64_t size) {
+  std::int64_t tiles = 1;
+  while (tiles < 32 && tiles << 14 < size) tiles *= 2;
+  return std::clamp<std::int64_t>(tiles, 1, std::max<std::int64_t>(rows, 1));
 }
 
-// The parts of the batch's rows whose sums for dweight and dbias are added in order.
-inline std::int64_t depthwise_conv2d_weight_tiles(const DepthwiseConv2dDims& dims) {
+inline std::int64_t depthwise_conv2d_backward_tiles(const DepthwiseConv2dDims& dims) {
   const std::int64_t rows = dims.batch * dims.out_height();
-  const std::int64_t size = rows * dims.out_width() * dims.channels;
-  return std::clamp<std::int64_t>(std::min(rows, size >> 15), 1, 32);
+  return depthwise_conv2d_tiles(rows, rows * dims.out_width() * dims.channels);
 }
 
-// Elements of the workspace of backward_weight.
-inline std::int64_t depthwise_conv2d_backward_weight_workspace(const DepthwiseConv2dDims& dims) {
-  return depthwise_conv2d_weight_tiles(dims) * (dims.kernel_height * dims.kernel_width + 1) *
+// Elements of the workspace of backward.
+inline std::int64_t depthwise_conv2d_backward_workspace(const DepthwiseConv2dDims& dims) {
+  return depthwise_conv2d_backward_tiles(dims) * (dims.kernel_height * dims.kernel_width + 1) *
          dims.channels;
 }
 
-// dweight += and dbias += theirs; either may be null.
+// dx = dx_add + the transposed convolution of dy, and dweight and dbias are added to. All three may
+// be null, as may dx_add, which may also be dx, or dy where the shapes agree. A thread goes through
+// its rows of dy twice, for the weight and for dx, while they are in its cache.
 template <class T>
-void depthwise_conv2d_backward_weight(T* dweight, T* dbias, const T* dy, const T* x, T* workspace,
-                                      const DepthwiseConv2dDims& dims) {
-  if (!dweight && !dbias) return;
-  const std::int64_t channels = dims.channels;
+void depthwise_conv2d_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* dy,
+                               const T* x, const T* weight, T* workspace,
+                               const DepthwiseConv2dDims& dims) {
+  const bool of_weight = dweight || dbias;
+  if (!dx && !of_weight) return;
+  const std::int64_t channels = dims.channels, height = dims.out_height();
   const std::int64_t taps = dims.kernel_height * dims.kernel_width;
-  const std::int64_t tiles = depthwise_conv2d_weight_tiles(dims);
-  const std::int64_t height = dims.out_height();
   const std::int64_t x_size = dims.height * dims.width * channels;
   const std::int64_t y_size = height * dims.out_width() * channels;
+  const std::int64_t tiles = depthwise_conv2d_backward_tiles(dims);
   const std::int64_t partial_size = (taps + 1) * channels;
-
-  parallel_for(tiles, depthwise_conv2d_work(dims), [&](std::int64_t tile) {
-    T* partial = workspace + tile * partial_size;
-    std::fill_n(partial, partial_size, T(0));
+  parallel_for(tiles, 2 * depthwise_conv2d_work(dims), [&](std::int64_t tile) {
+    T* const partial = workspace + tile * partial_size;
+    if (of_weight) std::fill_n(partial, partial_size, T(0));
     const std::int64_t end = dims.batch * height * (tile + 1) / tiles;
     for (std::int64_t row = dims.batch * height * tile / tiles; row < end;) {
-      const std::int64_t image = row / height;
-      const std::int64_t image_end = std::min(end, (image + 1) * height);
-      ANTHER_SELECT(depthwise_backward_weight<T>)
-      (partial, partial + taps * channels, dy + image * y_size, x + image * x_size, dims,
-       row - image * height, image_end - image * height);
-      row = image_end;
+      const std::int64_t image = row / height, first = row - image * height;
+      const std::int64_t last = std::min(end - image * height, height);
+      const T* const dy_here = dy + image * y_size;
+      if (of_weight) {
+        ANTHER_SELECT(depthwise_backward_weight<T>)
+        (partial, partial + taps * channels, dy_here, x + image * x_size, dims, first, last);
+      }
+      if (dx) {
+        ANTHER_SELECT(depthwise_backward_input<T>)
+        (dx + image * x_size, dx_add ? dx_add + image * x_size : nullptr, dy_here, weight,
+         static_cast<const T*>(nullptr), dims, first * dims.height / height,
+         last * dims.height / height);
+      }
+      row = image * height + last;
     }
   });
+  if (!of_weight) return;
   parallel_for(taps + 1, tiles * partial_size / 8, [&](std::int64_t tap) {
     T* to = tap == taps ? dbias : dweight ? dweight + tap * channels : nullptr;
     if (to) ANTHER_SELECT(depthwise_add_partials<T>)

@@ -55,7 +55,7 @@ void depthwise_same_tile(T* y, const T* add, const T* x, const T* weight, const 
         const int j = k < padding ? k : k < 2 * padding ? count + k : k - padding;
         if (j < padding && j < first) continue;
         if (j >= count + padding && j >= last) continue;
-        const Vec<T> value = Vec<T>::load(x_row + (j - padding) * channels);
+        const Vec<T> value = Vec<T>::load_once(x_row + (j - padding) * channels);
         ANTHER_UNROLL for (int b = 0; b < kernel; ++b) {
           if (j - b >= 0 && j - b < count) sum[j - b] = fma(value, tap[b], sum[j - b]);
         }
@@ -101,7 +101,7 @@ void depthwise_same_row_3(T* y, const T* add, const T* x, const T* weight, const
     Vec<T> here = bias_here;  // the sums of columns j and j + 1
     Vec<T> right = bias_here;
     ANTHER_UNROLL for (int a = 0; a < rows; ++a) {
-      const Vec<T> value = Vec<T>::load(x + a * width * channels + c);
+      const Vec<T> value = Vec<T>::load_once(x + a * width * channels + c);
       here = fma(value, tap[a][1], here);
       right = fma(value, tap[a][0], right);
     }
@@ -111,7 +111,7 @@ void depthwise_same_row_3(T* y, const T* add, const T* x, const T* weight, const
       here = right;
       right = bias_here;
       ANTHER_UNROLL for (int a = 0; a < rows; ++a) {
-        const Vec<T> value = Vec<T>::load(x + a * width * channels + at + channels);
+        const Vec<T> value = Vec<T>::load_once(x + a * width * channels + at + channels);
         left = fma(value, tap[a][2], left);
         here = fma(value, tap[a][1], here);
         right = fma(value, tap[a][0], right);

@@ -36,9 +36,9 @@ void depthwise_same_weight(T* dweight, T* dbias, const T* dy, const T* x, std::i
       window[2] = window[1];
       window[1] = window[0];
       window[0] = Vec<T>::zero();
-      if (j + padding < width) window[0] = Vec<T>::load(dy_here);
+      if (j + padding < width) window[0] = Vec<T>::load_once(dy_here);
       ANTHER_UNROLL for (int a = 0; a < kernel_rows; ++a) {
-        const Vec<T> value = Vec<T>::load(x_here + a * width * channels);
+        const Vec<T> value = Vec<T>::load_once(x_here + a * width * channels);
         ANTHER_UNROLL for (int b = 0; b < kernel; ++b) sum[a][b] = fma(value, window[b], sum[a][b]);
       }
       if constexpr (with_bias) bias_sum = bias_sum + window[padding];

@@ -77,69 +77,53 @@ void depthwise_conv_transpose2d_forward(T* y, const T* x, const T* weight, const
                     });
 }
 
-// dx = dx_add + conv(dy). dx_add may be null or dx.
-template <class T>
-void depthwise_conv_transpose2d_backward_input(T* dx, const T* dx_add, const T* dy, const T* weight,
-                                               const DepthwiseConvTranspose2dDims& dims) {
-  if (!ANTHER_SELECT(depthwise_is_spread<T>)(dims)) {
-    depthwise_conv2d_forward(dx, dx_add, dy, weight, static_cast<const T*>(nullptr),
-                             depthwise_conv_transpose2d_adjoint(dims));
-    return;
-  }
-  const std::int64_t x_size = dims.height * dims.width * dims.channels;
-  const std::int64_t y_size = dims.out_height() * dims.out_width() * dims.channels;
-  const auto body = dims.stride_height == 2 ? ANTHER_SELECT(depthwise_spread_backward_input<T, 2>)
-                                            : ANTHER_SELECT(depthwise_spread_backward_input<T, 4>);
-  for_each_row_tile(dims.batch, dims.height, y_size / std::max<std::int64_t>(dims.height, 1),
-                    depthwise_conv_transpose2d_work(dims),
-                    [&](std::int64_t image, std::int64_t first, std::int64_t last) {
-                      body(dx + image * x_size, dx_add ? dx_add + image * x_size : nullptr,
-                           dy + image * y_size, weight, dims.width, dims.channels, first, last);
-                    });
-}
-
 // The parts of the batch's rows of x whose sums for dweight and dbias are added in order.
-inline std::int64_t depthwise_conv_transpose2d_weight_tiles(
+inline std::int64_t depthwise_conv_transpose2d_backward_tiles(
     const DepthwiseConvTranspose2dDims& dims) {
-  const std::int64_t rows = dims.batch * dims.height;
-  const std::int64_t size = dims.batch * dims.out_height() * dims.out_width() * dims.channels;
-  return std::clamp<std::int64_t>(std::min(rows, size >> 15), 1, 32);
+  return depthwise_conv2d_tiles(dims.batch * dims.height,
+                                dims.batch * dims.out_height() * dims.out_width() * dims.channels);
 }
 
-// Elements of the workspace of backward_weight.
-inline std::int64_t depthwise_conv_transpose2d_backward_weight_workspace(
+// Elements of the workspace of backward.
+inline std::int64_t depthwise_conv_transpose2d_backward_workspace(
     const DepthwiseConvTranspose2dDims& dims) {
-  return std::max(
-      depthwise_conv_transpose2d_weight_tiles(dims) * (dims.kernel_height * dims.kernel_width + 1) *
-          dims.channels,
-      depthwise_conv2d_backward_weight_workspace(depthwise_conv_transpose2d_adjoint(dims)));
+  return std::max(depthwise_conv_transpose2d_backward_tiles(dims) *
+                      (dims.kernel_height * dims.kernel_width + 1) * dims.channels,
+                  depthwise_conv2d_backward_workspace(depthwise_conv_transpose2d_adjoint(dims)));
 }
 
-// dweight += and dbias += theirs; either may be null.
+// dx = dx_add + conv(dy), and dweight and dbias are added to. All three may be null, as may dx_add,
+// which may also be dx.
 template <class T>
-void depthwise_conv_transpose2d_backward_weight(T* dweight, T* dbias, const T* dy, const T* x,
-                                                T* workspace,
-                                                const DepthwiseConvTranspose2dDims& dims) {
-  if (!dweight && !dbias) return;
+void depthwise_conv_transpose2d_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* dy,
+                                         const T* x, const T* weight, T* workspace,
+                                         const DepthwiseConvTranspose2dDims& dims) {
   const bool spread = ANTHER_SELECT(depthwise_is_spread<T>)(dims);
-  if (!spread && dweight)
-    depthwise_conv2d_backward_weight(dweight, static_cast<T*>(nullptr), x, dy, workspace,
-                                     depthwise_conv_transpose2d_adjoint(dims));
-  if (!spread && !dbias) return;
-
-  // Here the tuned case, and dbias alone of the others.
+  if (!spread) {
+    const DepthwiseConv2dDims adjoint = depthwise_conv_transpose2d_adjoint(dims);
+    T* const none = nullptr;
+    if (dx) depthwise_conv2d_forward<T>(dx, dx_add, dy, weight, none, adjoint);
+    depthwise_conv2d_backward<T>(none, none, dweight, none, x, dy, none, workspace, adjoint);
+    dx = none;  // and dbias below
+    dweight = none;
+  }
+  const bool of_weight = dweight || dbias;
+  if (!dx && !of_weight) return;
   const std::int64_t channels = dims.channels;
   const std::int64_t taps = spread ? dims.kernel_height * dims.kernel_width : 0;
-  const std::int64_t tiles = depthwise_conv_transpose2d_weight_tiles(dims);
+  const std::int64_t tiles = depthwise_conv_transpose2d_backward_tiles(dims);
   const std::int64_t height = spread ? dims.height : dims.out_height();
   const std::int64_t x_size = dims.height * dims.width * channels;
   const std::int64_t y_size = dims.out_height() * dims.out_width() * channels;
   const std::int64_t partial_size = (taps + 1) * channels;
-  const auto body = dims.stride_height == 2 ? ANTHER_SELECT(depthwise_spread_backward_weight<T, 2>)
-                                            : ANTHER_SELECT(depthwise_spread_backward_weight<T, 4>);
-  parallel_for(tiles, depthwise_conv_transpose2d_work(dims), [&](std::int64_t tile) {
-    T* partial = workspace + tile * partial_size;
-    std::fill_n(partial, partial_size, T(0));
+  const bool by_2 = dims.stride_height == 2;
+  const auto of_x = by_2 ? ANTHER_SELECT(depthwise_spread_backward_input<T, 2>)
+                         : ANTHER_SELECT(depthwise_spread_backward_input<T, 4>);
+  const auto of_taps = by_2 ? ANTHER_SELECT(depthwise_spread_backward_weight<T, 2>)
+                            : ANTHER_SELECT(depthwise_spread_backward_weight<T, 4>);
+  parallel_for(tiles, 2 * depthwise_conv_transpose2d_work(dims), [&](std::int64_t tile) {
+    T* const partial = workspace + tile * partial_size;
+    if (of_weight) std::fill_n(partial, partial_size, T(0));
     const std::int64_t begin = dims.batch * height * tile / tiles;
     const std::int64_t end = dims.batch * height * (tile + 1) / tiles;
     if (!spread) {
@@ -149,13 +133,19 @@ void depthwise_conv_transpose2d_backward_weight(T* dweight, T* dbias, const T* d
       return;
     }
     for (std::int64_t row = begin; row < end;) {
-      const std::int64_t image = row / height;
-      const std::int64_t image_end = std::min(end, (image + 1) * height);
-      body(partial, partial + taps * channels, dy + image * y_size, x + image * x_size, dims.width,
-           channels, row - image * height, image_end - image * height);
-      row = image_end;
+      const std::int64_t image = row / height, first = row - image * height;
+      const std::int64_t last = std::min(end - image * height, height);
+      const T* const dy_here = dy + image * y_size;
+      if (of_weight)
+        of_taps(partial, partial + taps * channels, dy_here, x + image * x_size, dims.width,
+                channels, first, last);
+      if (dx)
+        of_x(dx + image * x_size, dx_add ? dx_add + image * x_size : nullptr, dy_here, weight,
+             dims.width, channels, first, last);
+      row = image * height + last;
     }
   });
+  if (!of_weight) return;
   parallel_for(taps + 1, tiles * partial_size / 8, [&](std::int64_t tap) {
     T* to = tap == taps ? dbias : dweight ? dweight + tap * channels : nullptr;
     if (to) ANTHER_SELECT(depthwise_add_partials<T>)

@@ -26,6 +26,7 @@ struct Vec {
   Raw raw;
 
   static ANTHER_INLINE Vec load(const T* from) { return {*reinterpret_cast<const Memory*>(from)}; }
+  static ANTHER_INLINE Vec load_once(const T* from);
   static ANTHER_INLINE Vec broadcast(T value) { return {value - Raw{}}; }
   static ANTHER_INLINE Vec zero() { return {Raw{}}; }
   ANTHER_INLINE void store(T* to) const { *reinterpret_cast<Memory*>(to) = raw; }
@@ -36,6 +37,19 @@ struct Vec {
 
   ANTHER_INLINE T operator[](int lane) const { return raw[lane]; }
 };
+
+// A load for more than one use. Compilers repeat a plain one for every use, as that spares a
+// register; but a load that crosses a cache line, as every second one does here, takes two turns.
+template <class T>
+ANTHER_INLINE Vec<T> Vec<T>::load_once(const T* from) {
+  Vec value = load(from);
+#if ANTHER_VECTOR_ISA == 3
+  asm("" : "+v"(value.raw));
+#elif ANTHER_VECTOR_ISA == 2
+  asm("" : "+x"(value.raw));
+#endif
+  return value;
+}
 
 template <class T>
 ANTHER_INLINE Vec<T> operator+(const Vec<T>& a, const Vec<T>& b) {

@@ -200,16 +200,13 @@ inline constexpr Op<T> depthwise_conv2d_op = {
     .backward =
         [](Call<T>& call) {
           const auto& d = call.template attributes<DepthwiseConv2dDims>();
-          const T* dy = call.output_gradient();
-          if (const auto dx = call.input_gradient(0))
-            depthwise_conv2d_backward_input(dx.to, dx.add, dy, call.input(1), d);
-          const auto dweight = call.input_gradient(1), dbias = call.input_gradient(2);
-          if (!dweight && !dbias) return;
+          const auto dx = call.input_gradient(0), dweight = call.input_gradient(1),
+                     dbias = call.input_gradient(2);
           if (dweight) call.start(dweight, d.kernel_height * d.kernel_width * d.channels);
           if (dbias) call.start(dbias, d.channels);
-          depthwise_conv2d_backward_weight(
-              dweight.to, dbias.to, dy, call.input(0),
-              call.workspace(depthwise_conv2d_backward_weight_workspace(d)), d);
+          depthwise_conv2d_backward(dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(),
+                                    call.input(0), call.input(1),
+                                    call.workspace(depthwise_conv2d_backward_workspace(d)), d);
         },
     .macs =
         [](const Call<T>& call) {
@@ -275,16 +272,13 @@ inline constexpr Op<T> depthwise_conv_transpose2d_op = {
     .backward =
         [](Call<T>& call) {
           const auto& d = call.template attributes<DepthwiseConvTranspose2dDims>();
-          const T* dy = call.output_gradient();
-          if (const auto dx = call.input_gradient(0))
-            depthwise_conv_transpose2d_backward_input(dx.to, dx.add, dy, call.input(1), d);
-          const auto dweight = call.input_gradient(1), dbias = call.input_gradient(2);
-          if (!dweight && !dbias) return;
+          const auto dx = call.input_gradient(0), dweight = call.input_gradient(1),
+                     dbias = call.input_gradient(2);
           if (dweight) call.start(dweight, d.kernel_height * d.kernel_width * d.channels);
           if (dbias) call.start(dbias, d.channels);
-          depthwise_conv_transpose2d_backward_weight(
-              dweight.to, dbias.to, dy, call.input(0),
-              call.workspace(depthwise_conv_transpose2d_backward_weight_workspace(d)), d);
+          depthwise_conv_transpose2d_backward(
+              dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
+              call.input(1), call.workspace(depthwise_conv_transpose2d_backward_workspace(d)), d);
         },
     .macs =
         [](const Call<T>& call) {
