@@ -4,8 +4,10 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
+#include <string>
 #include <vector>
 
+#include "anther/core/tensor.hpp"
 #include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gelu.hpp"
 #include "anther/kernels/group_norm.hpp"
@@ -43,7 +45,7 @@ struct Large {
   // op(y, add, a, b, samples, first sample)
   template <class Op>
   void check(const char* name, const Op& op) {
-    CAPTURE(name);
+    CAPTURE(std::string(name));
     REQUIRE(anther::is_streamed<T>(count()));
     REQUIRE_FALSE(anther::is_streamed<T>(count() / parts));
     op(at(whole), at(add), at(a), at(b), samples, std::int64_t{0});
@@ -129,6 +131,42 @@ void check_streams(std::int64_t offset) {
 
 TEST_CASE_TEMPLATE("what is stored past the caches has the same bits", T, float, double) {
   for (const std::int64_t offset : {0, 3}) check_streams<T>(offset);
+}
+
+// Dense rows, of which a vector may end one and begin the next, and rows apart, which are stored
+// one by one.
+TEST_CASE("softmax's dense rows have the same bits") {
+  for (const std::int64_t columns : {16, 197, 300, 1031}) {
+    CAPTURE(columns);
+    const std::int64_t rows = anther::streamed_bytes / 4 / columns + 5, stride = columns + 1;
+    REQUIRE(anther::is_streamed<float>(rows * columns));
+    const auto some = random_values<float>("x", 4099);
+    const auto filled = [&](std::int64_t size, std::int64_t distance) {
+      anther::AlignedBuffer<float> all(size);
+      for (std::int64_t row = 0; row < rows; ++row)
+        for (std::int64_t c = 0; c < columns; ++c)
+          all[row * distance + c] = some[size_of((row * columns + c) % 4099)];
+      return all;
+    };
+    anther::AlignedBuffer<float> dense = filled(rows * columns, columns);
+    anther::AlignedBuffer<float> apart = filled(rows * stride, stride);
+    const auto check_same = [&] {
+      std::int64_t differing = 0;
+      for (std::int64_t row = 0; row < rows; ++row)
+        differing += std::memcmp(&dense[row * columns], &apart[row * stride],
+                                 size_of(columns) * sizeof(float)) != 0;
+      CHECK(differing == 0);
+    };
+    // In place, and then backward with dy = y = the result, to which it is added.
+    anther::softmax_forward(dense.data(), dense.data(), {rows, columns, columns, columns, 0.5});
+    anther::softmax_forward(apart.data(), apart.data(), {rows, columns, stride, stride, 0.5});
+    check_same();
+    anther::softmax_backward(dense.data(), dense.data(), dense.data(), dense.data(),
+                             {rows, columns, columns, columns, 0.5});
+    anther::softmax_backward(apart.data(), apart.data(), apart.data(), apart.data(),
+                             {rows, columns, stride, stride, 0.5});
+    check_same();
+  }
 }
 
 // The gradients of weight and bias are added up over pieces as over the whole.

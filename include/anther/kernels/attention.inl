@@ -22,13 +22,12 @@ void attention_head_forward(T* o, T* p, const T* q, const T* k, const T* v, T* w
   gemm_pack<T>(k_packed, k, keys, head_dim, kv_stride, 1);
   gemm_pack<T>(v_packed, v, head_dim, keys, 1, kv_stride);
   const std::int64_t blocks = (queries + attention_block - 1) / attention_block;
-  StreamedPiece<T> nothing;
   for (std::int64_t b = 0; b < blocks; ++b) {
     const std::int64_t row = queries * b / blocks, rows = queries * (b + 1) / blocks - row;
     T* const scores = p ? p + row * keys : block;
     gemm<T>(rows, keys, head_dim, q + row * q_stride, q_stride, k_packed, scores, keys, nullptr,
             nullptr, 0, 0, gemm_panels<T>(keys));
-    softmax_forward<T>(scores, scores, rows, keys, keys, keys, scale, nothing);
+    softmax_forward<T>(scores, scores, rows, keys, keys, keys, scale);
     gemm<T>(rows, head_dim, keys, scores, keys, v_packed, o + row * o_stride, o_stride, nullptr,
             nullptr, 0, 0, gemm_panels<T>(head_dim));
   }
@@ -47,13 +46,12 @@ void attention_head_backward(T* dq, T* dk, T* dv, const T* d_o, const T* p, cons
   gemm_pack<T>(v_packed, v, keys, head_dim, kv_stride, 1);
   gemm_pack<T>(k_packed, k, head_dim, keys, 1, kv_stride);
   const std::int64_t blocks = (queries + attention_block - 1) / attention_block;
-  StreamedPiece<T> nothing;
   for (std::int64_t b = 0; b < blocks; ++b) {
     const std::int64_t row = queries * b / blocks, rows = queries * (b + 1) / blocks - row;
     const T* const here = p + row * keys;
     gemm<T>(rows, keys, head_dim, d_o + row * o_stride, o_stride, v_packed, block, keys, nullptr,
             nullptr, 0, 0, gemm_panels<T>(keys));
-    softmax_backward<T>(block, nullptr, block, here, rows, keys, keys, keys, scale, nothing);
+    softmax_backward<T>(block, nullptr, block, here, rows, keys, keys, keys, scale);
     gemm<T>(rows, head_dim, keys, block, keys, k_packed, dq + row * q_stride, q_stride, nullptr,
             dq + row * q_stride, q_stride, 0, gemm_panels<T>(head_dim));
     gemm_tn<T>(rows, keys, head_dim, block, keys, q + row * q_stride, q_stride, dk, kv_stride);

@@ -84,6 +84,11 @@ void channel_norm_passes(const ChannelNormDims& dims, std::int64_t tiles, std::i
   }
 }
 
+// How far on the next segment has what stands in the same place; 0 where there is none.
+inline std::int64_t channel_norm_next(const ChannelNormDims& dims, std::int64_t segment) {
+  return segment + 1 < dims.segments ? dims.rows * dims.channels : 0;
+}
+
 // Elements of `affine`: of each segment, y = x scale + shift as folded rows.
 inline std::int64_t channel_norm_affine_size(const ChannelNormDims& dims) {
   return dims.segments * 2 * channel_norm_tiles(dims).stride;
@@ -132,7 +137,7 @@ void channel_norm_forward(T* y, T* affine, T* mean, T* rstd, T* variance, const 
         const std::int64_t at = first_element(segment, tile);
         ANTHER_SELECT(channel_norm_affine<T>)
         (y + at, x + at, scale, scale + stride, plan.folded, rows_of(tile) * channels,
-         streamed && is_at_line(y + at));
+         streamed && is_at_line(y + at), channel_norm_next(dims, segment));
       });
 }
 
@@ -147,7 +152,7 @@ void channel_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, st
     const T* const scale = affine + segment * 2 * plan.stride;
     ANTHER_SELECT(channel_norm_affine<T>)
     (y, x + first * dims.channels, scale, scale + plan.stride, plan.folded, here * dims.channels,
-     false);
+     false, 0);
     y += here * dims.channels;
     first += here;
     count -= here;
@@ -200,7 +205,8 @@ void channel_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T
         const T* const input = frozen ? dy + at : x + at;
         ANTHER_SELECT(channel_norm_dx<T>)
         (dx + at, add, dy + at, input, factor, factor + stride, factor + 2 * stride, plan.folded,
-         rows_of(tile) * channels, streamed && is_at_line(dx + at));
+         rows_of(tile) * channels, streamed && is_at_line(dx + at),
+         channel_norm_next(dims, segment));
       });
   const T* const parts = arrays(0, plan.tiles);
   if (dweight) {

@@ -248,11 +248,19 @@ void channel_norm_forward_segment(T* scale, T* shift, T* mean_out, T* rstd_out, 
   for (std::int64_t group = 0; group < groups; ++group) rstd_out[group] = spare[group * size];
 }
 
+// Fetches what is soon read, and, for the second-level cache, what the next segment's first pass
+// will read: while a pass stores, there is room to read.
+template <class T>
+ANTHER_INLINE void channel_norm_fetch(const T* from, std::int64_t next) {
+  __builtin_prefetch(from + stream_ahead);
+  __builtin_prefetch(from + next, 0, 2);
+}
+
 // One vector of y = x scale + shift.
 template <class T, bool whole, bool streamed>
 ANTHER_INLINE void channel_norm_affine_step(T* y, const T* x, const T* scale, const T* shift,
-                                            std::int64_t count) {
-  if (streamed) __builtin_prefetch(x + stream_ahead);
+                                            std::int64_t count, std::int64_t next) {
+  if (streamed) channel_norm_fetch(x, next);
   Vec<T> value = whole ? Vec<T>::load(x) : Vec<T>::load_partial(x, count);
   value = fma(value, Vec<T>::load(scale), Vec<T>::load(shift));
   if (!whole)
@@ -265,27 +273,30 @@ ANTHER_INLINE void channel_norm_affine_step(T* y, const T* x, const T* scale, co
 
 template <class T, bool streamed>
 ANTHER_INLINE void channel_norm_affine_rows(T* y, const T* x, const T* scale, const T* shift,
-                                            std::int64_t folded, std::int64_t elements) {
+                                            std::int64_t folded, std::int64_t elements,
+                                            std::int64_t next) {
   constexpr int lanes = Vec<T>::lanes;
   for (; elements > 0; elements -= folded) {
     const std::int64_t columns = elements < folded ? elements : folded;
     std::int64_t i = 0;
     for (; i + lanes <= columns; i += lanes)
-      channel_norm_affine_step<T, true, streamed>(y + i, x + i, scale + i, shift + i, lanes);
+      channel_norm_affine_step<T, true, streamed>(y + i, x + i, scale + i, shift + i, lanes, next);
     if (i < columns)
-      channel_norm_affine_step<T, false, streamed>(y + i, x + i, scale + i, shift + i, columns - i);
+      channel_norm_affine_step<T, false, streamed>(y + i, x + i, scale + i, shift + i, columns - i,
+                                                   next);
     y += columns;
     x += columns;
   }
 }
 
 // y = x scale + shift, over `elements` elements. streamed: y, whose folded rows are then whole
-// lines, is stored past the caches.
+// lines, is stored past the caches, and what stands `next` elements after x is fetched.
 template <class T>
 void channel_norm_affine(T* y, const T* x, const T* scale, const T* shift, std::int64_t folded,
-                         std::int64_t elements, bool streamed) {
-  if (!streamed) return channel_norm_affine_rows<T, false>(y, x, scale, shift, folded, elements);
-  channel_norm_affine_rows<T, true>(y, x, scale, shift, folded, elements);
+                         std::int64_t elements, bool streamed, std::int64_t next) {
+  if (!streamed)
+    return channel_norm_affine_rows<T, false>(y, x, scale, shift, folded, elements, next);
+  channel_norm_affine_rows<T, true>(y, x, scale, shift, folded, elements, next);
   stream_fence();
 }
 
@@ -356,10 +367,10 @@ void channel_norm_backward_segment(T* dweight, T* dbias, T* factor, T* slope, T*
 template <class T, bool added, bool whole, bool streamed>
 ANTHER_INLINE void channel_norm_dx_step(T* dx, const T* add, const T* dy, const T* x,
                                         const T* factor, const T* slope, const T* offset,
-                                        std::int64_t count) {
+                                        std::int64_t count, std::int64_t next) {
   if (streamed) {
-    __builtin_prefetch(dy + stream_ahead);
-    __builtin_prefetch(x + stream_ahead);
+    channel_norm_fetch(dy, next);
+    channel_norm_fetch(x, next);
     if (added) __builtin_prefetch(add + stream_ahead);
   }
   const Vec<T> gradient = whole ? Vec<T>::load(dy) : Vec<T>::load_partial(dy, count);
@@ -378,17 +389,18 @@ ANTHER_INLINE void channel_norm_dx_step(T* dx, const T* add, const T* dy, const 
 template <class T, bool added, bool streamed>
 ANTHER_INLINE void channel_norm_dx_rows(T* dx, const T* add, const T* dy, const T* x,
                                         const T* factor, const T* slope, const T* offset,
-                                        std::int64_t folded, std::int64_t elements) {
+                                        std::int64_t folded, std::int64_t elements,
+                                        std::int64_t next) {
   constexpr int lanes = Vec<T>::lanes;
   for (; elements > 0; elements -= folded) {
     const std::int64_t columns = elements < folded ? elements : folded;
     std::int64_t i = 0;
     for (; i + lanes <= columns; i += lanes)
       channel_norm_dx_step<T, added, true, streamed>(dx + i, add + i, dy + i, x + i, factor + i,
-                                                     slope + i, offset + i, lanes);
+                                                     slope + i, offset + i, lanes, next);
     if (i < columns)
       channel_norm_dx_step<T, added, false, streamed>(dx + i, add + i, dy + i, x + i, factor + i,
-                                                      slope + i, offset + i, columns - i);
+                                                      slope + i, offset + i, columns - i, next);
     dx += columns;
     dy += columns;
     x += columns;
@@ -399,22 +411,26 @@ ANTHER_INLINE void channel_norm_dx_rows(T* dx, const T* add, const T* dy, const 
 template <class T, bool streamed>
 ANTHER_INLINE void channel_norm_dx_all(T* dx, const T* add, const T* dy, const T* x,
                                        const T* factor, const T* slope, const T* offset,
-                                       std::int64_t folded, std::int64_t elements) {
+                                       std::int64_t folded, std::int64_t elements,
+                                       std::int64_t next) {
   if (add)
-    channel_norm_dx_rows<T, true, streamed>(dx, add, dy, x, factor, slope, offset, folded,
-                                            elements);
+    channel_norm_dx_rows<T, true, streamed>(dx, add, dy, x, factor, slope, offset, folded, elements,
+                                            next);
   else
-    channel_norm_dx_rows<T, false, streamed>(dx, x, dy, x, factor, slope, offset, folded, elements);
+    channel_norm_dx_rows<T, false, streamed>(dx, x, dy, x, factor, slope, offset, folded, elements,
+                                             next);
 }
 
 // dx = add + dy factor + x slope + offset, over `elements` elements; add may be null. streamed: as
 // above.
 template <class T>
 void channel_norm_dx(T* dx, const T* add, const T* dy, const T* x, const T* factor, const T* slope,
-                     const T* offset, std::int64_t folded, std::int64_t elements, bool streamed) {
+                     const T* offset, std::int64_t folded, std::int64_t elements, bool streamed,
+                     std::int64_t next) {
   if (!streamed)
-    return channel_norm_dx_all<T, false>(dx, add, dy, x, factor, slope, offset, folded, elements);
-  channel_norm_dx_all<T, true>(dx, add, dy, x, factor, slope, offset, folded, elements);
+    return channel_norm_dx_all<T, false>(dx, add, dy, x, factor, slope, offset, folded, elements,
+                                         next);
+  channel_norm_dx_all<T, true>(dx, add, dy, x, factor, slope, offset, folded, elements, next);
   stream_fence();
 }
 

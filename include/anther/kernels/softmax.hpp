@@ -6,10 +6,20 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 
 #include "anther/core/parallel_for.hpp"
 #include "anther/kernels/stream.hpp"
 #include "anther/kernels/vec.hpp"
+
+namespace anther::inline v0_1 {
+
+// Results that are stored past the caches: a block of rows, whole lines, has about
+// softmax_elements elements, at most softmax_most_elements, and at most softmax_most_block rows.
+inline constexpr std::int64_t softmax_elements = 512, softmax_most_elements = 8192,
+                              softmax_most_block = 32;
+
+}  // namespace anther::inline v0_1
 
 #define ANTHER_BODY "anther/kernels/softmax.inl"
 #include "anther/kernels/for_each_isa.inl"
@@ -28,25 +38,37 @@ struct SoftmaxDims {
     const std::int64_t about = 8192 / std::max<std::int64_t>(columns, 1);
     return about > 16 ? about / 16 * 16 : std::max<std::int64_t>(about, 1);
   }
-  bool is_dense() const { return x_stride == columns && y_stride == columns; }
   std::int64_t tiles() const { return (rows + tile_rows() - 1) / tile_rows(); }
+
+  // The rows of a block of y or dx that is stored past the caches; 0: none is.
+  template <class T>
+  std::int64_t streamed_rows(const T* to) const {
+    if (x_stride != columns || y_stride != columns || columns < 16 ||
+        !is_streamed<T>(rows * columns) || !is_at_line(to))
+      return 0;
+    const std::int64_t unit = 16 / std::gcd(columns, std::int64_t{16});
+    if (unit * columns > softmax_most_elements) return 0;
+    return std::max<std::int64_t>(softmax_elements / (unit * columns), 1) * unit;
+  }
 };
 
 // y may be x. A row with a NaN, or with an infinite maximum, becomes NaN.
 template <class T>
 void softmax_forward(T* y, const T* x, const SoftmaxDims& d) {
   if (d.columns == 0) return;
-  const T* const none = nullptr;
+  const std::int64_t block = d.streamed_rows(y);
+  const T scale = static_cast<T>(d.scale);
   parallel_for(d.tiles(), d.rows * d.columns, [&](std::int64_t tile) {
-    const std::int64_t row = tile * d.tile_rows();
+    const std::int64_t row = tile * d.tile_rows(), here = std::min(d.tile_rows(), d.rows - row);
+    T* const to = y + row * d.y_stride;
     const T* const from = x + row * d.x_stride;
-    stream_pieces(d.is_dense() && is_streamed<T>(d.rows * d.columns), y + row * d.y_stride, from,
-                  none, none, std::min(d.tile_rows(), d.rows - row) * d.y_stride, d.y_stride,
-                  [&](T* to, std::int64_t i, std::int64_t length, StreamedPiece<T>& before) {
-                    ANTHER_SELECT(softmax_forward<T>)
-                    (to, from + i / d.y_stride * d.x_stride, length / d.y_stride, d.columns,
-                     d.y_stride, d.x_stride, static_cast<T>(d.scale), before);
-                  });
+    if (block == 0) {
+      ANTHER_SELECT(softmax_forward<T>)
+      (to, from, here, d.columns, d.y_stride, d.x_stride, scale);
+    } else {
+      alignas(64) T powers[softmax_most_elements];
+      ANTHER_SELECT(softmax_forward_streamed<T>)(to, from, powers, here, d.columns, block, scale);
+    }
   });
 }
 
@@ -54,18 +76,20 @@ void softmax_forward(T* y, const T* x, const SoftmaxDims& d) {
 template <class T>
 void softmax_backward(T* dx, const T* dx_add, const T* dy, const T* y, const SoftmaxDims& d) {
   if (d.columns == 0) return;
+  const std::int64_t block = d.streamed_rows(dx);
+  const T scale = static_cast<T>(d.scale);
   parallel_for(d.tiles(), d.rows * d.columns / 2, [&](std::int64_t tile) {
-    const std::int64_t row = tile * d.tile_rows();
+    const std::int64_t row = tile * d.tile_rows(), here = std::min(d.tile_rows(), d.rows - row);
+    T* const to = dx + row * d.x_stride;
     const T* const add = dx_add ? dx_add + row * d.x_stride : nullptr;
     const T *const gradient = dy + row * d.y_stride, *const value = y + row * d.y_stride;
-    stream_pieces(d.is_dense() && is_streamed<T>(d.rows * d.columns), dx + row * d.x_stride, add,
-                  gradient, value, std::min(d.tile_rows(), d.rows - row) * d.x_stride, d.x_stride,
-                  [&](T* to, std::int64_t i, std::int64_t length, StreamedPiece<T>& before) {
-                    const std::int64_t at = i / d.x_stride * d.y_stride;
-                    ANTHER_SELECT(softmax_backward<T>)
-                    (to, add ? add + i : nullptr, gradient + at, value + at, length / d.x_stride,
-                     d.columns, d.x_stride, d.y_stride, static_cast<T>(d.scale), before);
-                  });
+    if (block == 0) {
+      ANTHER_SELECT(softmax_backward<T>)
+      (to, add, gradient, value, here, d.columns, d.x_stride, d.y_stride, scale);
+    } else {
+      ANTHER_SELECT(softmax_backward_streamed<T>)
+      (to, add, gradient, value, here, d.columns, block, scale);
+    }
   });
 }
 

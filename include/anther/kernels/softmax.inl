@@ -38,10 +38,10 @@ ANTHER_INLINE T softmax_greatest(const T* x, std::int64_t columns) {
 }
 
 // y = e^(scale (x - greatest)); returns its sum. The last vector is read before anything is
-// written, so that y may be x; of what it shares it is the same.
-template <class T>
-ANTHER_INLINE T softmax_powers(T* y, const T* x, std::int64_t columns, T scale, T greatest_x,
-                               StreamedPiece<T>& before) {
+// written, so that y may be x; of what it shares it is the same. fetched: the same place of x some
+// rows ahead is fetched.
+template <class T, bool fetched>
+ANTHER_INLINE T softmax_powers(T* y, const T* x, std::int64_t columns, T scale, T greatest_x) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   const std::int64_t whole = columns / lanes * lanes, tail = columns - whole;
   const Vec<T> factor = Vec<T>::broadcast(scale * log2_e<T>);
@@ -52,7 +52,7 @@ ANTHER_INLINE T softmax_powers(T* y, const T* x, std::int64_t columns, T scale, 
     const Vec<T> power = exp2(factor * (Vec<T>::load(x + c) - greatest));
     power.store(y + c);
     total = total + power;
-    stream_lines<1>(before);
+    if (fetched) __builtin_prefetch(x + c + stream_ahead);
   }
   if (tail != 0) {
     Vec<T> number;
@@ -75,11 +75,10 @@ ANTHER_INLINE void softmax_shares(T* y, std::int64_t columns, T total) {
   last.store(y + columns - lanes);
 }
 
-// y = softmax(scale x) over each row; y may be x. scale > 0. before: see stream_pieces.
+// y = softmax(scale x) over each row; y may be x. scale > 0.
 template <class T>
 void softmax_forward(T* y, const T* x, std::int64_t rows, std::int64_t columns,
-                     std::int64_t y_stride, std::int64_t x_stride, T scale,
-                     StreamedPiece<T>& before) {
+                     std::int64_t y_stride, std::int64_t x_stride, T scale) {
   if (columns < Vec<T>::lanes) {
     for (std::int64_t row = 0; row < rows; ++row)
       softmax_short_row(y + row * y_stride, x + row * x_stride, columns, scale);
@@ -92,17 +91,69 @@ void softmax_forward(T* y, const T* x, std::int64_t rows, std::int64_t columns,
       greatest[i] = softmax_greatest(x + i * x_stride, columns);
     for (std::int64_t i = 0; i < here; ++i)
       total[i] =
-          softmax_powers(y + i * y_stride, x + i * x_stride, columns, scale, greatest[i], before);
+          softmax_powers<T, false>(y + i * y_stride, x + i * x_stride, columns, scale, greatest[i]);
     for (std::int64_t i = 0; i < here; ++i) softmax_shares(y + i * y_stride, columns, total[i]);
     y += here * y_stride;
     x += here * x_stride;
   }
 }
 
-// dx = dx_add + scale y (dy - sum(dy y)); dx may be dy or dx_add.
+// Goes through `rows` dense rows of `columns` elements, at least as many as a vector has lanes, as
+// vectors side by side: step(at, count, constant) is for the vector at element `at`; `count` of its
+// lanes are elements, all but for the last vector. constant: each lane has its row's of constants.
+template <class T, class Step>
+ANTHER_INLINE void softmax_row_vectors(const T* constants, std::int64_t rows, std::int64_t columns,
+                                       const Step& step) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  Vec<T> number, here = Vec<T>::broadcast(constants[0]);
+  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) number.raw[i] = static_cast<T>(i);
+  std::int64_t at = 0;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::int64_t end = (row + 1) * columns;
+    for (; at + lanes <= end; at += lanes) step(at, lanes, here);
+    if (row + 1 == rows) break;
+    const Vec<T> next = Vec<T>::broadcast(constants[row + 1]);
+    if (at < end) {  // it ends one row and begins the next
+      const Vec<T> in_row = Vec<T>::broadcast(static_cast<T>(end - at));
+      step(at, lanes, select_less(number, in_row, here, next));
+      at += lanes;
+    }
+    here = next;
+  }
+  if (at < rows * columns) step(at, rows * columns - at, here);
+}
+
+// The same for dense rows, whose y is stored past the caches: `block` rows at a time, which are
+// whole lines, by way of `powers`.
 template <class T>
-ANTHER_INLINE void softmax_backward_row(T* dx, const T* dx_add, const T* dy, const T* y,
-                                        std::int64_t columns, T scale, StreamedPiece<T>& before) {
+void softmax_forward_streamed(T* y, const T* x, T* powers, std::int64_t rows, std::int64_t columns,
+                              std::int64_t block, T scale) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  T greatest[softmax_most_block], share[softmax_most_block];
+  for (; rows > 0; rows -= block) {
+    const std::int64_t here = rows < block ? rows : block;
+    for (std::int64_t i = 0; i < here; ++i)
+      greatest[i] = softmax_greatest(x + i * columns, columns);
+    for (std::int64_t i = 0; i < here; ++i)
+      share[i] = T(1) / softmax_powers<T, true>(powers + i * columns, x + i * columns, columns,
+                                                scale, greatest[i]);
+    softmax_row_vectors(share, here, columns,
+                        [&](std::int64_t at, std::int64_t count, const Vec<T>& constant) {
+                          const Vec<T> value = Vec<T>::load(powers + at) * constant;
+                          if (count == lanes)
+                            stream_vector(value, y + at);
+                          else
+                            store_first(value, y + at, count);
+                        });
+    y += here * columns;
+    x += here * columns;
+  }
+  stream_fence();
+}
+
+// sum(dy y) of a row.
+template <class T>
+ANTHER_INLINE T softmax_dot(const T* dy, const T* y, std::int64_t columns) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   Vec<T> sum0 = Vec<T>::zero(), sum1 = Vec<T>::zero();
   std::int64_t c = 0;
@@ -117,27 +168,71 @@ ANTHER_INLINE void softmax_backward_row(T* dx, const T* dx_add, const T* dy, con
   if (c < columns)
     sum1 = fma(Vec<T>::load_partial(dy + c, columns - c), Vec<T>::load_partial(y + c, columns - c),
                sum1);
-  const Vec<T> dot = Vec<T>::broadcast(sum(sum0 + sum1));
-  const Vec<T> factor = Vec<T>::broadcast(scale);
-  for (c = 0; c + lanes <= columns; c += lanes) {
-    Vec<T> value = factor * Vec<T>::load(y + c) * (Vec<T>::load(dy + c) - dot);
-    if (dx_add) value = Vec<T>::load(dx_add + c) + value;
-    value.store(dx + c);
-    stream_lines<1>(before);
-  }
-  if (c == columns) return;
-  const std::int64_t left = columns - c;
-  Vec<T> value =
-      factor * Vec<T>::load_partial(y + c, left) * (Vec<T>::load_partial(dy + c, left) - dot);
-  if (dx_add) value = Vec<T>::load_partial(dx_add + c, left) + value;
-  store_first(value, dx + c, left);
+  return sum(sum0 + sum1);
 }
 
+// One vector of dx = dx_add + scale y (dy - dot), or `count` elements of it.
+template <class T, bool whole>
+ANTHER_INLINE Vec<T> softmax_dx(const T* dx_add, const T* dy, const T* y, const Vec<T>& dot,
+                                const Vec<T>& scale, std::int64_t count) {
+  const auto load = [&](const T* from) {
+    return whole ? Vec<T>::load(from) : Vec<T>::load_partial(from, count);
+  };
+  const Vec<T> scaled = scale * load(y), difference = load(dy) - dot;
+  return dx_add ? fma(scaled, difference, load(dx_add)) : scaled * difference;
+}
+
+// dx = dx_add + scale y (dy - sum(dy y)) over each row; dx may be dy or dx_add.
 template <class T>
 void softmax_backward(T* dx, const T* dx_add, const T* dy, const T* y, std::int64_t rows,
-                      std::int64_t columns, std::int64_t dx_stride, std::int64_t y_stride, T scale,
-                      StreamedPiece<T>& before) {
-  for (std::int64_t row = 0; row < rows; ++row)
-    softmax_backward_row(dx + row * dx_stride, dx_add ? dx_add + row * dx_stride : nullptr,
-                         dy + row * y_stride, y + row * y_stride, columns, scale, before);
+                      std::int64_t columns, std::int64_t dx_stride, std::int64_t y_stride,
+                      T scale) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  const Vec<T> factor = Vec<T>::broadcast(scale);
+  for (; rows > 0; --rows) {
+    const Vec<T> dot = Vec<T>::broadcast(softmax_dot(dy, y, columns));
+    std::int64_t c = 0;
+    for (; c + lanes <= columns; c += lanes)
+      softmax_dx<T, true>(dx_add ? dx_add + c : nullptr, dy + c, y + c, dot, factor, lanes)
+          .store(dx + c);
+    if (c < columns)
+      store_first(softmax_dx<T, false>(dx_add ? dx_add + c : nullptr, dy + c, y + c, dot, factor,
+                                       columns - c),
+                  dx + c, columns - c);
+    dx += dx_stride;
+    if (dx_add) dx_add += dx_stride;
+    dy += y_stride;
+    y += y_stride;
+  }
+}
+
+// The same for dense rows, whose dx is stored past the caches: `block` rows at a time, which are
+// whole lines.
+template <class T>
+void softmax_backward_streamed(T* dx, const T* dx_add, const T* dy, const T* y, std::int64_t rows,
+                               std::int64_t columns, std::int64_t block, T scale) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  const Vec<T> factor = Vec<T>::broadcast(scale);
+  T dots[softmax_most_block];
+  for (; rows > 0; rows -= block) {
+    const std::int64_t here = rows < block ? rows : block;
+    for (std::int64_t i = 0; i < here; ++i)
+      dots[i] = softmax_dot(dy + i * columns, y + i * columns, columns);
+    softmax_row_vectors(
+        dots, here, columns, [&](std::int64_t at, std::int64_t count, const Vec<T>& dot) {
+          const T* const add = dx_add ? dx_add + at : nullptr;
+          if (count < lanes)
+            return store_first(softmax_dx<T, false>(add, dy + at, y + at, dot, factor, count),
+                               dx + at, count);
+          __builtin_prefetch(dy + at + stream_ahead);
+          __builtin_prefetch(y + at + stream_ahead);
+          if (add) __builtin_prefetch(add + stream_ahead);
+          stream_vector(softmax_dx<T, true>(add, dy + at, y + at, dot, factor, lanes), dx + at);
+        });
+    dx += here * columns;
+    if (dx_add) dx_add += here * columns;
+    dy += here * columns;
+    y += here * columns;
+  }
+  stream_fence();
 }
