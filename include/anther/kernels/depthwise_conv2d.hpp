@@ -89,6 +89,19 @@ inline std::int64_t depthwise_conv2d_backward_workspace(const DepthwiseConv2dDim
          dims.channels;
 }
 
+// dweight and dbias, either of which may be null, += the tiles' parts, in order. parts (tiles, taps
+// + 1, channels): dbias's are the last.
+template <class T>
+void depthwise_conv2d_add_parts(T* dweight, T* dbias, const T* parts, std::int64_t tiles,
+                                std::int64_t taps, std::int64_t channels) {
+  const std::int64_t stride = (taps + 1) * channels;
+  parallel_for(taps + 1, tiles * stride / 8, [&](std::int64_t tap) {
+    T* const to = tap == taps ? dbias : dweight ? dweight + tap * channels : nullptr;
+    if (to) ANTHER_SELECT(depthwise_add_partials<T>)
+    (to, parts + tap * channels, tiles, stride, channels);
+  });
+}
+
 // dx = dx_add + the transposed convolution of dy, and dweight and dbias are added to. All three may
 // be null, as may dx_add, which may also be dx, or dy where the shapes agree. A thread goes through
 // its rows of dy twice, for the weight and for dx, while they are in its cache.
@@ -126,11 +139,7 @@ void depthwise_conv2d_backward(T* dx, const T* dx_add, T* dweight, T* dbias, con
     }
   });
   if (!of_weight) return;
-  parallel_for(taps + 1, tiles * partial_size / 8, [&](std::int64_t tap) {
-    T* to = tap == taps ? dbias : dweight ? dweight + tap * channels : nullptr;
-    if (to) ANTHER_SELECT(depthwise_add_partials<T>)
-    (to, workspace + tap * channels, tiles, partial_size, channels);
-  });
+  depthwise_conv2d_add_parts(dweight, dbias, workspace, tiles, taps, channels);
 }
 
 }  // namespace anther::inline v0_1

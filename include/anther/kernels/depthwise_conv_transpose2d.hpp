@@ -146,11 +146,7 @@ void depthwise_conv_transpose2d_backward(T* dx, const T* dx_add, T* dweight, T* 
     }
   });
   if (!of_weight) return;
-  parallel_for(taps + 1, tiles * partial_size / 8, [&](std::int64_t tap) {
-    T* to = tap == taps ? dbias : dweight ? dweight + tap * channels : nullptr;
-    if (to) ANTHER_SELECT(depthwise_add_partials<T>)
-    (to, workspace + tap * channels, tiles, partial_size, channels);
-  });
+  depthwise_conv2d_add_parts(dweight, dbias, workspace, tiles, taps, channels);
 }
 
 }  // namespace anther::inline v0_1

@@ -2,8 +2,8 @@
 // before it is written, and takes the place of lines that are still to be read; a non-temporal one
 // does neither, but it wants whole lines.
 //
-// Kernels whose results are vectors side by side store them so as they are. Others, whose rows are
-// no whole vectors or are read more than once, compute a piece of the result in a buffer of the
+// A kernel whose last pass is vectors side by side stores them so as it computes them. LayerNorm,
+// whose rows are few vectors and no whole lines, computes a piece of the result in a buffer of the
 // first-level cache; and between the steps of the next piece's computation the buffer is stored and
 // what is read after that fetched, a few lines at a time, for a processor computes and waits for
 // memory at once only what it finds within some hundred instructions.
