@@ -11,6 +11,7 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -46,10 +47,16 @@ using namespace anther;
 constexpr std::int64_t batch = 4;  // a micro-batch
 
 struct Peaks {
+  using Clock = std::chrono::steady_clock;
   double gflops = 0, gbytes = 0;
+  Clock::time_point measured;
+
+  // At most once a second: Google Benchmark calls a row several times.
   void measure() {
+    if (gflops > 0 && Clock::now() - measured < std::chrono::seconds(1)) return;
     gflops = std::max(gflops, bench::fma_peak(num_threads()));
     gbytes = std::max(gbytes, bench::copy_peak(num_threads()));
+    measured = Clock::now();
   }
 };
 Peaks peaks;
