@@ -5,9 +5,9 @@
 //
 // Counters of a row: gflops (2 a multiply-accumulate, where there are any), gbytes_per_s (only the
 // bytes that the op cannot do without), and the shares of this machine's peaks, measured before the
-// first row and again after each; the better counts. Memory is warm; `cold` rows read weights that
-// have left the caches. Rows beyond the caches take turns with copies, call by call, and their
-// copy_peak_share is of the median copy. OMP_NUM_THREADS sets the threads.
+// first row and after others, once a second; the best counts. Memory is warm; `cold` rows read
+// weights that have left the caches. Rows beyond the caches take turns with copies, call by call,
+// and their copy_peak_share is of the median copy. OMP_NUM_THREADS sets the threads.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>

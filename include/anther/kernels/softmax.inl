@@ -38,8 +38,8 @@ ANTHER_INLINE T softmax_greatest(const T* x, std::int64_t columns) {
 }
 
 // y = e^(scale (x - greatest)); returns its sum. The last vector is read before anything is
-// written, so that y may be x; of what it shares it is the same. fetched: the same place of x some
-// rows ahead is fetched.
+// written, so that y may be x; of what it shares it is the same. fetched: what stands stream_ahead
+// elements further on in x is fetched.
 template <class T, bool fetched>
 ANTHER_INLINE T softmax_powers(T* y, const T* x, std::int64_t columns, T scale, T greatest_x) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
