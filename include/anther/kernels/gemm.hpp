@@ -147,9 +147,9 @@ struct GemmTnTiles {
   std::int64_t out_tiles, column_tiles;  // how many blocks
 
   GemmTnTiles(const GemmTnDims& d, bool chunked, std::int64_t threads) {
-    constexpr std::int64_t largest = 1 << 16, least_outs = 12;
+    constexpr std::int64_t largest_chunked = 1 << 16, largest = 1 << 17, least_outs = 12;
     constexpr std::int64_t least_columns = 48;  // whole panels with every instruction set
-    if (chunked && d.outs * d.columns <= largest)
+    if (chunked && d.outs * d.columns <= largest_chunked)
       chunks = std::clamp<std::int64_t>(d.rows / 2048, 1, 16);
     chunk_rows = (d.rows + chunks - 1) / chunks;
     const std::int64_t wanted = threads > 1 ? (3 * threads + chunks - 1) / chunks : 1;

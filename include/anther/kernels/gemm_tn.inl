@@ -1,13 +1,13 @@
 // The bodies of gemm.hpp: the weight gradient. It uses the panels of gemm.inl.
 
+// Whether narrow rows are fetched ahead, and those far apart copied. With AVX2 on Zen 3, whose
+// first-level cache has 32 KiB, both bring 10 to 25 %; with AVX-512 on Zen 5 (48 KiB), whose larger
+// tiles read rows less often, both cost 2 to 10.
+constexpr bool gemm_tn_spares_cache = vector_bytes < 64;
+
 // The rows of dy and x that one pass of the weight gradient sums over, at most: a panel of x stays
 // in the first-level cache while all tiles of dw pass over it.
-constexpr std::int64_t gemm_tn_rows = 128;
-
-// Whether rows that are far apart are copied, and the next ones fetched ahead. With AVX2 on Zen 3,
-// whose first-level cache has 32 KiB, both bring 10 to 25 %; with AVX-512 on Zen 5 (48 KiB), whose
-// larger tiles read rows less often, both cost 2 to 10.
-constexpr bool gemm_tn_spares_cache = vector_bytes < 64;
+constexpr std::int64_t gemm_tn_rows = gemm_tn_spares_cache ? 112 : 128;
 
 // The next block of rows, which the tiles of this one fetch: each of the first tiles takes a slice,
 // a cache line from each row of dy or of x. The hardware alone does not see it coming.
@@ -174,17 +174,22 @@ void gemm_tn(std::int64_t rows, std::int64_t outs, std::int64_t columns, const T
              std::int64_t dw_stride) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-  // Fetching ahead brings something with narrow rows only, and reading dy from a copy where its
-  // rows are so wide that the same columns of all share a few cache sets.
-  const bool fetch =
-      gemm_tn_spares_cache && dy_stride + x_stride > 96 && dy_stride + x_stride <= 512;
+  // Where dw, of which this may be a block, is larger than half of a usual second-level cache, dy
+  // and x come from beyond it. Reading dy from a copy brings something where its rows are so wide
+  // that the same columns of all share a few cache sets.
+  const bool large = dy_stride * x_stride > 1 << 17;
+  const bool fetch = large || (gemm_tn_spares_cache && dy_stride + x_stride > 96);
   const bool copy = gemm_tn_spares_cache && dy_stride > 900;
   const std::int64_t dy_slices = fetch ? (outs + line - 1) / line : 0;
   const std::int64_t x_slices = fetch ? (columns + line - 1) / line : 0;
   const std::int64_t every = outs * columns / (12 * lanes) / (dy_slices + x_slices + 1) + 1;
   constexpr std::int64_t copied = 96;
   alignas(64) T dy_copy[gemm_tn_rows * copied];
-  const std::int64_t blocks = (rows + gemm_tn_rows - 1) / gemm_tn_rows;
+  // A column of dy lies in 16 of the cache's 64 sets where rows are an odd number of four lines
+  // apart: 80 rows take five lines of each.
+  const std::int64_t most =
+      gemm_tn_spares_cache && dy_stride % (8 * line) == 4 * line ? 80 : gemm_tn_rows;
+  const std::int64_t blocks = (rows + most - 1) / most;
   for (std::int64_t block = 0; block < blocks; ++block) {
     const std::int64_t row = rows * block / blocks;
     const std::int64_t count = rows * (block + 1) / blocks - row;
