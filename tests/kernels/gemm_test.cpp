@@ -221,10 +221,11 @@ TEST_CASE_TEMPLATE("gemm_tn: every tail of rows, outs and columns", T, float, do
 }
 
 TEST_CASE_TEMPLATE("gemm_tn: EdgeViT's shapes, and more rows than a block", T, float, double) {
-  const std::int64_t shapes[][3] = {{96, 36, 36},  {97, 36, 144},  {200, 144, 36}, {400, 48, 48},
-                                    {300, 40, 72}, {196, 240, 60}, {49, 288, 576}, {20, 1536, 384},
-                                    {500, 3, 27},  {2, 102, 288},  {193, 48, 3},   {800, 36, 36},
-                                    {2400, 12, 9}, {1600, 40, 21}, {1200, 5, 3}};
+  const std::int64_t shapes[][3] = {{96, 36, 36},   {97, 36, 144},  {200, 144, 36}, {400, 48, 48},
+                                    {300, 40, 72},  {196, 240, 60}, {49, 288, 576}, {20, 1536, 384},
+                                    {500, 3, 27},   {2, 102, 288},  {193, 48, 3},   {800, 36, 36},
+                                    {2400, 12, 9},  {1600, 40, 21}, {1200, 5, 3},   {130, 192, 9},
+                                    {120, 1000, 60}};
   for (const auto& shape : shapes) {
     const std::int64_t rows = shape[0], outs = shape[1], columns = shape[2];
     for (const std::int64_t padding : {0, 1, 6}) {
@@ -276,8 +277,9 @@ TEST_CASE("gemm and gemm_tn: the gradient of a linear layer, by finite differenc
 }
 
 TEST_CASE_TEMPLATE("gemm, gemm_tn: the same bits for any number of threads", T, float, double) {
-  const std::int64_t shapes[][3] = {{784, 36, 36}, {49, 288, 144}, {500, 144, 72}, {200, 102, 40},
-                                    {3, 1152, 96}, {400, 20, 300}, {97, 576, 144}, {1600, 48, 36}};
+  const std::int64_t shapes[][3] = {{784, 36, 36},  {49, 288, 144}, {500, 144, 72},
+                                    {200, 102, 40}, {3, 1152, 96},  {400, 20, 300},
+                                    {97, 576, 144}, {1600, 48, 36}, {230, 1000, 60}};
   for (const auto& shape : shapes) {
     const std::int64_t rows = shape[0], columns = shape[1], depth = shape[2];
     CAPTURE(rows);

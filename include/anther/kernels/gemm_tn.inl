@@ -166,6 +166,27 @@ void gemm_tn_both(GemmTnAhead<T>& ahead, std::int64_t rows, std::int64_t outs, s
                    1, dw_stride);
 }
 
+// The same from a copy of dy, in parts of as even a width as can be. Its rows are an odd number of
+// cache lines apart, so that a column of it falls on all sets of the cache.
+template <class T>
+void gemm_tn_copied(GemmTnAhead<T>& ahead, std::int64_t rows, std::int64_t outs,
+                    std::int64_t columns, const T* dy, std::int64_t dy_stride, const T* x,
+                    std::int64_t x_stride, T* dw, std::int64_t dw_stride) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  constexpr std::int64_t width = 21 * 64 / static_cast<std::int64_t>(sizeof(T));
+  alignas(64) T copy[gemm_tn_rows * width];
+  const std::int64_t parts = (outs + width - 1) / width;
+  const std::int64_t part = ((outs + parts - 1) / parts + lanes - 1) / lanes * lanes;
+  for (std::int64_t out = 0; out < outs; out += part) {
+    const std::int64_t here = outs - out < part ? outs - out : part;
+    for (std::int64_t r = 0; r < rows; ++r)
+      for (std::int64_t i = 0; i < here; i += lanes)
+        Vec<T>::load_partial(dy + r * dy_stride + out + i, here - i).store(copy + r * width + i);
+    gemm_tn_both<T>(ahead, rows, here, columns, copy, width, x, x_stride, dw + out * dw_stride,
+                    dw_stride);
+  }
+}
+
 // dw (outs, columns) += dy^T x, dy (rows, outs), x (rows, columns). Each element of dw gets the
 // sums of blocks of at most gemm_tn_rows rows, as even as they can be, in rising order.
 template <class T>
@@ -183,8 +204,6 @@ void gemm_tn(std::int64_t rows, std::int64_t outs, std::int64_t columns, const T
   const std::int64_t dy_slices = fetch ? (outs + line - 1) / line : 0;
   const std::int64_t x_slices = fetch ? (columns + line - 1) / line : 0;
   const std::int64_t every = outs * columns / (12 * lanes) / (dy_slices + x_slices + 1) + 1;
-  constexpr std::int64_t copied = 96;
-  alignas(64) T dy_copy[gemm_tn_rows * copied];
   // A column of dy lies in 16 of the cache's 64 sets where rows are an odd number of four lines
   // apart: 80 rows take five lines of each.
   const std::int64_t most =
@@ -200,20 +219,8 @@ void gemm_tn(std::int64_t rows, std::int64_t outs, std::int64_t columns, const T
                             {dy_slices, x_slices},
                             every,
                             1};
-    if (!copy) {
-      gemm_tn_both<T>(ahead, count, outs, columns, dy_here, dy_stride, x_here, x_stride, dw,
-                      dw_stride);
-      continue;
-    }
-    for (std::int64_t out = 0; out < outs; out += copied) {
-      const std::int64_t here = outs - out < copied ? outs - out : copied;
-      for (std::int64_t r = 0; r < count; ++r)
-        for (std::int64_t i = 0; i < here; i += lanes)
-          Vec<T>::load_partial(dy_here + r * dy_stride + out + i, here - i)
-              .store(dy_copy + r * copied + i);
-      gemm_tn_both<T>(ahead, count, here, columns, dy_copy, copied, x_here, x_stride,
-                      dw + out * dw_stride, dw_stride);
-    }
+    const auto run = copy ? &gemm_tn_copied<T> : &gemm_tn_both<T>;
+    run(ahead, count, outs, columns, dy_here, dy_stride, x_here, x_stride, dw, dw_stride);
   }
 }
 
