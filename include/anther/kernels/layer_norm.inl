@@ -122,12 +122,114 @@ ANTHER_INLINE void layer_norm_forward_rows(T* y, T* mean_out, T* rstd_out, const
   }
 }
 
+template <class T, int distance, int... i>
+ANTHER_INLINE Vec<T> lane_sum_step(const Vec<T>& a, std::integer_sequence<int, i...>) {
+  return {a.raw + __builtin_shufflevector(a.raw, a.raw, (i ^ distance)...)};
+}
+
+// The sum over the lanes of a, in each lane: the same bits as lane_sums, which adds a float's lanes
+// two apart before neighbours.
+template <class T>
+ANTHER_INLINE Vec<T> lane_sum(Vec<T> a) {
+  constexpr int lanes = Vec<T>::lanes;
+  constexpr std::make_integer_sequence<int, lanes> lane;
+  if constexpr (sizeof(T) == 4) a = lane_sum_step<T, 2>(a, lane);
+  a = lane_sum_step<T, 1>(a, lane);
+  if constexpr (sizeof(T) == 8 && lanes > 2) a = lane_sum_step<T, 2>(a, lane);
+  if constexpr (lanes > 4) a = lane_sum_step<T, 4>(a, lane);
+  if constexpr (lanes > 8) a = lane_sum_step<T, 8>(a, lane);
+  return a;
+}
+
+// Vector j of a row of `vectors` vectors, the last of which may be partial.
+template <class T, int vectors>
+ANTHER_INLINE Vec<T> layer_norm_load(const T* row, int j, std::int64_t channels) {
+  constexpr int lanes = Vec<T>::lanes;
+  return j < vectors - 1 ? Vec<T>::load(row + j * lanes)
+                         : Vec<T>::load_partial(row + j * lanes, channels - j * lanes);
+}
+
+// Stores it.
+template <class T, int vectors>
+ANTHER_INLINE void layer_norm_store(const Vec<T>& a, T* row, int j, std::int64_t channels) {
+  constexpr int lanes = Vec<T>::lanes;
+  if (j < vectors - 1 || channels == vectors * lanes)
+    a.store(row + j * lanes);
+  else
+    store_first(a, row + j * lanes, channels - j * lanes);
+}
+
+// Rows of `vectors` vectors, the last of which may be partial: each is read once for its
+// statistics, while it is in registers, and once more for y. As many rows as there are lanes share
+// a reciprocal square root.
+template <class T, int vectors>
+void layer_norm_forward_short(T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias,
+                              T eps, std::int64_t rows, std::int64_t channels,
+                              StreamedPiece<T>& before) {
+  constexpr int lanes = Vec<T>::lanes, last = vectors - 1;
+  constexpr int lines = (vectors * vector_bytes / 64 + 1) / 2;
+  const Vec<T> share = Vec<T>::broadcast(T(1) / static_cast<T>(channels));
+  const Vec<T> mask = layer_norm_mask<T>(channels - last * lanes);
+  Vec<T> w[vectors], b[vectors];
+  ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
+    w[j] = weight ? layer_norm_load<T, vectors>(weight, j, channels) : Vec<T>::broadcast(T(1));
+    b[j] = bias ? layer_norm_load<T, vectors>(bias, j, channels) : Vec<T>::zero();
+  }
+  for (std::int64_t row = 0; row < rows; row += lanes) {
+    const std::int64_t count = rows - row < lanes ? rows - row : lanes;
+    Vec<T> squares[lanes];
+    for (std::int64_t i = count; i < lanes; ++i) squares[i] = Vec<T>::zero();
+    for (std::int64_t i = 0; i < count; ++i) {
+      stream_lines<lines>(before);
+      const T* const from = x + (row + i) * channels;
+      Vec<T> value[vectors], sum = Vec<T>::zero();
+      ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
+        value[j] = layer_norm_load<T, vectors>(from, j, channels);
+        sum = sum + value[j];
+      }
+      const Vec<T> center = lane_sum(sum) * share;
+      mean[row + i] = center.raw[0];
+      sum = Vec<T>::zero();
+      ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
+        const Vec<T> d = j < last ? value[j] - center : mask * (value[j] - center);
+        sum = fma(d, d, sum);
+      }
+      squares[i] = sum;
+    }
+    T r[lanes];
+    rsqrt(fma(lane_sums<T>(squares), share, Vec<T>::broadcast(eps))).store(r);
+    for (std::int64_t i = 0; i < count; ++i) {
+      stream_lines<lines>(before);
+      const T* const from = x + (row + i) * channels;
+      T* const to = y + (row + i) * channels;
+      const Vec<T> center = Vec<T>::broadcast(mean[row + i]), factor = Vec<T>::broadcast(r[i]);
+      rstd[row + i] = r[i];
+      ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
+        const Vec<T> d = layer_norm_load<T, vectors>(from, j, channels) - center;
+        layer_norm_store<T, vectors>(fma(d * factor, w[j], b[j]), to, j, channels);
+      }
+    }
+  }
+}
+
 // before: see stream_pieces.
 template <class T>
 void layer_norm_forward_tile(T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias,
                              T eps, std::int64_t rows, std::int64_t channels,
                              StreamedPiece<T>& before) {
   constexpr int lanes = Vec<T>::lanes;
+  if constexpr (vector_registers == 32) {
+    constexpr decltype(&layer_norm_forward_short<T, 1>) run[] = {
+        layer_norm_forward_short<T, 1>, layer_norm_forward_short<T, 2>,
+        layer_norm_forward_short<T, 3>, layer_norm_forward_short<T, 4>,
+        layer_norm_forward_short<T, 5>, layer_norm_forward_short<T, 6>,
+        layer_norm_forward_short<T, 7>, layer_norm_forward_short<T, 8>,
+        layer_norm_forward_short<T, 9>};
+    if (channels <= 9 * lanes) {
+      return run[(channels - 1) / lanes](y, mean, rstd, x, weight, bias, eps, rows, channels,
+                                         before);
+    }
+  }
   const Vec<T> mask = layer_norm_mask<T>(channels % lanes);
   std::int64_t row = 0;
   for (; row + lanes <= rows; row += lanes)
@@ -239,12 +341,71 @@ ANTHER_INLINE void layer_norm_backward_rows(T* dx, const T* add, T* dweight, T* 
                                        channels, channels - c);
 }
 
+// Rows of `vectors` vectors, the last of which may be partial: each is read once, and dweight and
+// dbias stay in registers.
+template <class T, int vectors>
+void layer_norm_backward_short(T* dx, const T* add, T* dweight, T* dbias, const T* dy, const T* x,
+                               const T* mean, const T* rstd, const T* weight, std::int64_t rows,
+                               std::int64_t channels, StreamedPiece<T>& before) {
+  constexpr int lanes = Vec<T>::lanes;
+  const Vec<T> share = Vec<T>::broadcast(T(-1) / static_cast<T>(channels));
+  Vec<T> w[vectors], product[vectors], sum[vectors];
+  ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
+    w[j] = weight ? layer_norm_load<T, vectors>(weight, j, channels) : Vec<T>::broadcast(T(1));
+    product[j] = Vec<T>::load(dweight + j * lanes);
+    sum[j] = Vec<T>::load(dbias + j * lanes);
+  }
+  for (std::int64_t row = 0; row < rows; ++row) {
+    stream_lines<vectors * vector_bytes / 64>(before);
+    const Vec<T> center = Vec<T>::broadcast(mean[row]), r = Vec<T>::broadcast(rstd[row]);
+    Vec<T> gradient[vectors], d[vectors], g_sum = Vec<T>::zero(), gd_sum = Vec<T>::zero();
+    ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
+      gradient[j] = layer_norm_load<T, vectors>(dy, j, channels);
+      d[j] = layer_norm_load<T, vectors>(x, j, channels) - center;
+      const Vec<T> g = w[j] * gradient[j];  // 0 behind the last channel, as dy is
+      g_sum = g_sum + g;
+      gd_sum = fma(g, d[j], gd_sum);
+    }
+    // See layer_norm_backward_rows.
+    const Vec<T> slope = r * (r * (r * (share * lane_sum(gd_sum))));
+    const Vec<T> offset = r * (share * lane_sum(g_sum));
+    ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
+      const Vec<T> scaled = gradient[j] * r;
+      sum[j] = sum[j] + gradient[j];
+      product[j] = fma(scaled, d[j], product[j]);
+      if (!dx) continue;
+      Vec<T> value = fma(scaled, w[j], fma(d[j], slope, offset));
+      if (add) value = value + layer_norm_load<T, vectors>(add, j, channels);
+      layer_norm_store<T, vectors>(value, dx, j, channels);
+    }
+    dy += channels;
+    x += channels;
+    if (dx) dx += channels;
+    if (add) add += channels;
+  }
+  ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
+    product[j].store(dweight + j * lanes);
+    sum[j].store(dbias + j * lanes);
+  }
+}
+
 // dweight and dbias, which are added to, have room for whole vectors. before: see stream_pieces.
 template <class T>
 void layer_norm_backward_tile(T* dx, const T* add, T* dweight, T* dbias, const T* dy, const T* x,
                               const T* mean, const T* rstd, const T* weight, std::int64_t rows,
                               std::int64_t channels, StreamedPiece<T>& before) {
   constexpr int lanes = Vec<T>::lanes;
+  if constexpr (vector_registers == 32) {
+    constexpr decltype(&layer_norm_backward_short<T, 1>) run[] = {
+        layer_norm_backward_short<T, 1>, layer_norm_backward_short<T, 2>,
+        layer_norm_backward_short<T, 3>, layer_norm_backward_short<T, 4>,
+        layer_norm_backward_short<T, 5>, layer_norm_backward_short<T, 6>,
+        layer_norm_backward_short<T, 7>, layer_norm_backward_short<T, 8>};
+    if (channels <= 8 * lanes) {
+      return run[(channels - 1) / lanes](dx, add, dweight, dbias, dy, x, mean, rstd, weight, rows,
+                                         channels, before);
+    }
+  }
   std::int64_t row = 0;
   for (; row + lanes / 2 <= rows; row += lanes / 2) {
     const std::int64_t at = row * channels;
