@@ -1,8 +1,8 @@
 // The bodies of gemm.hpp: the weight gradient. It uses the panels of gemm.inl.
 
-// Whether narrow rows are fetched ahead, and those far apart copied. With AVX2 on Zen 3, whose
-// first-level cache has 32 KiB, both bring 10 to 25 %; with AVX-512 on Zen 5 (48 KiB), whose larger
-// tiles read rows less often, both cost 2 to 10.
+// Whether rows that are far apart are copied, and the next ones fetched ahead even where dw is
+// small. With AVX2 on Zen 3, whose first-level cache has 32 KiB, both bring 10 to 25 %; with
+// AVX-512 on Zen 5 (48 KiB), whose larger tiles read rows less often, both cost 2 to 10.
 constexpr bool gemm_tn_spares_cache = vector_bytes < 64;
 
 // The rows of dy and x that one pass of the weight gradient sums over, at most: a panel of x stays
