@@ -38,7 +38,7 @@ struct ChannelNormTiles {
 // whole vectors of 16 elements, and at least 8 of those, so that sums of neighbouring vectors
 // overlap. Channels that would need a row of more than 1024 elements keep a tail instead.
 inline ChannelNormTiles channel_norm_tiles(const ChannelNormDims& dims) {
-  constexpr std::int64_t unit = 16, least_folded = 256, most_folded = 1024, tile_elements = 1 << 15;
+  constexpr std::int64_t unit = 16, least_folded = 128, most_folded = 1024, tile_elements = 1 << 15;
   std::int64_t fold = unit / std::gcd(dims.channels, unit);
   if (fold * dims.channels > most_folded) fold = 1;
   while (fold * dims.channels < least_folded) fold *= 2;
@@ -84,9 +84,10 @@ void channel_norm_passes(const ChannelNormDims& dims, std::int64_t tiles, std::i
   }
 }
 
-// How far on the next segment has what stands in the same place; 0 where there is none.
+// How far on the second pass fetches what is read next: what stands in the same place of the next
+// segment, where there is one.
 inline std::int64_t channel_norm_next(const ChannelNormDims& dims, std::int64_t segment) {
-  return segment + 1 < dims.segments ? dims.rows * dims.channels : 0;
+  return segment + 1 < dims.segments ? dims.rows * dims.channels : stream_ahead;
 }
 
 // Elements of `affine`: of each segment, y = x scale + shift as folded rows.

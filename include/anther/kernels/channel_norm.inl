@@ -248,19 +248,12 @@ void channel_norm_forward_segment(T* scale, T* shift, T* mean_out, T* rstd_out, 
   for (std::int64_t group = 0; group < groups; ++group) rstd_out[group] = spare[group * size];
 }
 
-// Fetches what is soon read, and, for the second-level cache, what the next segment's first pass
-// will read: while a pass stores, there is room to read.
-template <class T>
-ANTHER_INLINE void channel_norm_fetch(const T* from, std::int64_t next) {
-  __builtin_prefetch(from + stream_ahead);
-  __builtin_prefetch(from + next, 0, 2);
-}
-
-// One vector of y = x scale + shift.
+// One vector of y = x scale + shift. streamed: what is read next is fetched into the second-level
+// cache; while a pass stores, there is room to read.
 template <class T, bool whole, bool streamed>
 ANTHER_INLINE void channel_norm_affine_step(T* y, const T* x, const T* scale, const T* shift,
                                             std::int64_t count, std::int64_t next) {
-  if (streamed) channel_norm_fetch(x, next);
+  if (streamed) __builtin_prefetch(x + next, 0, 2);
   Vec<T> value = whole ? Vec<T>::load(x) : Vec<T>::load_partial(x, count);
   value = fma(value, Vec<T>::load(scale), Vec<T>::load(shift));
   if (!whole)
@@ -369,8 +362,8 @@ ANTHER_INLINE void channel_norm_dx_step(T* dx, const T* add, const T* dy, const 
                                         const T* factor, const T* slope, const T* offset,
                                         std::int64_t count, std::int64_t next) {
   if (streamed) {
-    channel_norm_fetch(dy, next);
-    channel_norm_fetch(x, next);
+    __builtin_prefetch(dy + next, 0, 2);
+    __builtin_prefetch(x + next, 0, 2);
     if (added) __builtin_prefetch(add + stream_ahead);
   }
   const Vec<T> gradient = whole ? Vec<T>::load(dy) : Vec<T>::load_partial(dy, count);
