@@ -12,16 +12,17 @@ namespace anther::inline v0_1 {
 
 template <class T>
 struct MathResults {
-  std::vector<T> exponential, power_of_2, root, greater, lesser;
+  std::vector<T> exponential, power_of_2, scaled_power, root, greater, lesser;
   MathResults(const std::vector<T>& x, const std::vector<T>& y)
       : exponential(x.size()),
         power_of_2(x.size()),
+        scaled_power(x.size()),
         root(x.size()),
         greater(x.size()),
         lesser(x.size()) {
     ANTHER_SELECT(math_test<T>)
-    (exponential.data(), power_of_2.data(), root.data(), greater.data(), lesser.data(), x.data(),
-     y.data(), static_cast<std::int64_t>(x.size()));
+    (exponential.data(), power_of_2.data(), scaled_power.data(), root.data(), greater.data(),
+     lesser.data(), x.data(), y.data(), static_cast<std::int64_t>(x.size()));
   }
 };
 
@@ -69,19 +70,26 @@ TEST_CASE_TEMPLATE("exp's and sqrt's errors", T, float, double) {
 TEST_CASE_TEMPLATE("exp2's errors, and what it makes of what is not finite", T, float, double) {
   const std::vector<T> x =
       sizeof(T) == 4 ? exponents<T>(-125.9, 127.4) : exponents<T>(-1021.9, 1023.4);
-  CHECK(worst_error<T>(anther::MathResults<T>(x, x).power_of_2, x, std::exp2) <
-        (anther::isa() == anther::Isa::baseline ? 1.5 : 1.3));
+  const bool fused = anther::isa() != anther::Isa::baseline;
+  const anther::MathResults<T> results(x, x);
+  CHECK(worst_error<T>(results.power_of_2, x, std::exp2) < (fused ? 1.3 : 1.5));
+  // Without fused multiply-add the rounding of 0.72 x comes on top.
+  CHECK(worst_error<T>(results.scaled_power, x, [](long double at) {
+          return std::exp2(static_cast<long double>(T(0.72)) * at);
+        }) < (fused ? 1.3 : sizeof(T) == 4 ? 46 : 360));
 
   const T infinity = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
-  const std::vector<T> special = {-infinity, T(-1e30), T(-1100), T(0), T(-0.0), T(1), nan};
-  const std::vector<T> powers = anther::MathResults<T>(special, special).power_of_2;
-  CHECK(powers[0] == T(0));
-  CHECK(powers[1] == T(0));
-  CHECK(powers[2] == T(0));
-  CHECK(powers[3] == T(1));
-  CHECK(powers[4] == T(1));
-  CHECK(powers[5] == T(2));
-  CHECK(std::isnan(powers[6]));
+  const std::vector<T> special = {-infinity, T(-1e30), T(-1500), T(0), T(-0.0), T(1), nan};
+  const anther::MathResults<T> of_special(special, special);
+  CHECK(of_special.power_of_2[5] == T(2));
+  for (const std::vector<T>& powers : {of_special.power_of_2, of_special.scaled_power}) {
+    CHECK(powers[0] == T(0));
+    CHECK(powers[1] == T(0));
+    CHECK(powers[2] == T(0));
+    CHECK(powers[3] == T(1));
+    CHECK(powers[4] == T(1));
+    CHECK(std::isnan(powers[6]));
+  }
 }
 
 TEST_CASE_TEMPLATE("exp, max and min of infinities and NaN", T, float, double) {

@@ -14,7 +14,7 @@ void softmax_short_row(T* y, const T* x, std::int64_t columns, T scale) {
   T greatest = x[0];
   for (std::int64_t c = 1; c < columns; ++c) greatest = greatest < x[c] ? x[c] : greatest;
   const Vec<T> below = Vec<T>::load_partial(x, columns) - Vec<T>::broadcast(greatest);
-  exp2(Vec<T>::broadcast(scale * log2_e<T>) * below).store(value);
+  exp2(below, Vec<T>::broadcast(scale * log2_e<T>)).store(value);
   T total = T(0);
   for (std::int64_t c = 0; c < columns; ++c) total += value[c];
   for (std::int64_t c = 0; c < columns; ++c) y[c] = value[c] / total;
@@ -49,7 +49,7 @@ ANTHER_INLINE T softmax_powers(T* y, const T* x, std::int64_t columns, T scale, 
   const Vec<T> last = Vec<T>::load(x + columns - lanes);
   Vec<T> total = Vec<T>::zero();
   for (std::int64_t c = 0; c < whole; c += lanes) {
-    const Vec<T> power = exp2(factor * (Vec<T>::load(x + c) - greatest));
+    const Vec<T> power = exp2(Vec<T>::load(x + c) - greatest, factor);
     power.store(y + c);
     total = total + power;
     if (fetched) __builtin_prefetch(x + c + stream_ahead);
@@ -57,7 +57,7 @@ ANTHER_INLINE T softmax_powers(T* y, const T* x, std::int64_t columns, T scale, 
   if (tail != 0) {
     Vec<T> number;
     ANTHER_UNROLL for (int i = 0; i < lanes; ++i) number.raw[i] = static_cast<T>(i);
-    const Vec<T> power = exp2(factor * (last - greatest));
+    const Vec<T> power = exp2(last - greatest, factor);
     total = total + select_less(number, Vec<T>::broadcast(static_cast<T>(lanes - tail)),
                                 Vec<T>::zero(), power);
     power.store(y + columns - lanes);

@@ -284,21 +284,22 @@ ANTHER_INLINE Vec<T> exp(const Vec<T>& argument) {
   return power * power_of_2;
 }
 
-// 2^x for x < 127.5 (double: 1023.5), within 1.3 units in the last place (1.5 without fused
-// multiply-add); below about -126.5 (-1022.5) it is 0, NaN stays NaN. 2^x = 2^n 2^r, |r| <= 1/2, by
-// a minimax polynomial of 2^r with 2^0 = 1 (errors 2e-9 and 3e-18); of floats by pairs of terms,
-// which need not wait for one another.
+// 2^(factor x) for factor x < 127.5 (double: 1023.5) and factor > 0, within 1.3 units in the last
+// place of what the product has without rounding (1.5, and the product's, without fused
+// multiply-add); below about -126.5 (-1022.5) it is 0, NaN stays NaN. 2^(factor x) = 2^n 2^r,
+// |r| <= 1/2, by a minimax polynomial of 2^r with 2^0 = 1 (errors 2e-9 and 3e-18); of floats by
+// pairs of terms, which need not wait for one another.
 template <class T>
-ANTHER_INLINE Vec<T> exp2(const Vec<T>& argument) {
+ANTHER_INLINE Vec<T> exp2(const Vec<T>& argument, const Vec<T>& factor) {
   constexpr bool is_float = sizeof(T) == 4;
   constexpr int mantissa_bits = is_float ? 23 : 52;
-  // Adding it leaves round(x) + the bias of the exponent in the low bits of the sum.
+  // Adding it leaves n + the bias of the exponent in the low bits of the sum.
   constexpr T shift = is_float ? T(12582912 + 127) : T(6755399441055744 + 1023);
   constexpr T least = is_float ? T(-127) : T(-1023);
 
-  const Vec<T> x = max(Vec<T>::broadcast(least), argument);
-  const Vec<T> shifted = x + Vec<T>::broadcast(shift);
-  const Vec<T> r = x - (shifted - Vec<T>::broadcast(shift));
+  const Vec<T> x = max(Vec<T>::broadcast(least) / factor, argument);
+  const Vec<T> shifted = fma(x, factor, Vec<T>::broadcast(shift));
+  const Vec<T> r = fma(x, factor, Vec<T>::broadcast(shift) - shifted);
   Vec<T> power;
   if constexpr (is_float) {
     const Vec<T> square = r * r;
