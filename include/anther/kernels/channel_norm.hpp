@@ -62,9 +62,9 @@ inline std::int64_t channel_norm_workspace(const ChannelNormDims& dims) {
 }
 
 // One pass over the tiles, then finish(segment), then another pass. A thread takes whole segments
-// where they can be shared out evenly, so that a segment is in its cache for the second pass, which
-// then goes backwards: the last tiles are the likeliest to be there. The bits are the same either
-// way.
+// where they can be shared out evenly, so that a segment is in its cache for the second pass. (That
+// goes forwards like the first: backwards it would begin with what was read last, but it would read
+// no further ahead than the end of a tile.) The bits are the same either way.
 template <class First, class Finish, class Second>
 void channel_norm_passes(const ChannelNormDims& dims, std::int64_t tiles, std::int64_t work,
                          const First& first, const Finish& finish, const Second& second) {
@@ -73,7 +73,7 @@ void channel_norm_passes(const ChannelNormDims& dims, std::int64_t tiles, std::i
     parallel_for(dims.segments, work, [&](std::int64_t segment) {
       for (std::int64_t tile = 0; tile < tiles; ++tile) first(segment, tile);
       finish(segment);
-      for (std::int64_t tile = tiles; tile-- > 0;) second(segment, tile);
+      for (std::int64_t tile = 0; tile < tiles; ++tile) second(segment, tile);
     });
   } else {
     parallel_for(dims.segments * tiles, work / 2,

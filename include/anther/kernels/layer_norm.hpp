@@ -20,10 +20,10 @@ namespace anther::inline v0_1 {
 // Multiples of the rows that are summed at once: as many as a vector has lanes, in backward half.
 inline constexpr std::int64_t layer_norm_unit = 16, layer_norm_backward_unit = 8;
 
-// Rows are worked on in tiles of about 16 K elements.
-inline std::int64_t layer_norm_tile_rows(std::int64_t channels) {
-  return std::max((std::int64_t{1} << 14) / channels / layer_norm_unit, std::int64_t{1}) *
-         layer_norm_unit;
+// Rows are worked on in tiles of about 16 K elements, of a result that is streamed larger ones.
+inline std::int64_t layer_norm_tile_rows(std::int64_t channels, bool streamed) {
+  const std::int64_t elements = streamed ? streamed_tile : std::int64_t{1} << 14;
+  return std::max(elements / channels / layer_norm_unit, std::int64_t{1}) * layer_norm_unit;
 }
 
 // A tile's part of dweight or of dbias, in elements.
@@ -31,10 +31,10 @@ inline std::int64_t layer_norm_part(std::int64_t channels) {
   return (channels + 15) / 16 * 16;
 }
 
-// Elements of workspace for backward.
+// Elements of workspace for backward, streamed or not.
 inline std::int64_t layer_norm_workspace(std::int64_t rows, std::int64_t channels) {
   if (rows * channels == 0) return 0;
-  const std::int64_t tile_rows = layer_norm_tile_rows(channels);
+  const std::int64_t tile_rows = layer_norm_tile_rows(channels, false);
   return (rows + tile_rows - 1) / tile_rows * 2 * layer_norm_part(channels);
 }
 
@@ -43,12 +43,13 @@ template <class T>
 void layer_norm_forward(T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias, T eps,
                         std::int64_t rows, std::int64_t channels) {
   if (rows * channels == 0) return;
-  const std::int64_t tile_rows = layer_norm_tile_rows(channels);
+  const bool streamed = is_streamed<T>(rows * channels);
+  const std::int64_t tile_rows = layer_norm_tile_rows(channels, streamed);
   const T* const none = nullptr;
   parallel_for((rows + tile_rows - 1) / tile_rows, rows * channels / 4, [&](std::int64_t tile) {
     const std::int64_t row = tile * tile_rows, at = row * channels;
-    stream_pieces(is_streamed<T>(rows * channels), y + at, x + at, none, none,
-                  std::min(tile_rows, rows - row) * channels, layer_norm_unit * channels,
+    stream_pieces(streamed, y + at, x + at, none, none, std::min(tile_rows, rows - row) * channels,
+                  layer_norm_unit * channels,
                   [&](T* to, std::int64_t i, std::int64_t length, StreamedPiece<T>& before) {
                     const std::int64_t first = row + i / channels;
                     ANTHER_SELECT(layer_norm_forward_tile<T>)
@@ -65,7 +66,8 @@ void layer_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* 
                          const T* mean, const T* rstd, const T* weight, T* workspace,
                          std::int64_t rows, std::int64_t channels) {
   if (rows * channels == 0) return;
-  const std::int64_t tile_rows = layer_norm_tile_rows(channels);
+  const bool streamed = is_streamed<T>(rows * channels);
+  const std::int64_t tile_rows = layer_norm_tile_rows(channels, streamed);
   const std::int64_t tiles = (rows + tile_rows - 1) / tile_rows;
   const std::int64_t part = layer_norm_part(channels);
   parallel_for(tiles, rows * channels / 2, [&](std::int64_t tile) {
@@ -73,15 +75,15 @@ void layer_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* 
     T* const dweight_part = workspace + 2 * tile * part;
     std::fill_n(dweight_part, 2 * part, T(0));
     const T* const add = dx_add ? dx_add + at : nullptr;
-    stream_pieces(
-        dx && is_streamed<T>(rows * channels), dx ? dx + at : nullptr, add, dy + at, x + at,
-        std::min(tile_rows, rows - row) * channels, layer_norm_backward_unit * channels,
-        [&](T* to, std::int64_t i, std::int64_t length, StreamedPiece<T>& before) {
-          const std::int64_t first = row + i / channels;
-          ANTHER_SELECT(layer_norm_backward_tile<T>)
-          (to, add ? add + i : nullptr, dweight_part, dweight_part + part, dy + at + i, x + at + i,
-           mean + first, rstd + first, weight, length / channels, channels, before);
-        });
+    stream_pieces(dx && streamed, dx ? dx + at : nullptr, add, dy + at, x + at,
+                  std::min(tile_rows, rows - row) * channels, layer_norm_backward_unit * channels,
+                  [&](T* to, std::int64_t i, std::int64_t length, StreamedPiece<T>& before) {
+                    const std::int64_t first = row + i / channels;
+                    ANTHER_SELECT(layer_norm_backward_tile<T>)
+                    (to, add ? add + i : nullptr, dweight_part, dweight_part + part, dy + at + i,
+                     x + at + i, mean + first, rstd + first, weight, length / channels, channels,
+                     before);
+                  });
   });
   if (dweight) {
     ANTHER_SELECT(layer_norm_add_parts<T>)(dweight, workspace, tiles, channels, 2 * part);

@@ -33,12 +33,13 @@ struct SoftmaxDims {
   std::int64_t x_stride = 0, y_stride = 0;
   double scale = 1;  // greater than 0
 
-  // As many rows as are whole lines, whatever the columns, where that are not too many.
-  std::int64_t tile_rows() const {
-    const std::int64_t about = 8192 / std::max<std::int64_t>(columns, 1);
+  // The rows of a tile: as many as are whole lines, whatever the columns, where that are not too
+  // many.
+  std::int64_t tile_rows(bool streamed) const {
+    const std::int64_t about =
+        (streamed ? streamed_tile : 8192) / std::max<std::int64_t>(columns, 1);
     return about > 16 ? about / 16 * 16 : std::max<std::int64_t>(about, 1);
   }
-  std::int64_t tiles() const { return (rows + tile_rows() - 1) / tile_rows(); }
 
   // The rows of a block of y or dx that is stored past the caches; 0: none is.
   template <class T>
@@ -58,8 +59,9 @@ void softmax_forward(T* y, const T* x, const SoftmaxDims& d) {
   if (d.columns == 0) return;
   const std::int64_t block = d.streamed_rows(y);
   const T scale = static_cast<T>(d.scale);
-  parallel_for(d.tiles(), d.rows * d.columns, [&](std::int64_t tile) {
-    const std::int64_t row = tile * d.tile_rows(), here = std::min(d.tile_rows(), d.rows - row);
+  const std::int64_t tile_rows = d.tile_rows(block != 0);
+  parallel_for((d.rows + tile_rows - 1) / tile_rows, d.rows * d.columns, [&](std::int64_t tile) {
+    const std::int64_t row = tile * tile_rows, here = std::min(tile_rows, d.rows - row);
     T* const to = y + row * d.y_stride;
     const T* const from = x + row * d.x_stride;
     if (block == 0) {
@@ -78,19 +80,21 @@ void softmax_backward(T* dx, const T* dx_add, const T* dy, const T* y, const Sof
   if (d.columns == 0) return;
   const std::int64_t block = d.streamed_rows(dx);
   const T scale = static_cast<T>(d.scale);
-  parallel_for(d.tiles(), d.rows * d.columns / 2, [&](std::int64_t tile) {
-    const std::int64_t row = tile * d.tile_rows(), here = std::min(d.tile_rows(), d.rows - row);
-    T* const to = dx + row * d.x_stride;
-    const T* const add = dx_add ? dx_add + row * d.x_stride : nullptr;
-    const T *const gradient = dy + row * d.y_stride, *const value = y + row * d.y_stride;
-    if (block == 0) {
-      ANTHER_SELECT(softmax_backward<T>)
-      (to, add, gradient, value, here, d.columns, d.x_stride, d.y_stride, scale);
-    } else {
-      ANTHER_SELECT(softmax_backward_streamed<T>)
-      (to, add, gradient, value, here, d.columns, block, scale);
-    }
-  });
+  const std::int64_t tile_rows = d.tile_rows(block != 0);
+  parallel_for(
+      (d.rows + tile_rows - 1) / tile_rows, d.rows * d.columns / 2, [&](std::int64_t tile) {
+        const std::int64_t row = tile * tile_rows, here = std::min(tile_rows, d.rows - row);
+        T* const to = dx + row * d.x_stride;
+        const T* const add = dx_add ? dx_add + row * d.x_stride : nullptr;
+        const T *const gradient = dy + row * d.y_stride, *const value = y + row * d.y_stride;
+        if (block == 0) {
+          ANTHER_SELECT(softmax_backward<T>)
+          (to, add, gradient, value, here, d.columns, d.x_stride, d.y_stride, scale);
+        } else {
+          ANTHER_SELECT(softmax_backward_streamed<T>)
+          (to, add, gradient, value, here, d.columns, block, scale);
+        }
+      });
 }
 
 }  // namespace anther::inline v0_1

@@ -43,6 +43,9 @@ constexpr bool is_streamed(std::int64_t result_elements) {
   return result_elements * static_cast<std::int64_t>(sizeof(T)) >= streamed_bytes;
 }
 
+// Elements of a tile of such a result, about: at its end a thread waits for its stores.
+inline constexpr std::int64_t streamed_tile = std::int64_t{1} << 15;
+
 // Elements of a piece, about; the most that one may have; and how far ahead a kernel fetches that
 // needs no buffer.
 inline constexpr std::int64_t stream_piece = 512, most_stream_piece = 8192, stream_ahead = 2048;
