@@ -117,10 +117,13 @@ void depthwise_conv_transpose2d_backward(T* dx, const T* dx_add, T* dweight, T* 
   const std::int64_t y_size = dims.out_height() * dims.out_width() * channels;
   const std::int64_t partial_size = (taps + 1) * channels;
   const bool by_2 = dims.stride_height == 2;
-  const auto of_x = by_2 ? ANTHER_SELECT(depthwise_spread_backward_input<T, 2>)
-                         : ANTHER_SELECT(depthwise_spread_backward_input<T, 4>);
-  const auto of_taps = by_2 ? ANTHER_SELECT(depthwise_spread_backward_weight<T, 2>)
-                            : ANTHER_SELECT(depthwise_spread_backward_weight<T, 4>);
+  const auto both = by_2 ? ANTHER_SELECT(depthwise_spread_backward<T, 2, true, true>)
+                         : ANTHER_SELECT(depthwise_spread_backward<T, 4, true, true>);
+  const auto of_x = by_2 ? ANTHER_SELECT(depthwise_spread_backward<T, 2, true, false>)
+                         : ANTHER_SELECT(depthwise_spread_backward<T, 4, true, false>);
+  const auto of_taps = by_2 ? ANTHER_SELECT(depthwise_spread_backward<T, 2, false, true>)
+                            : ANTHER_SELECT(depthwise_spread_backward<T, 4, false, true>);
+  const auto body = !of_weight ? of_x : dx ? both : of_taps;
   parallel_for(tiles, 2 * depthwise_conv_transpose2d_work(dims), [&](std::int64_t tile) {
     T* const partial = workspace + tile * partial_size;
     if (of_weight) std::fill_n(partial, partial_size, T(0));
@@ -135,13 +138,10 @@ void depthwise_conv_transpose2d_backward(T* dx, const T* dx_add, T* dweight, T* 
     for (std::int64_t row = begin; row < end;) {
       const std::int64_t image = row / height, first = row - image * height;
       const std::int64_t last = std::min(end - image * height, height);
-      const T* const dy_here = dy + image * y_size;
-      if (of_weight)
-        of_taps(partial, partial + taps * channels, dy_here, x + image * x_size, dims.width,
-                channels, first, last);
-      if (dx)
-        of_x(dx + image * x_size, dx_add ? dx_add + image * x_size : nullptr, dy_here, weight,
-             dims.width, channels, first, last);
+      const std::int64_t at = image * x_size;
+      body(dx ? dx + at : nullptr, dx && dx_add ? dx_add + at : nullptr, partial,
+           partial + taps * channels, dy + image * y_size, of_weight ? x + at : nullptr, weight,
+           dims.width, channels, first, last);
       row = image * height + last;
     }
   });

@@ -28,90 +28,79 @@ void depthwise_spread_forward(T* y, const T* x, const T* weight, const T* bias, 
   }
 }
 
-// Rows first to last - 1 of one image's dx = add + the sum of dy weight.
-template <class T, int stride>
-void depthwise_spread_backward_input(T* dx, const T* add, const T* dy, const T* weight,
-                                     std::int64_t width, std::int64_t channels, std::int64_t first,
-                                     std::int64_t last) {
-  const std::int64_t y_row = width * stride * channels;
-  for (std::int64_t i = first; i < last; ++i) {
-    for (std::int64_t j = 0; j < width; ++j) {
-      const std::int64_t at = (i * width + j) * channels;
-      const T* dy_here = dy + i * stride * y_row + j * stride * channels;
-      for (std::int64_t start = 0; start < channels; start += Vec<T>::lanes) {
-        const std::int64_t c = overlapped<T>(start, channels);
-        Vec<T> sum[stride];
-        ANTHER_UNROLL for (int b = 0; b < stride; ++b) {
-          sum[b] =
-              Vec<T>::load(dy_here + b * channels + c) * Vec<T>::load(weight + b * channels + c);
-        }
-        ANTHER_UNROLL for (int a = 1; a < stride; ++a) {
-          ANTHER_UNROLL for (int b = 0; b < stride; ++b) {
-            sum[b] = fma(Vec<T>::load(dy_here + a * y_row + b * channels + c),
-                         Vec<T>::load(weight + (a * stride + b) * channels + c), sum[b]);
-          }
-        }
-        ANTHER_UNROLL for (int half = stride / 2; half > 0; half /= 2) {
-          ANTHER_UNROLL for (int b = 0; b < half; ++b) sum[b] = sum[b] + sum[b + half];
-        }
-        if (add) {
-          if (add == dx)
-            sum[0] = without_first_lanes(sum[0], start - c);  // the overlap has its sum
-          sum[0] = sum[0] + Vec<T>::load(add + at + c);
-        }
-        sum[0].store(dx + at + c);
-      }
-    }
+// For one vector of channels and one of the kernel's rows, over one row of x and of dy: dx = add +
+// the sum of dy weight, but for the first `kept` lanes, where it is add; dweight += the products of
+// x and dy, dbias += the sum of dy, but for the first `done` lanes. add may be null or dx.
+template <class T, int stride, bool of_x, bool of_weight>
+ANTHER_INLINE void depthwise_spread_backward_row(T* dx, const T* add, T* dweight, T* dbias,
+                                                 const T* dy, const T* x, const T* weight,
+                                                 std::int64_t width, std::int64_t channels,
+                                                 std::int64_t kept, std::int64_t done) {
+  constexpr int columns = 4 / stride;  // at a time: their sums are independent of each other
+  Vec<T> tap[stride], sum[columns][stride], bias_sum[columns];
+  ANTHER_UNROLL for (int b = 0; b < stride; ++b) {
+    tap[b] = of_x ? Vec<T>::load(weight + b * channels) : Vec<T>::zero();
   }
-}
-
-// For one vector of channels and one of the kernel's rows, over one row of x and of dy: dweight +=
-// the products of x and dy, dbias += the sum of dy.
-template <class T, int stride>
-void depthwise_spread_weight(T* dweight, T* dbias, const T* dy, const T* x, std::int64_t width,
-                             std::int64_t channels, std::int64_t done) {
-  constexpr int columns = 2;  // at a time: their sums are independent of each other
-  Vec<T> sum[columns][stride];
-  Vec<T> bias_sum[columns];
   ANTHER_UNROLL for (int j = 0; j < columns; ++j) {
     bias_sum[j] = Vec<T>::zero();
     ANTHER_UNROLL for (int b = 0; b < stride; ++b) sum[j][b] = Vec<T>::zero();
   }
-  for (std::int64_t left = width; left > 0; left -= columns) {
+  for (std::int64_t column = 0; column < width; column += columns) {
     ANTHER_UNROLL for (int j = 0; j < columns; ++j) {
-      if (j > 0 && j >= left) continue;
-      const Vec<T> value = Vec<T>::load(x + j * channels);
+      if (j > 0 && column + j >= width) continue;
+      const std::int64_t at = (column + j) * channels;
       Vec<T> slope[stride];
       ANTHER_UNROLL for (int b = 0; b < stride; ++b) {
-        slope[b] = Vec<T>::load(dy + (j * stride + b) * channels);
-        sum[j][b] = fma(value, slope[b], sum[j][b]);
+        slope[b] = Vec<T>::load(dy + at * stride + b * channels);
       }
-      ANTHER_UNROLL for (int half = stride / 2; half > 0; half /= 2) {
-        ANTHER_UNROLL for (int b = 0; b < half; ++b) slope[b] = slope[b] + slope[b + half];
+      if constexpr (of_x) {
+        Vec<T> value = slope[0] * tap[0];
+        ANTHER_UNROLL for (int b = 1; b < stride; ++b) value = fma(slope[b], tap[b], value);
+        if (kept > 0) value = without_first_lanes(value, kept);
+        if (add) value = value + Vec<T>::load(add + at);
+        value.store(dx + at);
       }
-      bias_sum[j] = bias_sum[j] + slope[0];
+      if constexpr (of_weight) {
+        const Vec<T> value = Vec<T>::load(x + at);
+        ANTHER_UNROLL for (int b = 0; b < stride; ++b) {
+          sum[j][b] = fma(value, slope[b], sum[j][b]);
+        }
+        ANTHER_UNROLL for (int half = stride / 2; half > 0; half /= 2) {
+          ANTHER_UNROLL for (int b = 0; b < half; ++b) slope[b] = slope[b] + slope[b + half];
+        }
+        bias_sum[j] = bias_sum[j] + slope[0];
+      }
     }
-    x += columns * channels;
-    dy += columns * stride * channels;
   }
-  ANTHER_UNROLL for (int b = 0; b < stride; ++b) {
-    depthwise_accumulate(dweight + b * channels, sum[0][b] + sum[1][b], done);
+  if constexpr (of_weight) {
+    ANTHER_UNROLL for (int j = 1; j < columns; ++j) {
+      bias_sum[0] = bias_sum[0] + bias_sum[j];
+      ANTHER_UNROLL for (int b = 0; b < stride; ++b) sum[0][b] = sum[0][b] + sum[j][b];
+    }
+    ANTHER_UNROLL for (int b = 0; b < stride; ++b) {
+      depthwise_accumulate(dweight + b * channels, sum[0][b], done);
+    }
+    depthwise_accumulate(dbias, bias_sum[0], done);
   }
-  depthwise_accumulate(dbias, bias_sum[0] + bias_sum[1], done);
 }
 
-// Rows first to last - 1 of one image's x: dweight (stride, stride, C) and dbias (C) += theirs.
-template <class T, int stride>
-void depthwise_spread_backward_weight(T* dweight, T* dbias, const T* dy, const T* x,
-                                      std::int64_t width, std::int64_t channels, std::int64_t first,
-                                      std::int64_t last) {
+// Rows first to last - 1 of one image's x: dx = add + the sum of dy weight, and dweight (stride,
+// stride, C) and dbias (C) += theirs. A row of dy is gone through once, while it is in the cache.
+template <class T, int stride, bool of_x, bool of_weight>
+void depthwise_spread_backward(T* dx, const T* add, T* dweight, T* dbias, const T* dy, const T* x,
+                               const T* weight, std::int64_t width, std::int64_t channels,
+                               std::int64_t first, std::int64_t last) {
   for (std::int64_t row = first * stride; row < last * stride; ++row) {
-    const std::int64_t tap = row % stride * stride;
+    const std::int64_t a = row % stride, at = row / stride * width * channels;
+    const T* const from = a > 0 ? dx : add;
     for (std::int64_t start = 0; start < channels; start += Vec<T>::lanes) {
-      const std::int64_t c = overlapped<T>(start, channels);
-      depthwise_spread_weight<T, stride>(
-          dweight + tap * channels + c, dbias + c, dy + row * width * stride * channels + c,
-          x + row / stride * width * channels + c, width, channels, start - c);
+      const std::int64_t c = overlapped<T>(start, channels), done = start - c;
+      const std::int64_t tap = a * stride * channels + c;
+      depthwise_spread_backward_row<T, stride, of_x, of_weight>(
+          of_x ? dx + at + c : nullptr, from ? from + at + c : nullptr,
+          of_weight ? dweight + tap : nullptr, of_weight ? dbias + c : nullptr,
+          dy + row * width * stride * channels + c, of_weight ? x + at + c : nullptr,
+          of_x ? weight + tap : nullptr, width, channels, from == dx ? done : 0, done);
     }
   }
 }
