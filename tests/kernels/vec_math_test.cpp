@@ -74,9 +74,11 @@ TEST_CASE_TEMPLATE("exp2's errors, and what it makes of what is not finite", T, 
   const anther::MathResults<T> results(x, x);
   CHECK(worst_error<T>(results.power_of_2, x, std::exp2) < (fused ? 1.3 : 1.5));
   // Without fused multiply-add the rounding of 0.72 x comes on top.
-  CHECK(worst_error<T>(results.scaled_power, x, [](long double at) {
-          return std::exp2(static_cast<long double>(T(0.72)) * at);
-        }) < (fused ? 1.3 : sizeof(T) == 4 ? 46 : 360));
+  const double of_product = fused ? 0 : sizeof(T) == 4 ? 45 : 359;
+  const auto scaled = [](long double at) {
+    return std::exp2(static_cast<long double>(T(0.72)) * at);
+  };
+  CHECK(worst_error<T>(results.scaled_power, x, scaled) < 1.3 + of_product);
 
   const T infinity = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
   const std::vector<T> special = {-infinity, T(-1e30), T(-1500), T(0), T(-0.0), T(1), nan};
