@@ -34,8 +34,8 @@ std::vector<T> derivative_of(const std::vector<T>& x) {
   return dx.values();
 }
 
-// Relative errors, also far into the tail, where 1 + erf would have no digits left. Without fused
-// multiply-add the square's rounding, about a^2 / 2 units, comes on top.
+// Relative errors, also far into the tail, where 1 + erf would have no digits left. There the
+// square's rounding comes on top: about a^2 / 2 units.
 TEST_CASE_TEMPLATE("gelu's relative error", T, float, double) {
   const double limit = sizeof(T) == 4 ? 13.0 : 37.4;
   std::vector<T> x;
@@ -47,7 +47,7 @@ TEST_CASE_TEMPLATE("gelu's relative error", T, float, double) {
   for (std::size_t i = 0; i < x.size(); ++i) {
     const Real at = static_cast<Real>(x[i]);
     const double a = static_cast<double>(at);
-    const double unit = tolerance<T>(anther::isa() == anther::Isa::baseline ? 1 + a * a / 4 : 1);
+    const double unit = tolerance<T>(1 + a * a / 8);
     const Real expected = at * normal_function(at);
     worst = std::max(worst, static_cast<double>(std::fabs((y[i] - expected) / expected)) / unit);
     const Real density = at * normal_density(at), slope = normal_function(at) + density;
@@ -57,8 +57,8 @@ TEST_CASE_TEMPLATE("gelu's relative error", T, float, double) {
         static_cast<double>(std::fabs(dx[i] - slope) / (std::fabs(density) + std::fabs(slope))) /
             unit);
   }
-  CHECK(worst < 4);
-  CHECK(worst_derivative < 4);
+  CHECK(worst < 5);
+  CHECK(worst_derivative < 5);
 }
 
 TEST_CASE_TEMPLATE("gelu of infinities, NaN and zeros", T, float, double) {

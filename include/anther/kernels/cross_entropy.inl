@@ -17,13 +17,14 @@ void log_sum_exp_row(T* maximum, T* log_sum, T* sum_below, const T* x, std::int6
   Vec<T> total = Vec<T>::zero(), below = Vec<T>::zero();
   for (std::int64_t c = 0; c < whole; c += lanes) {
     const Vec<T> difference = Vec<T>::load(x + c) - shift;
-    total = total + exp(difference);
+    total = total + exp2(difference, Vec<T>::broadcast(log2_e<T>));
     below = below + difference;
   }
   T all = sum(total), all_below = sum(below);
   if (whole < columns) {
     T power[lanes];
-    exp(Vec<T>::load_partial(x + whole, columns - whole) - shift).store(power);
+    const Vec<T> rest = Vec<T>::load_partial(x + whole, columns - whole) - shift;
+    exp2(rest, Vec<T>::broadcast(log2_e<T>)).store(power);
     for (std::int64_t c = whole; c < columns; ++c) {
       all += power[c - whole];
       all_below += x[c] - greatest;
@@ -40,16 +41,16 @@ void cross_entropy_backward_row(T* dlogits, const T* dlogits_add, const T* logit
                                 std::int64_t columns, T logsumexp, T factor, T base) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   const Vec<T> shift = Vec<T>::broadcast(logsumexp), times = Vec<T>::broadcast(factor);
-  const Vec<T> less = Vec<T>::broadcast(base);
+  const Vec<T> less = Vec<T>::broadcast(base), log2 = Vec<T>::broadcast(log2_e<T>);
   std::int64_t c = 0;
   for (; c + lanes <= columns; c += lanes) {
-    Vec<T> value = times * (exp(Vec<T>::load(logits + c) - shift) - less);
+    Vec<T> value = times * (exp2(Vec<T>::load(logits + c) - shift, log2) - less);
     if (dlogits_add) value = Vec<T>::load(dlogits_add + c) + value;
     value.store(dlogits + c);
   }
   if (c == columns) return;
   const std::int64_t left = columns - c;
-  Vec<T> value = times * (exp(Vec<T>::load_partial(logits + c, left) - shift) - less);
+  Vec<T> value = times * (exp2(Vec<T>::load_partial(logits + c, left) - shift, log2) - less);
   if (dlogits_add) value = Vec<T>::load_partial(dlogits_add + c, left) + value;
   store_first(value, dlogits + c, left);
 }

@@ -1,14 +1,15 @@
 // GELU's bodies, and the vector functions gelu and gelu_derivative, for other bodies to fuse. See
 // gelu.hpp.
 //
-// With a = |x|: phi(a) = 2^n e^(-r/2) / sqrt(2 pi), where a^2 = -2 n ln 2 + r, and
-// Phi(-a) = phi(a) P(a) / (a P(a) + S(a)), a form like the first step of the continued fraction.
-// P, S (monic) and the polynomial for e^(-r/2) are minimax fits, by Remez's algorithm in 60 digits;
-// P and S have positive coefficients, so nothing cancels and the relative error stays small far
-// into the tail. Their relative errors: float 8.4e-8 (a > 4: up to 2.3e-7) and 7.5e-8, double 8e-18
-// and 3e-18. The floats' P and S share y = a^2 + 4.76 a + 3.92, which takes two multiplications
-// less (Knuth, "The art of computer programming", volume 2, section 4.6.4, on adapted
-// coefficients); in this form, too, no term is much larger than the sum.
+// With a = |x|: phi(a) = 2^n e^(-r/2) / sqrt(2 pi), where a^2 = -2 n ln 2 + r and n is a multiple
+// of 1/8, and Phi(-a) = phi(a) P(a) / (a P(a) + S(a)), a form like the first step of the continued
+// fraction. P, S (monic) and the polynomial for e^(-r/2) are minimax fits, by Remez's algorithm in
+// 60 digits; P and S have positive coefficients, so nothing cancels, and far into the tail the
+// relative error is that of rounding a^2, no more than a rounding of x would make. Their relative
+// errors: float 8.4e-8 (a > 4: up to 2.3e-7) and 1.8e-8, double 8e-18 and 2.4e-18. The floats' P
+// and S share y = a^2 + 4.76 a + 3.92, which takes two multiplications less (Knuth, "The art of
+// computer programming", volume 2, section 4.6.4, on adapted coefficients); in this form, too, no
+// term is much larger than the sum.
 
 // x^count + coefficients[0] x^(count - 1) + ...
 template <class T, int count>
@@ -19,10 +20,10 @@ ANTHER_INLINE Vec<T> monic_polynomial(const Vec<T>& x, const T (&coefficients)[c
   return value;
 }
 
-// For a = |x|, cut to where phi(a) is 0: phi(a), and the parts of Phi(-a) = phi(a) p / q.
+// For a = |x|, cut to where phi(a) is 0: phi(a), and the parts of Phi(-a) = phi(a) p / (a p + s).
 template <class T>
 struct NormalTail {
-  Vec<T> a, density, p, q;
+  Vec<T> a, density, p, s;
 };
 
 template <class T>
@@ -30,39 +31,30 @@ ANTHER_INLINE NormalTail<T> normal_tail(const Vec<T>& x) {
   using Raw = typename Vec<T>::Raw;
   using RawInteger = typename Vec<T>::RawInteger;
   constexpr bool is_float = sizeof(T) == 4;
-  constexpr int mantissa_bits = is_float ? 23 : 52;
-  // Adding it leaves n, rounded, + the bias of the exponent in the low bits of the sum.
-  constexpr T shift = is_float ? T(12582912 + 127) : T(6755399441055744 + 1023);
-  constexpr T greatest = is_float ? T(13.25) : T(37.66);
-  constexpr T twice_ln2 = T(1.3862943611198906188);
-  constexpr T twice_ln2_rest = T(4.638093627692599e-17);
+  constexpr T greatest = is_float ? T(13.269) : T(37.6587);  // n is -127 there (double: -1023)
+  const Vec<T> shift = Vec<T>::broadcast(eighths_shift<T>);
 
   NormalTail<T> tail;
   const Vec<T> magnitude = {reinterpret_cast<Raw>(
       reinterpret_cast<RawInteger>(x.raw) & std::numeric_limits<typename Vec<T>::Integer>::max())};
   const Vec<T> a = min(Vec<T>::broadcast(greatest), magnitude);  // in this order a NaN stays one
   const Vec<T> square = a * a;
-  const Vec<T> shifted =
-      fma(square, Vec<T>::broadcast(T(-0.72134752044448170368)), Vec<T>::broadcast(shift));
-  const Vec<T> n = shifted - Vec<T>::broadcast(shift);
-  Vec<T> square_rest = fma(a, a, Vec<T>{-square.raw});  // what rounding took
-  if constexpr (!is_float) square_rest = fma(n, Vec<T>::broadcast(twice_ln2_rest), square_rest);
-  const Vec<T> r = fma(n, Vec<T>::broadcast(twice_ln2), square) + square_rest;
+  const Vec<T> shifted = fma(square, Vec<T>::broadcast(T(-0.72134752044448170368)), shift);
+  const Vec<T> r = fma(shifted - shift, Vec<T>::broadcast(T(1.3862943611198906188)), square);
   Vec<T> density;
   if constexpr (is_float) {
-    constexpr T e[] = {T(-0.000103446444), T(0.00104511611), T(-0.00831174757),
-                       T(0.0498666838),    T(-0.199471086),  T(0.398942322)};
+    constexpr T e[] = {T(-0.00831051776832), T(0.0498755853784), T(-0.199471148252),
+                       T(0.398942273083)};
     const Vec<T> y = fma(a + Vec<T>::broadcast(T(4.764083)), a, Vec<T>::broadcast(T(3.923901)));
     tail.p = fma(y - a + Vec<T>::broadcast(T(8.843162)), y, Vec<T>::broadcast(T(26.820383)));
-    tail.q = fma(a + Vec<T>::broadcast(T(3.774237)), y + Vec<T>::broadcast(T(10.460142)),
+    tail.s = fma(a + Vec<T>::broadcast(T(3.774237)), y + Vec<T>::broadcast(T(10.460142)),
                  Vec<T>::broadcast(T(7.082154)));
     density = polynomial(r, e);
   } else {
-    constexpr T e[] = {
-        T(-4.8687981117562722e-12), T(1.0765322779824106e-10), T(-2.1472462366945759e-9),
-        T(3.8649849957919622e-8),   T(-6.18400099498602e-7),   T(8.657601610069129e-6),
-        T(-0.00010389121885735573), T(0.0010389121885410615),  T(-0.0083112975083629325),
-        T(0.049867785050179261),    T(-0.19947114020071635),   T(0.39894228040143268)};
+    constexpr T e[] = {T(-6.183678814157045902e-7),  T(8.658181967901831427e-6),
+                       T(-0.0001038912195504278228), T(0.001038912185821870312),
+                       T(-0.00831129750836022741),   T(0.04986778505018317423),
+                       T(-0.1994711402007163419),    T(0.398942280401432677)};
     constexpr T p[] = {T(29.43704927823664655), T(429.1922169680574542), T(4018.487009551774772),
                        T(26525.71560352944551), T(128358.1654060482139), T(460197.5843315940636),
                        T(1207846.987066246268), T(2229356.342298835349), T(2634393.547438832573),
@@ -71,14 +63,11 @@ ANTHER_INLINE NormalTail<T> normal_tail(const Vec<T>& x) {
                        T(25677.3302642033203),  T(120615.589789931259),  T(411363.4479560437462),
                        T(989147.9264202524765), T(1543019.885478691476), T(1227241.44835143337)};
     tail.p = monic_polynomial(a, p);
-    tail.q = monic_polynomial(a, s);
+    tail.s = monic_polynomial(a, s);
     density = polynomial(r, e);
   }
   tail.a.raw = a.raw;  // not = a, which GCC would copy by way of integer registers
-  tail.q = fma(a, tail.p, tail.q);
-  const Vec<T> power_of_2 = {
-      reinterpret_cast<Raw>(reinterpret_cast<RawInteger>(shifted.raw) << mantissa_bits)};
-  tail.density = density * power_of_2;  // power_of_2 is 0 for the greatest a
+  tail.density = density * power_of_2(shifted);
   return tail;
 }
 
@@ -86,14 +75,15 @@ ANTHER_INLINE NormalTail<T> normal_tail(const Vec<T>& x) {
 template <class T>
 ANTHER_INLINE Vec<T> gelu(const Vec<T>& x) {
   const NormalTail<T> tail = normal_tail(x);
-  return fma(Vec<T>{-tail.density.raw}, tail.a * (tail.p / tail.q), max(x, Vec<T>::zero()));
+  const Vec<T> ap = tail.a * tail.p;
+  return fma(Vec<T>{-tail.density.raw}, ap / (ap + tail.s), max(x, Vec<T>::zero()));
 }
 
 // Phi(x) + x phi(x): with g = Phi(-|x|) - |x| phi(x), g for x <= 0, 1 - g above.
 template <class T>
 ANTHER_INLINE Vec<T> gelu_derivative(const Vec<T>& x) {
   const NormalTail<T> tail = normal_tail(x);
-  const Vec<T> g = tail.density * (tail.p / tail.q - tail.a);
+  const Vec<T> g = tail.density * (tail.p / fma(tail.a, tail.p, tail.s) - tail.a);
   return select_less(Vec<T>::zero(), x, Vec<T>::broadcast(T(1)) - g, g);
 }
 
@@ -112,7 +102,7 @@ struct GeluBackwardMap {
 template <class T>
 ANTHER_INLINE void gelu_both_step(Vec<T>& dx, Vec<T>& y, const Vec<T>& dy, const Vec<T>& x) {
   const NormalTail<T> tail = normal_tail(x);
-  const Vec<T> ratio = tail.p / tail.q;
+  const Vec<T> ratio = tail.p / fma(tail.a, tail.p, tail.s);
   y = fma(Vec<T>{-tail.density.raw}, tail.a * ratio, max(x, Vec<T>::zero()));
   const Vec<T> g = tail.density * (ratio - tail.a);
   dx = dy * select_less(Vec<T>::zero(), x, Vec<T>::broadcast(T(1)) - g, g);

@@ -4,9 +4,6 @@
 // there is work left in the others.
 constexpr std::int64_t softmax_block = 8;
 
-template <class T>
-constexpr T log2_e = T(1.44269504088896340736);
-
 // Fewer columns than a vector has lanes.
 template <class T>
 void softmax_short_row(T* y, const T* x, std::int64_t columns, T scale) {

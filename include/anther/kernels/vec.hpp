@@ -2,6 +2,7 @@
 // a kernel's caller picks among the bodies.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <limits>

@@ -237,90 +237,103 @@ ANTHER_INLINE Vec<T> polynomial(const Vec<T>& x, const T (&coefficients)[count])
   return value;
 }
 
-// e^x, within 1.3 units in the last place (1.6 without fused multiply-add). Below about 2^-126.5 it
-// is 0, from about 2^127.5 on infinite (double: 2^-1022.5, 2^1023.5); NaN stays NaN. The usual
-// reduction x = n ln 2 + r, |r| <= ln 2 / 2 (Cody and Waite, "Software manual for the elementary
-// functions", 1980, chapter 6), and a minimax polynomial of e^r with e^0 = 1 (errors 3e-9 and
-// 2e-17).
 template <class T>
-ANTHER_INLINE Vec<T> exp(const Vec<T>& argument) {
-  constexpr bool is_float = sizeof(T) == 4;
-  constexpr int mantissa_bits = is_float ? 23 : 52;
-  // Adding it leaves round(x / ln 2) + the bias of the exponent in the low bits of the sum.
-  constexpr T shift = is_float ? T(12582912 + 127) : T(6755399441055744 + 1023);
-  // Where 2^n is 0, and where it is infinite.
-  constexpr T least = is_float ? T(-88.02969) : T(-709.08956571282405);
-  constexpr T greatest = is_float ? T(88.722839) : T(709.782712893384);
-  constexpr T ln2_high = is_float ? T(0.693359375) : T(0.693147180369123816490);
-  constexpr T ln2_low = is_float ? T(-2.12194440054690583e-4) : T(1.90821492927058770002e-10);
+constexpr int mantissa_bits = sizeof(T) == 4 ? 23 : 52;
 
-  // In this order a NaN stays one.
-  const Vec<T> x = min(Vec<T>::broadcast(greatest), max(Vec<T>::broadcast(least), argument));
-  const Vec<T> shifted =
-      fma(x, Vec<T>::broadcast(T(1.44269504088896340736)), Vec<T>::broadcast(shift));
-  const Vec<T> n = shifted - Vec<T>::broadcast(shift);
-  Vec<T> r = fma(n, Vec<T>::broadcast(-ln2_high), x);
-  r = fma(n, Vec<T>::broadcast(-ln2_low), r);
-  Vec<T> power;
-  if constexpr (is_float) {
-    constexpr T terms[] = {T(0.00140612026),
-                           T(0.0083790113),
-                           T(0.0416647779),
-                           T(0.166663654),
-                           T(0.500000043),
-                           T(1),
-                           T(1)};
-    power = polynomial(r, terms);
-  } else {
-    constexpr T terms[] = {
-        T(2.2980871898392427e-8), T(2.7626298061713352e-7),  T(2.7564256523815745e-6),
-        T(2.4801504507324066e-5), T(0.00019841261489338425), T(0.0013888888932343825),
-        T(0.0083333333377165801), T(0.041666666666573627),   T(0.166666666666573),
-        T(0.50000000000000056),   T(1.0000000000000006),     T(1)};
-    power = polynomial(r, terms);
+// Adding it rounds to a multiple of 1/8, and leaves eight times that in the low bits of the sum.
+template <class T>
+constexpr T eighths_shift = sizeof(T) == 4 ? T(1572864) : T(844424930131968);
+
+// 2^(i/8), less i in the exponent's lowest bits: what power_of_2 adds there again.
+template <class T>
+constexpr T eighth_power(double power, int i) {
+  using Integer = typename Vec<T>::Integer;
+  return std::bit_cast<T>(std::bit_cast<Integer>(static_cast<T>(power)) -
+                          (static_cast<Integer>(i) << (mantissa_bits<T> - 3)));
+}
+template <class T>
+constexpr T eighth_powers[8] = {
+    eighth_power<T>(1, 0),
+    eighth_power<T>(1.0905077326652577, 1),
+    eighth_power<T>(1.189207115002721, 2),
+    eighth_power<T>(1.2968395546510096, 3),
+    eighth_power<T>(1.4142135623730951, 4),
+    eighth_power<T>(1.5422108254079407, 5),
+    eighth_power<T>(1.681792830507429, 6),
+    eighth_power<T>(1.8340080864093424, 7),
+};
+
+// table[index % 8] in each lane.
+template <class T>
+ANTHER_INLINE Vec<T> lookup(const T (&table)[8], const typename Vec<T>::RawInteger& index) {
+  constexpr int lanes = Vec<T>::lanes;
+  Vec<T> value;
+#if ANTHER_VECTOR_ISA >= 2
+  if constexpr (lanes >= 8) {
+    ANTHER_UNROLL for (int i = 0; i < lanes; ++i) value.raw[i] = table[i % 8];
+#if ANTHER_VECTOR_ISA == 2
+    return {__builtin_ia32_permvarsf256(value.raw, index)};
+#elif defined(__clang__)
+    if constexpr (sizeof(T) == 4)
+      return {__builtin_ia32_permvarsf512(value.raw, index)};
+    else
+      return {__builtin_ia32_permvardf512(value.raw, index)};
+#else
+    if constexpr (sizeof(T) == 4)
+      return {__builtin_ia32_permvarsf512_mask(value.raw, index, value.raw,
+                                               static_cast<unsigned short>(-1))};
+    else
+      return {__builtin_ia32_permvardf512_mask(value.raw, index, value.raw,
+                                               static_cast<unsigned char>(-1))};
+#endif
   }
-  const Vec<T> power_of_2 = {reinterpret_cast<typename Vec<T>::Raw>(
-      reinterpret_cast<typename Vec<T>::RawInteger>(shifted.raw) << mantissa_bits)};
-  return power * power_of_2;
+#endif
+  const typename Vec<T>::RawInteger at = index & 7;
+  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) value.raw[i] = table[at[i]];
+  return value;
 }
 
-// 2^(factor x) for factor x < 127.5 (double: 1023.5) and factor > 0, within 1.3 units in the last
-// place of what the product has without rounding (1.5, and the product's, without fused
-// multiply-add); below about -126.5 (-1022.5) it is 0, NaN stays NaN. 2^(factor x) = 2^n 2^r,
-// |r| <= 1/2, by a minimax polynomial of 2^r with 2^0 = 1 (errors 2e-9 and 3e-18); of floats by
-// pairs of terms, which need not wait for one another.
+// 2^n, n a multiple of 1/8, of shifted = n + eighths_shift. n is at least -127 (double: -1023),
+// where the result is 0; below -126 (-1022) it is only somewhere between that and the least power.
+template <class T>
+ANTHER_INLINE Vec<T> power_of_2(const Vec<T>& shifted) {
+  using RawInteger = typename Vec<T>::RawInteger;
+  const RawInteger eighths = reinterpret_cast<RawInteger>(shifted.raw);
+  const Vec<T> fraction = lookup(eighth_powers<T>, eighths);
+  return {reinterpret_cast<typename Vec<T>::Raw>(reinterpret_cast<RawInteger>(fraction.raw) +
+                                                 (eighths << (mantissa_bits<T> - 3)))};
+}
+
+template <class T>
+constexpr T log2_e = T(1.44269504088896340736);
+
+// 2^(factor x) for factor x < 127.9 (double: 1023.9) and factor > 0, within 1.2 units in the last
+// place of what the product has without rounding (1.4, and the product's, without fused
+// multiply-add); below -126 (-1022) it goes to 0, from -127 (-1023) on it is 0, NaN stays NaN.
+// 2^(factor x) = 2^n 2^r, n a multiple of 1/8, |r| <= 1/16, by a table and a minimax polynomial of
+// 2^r with 2^0 = 1 (errors 2.5e-8 and 3e-18); tables are Tang's way ("Table-driven implementation
+// of the exponential function in IEEE floating-point arithmetic", 1989), and eight entries fit a
+// register.
 template <class T>
 ANTHER_INLINE Vec<T> exp2(const Vec<T>& argument, const Vec<T>& factor) {
-  constexpr bool is_float = sizeof(T) == 4;
-  constexpr int mantissa_bits = is_float ? 23 : 52;
-  // Adding it leaves n + the bias of the exponent in the low bits of the sum.
-  constexpr T shift = is_float ? T(12582912 + 127) : T(6755399441055744 + 1023);
-  constexpr T least = is_float ? T(-127) : T(-1023);
-
-  const Vec<T> x = max(Vec<T>::broadcast(least) / factor, argument);
-  const Vec<T> shifted = fma(x, factor, Vec<T>::broadcast(shift));
-  const Vec<T> r = fma(x, factor, Vec<T>::broadcast(shift) - shifted);
-  Vec<T> power;
-  if constexpr (is_float) {
-    const Vec<T> square = r * r;
-    Vec<T> high =
-        fma(r, Vec<T>::broadcast(T(0.001339887439)), Vec<T>::broadcast(T(0.009618437357)));
-    high = fma(square, Vec<T>::broadcast(T(0.0001535336207)), high);
-    const Vec<T> middle =
-        fma(r, Vec<T>::broadcast(T(0.05550332471)), Vec<T>::broadcast(T(0.2402264791)));
-    const Vec<T> low = fma(r, Vec<T>::broadcast(T(0.6931472029)), Vec<T>::broadcast(T(1)));
-    power = fma(fma(high, square, middle), square, low);
+  const Vec<T> least = Vec<T>::broadcast(sizeof(T) == 4 ? T(-127) : T(-1023));
+  const Vec<T> shift = Vec<T>::broadcast(eighths_shift<T>);
+  const Vec<T> x = max(least / factor, argument);  // in this order a NaN stays one
+  const Vec<T> shifted = fma(x, factor, shift);
+  const Vec<T> r = fma(x, factor, shift - shifted);
+  Vec<T> slope;  // (2^r - 1) / r
+  if constexpr (sizeof(T) == 4) {
+    constexpr T terms[] = {T(0.055496222058), T(0.24025764804), T(0.69314721429)};
+    slope = polynomial(r, terms);
   } else {
-    constexpr T terms[] = {
-        T(4.43477129820037671e-10), T(7.0737832485031333e-9),  T(1.0178199571842138e-7),
-        T(1.3215435282308488e-6),   T(1.52527334931274893e-5), T(0.000154035304571120909),
-        T(0.00133335581467746205),  T(0.00961812910759412009), T(0.0555041086648200832),
-        T(0.240226506959101313),    T(0.693147180559945326),   T(1)};
-    power = polynomial(r, terms);
+    constexpr T terms[] = {T(0.000015251844333223844), T(0.000154045222785106644),
+                           T(0.00133335582389947866),  T(0.00961812908516363885),
+                           T(0.0555041086648023368),   T(0.240226506959115175),
+                           T(0.693147180559945318)};
+    slope = polynomial(r, terms);
   }
-  const Vec<T> power_of_2 = {reinterpret_cast<typename Vec<T>::Raw>(
-      reinterpret_cast<typename Vec<T>::RawInteger>(shifted.raw) << mantissa_bits)};
-  return power * power_of_2;
+  const Vec<T> power = power_of_2(shifted);
+  return fma(power, slope * r, power);
 }
 
 template <class T>
