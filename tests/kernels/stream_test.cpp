@@ -136,7 +136,7 @@ TEST_CASE_TEMPLATE("what is stored past the caches has the same bits", T, float,
 // Dense rows, of which a vector may end one and begin the next, and rows apart, which are stored
 // one by one.
 TEST_CASE("softmax's dense rows have the same bits") {
-  for (const std::int64_t columns : {16, 197, 300, 1031}) {
+  for (const std::int64_t columns : {16, 197, 300, 1008, 1031}) {
     CAPTURE(columns);
     const std::int64_t rows = anther::streamed_bytes / 4 / columns + 5, stride = columns + 1;
     REQUIRE(anther::is_streamed<float>(rows * columns));

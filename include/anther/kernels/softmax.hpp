@@ -14,8 +14,9 @@
 
 namespace anther::inline v0_1 {
 
-// Results that are stored past the caches: a block of rows, whole lines, has about
-// softmax_elements elements, at most softmax_most_elements, and at most softmax_most_block rows.
+// Results that are stored past the caches: a block of rows, whole lines and at least two rows, has
+// about softmax_elements elements, at most softmax_most_elements, and at most softmax_most_block
+// rows.
 inline constexpr std::int64_t softmax_elements = 512, softmax_most_elements = 8192,
                               softmax_most_block = 32;
 
@@ -47,9 +48,10 @@ struct SoftmaxDims {
     if (x_stride != columns || y_stride != columns || columns < 16 ||
         !is_streamed<T>(rows * columns) || !is_at_line(to))
       return 0;
-    const std::int64_t unit = 16 / std::gcd(columns, std::int64_t{16});
-    if (unit * columns > softmax_most_elements) return 0;
-    return std::max<std::int64_t>(softmax_elements / (unit * columns), 1) * unit;
+    const std::int64_t whole = 16 / std::gcd(columns, std::int64_t{16});
+    const std::int64_t least = std::max<std::int64_t>(whole, 2);
+    if (least * columns > softmax_most_elements) return 0;
+    return std::max<std::int64_t>(softmax_elements / (least * columns), 1) * least;
   }
 };
 

@@ -95,55 +95,49 @@ void softmax_forward(T* y, const T* x, std::int64_t rows, std::int64_t columns,
   }
 }
 
-// Goes through `rows` dense rows of `columns` elements, at least as many as a vector has lanes, as
-// vectors side by side: step(at, count, constant) is for the vector at element `at`; `count` of its
-// lanes are elements, all but for the last vector. constant: each lane has its row's of constants.
-template <class T, class Step>
-ANTHER_INLINE void softmax_row_vectors(const T* constants, std::int64_t rows, std::int64_t columns,
-                                       const Step& step) {
-  constexpr std::int64_t lanes = Vec<T>::lanes;
-  Vec<T> number, here = Vec<T>::broadcast(constants[0]);
-  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) number.raw[i] = static_cast<T>(i);
-  std::int64_t at = 0;
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const std::int64_t end = (row + 1) * columns;
-    for (; at + lanes <= end; at += lanes) step(at, lanes, here);
-    if (row + 1 == rows) break;
-    const Vec<T> next = Vec<T>::broadcast(constants[row + 1]);
-    if (at < end) {  // it ends one row and begins the next
-      const Vec<T> in_row = Vec<T>::broadcast(static_cast<T>(end - at));
-      step(at, lanes, select_less(number, in_row, here, next));
-      at += lanes;
-    }
-    here = next;
-  }
-  if (at < rows * columns) step(at, rows * columns - at, here);
+// first in the first `count` lanes, rest in the others.
+template <class T>
+ANTHER_INLINE Vec<T> first_and_rest(std::int64_t count, const Vec<T>& first, const Vec<T>& rest) {
+  Vec<T> number;
+  ANTHER_UNROLL for (int i = 0; i < Vec<T>::lanes; ++i) number.raw[i] = static_cast<T>(i);
+  return select_less(number, Vec<T>::broadcast(static_cast<T>(count)), first, rest);
 }
 
-// The same for dense rows, whose y is stored past the caches: `block` rows at a time, which are
-// whole lines, by way of `powers`.
+// The same for dense rows of at least as many columns as a vector has lanes, whose y is stored past
+// the caches, as vectors side by side. Powers go to a ring of `ring` rows, at least two, which are
+// whole lines. A row is stored when the next one's powers are computed: so stores are spread
+// evenly, and no sum is waited for.
 template <class T>
 void softmax_forward_streamed(T* y, const T* x, T* powers, std::int64_t rows, std::int64_t columns,
-                              std::int64_t block, T scale) {
+                              std::int64_t ring, T scale) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
-  T greatest[softmax_most_block], share[softmax_most_block];
-  for (; rows > 0; rows -= block) {
-    const std::int64_t here = rows < block ? rows : block;
-    for (std::int64_t i = 0; i < here; ++i)
-      greatest[i] = softmax_greatest(x + i * columns, columns);
-    for (std::int64_t i = 0; i < here; ++i)
-      share[i] = T(1) / softmax_powers<T, true>(powers + i * columns, x + i * columns, columns,
-                                                scale, greatest[i]);
-    softmax_row_vectors(share, here, columns,
-                        [&](std::int64_t at, std::int64_t count, const Vec<T>& constant) {
-                          const Vec<T> value = Vec<T>::load(powers + at) * constant;
-                          if (count == lanes)
-                            stream_vector(value, y + at);
-                          else
-                            store_first(value, y + at, count);
-                        });
-    y += here * columns;
-    x += here * columns;
+  T share = T(0);
+  std::int64_t in_ring = 0;  // the row's number there
+  std::int64_t at = 0;       // what is stored next, there
+  for (std::int64_t row = 0; row <= rows; ++row) {
+    T next_share = T(0);
+    if (row < rows) {
+      next_share = T(1) / softmax_powers<T, true>(powers + in_ring * columns, x, columns, scale,
+                                                  softmax_greatest(x, columns));
+      x += columns;
+    }
+    if (row > 0) {
+      const Vec<T> factor = Vec<T>::broadcast(share);
+      const std::int64_t end = (in_ring == 0 ? ring : in_ring) * columns;
+      for (; at + lanes <= end; at += lanes, y += lanes)
+        stream_vector(Vec<T>::load(powers + at) * factor, y);
+      if (at < end && row == rows) {
+        store_first(Vec<T>::load(powers + at) * factor, y, end - at);
+      } else if (at < end) {  // it ends one row and begins the next
+        const Vec<T> factors = first_and_rest(end - at, factor, Vec<T>::broadcast(next_share));
+        stream_vector(Vec<T>::load(powers + at) * factors, y);
+        at += lanes;
+        y += lanes;
+      }
+      if (in_ring == 0) at = 0;
+    }
+    share = next_share;
+    in_ring = in_ring + 1 == ring ? 0 : in_ring + 1;
   }
   stream_fence();
 }
@@ -201,6 +195,29 @@ void softmax_backward(T* dx, const T* dx_add, const T* dy, const T* y, std::int6
     dy += y_stride;
     y += y_stride;
   }
+}
+
+// Goes through `rows` dense rows of `columns` elements, at least as many as a vector has lanes, as
+// vectors side by side: step(at, count, constant) is for the vector at element `at`; `count` of its
+// lanes are elements, all but for the last vector. constant: each lane has its row's of constants.
+template <class T, class Step>
+ANTHER_INLINE void softmax_row_vectors(const T* constants, std::int64_t rows, std::int64_t columns,
+                                       const Step& step) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  Vec<T> here = Vec<T>::broadcast(constants[0]);
+  std::int64_t at = 0;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::int64_t end = (row + 1) * columns;
+    for (; at + lanes <= end; at += lanes) step(at, lanes, here);
+    if (row + 1 == rows) break;
+    const Vec<T> next = Vec<T>::broadcast(constants[row + 1]);
+    if (at < end) {  // it ends one row and begins the next
+      step(at, lanes, first_and_rest(end - at, here, next));
+      at += lanes;
+    }
+    here = next;
+  }
+  if (at < rows * columns) step(at, rows * columns - at, here);
 }
 
 // The same for dense rows, whose dx is stored past the caches: `block` rows at a time, which are
