@@ -70,7 +70,8 @@ void softmax_forward(T* y, const T* x, const SoftmaxDims& d) {
       ANTHER_SELECT(softmax_forward<T>)
       (to, from, here, d.columns, d.y_stride, d.x_stride, scale);
     } else {
-      alignas(64) T powers[softmax_most_elements];
+      // At a page: a store that crosses into the next waits for those past the caches.
+      alignas(4096) T powers[softmax_most_elements];
       ANTHER_SELECT(softmax_forward_streamed<T>)(to, from, powers, here, d.columns, block, scale);
     }
   });

@@ -73,8 +73,9 @@ void stream_pieces(bool streamed, T* y, const T* a, const T* b, const T* c, std:
   StreamedPiece<T> before;
   if (!streamed || unit > most_stream_piece || !is_at_line(y))
     return compute(y, std::int64_t{0}, count, before);
-  // Not a multiple of a page apart: a load is held up by a store that differs in higher bits only.
-  alignas(64) T buffers[2][most_stream_piece + 512];
+  // Not a multiple of a page apart: a load is held up by a store that differs in higher bits only;
+  // at a page and at half a page, for a store that crosses into the next page takes long.
+  alignas(4096) T buffers[2][most_stream_piece + 512];
   const std::int64_t piece = std::max(stream_piece / unit, std::int64_t{1}) * unit;
   for (std::int64_t at = 0; at < count; at += piece) {
     const std::int64_t length = std::min(piece, count - at), ahead = at + 4 * piece;
