@@ -48,7 +48,7 @@ inline constexpr std::int64_t streamed_tile = std::int64_t{1} << 15;
 
 // Elements of a piece, about; the most that one may have; and how far ahead a kernel fetches that
 // needs no buffer.
-inline constexpr std::int64_t stream_piece = 512, most_stream_piece = 8192, stream_ahead = 2048;
+inline constexpr std::int64_t stream_piece = 512, most_stream_piece = 8192, stream_ahead = 1024;
 
 inline bool is_at_line(const void* to) {
   return reinterpret_cast<std::uintptr_t>(to) % 64 == 0;
@@ -78,7 +78,7 @@ void stream_pieces(bool streamed, T* y, const T* a, const T* b, const T* c, std:
   alignas(4096) T buffers[2][most_stream_piece + 512];
   const std::int64_t piece = std::max(stream_piece / unit, std::int64_t{1}) * unit;
   for (std::int64_t at = 0; at < count; at += piece) {
-    const std::int64_t length = std::min(piece, count - at), ahead = at + 4 * piece;
+    const std::int64_t length = std::min(piece, count - at), ahead = at + 2 * piece;
     T* const buffer = buffers[at / piece % 2];
     compute(buffer, at, length, before);
     ANTHER_SELECT(stream_rest<T>)(before);
