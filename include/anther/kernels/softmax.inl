@@ -166,11 +166,12 @@ ANTHER_INLINE T softmax_dot(const T* dy, const T* y, std::int64_t columns) {
 template <class T, bool whole>
 ANTHER_INLINE Vec<T> softmax_dx(const T* dx_add, const T* dy, const T* y, const Vec<T>& dot,
                                 const Vec<T>& scale, std::int64_t count) {
-  const auto load = [&](const T* from) {
-    return whole ? Vec<T>::load(from) : Vec<T>::load_partial(from, count);
-  };
-  const Vec<T> scaled = scale * load(y), difference = load(dy) - dot;
-  return dx_add ? fma(scaled, difference, load(dx_add)) : scaled * difference;
+  const Vec<T> share = whole ? Vec<T>::load(y) : Vec<T>::load_partial(y, count);
+  const Vec<T> gradient = whole ? Vec<T>::load(dy) : Vec<T>::load_partial(dy, count);
+  const Vec<T> scaled = scale * share, difference = gradient - dot;
+  if (!dx_add) return scaled * difference;
+  return fma(scaled, difference,
+             whole ? Vec<T>::load(dx_add) : Vec<T>::load_partial(dx_add, count));
 }
 
 // dx = dx_add + scale y (dy - sum(dy y)) over each row; dx may be dy or dx_add.
@@ -197,31 +198,18 @@ void softmax_backward(T* dx, const T* dx_add, const T* dy, const T* y, std::int6
   }
 }
 
-// Goes through `rows` dense rows of `columns` elements, at least as many as a vector has lanes, as
-// vectors side by side: step(at, count, constant) is for the vector at element `at`; `count` of its
-// lanes are elements, all but for the last vector. constant: each lane has its row's of constants.
-template <class T, class Step>
-ANTHER_INLINE void softmax_row_vectors(const T* constants, std::int64_t rows, std::int64_t columns,
-                                       const Step& step) {
-  constexpr std::int64_t lanes = Vec<T>::lanes;
-  Vec<T> here = Vec<T>::broadcast(constants[0]);
-  std::int64_t at = 0;
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const std::int64_t end = (row + 1) * columns;
-    for (; at + lanes <= end; at += lanes) step(at, lanes, here);
-    if (row + 1 == rows) break;
-    const Vec<T> next = Vec<T>::broadcast(constants[row + 1]);
-    if (at < end) {  // it ends one row and begins the next
-      step(at, lanes, first_and_rest(end - at, here, next));
-      at += lanes;
-    }
-    here = next;
-  }
-  if (at < rows * columns) step(at, rows * columns - at, here);
+// One vector, stored past the caches; what is read later is fetched.
+template <class T>
+ANTHER_INLINE void softmax_dx_streamed(T* dx, const T* dx_add, const T* dy, const T* y,
+                                       const Vec<T>& dot, const Vec<T>& scale) {
+  __builtin_prefetch(dy + stream_ahead);
+  __builtin_prefetch(y + stream_ahead);
+  if (dx_add) __builtin_prefetch(dx_add + stream_ahead);
+  stream_vector(softmax_dx<T, true>(dx_add, dy, y, dot, scale, Vec<T>::lanes), dx);
 }
 
-// The same for dense rows, whose dx is stored past the caches: `block` rows at a time, which are
-// whole lines.
+// The same for dense rows of at least as many columns as a vector has lanes, whose dx is stored
+// past the caches, as vectors side by side: `block` rows at a time, which are whole lines.
 template <class T>
 void softmax_backward_streamed(T* dx, const T* dx_add, const T* dy, const T* y, std::int64_t rows,
                                std::int64_t columns, std::int64_t block, T scale) {
@@ -232,17 +220,22 @@ void softmax_backward_streamed(T* dx, const T* dx_add, const T* dy, const T* y, 
     const std::int64_t here = rows < block ? rows : block;
     for (std::int64_t i = 0; i < here; ++i)
       dots[i] = softmax_dot(dy + i * columns, y + i * columns, columns);
-    softmax_row_vectors(
-        dots, here, columns, [&](std::int64_t at, std::int64_t count, const Vec<T>& dot) {
-          const T* const add = dx_add ? dx_add + at : nullptr;
-          if (count < lanes)
-            return store_first(softmax_dx<T, false>(add, dy + at, y + at, dot, factor, count),
-                               dx + at, count);
-          __builtin_prefetch(dy + at + stream_ahead);
-          __builtin_prefetch(y + at + stream_ahead);
-          if (add) __builtin_prefetch(add + stream_ahead);
-          stream_vector(softmax_dx<T, true>(add, dy + at, y + at, dot, factor, lanes), dx + at);
-        });
+    std::int64_t at = 0;
+    for (std::int64_t i = 0; i < here; ++i) {
+      const Vec<T> dot = Vec<T>::broadcast(dots[i]);
+      const std::int64_t end = (i + 1) * columns;
+      for (; at + lanes <= end; at += lanes)
+        softmax_dx_streamed(dx + at, dx_add ? dx_add + at : nullptr, dy + at, y + at, dot, factor);
+      if (at < end && i + 1 < here) {  // it ends one row and begins the next
+        const Vec<T> both = first_and_rest(end - at, dot, Vec<T>::broadcast(dots[i + 1]));
+        softmax_dx_streamed(dx + at, dx_add ? dx_add + at : nullptr, dy + at, y + at, both, factor);
+        at += lanes;
+      } else if (at < end) {
+        store_first(softmax_dx<T, false>(dx_add ? dx_add + at : nullptr, dy + at, y + at, dot,
+                                         factor, end - at),
+                    dx + at, end - at);
+      }
+    }
     dx += here * columns;
     if (dx_add) dx_add += here * columns;
     dy += here * columns;
