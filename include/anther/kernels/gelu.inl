@@ -20,10 +20,10 @@ ANTHER_INLINE Vec<T> monic_polynomial(const Vec<T>& x, const T (&coefficients)[c
   return value;
 }
 
-// For a = |x|, cut to where phi(a) is 0: phi(a), and the parts of Phi(-a) = phi(a) p / (a p + s).
+// For a = |x|, cut to where phi(a) is 0: phi(a), and Phi(-a) / phi(a).
 template <class T>
 struct NormalTail {
-  Vec<T> a, density, p, s;
+  Vec<T> a, density, ratio;
 };
 
 template <class T>
@@ -34,40 +34,43 @@ ANTHER_INLINE NormalTail<T> normal_tail(const Vec<T>& x) {
   constexpr T greatest = is_float ? T(13.269) : T(37.6587);  // n is -127 there (double: -1023)
   const Vec<T> shift = Vec<T>::broadcast(eighths_shift<T>);
 
-  NormalTail<T> tail;
   const Vec<T> magnitude = {reinterpret_cast<Raw>(
       reinterpret_cast<RawInteger>(x.raw) & std::numeric_limits<typename Vec<T>::Integer>::max())};
   const Vec<T> a = min(Vec<T>::broadcast(greatest), magnitude);  // in this order a NaN stays one
   const Vec<T> square = a * a;
   const Vec<T> shifted = fma(square, Vec<T>::broadcast(T(-0.72134752044448170368)), shift);
   const Vec<T> r = fma(shifted - shift, Vec<T>::broadcast(T(1.3862943611198906188)), square);
-  Vec<T> density;
+  Vec<T> density, p, s;
   if constexpr (is_float) {
     constexpr T e[] = {T(-0.00831051776832), T(0.0498755853784), T(-0.199471148252),
                        T(0.398942273083)};
     const Vec<T> y = fma(a + Vec<T>::broadcast(T(4.764083)), a, Vec<T>::broadcast(T(3.923901)));
-    tail.p = fma(y - a + Vec<T>::broadcast(T(8.843162)), y, Vec<T>::broadcast(T(26.820383)));
-    tail.s = fma(a + Vec<T>::broadcast(T(3.774237)), y + Vec<T>::broadcast(T(10.460142)),
-                 Vec<T>::broadcast(T(7.082154)));
+    p = fma(y - a + Vec<T>::broadcast(T(8.843162)), y, Vec<T>::broadcast(T(26.820383)));
+    s = fma(a + Vec<T>::broadcast(T(3.774237)), y + Vec<T>::broadcast(T(10.460142)),
+            Vec<T>::broadcast(T(7.082154)));
     density = polynomial(r, e);
   } else {
     constexpr T e[] = {T(-6.183678814157045902e-7),  T(8.658181967901831427e-6),
                        T(-0.0001038912195504278228), T(0.001038912185821870312),
                        T(-0.00831129750836022741),   T(0.04986778505018317423),
                        T(-0.1994711402007163419),    T(0.398942280401432677)};
-    constexpr T p[] = {T(29.43704927823664655), T(429.1922169680574542), T(4018.487009551774772),
-                       T(26525.71560352944551), T(128358.1654060482139), T(460197.5843315940636),
-                       T(1207846.987066246268), T(2229356.342298835349), T(2634393.547438832573),
-                       T(1538119.057118401785)};
-    constexpr T s[] = {T(29.43704927982561906), T(427.1922167022708029), T(3959.61293098604476),
-                       T(25677.3302642033203),  T(120615.589789931259),  T(411363.4479560437462),
-                       T(989147.9264202524765), T(1543019.885478691476), T(1227241.44835143337)};
-    tail.p = monic_polynomial(a, p);
-    tail.s = monic_polynomial(a, s);
+    constexpr T p_terms[] = {T(29.43704927823664655), T(429.1922169680574542),
+                             T(4018.487009551774772), T(26525.71560352944551),
+                             T(128358.1654060482139), T(460197.5843315940636),
+                             T(1207846.987066246268), T(2229356.342298835349),
+                             T(2634393.547438832573), T(1538119.057118401785)};
+    constexpr T s_terms[] = {
+        T(29.43704927982561906), T(427.1922167022708029), T(3959.61293098604476),
+        T(25677.3302642033203),  T(120615.589789931259),  T(411363.4479560437462),
+        T(989147.9264202524765), T(1543019.885478691476), T(1227241.44835143337)};
+    p = monic_polynomial(a, p_terms);
+    s = monic_polynomial(a, s_terms);
     density = polynomial(r, e);
   }
+  NormalTail<T> tail;
   tail.a.raw = a.raw;  // not = a, which GCC would copy by way of integer registers
   tail.density = density * power_of_2(shifted);
+  tail.ratio = p / fma(a, p, s);
   return tail;
 }
 
@@ -75,15 +78,14 @@ ANTHER_INLINE NormalTail<T> normal_tail(const Vec<T>& x) {
 template <class T>
 ANTHER_INLINE Vec<T> gelu(const Vec<T>& x) {
   const NormalTail<T> tail = normal_tail(x);
-  const Vec<T> ap = tail.a * tail.p;
-  return fma(Vec<T>{-tail.density.raw}, ap / (ap + tail.s), max(x, Vec<T>::zero()));
+  return fma(Vec<T>{-tail.density.raw}, tail.a * tail.ratio, max(x, Vec<T>::zero()));
 }
 
 // Phi(x) + x phi(x): with g = Phi(-|x|) - |x| phi(x), g for x <= 0, 1 - g above.
 template <class T>
 ANTHER_INLINE Vec<T> gelu_derivative(const Vec<T>& x) {
   const NormalTail<T> tail = normal_tail(x);
-  const Vec<T> g = tail.density * (tail.p / fma(tail.a, tail.p, tail.s) - tail.a);
+  const Vec<T> g = tail.density * (tail.ratio - tail.a);
   return select_less(Vec<T>::zero(), x, Vec<T>::broadcast(T(1)) - g, g);
 }
 
@@ -102,9 +104,8 @@ struct GeluBackwardMap {
 template <class T>
 ANTHER_INLINE void gelu_both_step(Vec<T>& dx, Vec<T>& y, const Vec<T>& dy, const Vec<T>& x) {
   const NormalTail<T> tail = normal_tail(x);
-  const Vec<T> ratio = tail.p / fma(tail.a, tail.p, tail.s);
-  y = fma(Vec<T>{-tail.density.raw}, tail.a * ratio, max(x, Vec<T>::zero()));
-  const Vec<T> g = tail.density * (ratio - tail.a);
+  y = fma(Vec<T>{-tail.density.raw}, tail.a * tail.ratio, max(x, Vec<T>::zero()));
+  const Vec<T> g = tail.density * (tail.ratio - tail.a);
   dx = dy * select_less(Vec<T>::zero(), x, Vec<T>::broadcast(T(1)) - g, g);
 }
 
