@@ -58,7 +58,7 @@ std::vector<Layer> layers() {
 
 void add_row(const std::string& form, const Layer& l, const std::function<void()>& call) {
   benchmark::RegisterBenchmark(
-      text_of(form, "/", l.rows, "x", l.in, "->", l.out).c_str(),
+      detail::text_of(form, "/", l.rows, "x", l.in, "->", l.out).c_str(),
       [=](benchmark::State& state) {
         call();
         double seconds = 0;
@@ -91,32 +91,37 @@ void add_layer(const Layer& l) {
   auto x = share(numbers(rows * in)), y = share(numbers(rows * out));
   auto weight = share(numbers(in * out)), bias = share(numbers(out));
   auto to = share(AlignedBuffer<float>(std::max({rows * in, rows * out, in * out})));
-  auto forward = share(AlignedBuffer<float>(gemm_packed_size<float>(out, in)));
-  auto backward = share(AlignedBuffer<float>(gemm_packed_size<float>(in, out)));
-  gemm_pack<float>(forward->data(), weight->data(), out, in, in, 1);
-  gemm_pack<float>(backward->data(), weight->data(), in, out, 1, in);
-  const GemmDims d{.rows = rows, .columns = out, .depth = in, .x_stride = in, .y_stride = out};
-  add_row("forward", l,
-          [=] { gemm<float>(to->data(), nullptr, x->data(), forward->data(), bias->data(), d); });
+  auto forward = share(AlignedBuffer<float>(kernels::gemm_packed_size<float>(out, in)));
+  auto backward = share(AlignedBuffer<float>(kernels::gemm_packed_size<float>(in, out)));
+  kernels::gemm_pack<float>(forward->data(), weight->data(), out, in, in, 1);
+  kernels::gemm_pack<float>(backward->data(), weight->data(), in, out, 1, in);
+  const kernels::GemmDims d{
+      .rows = rows, .columns = out, .depth = in, .x_stride = in, .y_stride = out};
+  add_row("forward", l, [=] {
+    kernels::gemm<float>(to->data(), nullptr, x->data(), forward->data(), bias->data(), d);
+  });
   auto cold = std::make_shared<bench::ColdWeights>(forward);
-  add_row("forward_cold", l,
-          [=] { gemm<float>(to->data(), nullptr, x->data(), cold->next(), bias->data(), d); });
+  add_row("forward_cold", l, [=] {
+    kernels::gemm<float>(to->data(), nullptr, x->data(), cold->next(), bias->data(), d);
+  });
   add_row("input_gradient", l, [=] {
-    gemm<float>(to->data(), nullptr, y->data(), backward->data(), nullptr,
-                {.rows = rows, .columns = in, .depth = out, .x_stride = out, .y_stride = in});
+    kernels::gemm<float>(
+        to->data(), nullptr, y->data(), backward->data(), nullptr,
+        {.rows = rows, .columns = in, .depth = out, .x_stride = out, .y_stride = in});
   });
   // Few rows are merged over images.
   const Layer merged{rows < 196 ? 8 * rows : rows, in, out};
-  const GemmTnDims tn{.rows = merged.rows,
-                      .outs = out,
-                      .columns = in,
-                      .dy_stride = out,
-                      .x_stride = in,
-                      .dw_stride = in};
+  const kernels::GemmTnDims tn{.rows = merged.rows,
+                               .outs = out,
+                               .columns = in,
+                               .dy_stride = out,
+                               .x_stride = in,
+                               .dw_stride = in};
   auto x_merged = share(numbers(merged.rows * in)), dy = share(numbers(merged.rows * out));
-  auto workspace = share(AlignedBuffer<float>(gemm_tn_workspace<float>(tn)));
-  add_row("weight_gradient", merged,
-          [=] { gemm_tn<float>(to->data(), dy->data(), x_merged->data(), workspace->data(), tn); });
+  auto workspace = share(AlignedBuffer<float>(kernels::gemm_tn_workspace<float>(tn)));
+  add_row("weight_gradient", merged, [=] {
+    kernels::gemm_tn<float>(to->data(), dy->data(), x_merged->data(), workspace->data(), tn);
+  });
 }
 
 }  // namespace

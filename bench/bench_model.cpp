@@ -125,9 +125,9 @@ int main(int argc, char** argv) {
     if (o.lanes == 0) o.lanes = num_threads();
     if (o.mode == "infer") o.micro_batch = o.batch, o.lanes = 1;
     const double peak = bench::fma_peak(num_threads());
-    const std::string name = text_of(o.model, "/", o.preset, "/", o.mode, "/batch:", o.batch,
-                                     "/micro_batch:", o.micro_batch, "/img_size:", o.img_size,
-                                     "/threads:", num_threads());
+    const std::string name = detail::text_of(o.model, "/", o.preset, "/", o.mode,
+                                             "/batch:", o.batch, "/micro_batch:", o.micro_batch,
+                                             "/img_size:", o.img_size, "/threads:", num_threads());
     benchmark::RegisterBenchmark(name.c_str(),
                                  [&](benchmark::State& state) { run(state, o, peak); })
         ->Unit(benchmark::kMillisecond)

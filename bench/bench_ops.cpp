@@ -151,33 +151,34 @@ void add_rows(const std::string& op, const std::string& shape, const Cost& cost,
 struct Maps {
   std::int64_t n, size, channels;
   std::int64_t positions = size * size, rows = n * positions, count = rows * channels;
-  std::string shape = text_of(n, "x", size, "x", size, "x", channels);
+  std::string shape = detail::text_of(n, "x", size, "x", size, "x", channels);
   Buffer x = numbers(count), dy = numbers(count), y = memory(count);
   Buffer weight = numbers(64 * channels), gradient = memory(64 * channels);
 };
 
 void add_depthwise(const Maps& m) {
   for (const std::int64_t kernel : {3, 5}) {
-    const DepthwiseConv2dDims d{.batch = m.n,
-                                .height = m.size,
-                                .width = m.size,
-                                .channels = m.channels,
-                                .kernel_height = kernel,
-                                .kernel_width = kernel,
-                                .padding_height = kernel / 2,
-                                .padding_width = kernel / 2};
-    const std::string op = text_of("depthwise_conv2d_", kernel, "x", kernel);
+    const kernels::DepthwiseConv2dDims d{.batch = m.n,
+                                         .height = m.size,
+                                         .width = m.size,
+                                         .channels = m.channels,
+                                         .kernel_height = kernel,
+                                         .kernel_width = kernel,
+                                         .padding_height = kernel / 2,
+                                         .padding_width = kernel / 2};
+    const std::string op = detail::text_of("depthwise_conv2d_", kernel, "x", kernel);
     const double forward = macs(m.count * kernel * kernel);
     const Buffer taps = numbers(kernel * kernel * m.channels);
     add_rows(op + "/forward", m.shape, {forward, floats(2 * m.count)}, taps, [=](const float* w) {
-      depthwise_conv2d_forward<float>(m.y->data(), nullptr, m.x->data(), w, m.weight->data(), d);
+      kernels::depthwise_conv2d_forward<float>(m.y->data(), nullptr, m.x->data(), w,
+                                               m.weight->data(), d);
     });
-    const Buffer workspace = memory(depthwise_conv2d_backward_workspace(d));
+    const Buffer workspace = memory(kernels::depthwise_conv2d_backward_workspace(d));
     add_rows(op + "/backward", m.shape, {2 * forward, floats(3 * m.count)}, taps,
              [=](const float* w) {
-               depthwise_conv2d_backward<float>(m.y->data(), nullptr, m.gradient->data(),
-                                                m.gradient->data() + 25 * m.channels, m.dy->data(),
-                                                m.x->data(), w, workspace->data(), d);
+               kernels::depthwise_conv2d_backward<float>(
+                   m.y->data(), nullptr, m.gradient->data(), m.gradient->data() + 25 * m.channels,
+                   m.dy->data(), m.x->data(), w, workspace->data(), d);
              });
   }
 }
@@ -185,49 +186,51 @@ void add_depthwise(const Maps& m) {
 // What brings a map to a share of its positions, and back.
 void add_sampling(const Maps& m, std::int64_t r) {
   const std::int64_t in = m.count / (r * r);
-  const SubsampleDims s{
+  const kernels::SubsampleDims s{
       .batch = m.n, .height = m.size, .width = m.size, .channels = m.channels, .stride = r};
   add_row("subsample/forward/" + m.shape, {0, floats(2 * in)},
-          [=] { subsample_forward<float>(m.y->data(), m.x->data(), s); });
+          [=] { kernels::subsample_forward<float>(m.y->data(), m.x->data(), s); });
   add_row("subsample/backward/" + m.shape, {0, floats(m.count + in)},
-          [=] { subsample_backward<float>(m.y->data(), nullptr, m.dy->data(), s); });
+          [=] { kernels::subsample_backward<float>(m.y->data(), nullptr, m.dy->data(), s); });
 
-  const DepthwiseConvTranspose2dDims d{.batch = m.n,
-                                       .height = m.size / r,
-                                       .width = m.size / r,
-                                       .channels = m.channels,
-                                       .kernel_height = r,
-                                       .kernel_width = r,
-                                       .stride_height = r,
-                                       .stride_width = r};
-  const std::string op = text_of("depthwise_conv_transpose2d_", r, "x", r);
+  const kernels::DepthwiseConvTranspose2dDims d{.batch = m.n,
+                                                .height = m.size / r,
+                                                .width = m.size / r,
+                                                .channels = m.channels,
+                                                .kernel_height = r,
+                                                .kernel_width = r,
+                                                .stride_height = r,
+                                                .stride_width = r};
+  const std::string op = detail::text_of("depthwise_conv_transpose2d_", r, "x", r);
   const Buffer taps = numbers(r * r * m.channels);
-  add_rows(
-      op + "/forward", m.shape, {macs(m.count), floats(m.count + in)}, taps, [=](const float* w) {
-        depthwise_conv_transpose2d_forward<float>(m.y->data(), m.x->data(), w, m.weight->data(), d);
-      });
-  const Buffer workspace = memory(depthwise_conv_transpose2d_backward_workspace(d));
+  add_rows(op + "/forward", m.shape, {macs(m.count), floats(m.count + in)}, taps,
+           [=](const float* w) {
+             kernels::depthwise_conv_transpose2d_forward<float>(m.y->data(), m.x->data(), w,
+                                                                m.weight->data(), d);
+           });
+  const Buffer workspace = memory(kernels::depthwise_conv_transpose2d_backward_workspace(d));
   add_rows(op + "/backward", m.shape, {macs(2 * m.count), floats(m.count + 2 * in)}, taps,
            [=](const float* w) {
-             depthwise_conv_transpose2d_backward<float>(
+             kernels::depthwise_conv_transpose2d_backward<float>(
                  m.y->data(), nullptr, m.gradient->data(), m.gradient->data() + 25 * m.channels,
                  m.dy->data(), m.x->data(), w, workspace->data(), d);
            });
 }
 
 void add_channel_norm(const std::string& name, const Maps& m, std::int64_t groups) {
-  const GroupNormDims d{
+  const kernels::GroupNormDims d{
       .batch = m.n, .positions = m.positions, .channels = m.channels, .groups = groups};
   const Buffer mean = memory(m.n * groups), rstd = memory(m.n * groups);
-  const Buffer workspace = memory(group_norm_workspace(d));
+  const Buffer workspace = memory(kernels::group_norm_workspace(d));
   add_row(name + "/forward/" + m.shape, {0, floats(2 * m.count)}, [=] {
-    group_norm_forward<float>(m.y->data(), mean->data(), rstd->data(), m.x->data(),
-                              m.weight->data(), m.weight->data(), 1e-5f, workspace->data(), d);
+    kernels::group_norm_forward<float>(m.y->data(), mean->data(), rstd->data(), m.x->data(),
+                                       m.weight->data(), m.weight->data(), 1e-5f, workspace->data(),
+                                       d);
   });
   add_row(name + "/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {
-    group_norm_backward<float>(m.y->data(), nullptr, m.gradient->data(),
-                               m.gradient->data() + m.channels, m.dy->data(), m.x->data(),
-                               mean->data(), rstd->data(), m.weight->data(), workspace->data(), d);
+    kernels::group_norm_backward<float>(
+        m.y->data(), nullptr, m.gradient->data(), m.gradient->data() + m.channels, m.dy->data(),
+        m.x->data(), mean->data(), rstd->data(), m.weight->data(), workspace->data(), d);
   });
 }
 
@@ -236,30 +239,31 @@ void add_norms(const Maps& m) {
   add_channel_norm("instance_norm", m, m.channels);
 
   const Buffer mean = memory(m.rows), rstd = memory(m.rows);
-  const Buffer layer_workspace = memory(layer_norm_workspace(m.rows, m.channels));
+  const Buffer layer_workspace = memory(kernels::layer_norm_workspace(m.rows, m.channels));
   add_row("layer_norm/forward/" + m.shape, {0, floats(2 * m.count)}, [=] {
-    layer_norm_forward<float>(m.y->data(), mean->data(), rstd->data(), m.x->data(),
-                              m.weight->data(), m.weight->data(), 1e-5f, m.rows, m.channels);
+    kernels::layer_norm_forward<float>(m.y->data(), mean->data(), rstd->data(), m.x->data(),
+                                       m.weight->data(), m.weight->data(), 1e-5f, m.rows,
+                                       m.channels);
   });
   add_row("layer_norm/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {
-    layer_norm_backward<float>(m.y->data(), nullptr, m.gradient->data(),
-                               m.gradient->data() + m.channels, m.dy->data(), m.x->data(),
-                               mean->data(), rstd->data(), m.weight->data(),
-                               layer_workspace->data(), m.rows, m.channels);
+    kernels::layer_norm_backward<float>(m.y->data(), nullptr, m.gradient->data(),
+                                        m.gradient->data() + m.channels, m.dy->data(), m.x->data(),
+                                        mean->data(), rstd->data(), m.weight->data(),
+                                        layer_workspace->data(), m.rows, m.channels);
   });
 
   // Its statistics are there only once the whole batch has been read: a pass more.
   const Buffer statistics = memory(3 * m.channels);
-  const Buffer workspace = memory(batch_norm_workspace(m.rows, m.channels));
+  const Buffer workspace = memory(kernels::batch_norm_workspace(m.rows, m.channels));
   add_row("batch_norm/forward/" + m.shape, {0, floats(4 * m.count)}, [=] {
     float* s = statistics->data();
-    batch_norm_forward<float>(m.y->data(), s, s + m.channels, s + 2 * m.channels, m.x->data(),
-                              m.weight->data(), m.weight->data(), 1e-5f, workspace->data(), m.rows,
-                              m.channels);
+    kernels::batch_norm_forward<float>(m.y->data(), s, s + m.channels, s + 2 * m.channels,
+                                       m.x->data(), m.weight->data(), m.weight->data(), 1e-5f,
+                                       workspace->data(), m.rows, m.channels);
   });
   add_row("batch_norm/backward/" + m.shape, {0, floats(5 * m.count)}, [=] {
     float* s = statistics->data();
-    batch_norm_backward<float>(
+    kernels::batch_norm_backward<float>(
         m.y->data(), nullptr, m.gradient->data(), m.gradient->data() + m.channels, m.dy->data(),
         m.x->data(), s, s + m.channels, m.weight->data(), workspace->data(), m.rows, m.channels);
   });
@@ -267,116 +271,122 @@ void add_norms(const Maps& m) {
 
 void add_activations(const Maps& m) {
   add_row("gelu/forward/" + m.shape, {0, floats(2 * m.count)},
-          [=] { gelu_forward<float>(m.y->data(), m.x->data(), m.count); });
-  add_row("gelu/backward/" + m.shape, {0, floats(3 * m.count)},
-          [=] { gelu_backward<float>(m.y->data(), nullptr, m.dy->data(), m.x->data(), m.count); });
+          [=] { kernels::gelu_forward<float>(m.y->data(), m.x->data(), m.count); });
+  add_row("gelu/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {
+    kernels::gelu_backward<float>(m.y->data(), nullptr, m.dy->data(), m.x->data(), m.count);
+  });
   add_row("relu/forward/" + m.shape, {0, floats(2 * m.count)},
-          [=] { relu_forward<float>(m.y->data(), m.x->data(), m.count); });
-  add_row("relu/backward/" + m.shape, {0, floats(3 * m.count)},
-          [=] { relu_backward<float>(m.y->data(), nullptr, m.dy->data(), m.x->data(), m.count); });
+          [=] { kernels::relu_forward<float>(m.y->data(), m.x->data(), m.count); });
+  add_row("relu/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {
+    kernels::relu_backward<float>(m.y->data(), nullptr, m.dy->data(), m.x->data(), m.count);
+  });
   add_row("add/forward/" + m.shape, {0, floats(3 * m.count)},
-          [=] { add<float>(m.y->data(), m.x->data(), m.dy->data(), m.count); });
+          [=] { kernels::add<float>(m.y->data(), m.x->data(), m.dy->data(), m.count); });
 }
 
 // Over rows of as many columns as the attention of the first stages has keys.
 void add_softmax(std::int64_t rows, std::int64_t columns) {
   const std::int64_t count = rows * columns;
   const Buffer x = numbers(count), dy = numbers(count), y = memory(count);
-  const SoftmaxDims d{
+  const kernels::SoftmaxDims d{
       .rows = rows, .columns = columns, .x_stride = columns, .y_stride = columns, .scale = 1};
-  const std::string shape = text_of(rows, "x", columns);
+  const std::string shape = detail::text_of(rows, "x", columns);
   add_row("softmax/forward/" + shape, {0, floats(2 * count)},
-          [=] { softmax_forward<float>(y->data(), x->data(), d); });
+          [=] { kernels::softmax_forward<float>(y->data(), x->data(), d); });
   add_row("softmax/backward/" + shape, {0, floats(3 * count)},
-          [=] { softmax_backward<float>(x->data(), nullptr, dy->data(), y->data(), d); });
+          [=] { kernels::softmax_backward<float>(x->data(), nullptr, dy->data(), y->data(), d); });
 }
 
 // A layer over all rows of a map: in -> out channels.
 void add_linear(std::int64_t rows, std::int64_t in, std::int64_t out) {
-  const std::string shape = text_of(rows, "x", in, "->", out);
+  const std::string shape = detail::text_of(rows, "x", in, "->", out);
   const double forward = macs(rows * in * out);
   const Buffer x = numbers(rows * in), dy = numbers(rows * out), bias = numbers(out);
   const Buffer y = memory(rows * out), dx = memory(rows * in), dweight = memory(in * out);
   const Buffer weight = numbers(in * out);
-  const Buffer packed = memory(gemm_packed_size<float>(out, in));
-  const Buffer turned = memory(gemm_packed_size<float>(in, out));
-  gemm_pack<float>(packed->data(), weight->data(), out, in, in, 1);
-  gemm_pack<float>(turned->data(), weight->data(), in, out, 1, in);
+  const Buffer packed = memory(kernels::gemm_packed_size<float>(out, in));
+  const Buffer turned = memory(kernels::gemm_packed_size<float>(in, out));
+  kernels::gemm_pack<float>(packed->data(), weight->data(), out, in, in, 1);
+  kernels::gemm_pack<float>(turned->data(), weight->data(), in, out, 1, in);
   add_rows("linear/forward", shape, {forward, floats(rows * (in + out))}, packed,
            [=](const float* w) {
-             gemm<float>(y->data(), nullptr, x->data(), w, bias->data(), dense_gemm(rows, out, in));
+             kernels::gemm<float>(y->data(), nullptr, x->data(), w, bias->data(),
+                                  kernels::dense_gemm(rows, out, in));
            });
-  const GemmTnDims tn{
+  const kernels::GemmTnDims tn{
       .rows = rows, .outs = out, .columns = in, .dy_stride = out, .x_stride = in, .dw_stride = in};
-  const Buffer workspace = memory(gemm_tn_workspace<float>(tn));
+  const Buffer workspace = memory(kernels::gemm_tn_workspace<float>(tn));
   add_rows("linear/backward", shape, {2 * forward, floats(2 * rows * (in + out))}, turned,
            [=](const float* w) {
-             gemm<float>(dx->data(), nullptr, dy->data(), w, nullptr, dense_gemm(rows, in, out));
-             gemm_tn<float>(dweight->data(), dy->data(), x->data(), workspace->data(), tn);
+             kernels::gemm<float>(dx->data(), nullptr, dy->data(), w, nullptr,
+                                  kernels::dense_gemm(rows, in, out));
+             kernels::gemm_tn<float>(dweight->data(), dy->data(), x->data(), workspace->data(), tn);
            });
 }
 
 // The patch embedding of a stage: kernel and stride p, from a map of p times the side.
 void add_embedding(std::int64_t size, std::int64_t in, std::int64_t out, std::int64_t p) {
-  const Conv2dDims d{.batch = batch,
-                     .height = size * p,
-                     .width = size * p,
-                     .in_channels = in,
-                     .out_channels = out,
-                     .kernel_height = p,
-                     .kernel_width = p,
-                     .stride_height = p,
-                     .stride_width = p,
-                     .padding_height = 0,
-                     .padding_width = 0,
-                     .groups = 1};
-  const std::string shape = text_of(batch, "x", size * p, "x", size * p, "x", in, "->", out);
+  const kernels::Conv2dDims d{.batch = batch,
+                              .height = size * p,
+                              .width = size * p,
+                              .in_channels = in,
+                              .out_channels = out,
+                              .kernel_height = p,
+                              .kernel_width = p,
+                              .stride_height = p,
+                              .stride_width = p,
+                              .padding_height = 0,
+                              .padding_width = 0,
+                              .groups = 1};
+  const std::string shape =
+      detail::text_of(batch, "x", size * p, "x", size * p, "x", in, "->", out);
   const std::int64_t x_size = d.rows() * d.depth(), y_size = d.rows() * out;
   const double forward = macs(x_size * out);
   const Buffer x = numbers(x_size), dy = numbers(y_size), bias = numbers(out), y = memory(y_size);
   const Buffer dx = memory(x_size), dweight = memory(d.depth() * out);
-  const Buffer weight = numbers(d.depth() * out), workspace = memory(conv2d_workspace(d));
-  const Buffer packed = memory(gemm_packed_size<float>(out, d.depth()));
-  const Buffer turned = memory(gemm_packed_size<float>(d.depth(), out));
-  gemm_pack<float>(packed->data(), weight->data(), out, d.depth(), d.depth(), 1);
-  gemm_pack<float>(turned->data(), weight->data(), d.depth(), out, 1, d.depth());
-  add_rows("conv2d/forward", shape, {forward, floats(x_size + y_size)}, packed,
-           [=](const float* w) {
-             conv2d_forward<float>(y->data(), x->data(), w, bias->data(), workspace->data(), d);
-           });
+  const Buffer weight = numbers(d.depth() * out), workspace = memory(kernels::conv2d_workspace(d));
+  const Buffer packed = memory(kernels::gemm_packed_size<float>(out, d.depth()));
+  const Buffer turned = memory(kernels::gemm_packed_size<float>(d.depth(), out));
+  kernels::gemm_pack<float>(packed->data(), weight->data(), out, d.depth(), d.depth(), 1);
+  kernels::gemm_pack<float>(turned->data(), weight->data(), d.depth(), out, 1, d.depth());
+  add_rows(
+      "conv2d/forward", shape, {forward, floats(x_size + y_size)}, packed, [=](const float* w) {
+        kernels::conv2d_forward<float>(y->data(), x->data(), w, bias->data(), workspace->data(), d);
+      });
   add_rows("conv2d/backward", shape, {2 * forward, floats(2 * (x_size + y_size))}, turned,
            [=](const float* w) {
-             conv2d_backward_input<float>(dx->data(), nullptr, dy->data(), w, workspace->data(), d);
-             conv2d_backward_weight<float>(dweight->data(), dy->data(), x->data(),
-                                           workspace->data(), d);
+             kernels::conv2d_backward_input<float>(dx->data(), nullptr, dy->data(), w,
+                                                   workspace->data(), d);
+             kernels::conv2d_backward_weight<float>(dweight->data(), dy->data(), x->data(),
+                                                    workspace->data(), d);
            });
 }
 
 void add_attention(std::int64_t tokens, std::int64_t channels, std::int64_t heads) {
   const std::int64_t count = batch * tokens * channels;
-  const AttentionDims d{.batch = batch,
-                        .heads = heads,
-                        .queries = tokens,
-                        .keys = tokens,
-                        .head_dim = channels / heads,
-                        .q_stride = 3 * channels,
-                        .kv_stride = 3 * channels,
-                        .scale = 1 / std::sqrt(static_cast<double>(channels / heads))};
+  const kernels::AttentionDims d{.batch = batch,
+                                 .heads = heads,
+                                 .queries = tokens,
+                                 .keys = tokens,
+                                 .head_dim = channels / heads,
+                                 .q_stride = 3 * channels,
+                                 .kv_stride = 3 * channels,
+                                 .scale = 1 / std::sqrt(static_cast<double>(channels / heads))};
   const Buffer qkv = numbers(3 * count), dqkv = memory(3 * count), o = memory(count);
   const Buffer d_o = numbers(count), p = memory(d.probabilities());
-  const Buffer workspace = memory(attention_workspace<float>(d));
+  const Buffer workspace = memory(kernels::attention_workspace<float>(d));
   const double forward = macs(2 * d.probabilities() * d.head_dim);
-  const std::string shape = text_of(batch, "x", tokens, "x", channels, "/heads:", heads);
+  const std::string shape = detail::text_of(batch, "x", tokens, "x", channels, "/heads:", heads);
   add_row("self_attention/forward/" + shape, {forward, floats(4 * count)}, [=] {
     const float* q = qkv->data();
-    attention_forward<float>(o->data(), p->data(), q, q + channels, q + 2 * channels,
-                             workspace->data(), d);
+    kernels::attention_forward<float>(o->data(), p->data(), q, q + channels, q + 2 * channels,
+                                      workspace->data(), d);
   });
   add_row("self_attention/backward/" + shape, {2 * forward, floats(7 * count)}, [=] {
     const float* q = qkv->data();
     float* dq = dqkv->data();
-    attention_backward<float>(dq, dq + channels, dq + 2 * channels, d_o->data(), p->data(), q,
-                              q + channels, q + 2 * channels, workspace->data(), d);
+    kernels::attention_backward<float>(dq, dq + channels, dq + 2 * channels, d_o->data(), p->data(),
+                                       q, q + channels, q + 2 * channels, workspace->data(), d);
   });
 }
 
@@ -400,24 +410,27 @@ void add_stage(std::int64_t size, std::int64_t channels, std::int64_t heads, std
 
 void add_head(std::int64_t channels, std::int64_t classes) {
   const Buffer x = numbers(batch * 49 * channels), y = memory(batch * 49 * channels);
-  const GlobalAveragePoolDims pool{.batch = batch, .height = 7, .width = 7, .channels = channels};
-  const std::string shape = text_of(batch, "x7x7x", channels);
+  const kernels::GlobalAveragePoolDims pool{
+      .batch = batch, .height = 7, .width = 7, .channels = channels};
+  const std::string shape = detail::text_of(batch, "x7x7x", channels);
   add_row("global_average_pool/forward/" + shape, {0, floats(x->size())},
-          [=] { global_average_pool_forward<float>(y->data(), x->data(), pool); });
-  add_row("global_average_pool/backward/" + shape, {0, floats(x->size())},
-          [=] { global_average_pool_backward<float>(y->data(), nullptr, x->data(), pool); });
+          [=] { kernels::global_average_pool_forward<float>(y->data(), x->data(), pool); });
+  add_row("global_average_pool/backward/" + shape, {0, floats(x->size())}, [=] {
+    kernels::global_average_pool_backward<float>(y->data(), nullptr, x->data(), pool);
+  });
   add_linear(batch, channels, classes);
 }
 
 void add_loss(std::int64_t rows, std::int64_t classes) {
   const Buffer logits = numbers(rows * classes), out = memory(rows * classes + 2 * rows + 1);
   auto labels = std::make_shared<std::vector<std::int32_t>>(rows, 7);
-  const CrossEntropyDims d{.rows = rows, .classes = classes, .scale = 1.0 / double(rows)};
-  add_row(text_of("cross_entropy/forward/", rows, "x", classes), {0, floats(rows * classes)}, [=] {
-    float* losses = out->data() + rows * classes + 1;
-    cross_entropy_forward<float>(out->data(), losses, losses + rows, logits->data(),
-                                 {.labels = labels->data()}, d);
-  });
+  const kernels::CrossEntropyDims d{.rows = rows, .classes = classes, .scale = 1.0 / double(rows)};
+  add_row(detail::text_of("cross_entropy/forward/", rows, "x", classes),
+          {0, floats(rows * classes)}, [=] {
+            float* losses = out->data() + rows * classes + 1;
+            kernels::cross_entropy_forward<float>(out->data(), losses, losses + rows,
+                                                  logits->data(), {.labels = labels->data()}, d);
+          });
 }
 
 void add_optimizer(const std::string& model, std::int64_t parameters) {
@@ -425,8 +438,8 @@ void add_optimizer(const std::string& model, std::int64_t parameters) {
   for (float& value : *values) value = std::abs(value);
   add_row("adam_step/" + model, {0, floats(7 * parameters)}, [=] {
     float* v = values->data();
-    adam_step<float>(v, v + parameters, v + 2 * parameters, v + 3 * parameters, parameters,
-                     {.learning_rate = 1e-6});
+    kernels::adam_step<float>(v, v + parameters, v + 2 * parameters, v + 3 * parameters, parameters,
+                              {.learning_rate = 1e-6});
   });
 }
 

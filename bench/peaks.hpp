@@ -16,10 +16,10 @@
 #include "anther/core/tensor.hpp"
 #include "anther/kernels/vec.hpp"
 
+namespace bench {
+
 #define ANTHER_BODY "bench/fma_peak.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace bench {
 
 inline double seconds_of(const auto& work) {
   const auto begin = std::chrono::steady_clock::now();

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "anther/anther.hpp"
-#include "anther/data/class_folders.hpp"
+#include "anther/data/vision/class_folders.hpp"
 #include "anther/io/atomic_file.hpp"
 #include "anther/train/classifier.hpp"
 #include "anther/train/run_folder.hpp"
@@ -32,12 +32,12 @@ std::vector<std::filesystem::path> image_files(const std::vector<std::string>& a
     }
     const auto first = std::ssize(files);
     for (const auto& entry : std::filesystem::recursive_directory_iterator(argument)) {
-      const std::string extension = lower_extension(entry.path());
+      const std::string extension = vision::lower_extension(entry.path());
       if (entry.is_regular_file() &&
-          (is_image_extension(extension) || !unsupported_format(extension).empty()))
+          (vision::is_image_extension(extension) || !vision::unsupported_format(extension).empty()))
         files.push_back(entry.path());
     }
-    check(std::ssize(files) > first, argument, ": no image file in this folder");
+    detail::check(std::ssize(files) > first, argument, ": no image file in this folder");
     std::sort(files.begin() + first, files.end());
   }
   return files;
@@ -47,8 +47,8 @@ std::vector<std::filesystem::path> image_files(const std::vector<std::string>& a
 std::filesystem::path weights_at_hand() {
   std::filesystem::path weights = ANTHER_TRAINED_MODEL;
   if (const auto run = RunFolder::latest("runs", "train_flowers")) weights = weights_of(*run);
-  check(std::filesystem::exists(weights), "--checkpoint: name the weights: there are none at ",
-        weights.string());
+  detail::check(std::filesystem::exists(weights),
+                "--checkpoint: name the weights: there are none at ", weights.string());
   return weights;
 }
 
@@ -105,7 +105,7 @@ int classify(const Options& o) {
       }
     }
   }
-  if (!o.json.empty()) write_file_atomically(o.json, all.dump(2) + "\n");
+  if (!o.json.empty()) io::write_file_atomically(o.json, all.dump(2) + "\n");
   if (failures > 0) {
     std::fflush(stdout);
     std::fprintf(stderr, "classify: %d of %zu files could not be classified\n", failures,

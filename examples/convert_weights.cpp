@@ -31,7 +31,7 @@ struct Options {
 
 std::vector<std::string> lines_of(const std::string& path) {
   std::ifstream file(path);
-  check(file.good(), path, ": cannot be read");
+  detail::check(file.good(), path, ": cannot be read");
   std::vector<std::string> lines;
   for (std::string line; std::getline(file, line);) {
     if (line.ends_with('\r')) line.pop_back();
@@ -42,16 +42,16 @@ std::vector<std::string> lines_of(const std::string& path) {
 
 // What the model is: as the file says or, with --model, as the options do; how its images are
 // prepared is ImageNet's custom then.
-ModelCard card_of(const SafetensorsFile& file, const Options& o) {
+ModelCard card_of(const io::SafetensorsFile& file, const Options& o) {
   ModelCard card;
   if (o.model.empty()) {
     card = model_card_of(file);
   } else {
-    const SafetensorsEntry& head = file.entry("head.weight");
-    check(head.shape.rank() == 2, file.path().string(), ": head.weight: expected (classes, ",
-          "channels), got ", head.shape);
+    const io::SafetensorsEntry& head = file.entry("head.weight");
+    detail::check(head.shape.rank() == 2, file.path().string(),
+                  ": head.weight: expected (classes, ", "channels), got ", head.shape);
     card.options = edgevit_options(o.model, head.shape[0], o.preset);
-    card.preprocess = {.resize = ResizeMode::short_side,
+    card.preprocess = {.resize = vision::ResizeMode::short_side,
                        .mean = {0.485f, 0.456f, 0.406f},
                        .std = {0.229f, 0.224f, 0.225f}};
   }
@@ -60,12 +60,13 @@ ModelCard card_of(const SafetensorsFile& file, const Options& o) {
     card.class_names.clear();
   }
   if (!o.class_names.empty()) card.class_names = lines_of(o.class_names);
-  check(card.class_names.empty() || std::ssize(card.class_names) == card.options.num_classes,
-        o.class_names, ": expected ", card.options.num_classes, " class names, one a line, got ",
-        card.class_names.size());
-  Preprocess& p = card.preprocess;
+  detail::check(
+      card.class_names.empty() || std::ssize(card.class_names) == card.options.num_classes,
+      o.class_names, ": expected ", card.options.num_classes, " class names, one a line, got ",
+      card.class_names.size());
+  vision::Preprocess& p = card.preprocess;
   if (o.img_size > 0) p.image_size = o.img_size;
-  if (!o.resize.empty()) p.resize = parse_resize_mode(o.resize);
+  if (!o.resize.empty()) p.resize = vision::parse_resize_mode(o.resize);
   if (!o.mean.empty()) std::copy(o.mean.begin(), o.mean.end(), p.mean.begin());
   if (!o.std.empty()) std::copy(o.std.begin(), o.std.end(), p.std.begin());
   p.validate();
@@ -73,7 +74,7 @@ ModelCard card_of(const SafetensorsFile& file, const Options& o) {
 }
 
 void run(const Options& o) {
-  const SafetensorsFile file(o.in);
+  const io::SafetensorsFile file(o.in);
   const ModelCard card = card_of(file, o);
   ParameterStore<float> store;
   const EdgeViT<float> model(store, card.options);
@@ -86,10 +87,10 @@ void run(const Options& o) {
 
   SaveWeightsOptions saving;
   if (o.names == "official") saving.names = official_edgevit_names(store);
-  if (o.dtype == "f16") saving.dtype = Dtype::f16;
+  if (o.dtype == "f16") saving.dtype = io::Dtype::f16;
   save_weights<float>(o.out, store, store.values(), to_metadata(card), saving);
 
-  const Preprocess& p = card.preprocess;
+  const vision::Preprocess& p = card.preprocess;
   std::printf("%s: %s parameters, %lld classes (%s)\n", o.out.c_str(),
               with_commas(store.parameter_count()).c_str(),
               static_cast<long long>(card.options.num_classes),

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "anther/anther.hpp"
-#include "anther/io/embed.hpp"
+#include "anther/export/embed.hpp"
 #include "anther/train/checkpoint.hpp"
 #include "kernel_sources.hpp"
 
@@ -33,7 +33,7 @@ struct Options {
 std::string built_in_source(const std::string& path) {
   for (const KernelSource& source : kernel_sources)
     if (path == source.path) return source.text;
-  fail("embed: no source of the name ", path, " is built in");
+  detail::fail("embed: no source of the name ", path, " is built in");
 }
 
 // A name for the namespace: the file's, what cannot stand in one replaced.
@@ -41,26 +41,26 @@ std::string name_of(const std::filesystem::path& out) {
   std::string name = out.stem().string();
   for (char& letter : name)
     if (!std::isalnum(static_cast<unsigned char>(letter))) letter = '_';
-  return is_namespace_name(name) ? name : "model_" + name;
+  return exports::is_namespace_name(name) ? name : "model_" + name;
 }
 
 // How to bring a picture to the bytes that the model takes, for people.
-std::vector<std::string> how_to_prepare(const Preprocess& p) {
-  const std::string size = text_of(p.image_size, " x ", p.image_size);
-  if (p.resize == ResizeMode::tensor)
-    return {text_of("Make a picture ", size,
-                    " as training did: stretched whatever its shape, bilinear"),
+std::vector<std::string> how_to_prepare(const vision::Preprocess& p) {
+  const std::string size = detail::text_of(p.image_size, " x ", p.image_size);
+  if (p.resize == vision::ResizeMode::tensor)
+    return {detail::text_of("Make a picture ", size,
+                            " as training did: stretched whatever its shape, bilinear"),
             "between the two nearest pixels (half-pixel centres, no antialiasing)."};
-  return {text_of("Make a picture ", size, " as training did: its short side to ", p.short_side(),
-                  " pixels, bilinear with"),
+  return {detail::text_of("Make a picture ", size, " as training did: its short side to ",
+                          p.short_side(), " pixels, bilinear with"),
           "antialiasing (Pillow's, torchvision's), and of that the centre."};
 }
 
 void run(const Options& o) {
-  check(o.files.size() == (o.model.empty() ? 2 : 1),
-        "expected CHECKPOINT OUT.hpp, or --model and OUT.hpp");
+  detail::check(o.files.size() == (o.model.empty() ? 2 : 1),
+                "expected CHECKPOINT OUT.hpp, or --model and OUT.hpp");
   const std::string& out = o.files.back();
-  std::optional<SafetensorsFile> file;
+  std::optional<io::SafetensorsFile> file;
   ModelCard card;
   if (o.model.empty()) {
     file.emplace(o.files.front());
@@ -78,14 +78,14 @@ void run(const Options& o) {
     store.initialize(o.seed);
 
   const std::int64_t size = card.preprocess.image_size;
-  const EmbedOptions options{.name = o.name.empty() ? name_of(out) : o.name,
-                             .dtype = o.dtype == "f16" ? Dtype::f16 : Dtype::f32,
-                             .sources = built_in_source,
-                             .mean = card.preprocess.mean,
-                             .std = card.preprocess.std,
-                             .class_names = card.class_names,
-                             .notes = how_to_prepare(card.preprocess)};
-  write_header(out, model, {1, size, size, card.options.in_channels}, options);
+  const exports::EmbedOptions options{.name = o.name.empty() ? name_of(out) : o.name,
+                                      .dtype = o.dtype == "f16" ? io::Dtype::f16 : io::Dtype::f32,
+                                      .sources = built_in_source,
+                                      .mean = card.preprocess.mean,
+                                      .std = card.preprocess.std,
+                                      .class_names = card.class_names,
+                                      .notes = how_to_prepare(card.preprocess)};
+  exports::write_header(out, model, {1, size, size, card.options.in_channels}, options);
   std::printf("%s: %s::Model, %lld x %lld pixels, %lld classes, weights in %s, %.1f MB\n",
               out.c_str(), options.name.c_str(), static_cast<long long>(size),
               static_cast<long long>(size), static_cast<long long>(card.options.num_classes),

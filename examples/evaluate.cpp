@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "anther/anther.hpp"
-#include "anther/train/confusion_plot.hpp"
-#include "anther/train/report.hpp"
+#include "anther/report/confusion_plot.hpp"
+#include "anther/report/report.hpp"
 #include "anther/train/run_log.hpp"
 #include "trained_data.hpp"
 
@@ -35,7 +35,7 @@ struct Options {
 };
 
 // NaN, for a class without images, is null in JSON.
-nlohmann::json to_json(const Evaluation& evaluation, const Dataset& data,
+nlohmann::json to_json(const Evaluation& evaluation, const data::Dataset& data,
                        const std::vector<std::string>& class_names) {
   const ClassificationMetrics& metrics = evaluation.metrics;
   const ConfusionMatrix& confusion = metrics.confusion();
@@ -63,7 +63,7 @@ nlohmann::json to_json(const Evaluation& evaluation, const Dataset& data,
 }
 
 std::string percent(double share) {
-  return std::isnan(share) ? "-" : formatted("%.2f", 100 * share);
+  return std::isnan(share) ? "-" : report::formatted("%.2f", 100 * share);
 }
 
 void print(const Evaluation& evaluation, const std::vector<std::string>& class_names) {
@@ -85,35 +85,36 @@ std::string title_of(const std::filesystem::path& run) {
 }
 
 // With the curves and arguments of the run that the weights are from, where its folder is there.
-void write_report_of(const Options& o, const Classifier& classifier, const Dataset& part,
+void write_report_of(const Options& o, const Classifier& classifier, const data::Dataset& part,
                      const std::string& part_name, const Evaluation& evaluation) {
   const std::filesystem::path run = run_of(o.weights);
   const bool has_run = std::filesystem::exists(run / "results.csv");
   const ModelCard& card = classifier.card();
   const std::filesystem::path weights = weights_of(o.weights);
-  write_report(o.report, {.model = classifier.model(),
-                          .data = part,
-                          .class_names = card.class_names,
-                          .preprocess = card.preprocess,
-                          .evaluation = evaluation,
-                          .title = has_run ? title_of(run) : weights.stem().string(),
-                          .part = part_name,
-                          .weights = weights.filename().string(),
-                          .run = has_run ? run : "",
-                          .arguments = arguments_of_run(o.weights)});
+  report::write_report(o.report, {.model = classifier.model(),
+                                  .data = part,
+                                  .class_names = card.class_names,
+                                  .preprocess = card.preprocess,
+                                  .evaluation = evaluation,
+                                  .title = has_run ? title_of(run) : weights.stem().string(),
+                                  .part = part_name,
+                                  .weights = weights.filename().string(),
+                                  .run = has_run ? run : "",
+                                  .arguments = arguments_of_run(o.weights)});
 }
 
 void evaluate(const Options& o) {
   if (o.threads > 0) set_num_threads(o.threads);
   Classifier classifier(o.weights);
-  const OpenedData data = open_data_of(classifier, arguments_of_run(o.weights), o.data);
+  const vision::OpenedData data = open_data_of(classifier, arguments_of_run(o.weights), o.data);
   std::printf("Data: %s\n", data.description.c_str());
   const bool train = o.part == "train", test = o.part == "test";
-  const DatasetPointer part = train ? data.train : test ? data.test : data.val;
+  const data::DatasetPointer part = train ? data.train : test ? data.test : data.val;
   // What the data calls it: of class folders without test/ the test is val.
   const std::string part_name = train ? "train" : test ? data.test_name : data.val_name;
-  Loader loader(part, classifier.card().preprocess,
-                {.batch_size = o.batch_size, .workers = o.workers, .skip_bad = o.data.skip_bad});
+  data::Loader loader(
+      part, classifier.card().preprocess,
+      {.batch_size = o.batch_size, .workers = o.workers, .skip_bad = o.data.skip_bad});
   ProgressCallback progress(1, part->size());
   Callback* callbacks[] = {&progress};
   const Evaluation evaluation =
@@ -136,10 +137,10 @@ void evaluate(const Options& o) {
     json["data"] = data.description;
     json["part"] = part_name;
     json["tta"] = o.tta;
-    write_file_atomically(o.json, json.dump(2) + "\n");
+    io::write_file_atomically(o.json, json.dump(2) + "\n");
   }
   if (!o.report.empty()) write_report_of(o, classifier, *part, part_name, evaluation);
-  if (!o.confusion.empty()) write_confusion_matrix(o.confusion, metrics.confusion(), names);
+  if (!o.confusion.empty()) report::write_confusion_matrix(o.confusion, metrics.confusion(), names);
 }
 
 }  // namespace

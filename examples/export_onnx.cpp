@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "anther/anther.hpp"
-#include "anther/io/onnx.hpp"
+#include "anther/export/onnx.hpp"
 #include "anther/train/checkpoint.hpp"
 
 namespace {
@@ -28,10 +28,10 @@ struct Options {
 };
 
 void run(const Options& o) {
-  check(o.files.size() == (o.model.empty() ? 2 : 1),
-        "expected CHECKPOINT OUT.onnx, or --model and OUT.onnx");
+  detail::check(o.files.size() == (o.model.empty() ? 2 : 1),
+                "expected CHECKPOINT OUT.onnx, or --model and OUT.onnx");
   const std::string& out = o.files.back();
-  std::optional<SafetensorsFile> file;
+  std::optional<io::SafetensorsFile> file;
   ModelCard card;
   if (o.model.empty()) {
     file.emplace(o.files.front());
@@ -48,10 +48,10 @@ void run(const Options& o) {
   else
     store.initialize(o.seed);
 
-  OnnxOptions options{.metadata = to_metadata(card)};
+  exports::OnnxOptions options{.metadata = to_metadata(card)};
   if (o.preprocess) options.preprocess = {.mean = card.preprocess.mean, .std = card.preprocess.std};
   const std::int64_t size = card.preprocess.image_size;
-  write_onnx(out, model, {1, size, size, card.options.in_channels}, options);
+  exports::write_onnx(out, model, {1, size, size, card.options.in_channels}, options);
   if (o.preprocess)
     std::printf(
         "%s: images uint8 (batch, %lld, %lld, 3), resized already, to logits (batch, %lld)\n",

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "anther/anther.hpp"
-#include "anther/data/open.hpp"
+#include "anther/data/vision/open.hpp"
 #include "anther/train/run_log.hpp"
 
 using namespace anther;
@@ -57,19 +57,19 @@ int main(int argc, char** argv) {
   app.add_option("--lr", lr)->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   try {
-    check(lr > 0, "--lr: expected more than 0, got ", lr);
-    const OpenedData data = open_data(data_dir, {.image_size = 32});
+    detail::check(lr > 0, "--lr: expected more than 0, got ", lr);
+    const vision::OpenedData data = vision::open_data(data_dir, {.image_size = 32});
     std::printf("%s\n", data.description.c_str());
     ParameterStore<float> parameters;
     const LglNet net(parameters, static_cast<std::int64_t>(data.class_names.size()));
     parameters.initialize(1);
     std::printf("%s parameters\n", with_commas(parameters.parameter_count()).c_str());
 
-    const Preprocess preprocess{
+    const vision::Preprocess preprocess{
         .image_size = 32, .mean = {0.5f, 0.5f, 0.5f}, .std = {0.25f, 0.25f, 0.25f}};
-    Loader train(data.train, preprocess,
-                 {.batch_size = batch_size, .shuffle = true, .limit = limit, .seed = 1});
-    Loader test(data.test, preprocess, {.batch_size = batch_size});
+    data::Loader train(data.train, preprocess,
+                       {.batch_size = batch_size, .shuffle = true, .limit = limit, .seed = 1});
+    data::Loader test(data.test, preprocess, {.batch_size = batch_size});
     Adam<float> adam(parameters, {});
     const std::int64_t steps = epochs * train.batches();
     ProgressCallback progress(epochs, data.test->size());

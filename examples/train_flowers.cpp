@@ -17,11 +17,11 @@
 #include <vector>
 
 #include "anther/anther.hpp"
-#include "anther/data/contact_sheet.hpp"
-#include "anther/data/open.hpp"
-#include "anther/data/png.hpp"
+#include "anther/data/vision/open.hpp"
+#include "anther/data/vision/png.hpp"
+#include "anther/report/contact_sheet.hpp"
+#include "anther/report/report.hpp"
 #include "anther/train/fine_tune.hpp"
-#include "anther/train/report.hpp"
 #include "anther/train/run_log.hpp"
 #include "anther/train/tensorboard_callback.hpp"
 #include "train_data.hpp"
@@ -61,19 +61,19 @@ struct StartingWeights {
   explicit StartingWeights(const std::string& path) : file(path) {
     if (file.metadata().contains("architecture")) card = model_card_of(file);
   }
-  SafetensorsFile file;
+  io::SafetensorsFile file;
   std::optional<ModelCard> card;
 };
 
 // What the options leave open of how images are prepared is as the weights have it.
 void complete_preprocess(TrainOptions& o, const std::optional<StartingWeights>& start) {
   if (!start) {
-    complete_preprocess(o, Preprocess{});
+    complete_preprocess(o, vision::Preprocess{});
     return;
   }
   std::printf("Starting from %s\n", o.initial_checkpoint.c_str());
   const std::string taken =
-      complete_preprocess(o, start->card ? start->card->preprocess : Preprocess{});
+      complete_preprocess(o, start->card ? start->card->preprocess : vision::Preprocess{});
   if (!taken.empty())
     std::printf("  Images %s: %s\n",
                 start->card ? "as its own" : "as by default, for it does not say how its own were",
@@ -86,9 +86,9 @@ void load_start(const StartingWeights& start, ParameterStore<float>& store,
   if (start.card) {
     const nlohmann::json own = function_of(options), other = function_of(start.card->options);
     for (const auto& [key, value] : own.items())
-      check(other.at(key) == value, start.file.path().string(),
-            ": the weights are of another model: its ", key, " is ", other.at(key).dump(),
-            ", here it is ", value.dump());
+      detail::check(other.at(key) == value, start.file.path().string(),
+                    ": the weights are of another model: its ", key, " is ", other.at(key).dump(),
+                    ", here it is ", value.dump());
     same_classes = start.card->class_names == class_names;
   }
   const std::vector<std::string> replaced =
@@ -100,7 +100,7 @@ void load_start(const StartingWeights& start, ParameterStore<float>& store,
 }
 
 // images: of data.train, the first of which are trained on.
-std::vector<double> logit_offsets(const TrainOptions& o, const OpenedData& data,
+std::vector<double> logit_offsets(const TrainOptions& o, const vision::OpenedData& data,
                                   std::int64_t images) {
   if (o.logit_adjust == 0) return {};
   std::vector<std::int64_t> counts(data.class_names.size());
@@ -119,7 +119,7 @@ void print_setup() {
               num_threads() == 1 ? "thread" : "threads", parallel_backend_name(), warning);
 }
 
-void print_outcome(const EpochReport& last, const Dataset& images) {
+void print_outcome(const EpochReport& last, const data::Dataset& images) {
   const auto print = [&](const char* what, double top1, double top5, double loss) {
     std::printf("%sTop-1 %.2f %%, top-5 %.2f %%, loss %.4f on %lld images after epoch %lld\n", what,
                 100 * top1, 100 * top5, loss,
@@ -143,13 +143,13 @@ int train(TrainOptions o, const std::string& resume) {
   const auto preprocess = [&](std::int64_t size) {
     return naming_flag([&] { return preprocess_of(o, size); });
   };
-  const AugmentOptions augmentation = naming_flag([&] { return augment_options(o); });
-  OpenedData data = open_data(o.data_dir, open_options(o, sizes.last()));
-  if (!o.classes.empty()) naming_flag([&] { select_classes(data, o.classes); });
+  const vision::AugmentOptions augmentation = naming_flag([&] { return augment_options(o); });
+  vision::OpenedData data = vision::open_data(o.data_dir, open_options(o, sizes.last()));
+  if (!o.classes.empty()) naming_flag([&] { vision::select_classes(data, o.classes); });
   cache_images(data, o, sizes.last());
   const std::int64_t images =
       o.limit > 0 ? std::min(o.limit, data.train->size()) : data.train->size();
-  const DatasetPointer& evaluated = o.eval_split == "valid" ? data.val : data.test;
+  const data::DatasetPointer& evaluated = o.eval_split == "valid" ? data.val : data.test;
   std::printf("Data: %s\n", data.description.c_str());
   if (o.limit > 0 && o.limit < data.train->size())
     std::printf("Only the first %lld images are trained on.\n", static_cast<long long>(o.limit));
@@ -165,30 +165,30 @@ int train(TrainOptions o, const std::string& resume) {
   const bool whole_batch = has_batch_norm(store);
   if (whole_batch)
     std::printf("The model has BatchNorm: its batch runs as a whole, not in micro-batches.\n");
-  check(!whole_batch || o.micro_batch == 0,
-        "--micro-batch: expected 0, as the model has BatchNorm, got ", o.micro_batch);
+  detail::check(!whole_batch || o.micro_batch == 0,
+                "--micro-batch: expected 0, as the model has BatchNorm, got ", o.micro_batch);
   if (start) load_start(*start, store, model.options(), data.class_names);
   if (!o.freeze.empty()) {
     const std::int64_t frozen = naming_flag([&] { return freeze(store, o.freeze); });
     std::printf("Frozen: %s of the parameters\n", with_commas(frozen).c_str());
   }
 
-  const LoaderOptions loading = loader_options(o);
+  const data::LoaderOptions loading = loader_options(o);
   const auto part = [&](std::int64_t size) {
     const std::int64_t micro =
         o.micro_batch > 0 ? o.micro_batch : automatic_micro_batch(size, size);
     return part_of(o.batch_size, whole_batch ? 0 : micro * o.lanes * 2);
   };
   LoaderBySize train_loader(sizes, [&](std::int64_t size) {
-    LoaderOptions own = loading;
+    data::LoaderOptions own = loading;
     own.batch_size = part(size);
-    return std::make_unique<Loader>(data.train, size, size, Augment(preprocess(size), augmentation),
-                                    own);
+    return std::make_unique<data::Loader>(data.train, size, size,
+                                          vision::Augment(preprocess(size), augmentation), own);
   });
-  Loader evaluation_loader(evaluated, preprocess(sizes.last()),
-                           {.batch_size = std::min<std::int64_t>(part(sizes.last()), 32),
-                            .workers = loading.workers,
-                            .skip_bad = o.skip_bad});
+  data::Loader evaluation_loader(evaluated, preprocess(sizes.last()),
+                                 {.batch_size = std::min<std::int64_t>(part(sizes.last()), 32),
+                                  .workers = loading.workers,
+                                  .skip_bad = o.skip_bad});
 
   const auto optimizer = make_optimizer(o, store);
   if (o.layer_decay < 1) optimizer->set_lr_scales(layer_decay_scales(store, o.layer_decay));
@@ -205,20 +205,21 @@ int train(TrainOptions o, const std::string& resume) {
   ModelEma<float>* average = ema ? &*ema : nullptr;
   if (resume.empty()) {
     nlohmann::json args = to_json(o);
-    args["comment"] = text_of("train_flowers of anther ", version, " on ", to_string(isa()),
-                              "; --config with this file repeats the run");
-    write_file_atomically(folder / "args.json", args.dump(2) + "\n");
+    args["comment"] = detail::text_of("train_flowers of anther ", version, " on ", to_string(isa()),
+                                      "; --config with this file repeats the run");
+    io::write_file_atomically(folder / "args.json", args.dump(2) + "\n");
   } else {
     options.progress = fit_progress_from_json(
         load_state(folder.weights() / "last.state.safetensors", *optimizer, average));
-    check(!options.progress.finished, resume, ": the run is finished");
+    detail::check(!options.progress.finished, resume, ": the run is finished");
     std::printf("Resuming after epoch %lld, step %lld\n",
                 static_cast<long long>(options.progress.epochs),
                 static_cast<long long>(optimizer->steps()));
   }
   std::printf("Run: %s\n", folder.path().c_str());
 
-  const std::string title = text_of("EdgeViT-", o.model, ", ", o.preset, ", ", o.img_size, " px");
+  const std::string title =
+      detail::text_of("EdgeViT-", o.model, ", ", o.preset, ", ", o.img_size, " px");
   ProgressCallback progress(o.time_budget > 0 ? 0 : o.epochs,
                             evaluated->size() * (average ? 2 : 1) / o.val_interval);
   const std::string& part_name = o.eval_split == "valid" ? data.val_name : data.test_name;
@@ -229,16 +230,17 @@ int train(TrainOptions o, const std::string& resume) {
   TensorBoardCallback events(folder.path(), optimizer->steps());
   if (resume.empty()) {
     events.add_text("arguments", to_json(o).dump(2));
-    Loader first(data.train, sizes.first(), sizes.first(),
-                 Augment(preprocess(sizes.first()), augmentation), [&] {
-                   LoaderOptions own = loading;
-                   own.batch_size = std::min<std::int64_t>(o.batch_size, 32);
-                   return own;
-                 }());
+    data::Loader first(data.train, sizes.first(), sizes.first(),
+                       vision::Augment(preprocess(sizes.first()), augmentation), [&] {
+                         data::LoaderOptions own = loading;
+                         own.batch_size = std::min<std::int64_t>(o.batch_size, 32);
+                         return own;
+                       }());
     first.start_epoch(0);
-    if (Batch batch; first.next(batch)) {
-      const Image sheet = contact_sheet(batch, preprocess(sizes.first()), data.class_names);
-      write_png(folder / "train_batch0.png", sheet);
+    if (data::Batch batch; first.next(batch)) {
+      const vision::Image sheet =
+          report::contact_sheet(batch, preprocess(sizes.first()), data.class_names);
+      vision::write_png(folder / "train_batch0.png", sheet);
       events.add_image("train_batch0", sheet);
     }
   }
@@ -249,8 +251,8 @@ int train(TrainOptions o, const std::string& resume) {
                   average);
   } catch (const Error& error) {
     if (!std::filesystem::exists(folder.weights() / "last.state.safetensors")) throw;
-    fail(error.what(), "\nWhat was done before is kept. To go on, once that is mended:\n",
-         "  train_flowers --resume ", folder.path().string());
+    detail::fail(error.what(), "\nWhat was done before is kept. To go on, once that is mended:\n",
+                 "  train_flowers --resume ", folder.path().string());
   }
   if (!checkpoint.progress().finished) {
     std::printf(
@@ -262,15 +264,15 @@ int train(TrainOptions o, const std::string& resume) {
     print_outcome(history.back(), *evaluated);
     std::optional<AveragedWeights<float>> averaged;
     if (average) averaged.emplace(*average);
-    const Preprocess last = preprocess(sizes.last());
-    write_run_report({.folder = folder,
-                      .class_names = data.class_names,
-                      .preprocess = last,
-                      .title = title,
-                      .part = part_name,
-                      .weights = average ? "the averaged weights" : "",
-                      .arguments = to_json(o)},
-                     model, *evaluated, evaluation_loader);
+    const vision::Preprocess last = preprocess(sizes.last());
+    report::write_run_report({.folder = folder,
+                              .class_names = data.class_names,
+                              .preprocess = last,
+                              .title = title,
+                              .part = part_name,
+                              .weights = average ? "the averaged weights" : "",
+                              .arguments = to_json(o)},
+                             model, *evaluated, evaluation_loader);
   }
   if (o.profile) std::fputs(profile.table().c_str(), stdout);
   std::printf("Report: %s\nWeights: %s\n", (folder / "report.html").c_str(),
@@ -296,11 +298,12 @@ int main(int argc, char** argv) {
     if (automatic) {
       const std::string root = output.empty() ? "runs/train_flowers" : output;
       const auto found = newest_unfinished_run(root);
-      check(found.has_value(), "--resume: expected an unfinished run in ", root, ", found none");
+      detail::check(found.has_value(), "--resume: expected an unfinished run in ", root,
+                    ", found none");
       resume = found->string();
     }
-    check(config.empty() || resume.empty(),
-          "--resume: takes its options from the run, not from a file");
+    detail::check(config.empty() || resume.empty(),
+                  "--resume: takes its options from the run, not from a file");
     if (!config.empty()) read_options(config, options);
     if (!resume.empty()) read_options(resume + "/args.json", options);
 
@@ -315,13 +318,13 @@ int main(int argc, char** argv) {
     CLI11_PARSE(app, argc, argv);
     if (!resume.empty())
       for (const CLI::Option* option : app.get_options())
-        check(option->count() == 0 || option->check_name("--resume") ||
-                  option->check_name("--threads") || option->check_name("--workers") ||
-                  option->check_name("--data-dir") || option->check_name("--skip-bad") ||
-                  (automatic && option->check_name("--output")),
-              option->get_name(),
-              ": a resumed run keeps its options; --threads, --workers, --data-dir and "
-              "--skip-bad may change");
+        detail::check(option->count() == 0 || option->check_name("--resume") ||
+                          option->check_name("--threads") || option->check_name("--workers") ||
+                          option->check_name("--data-dir") || option->check_name("--skip-bad") ||
+                          (automatic && option->check_name("--output")),
+                      option->get_name(),
+                      ": a resumed run keeps its options; --threads, --workers, --data-dir and "
+                      "--skip-bad may change");
     std::signal(SIGINT, interrupt);
     std::signal(SIGTERM, interrupt);
     return train(options, resume);

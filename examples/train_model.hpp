@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <memory>
 
-#include "anther/models/edgevit.hpp"
+#include "anther/models/edgevit/config.hpp"
+#include "anther/models/edgevit/edgevit.hpp"
 #include "anther/optim/adam.hpp"
 #include "anther/optim/sgd.hpp"
-#include "anther/train/edgevit_config.hpp"
 #include "anther/train/fit.hpp"
 #include "train_options.hpp"
 

@@ -199,7 +199,7 @@ struct OptionRange {
 
 // Throws, naming the option, where a value makes no sense: before anything is read or written.
 inline void check_options(const TrainOptions& o) {
-  using anther::check;
+  using anther::detail::check;
   constexpr double any = 1e15;  // more than an option needs, and exact as an integer
   const auto number = [](std::int64_t value) { return static_cast<double>(value); };
   const OptionRange ranges[] = {
@@ -247,44 +247,48 @@ inline void check_options(const TrainOptions& o) {
       {"limit", number(o.limit), 0, any},
   };
   for (const auto& [flag, value, least, most, least_excluded] : ranges)
-    check(value <= most && (least_excluded ? value > least : value >= least), "--", flag,
-          ": expected ", least_excluded ? "more than " : "at least ", least,
-          most < any || value > most ? anther::text_of(", at most ", most) : "", ", got ", value);
-  check(o.ffn_kernel != 2, "--ffn-kernel: expected 1 or 3, got 2");
+    anther::detail::check(
+        value <= most && (least_excluded ? value > least : value >= least), "--", flag,
+        ": expected ", least_excluded ? "more than " : "at least ", least,
+        most < any || value > most ? anther::detail::text_of(", at most ", most) : "", ", got ",
+        value);
+  anther::detail::check(o.ffn_kernel != 2, "--ffn-kernel: expected 1 or 3, got 2");
   for (const auto& [flag, value] : {std::pair("val-fraction", o.val_fraction),
                                     {"smoothing", o.smoothing},
                                     {"drop-path", o.drop_path},
                                     {"momentum", o.momentum},
                                     {"model-ema-decay", o.model_ema_decay}})
-    check(value < 1, "--", flag, ": expected less than 1, got ", value);
-  check(o.opt_betas.size() == 2, "--opt-betas: expected 2 numbers, got ", o.opt_betas.size());
+    anther::detail::check(value < 1, "--", flag, ": expected less than 1, got ", value);
+  anther::detail::check(o.opt_betas.size() == 2, "--opt-betas: expected 2 numbers, got ",
+                        o.opt_betas.size());
   for (const double beta : o.opt_betas)
-    check(beta >= 0 && beta < 1, "--opt-betas: expected at least 0, less than 1, got ", beta);
+    anther::detail::check(beta >= 0 && beta < 1,
+                          "--opt-betas: expected at least 0, less than 1, got ", beta);
   const auto choice = [](const char* flag, const std::string& value, const auto&... names) {
     std::string all;
     bool known = false;
     ((known |= value == names, all += (all.empty() ? "" : ", ") + std::string(names)), ...);
-    check(known, "--", flag, ": expected one of ", all, ", got ", value);
+    anther::detail::check(known, "--", flag, ": expected one of ", all, ", got ", value);
   };
   choice("remode", o.remode, "const", "rand", "pixel");
   choice("cache", o.cache, "none", "images", "uint8");
-  check(o.scale.empty() || o.scale.size() == 2, "--scale: expected 2 numbers, got ",
-        o.scale.size());
-  check(o.ratio.size() == 2, "--ratio: expected 2 numbers, got ", o.ratio.size());
-  check(o.color_jitter.size() <= 4 && o.color_jitter.size() != 2,
-        "--color-jitter: expected 1, 3 or 4 numbers, got ", o.color_jitter.size());
+  anther::detail::check(o.scale.empty() || o.scale.size() == 2, "--scale: expected 2 numbers, got ",
+                        o.scale.size());
+  anther::detail::check(o.ratio.size() == 2, "--ratio: expected 2 numbers, got ", o.ratio.size());
+  anther::detail::check(o.color_jitter.size() <= 4 && o.color_jitter.size() != 2,
+                        "--color-jitter: expected 1, 3 or 4 numbers, got ", o.color_jitter.size());
   choice("split", o.split, "paddle", "official", "trainval");
   choice("model", o.model, "xxs", "xs", "s");
   choice("preset", o.preset, "improved", "original");
   choice("opt", o.opt, "adam", "adamw", "sgd", "momentum");
   choice("eval-split", o.eval_split, "test", "valid");
   choice("sched", o.sched, "constant", "cosine", "linear", "step");
-  check(o.opt != "sgd" || o.momentum > 0,
-        "--momentum: sgd expects more than 0, got 0; --opt momentum "
-        "takes it");
+  anther::detail::check(o.opt != "sgd" || o.momentum > 0,
+                        "--momentum: sgd expects more than 0, got 0; --opt momentum "
+                        "takes it");
   for (const auto& [flag, values] : {std::pair("mean", &o.mean), {"std", &o.std}})
-    check(values->empty() || values->size() == 3, "--", flag, ": expected 3 numbers, got ",
-          values->size());
+    anther::detail::check(values->empty() || values->size() == 3, "--", flag,
+                          ": expected 3 numbers, got ", values->size());
   if (!o.img_size.empty()) anther::ImageSizes("--img-size", o.img_size);
 }
 
@@ -299,7 +303,7 @@ auto naming_flag(const Call& call) {
       if (c == ':') break;
       if (c == '_') c = '-';
     }
-    anther::fail("--", message);
+    anther::detail::fail("--", message);
   }
 }
 
@@ -335,35 +339,35 @@ inline nlohmann::json to_json(const TrainOptions& options) {
 // key that is no option, or a value of another type.
 inline void read_options(const std::string& path, TrainOptions& options) {
   std::ifstream file(path);
-  anther::check(file.good(), path, ": cannot be read");
+  anther::detail::check(file.good(), path, ": cannot be read");
   nlohmann::json json;
   try {
     json = nlohmann::json::parse(file);
   } catch (const nlohmann::json::exception& error) {
-    anther::fail(path, ": expected JSON: ", error.what());
+    anther::detail::fail(path, ": expected JSON: ", error.what());
   }
-  anther::check(json.is_object(), path, ": expected a JSON object");
+  anther::detail::check(json.is_object(), path, ": expected a JSON object");
   for_each_option(options, [&](const char* flag, auto& member, const char*) {
     const auto found = json.find(json_name(flag));
     if (found == json.end()) return;
     using Member = std::decay_t<decltype(member)>;
     if (std::is_same_v<Member, std::string> && found->is_number_integer()) *found = found->dump();
     // A fraction would be cut off, and a number beyond the type's range wrapped around.
-    anther::check(!std::is_same_v<Member, std::int64_t> ||
-                      (found->is_number_integer() &&
-                       (!found->is_number_unsigned() ||
-                        found->template get<std::uint64_t>() <= std::uint64_t{1} << 62)),
-                  path, ": ", json_name(flag), ": expected an integer, got ",
-                  found->is_primitive() ? found->dump() : found->type_name());
+    anther::detail::check(!std::is_same_v<Member, std::int64_t> ||
+                              (found->is_number_integer() &&
+                               (!found->is_number_unsigned() ||
+                                found->template get<std::uint64_t>() <= std::uint64_t{1} << 62)),
+                          path, ": ", json_name(flag), ": expected an integer, got ",
+                          found->is_primitive() ? found->dump() : found->type_name());
     try {
       found->get_to(member);
     } catch (const nlohmann::json::exception& error) {
-      anther::fail(path, ": ", json_name(flag), ": ", error.what());
+      anther::detail::fail(path, ": ", json_name(flag), ": ", error.what());
     }
     json.erase(found);
   });
   for (const auto& [key, value] : json.items())
-    anther::check(key == "comment", path, ": unknown option ", key);
+    anther::detail::check(key == "comment", path, ": unknown option ", key);
 }
 
 // Binds the options to flags; what they hold already is the default.

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "anther/data/open.hpp"
+#include "anther/data/vision/open.hpp"
 #include "anther/io/file.hpp"
 #include "anther/train/classifier.hpp"
 
@@ -37,16 +37,17 @@ inline std::filesystem::path run_of(const std::filesystem::path& weights) {
 inline nlohmann::json arguments_of_run(const std::filesystem::path& weights) {
   const auto path = run_of(weights) / "args.json";
   if (!std::filesystem::exists(path)) return nlohmann::json::object();
-  nlohmann::json json = nlohmann::json::parse(anther::read_text_file(path), nullptr, false);
-  anther::check(json.is_object(), path.string(), ": expected a JSON object");
+  nlohmann::json json = nlohmann::json::parse(anther::io::read_text_file(path), nullptr, false);
+  anther::detail::check(json.is_object(), path.string(), ": expected a JSON object");
   return json;
 }
 
 // Opens the data, and checks that its classes are the model's.
-inline anther::OpenedData open_data_of(const anther::Classifier& classifier,
-                                       const nlohmann::json& arguments, const DataFlags& flags) {
+inline anther::vision::OpenedData open_data_of(const anther::Classifier& classifier,
+                                               const nlohmann::json& arguments,
+                                               const DataFlags& flags) {
   const std::string where = flags.data_dir.value_or(arguments.value("data_dir", "data/flowers102"));
-  anther::OpenedData data = anther::open_data(
+  anther::vision::OpenedData data = anther::vision::open_data(
       where, {.split = flags.split.value_or(arguments.value("split", "paddle")),
               .val_fraction = flags.val_fraction.value_or(arguments.value("val_fraction", 0.1)),
               .seed = flags.seed.value_or(arguments.value("seed", std::uint64_t{42})),
@@ -54,13 +55,15 @@ inline anther::OpenedData open_data_of(const anther::Classifier& classifier,
               .image_size = classifier.card().preprocess.image_size});
   // One class is a number in args.json.
   const nlohmann::json classes = arguments.value("classes", nlohmann::json(""));
-  anther::check(classes.is_string() || classes.is_number_integer(),
-                "args.json: classes: expected text or a number, got ", classes.type_name());
+  anther::detail::check(classes.is_string() || classes.is_number_integer(),
+                        "args.json: classes: expected text or a number, got ", classes.type_name());
   if (classes != "")
-    anther::select_classes(data, classes.is_string() ? classes.get<std::string>() : classes.dump());
+    anther::vision::select_classes(
+        data, classes.is_string() ? classes.get<std::string>() : classes.dump());
   const auto& expected = classifier.card().class_names;
-  anther::check(data.class_names == expected, where, ": its classes (", data.class_names.size(),
-                ", the first: ", data.class_names.front(), ") are not the model's (",
-                expected.size(), ", the first: ", expected.front(), ")");
+  anther::detail::check(data.class_names == expected, where, ": its classes (",
+                        data.class_names.size(), ", the first: ", data.class_names.front(),
+                        ") are not the model's (", expected.size(),
+                        ", the first: ", expected.front(), ")");
   return data;
 }

@@ -7,7 +7,7 @@ ANTHER_ONCE template void save_weights(const std::filesystem::path&, const Param
                                        std::span<const float>,
                                        const std::map<std::string, std::string>&,
                                        const SaveWeightsOptions&);
-ANTHER_ONCE template std::vector<std::string> load_weights(const SafetensorsFile&,
+ANTHER_ONCE template std::vector<std::string> load_weights(const io::SafetensorsFile&,
                                                            ParameterStore<float>&,
                                                            const LoadWeightsOptions&);
 ANTHER_ONCE template void save_state(const std::filesystem::path&, const Optimizer<float>&,
@@ -29,5 +29,5 @@ ANTHER_ONCE template nlohmann::json nlohmann::json::parse(const std::string&,
                                                           bool);
 ANTHER_ONCE template bool nlohmann::json::sax_parse(std::string_view::const_iterator,
                                                     std::string_view::const_iterator,
-                                                    anther::SafetensorsHeaderParser*,
+                                                    anther::io::SafetensorsHeaderParser*,
                                                     nlohmann::json::input_format_t, bool, bool);

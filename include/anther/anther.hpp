@@ -7,7 +7,7 @@
 #include "anther/autograd/tape.hpp"
 #include "anther/core/openmp.hpp"
 #include "anther/core/version.hpp"
-#include "anther/models/edgevit.hpp"
+#include "anther/models/edgevit/edgevit.hpp"
 #include "anther/nn/conv.hpp"
 #include "anther/nn/drop.hpp"
 #include "anther/nn/inference.hpp"

@@ -13,6 +13,7 @@
 namespace {
 
 using namespace anther;
+using namespace anther::kernels;
 using V = Variable<double>;
 
 // y = x^3, with a backward that may have a bug.

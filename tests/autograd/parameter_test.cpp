@@ -198,16 +198,17 @@ TEST_CASE("parameters: a packed weight is made anew once the values may have cha
   const int number =
       store.add_parameter("weight", {.shape = {columns, depth}, .init = Init::normal(1)});
   store.initialize(1);
-  const anther::PackOptions forward{
+  const anther::kernels::PackOptions forward{
       .columns = columns, .depth = depth, .column_stride = depth, .depth_stride = 1};
-  const anther::PackOptions gradient{
+  const anther::kernels::PackOptions gradient{
       .columns = depth, .depth = columns, .column_stride = 1, .depth_stride = depth};
-  const auto expected = [&](const anther::PackOptions& pack) {
-    std::vector<float> packed(static_cast<std::size_t>(anther::packed_size<float>(pack)));
-    anther::pack_weight<float>(packed.data(), std::as_const(store).value(number).data(), pack);
+  const auto expected = [&](const anther::kernels::PackOptions& pack) {
+    std::vector<float> packed(static_cast<std::size_t>(anther::kernels::packed_size<float>(pack)));
+    anther::kernels::pack_weight<float>(packed.data(), std::as_const(store).value(number).data(),
+                                        pack);
     return packed;
   };
-  const auto is_right = [&](const float* packed, const anther::PackOptions& pack) {
+  const auto is_right = [&](const float* packed, const anther::kernels::PackOptions& pack) {
     return std::ranges::equal(std::span(packed, expected(pack).size()), expected(pack));
   };
 

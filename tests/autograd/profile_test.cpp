@@ -9,6 +9,7 @@
 namespace {
 
 using namespace anther;
+using namespace anther::kernels;
 
 TEST_CASE("profile: the stage of a layer's path") {
   CHECK(Profile::stage_of("stages.2.0.attn.qkv") == "stages.2");

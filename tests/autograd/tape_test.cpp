@@ -22,6 +22,8 @@
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::kernels;
 
 // y = x^2, so that a gradient depends on where it is taken.
 template <class T>

@@ -25,18 +25,19 @@ std::string to_string(const Colour& colour) {
 namespace {
 
 TEST_CASE("check: the parts of a message are written one after another") {
-  CHECK(anther::text_of() == "");
-  CHECK(anther::text_of("a", std::string("b"), std::string_view("c"), 'd') == "abcd");
-  CHECK(anther::text_of(-3, ' ', std::size_t{7}, ' ', INT64_MIN) == "-3 7 -9223372036854775808");
-  CHECK(anther::text_of(0.1f, ' ', 0.1, ' ', 1e-30) == "0.100000001 0.1 1e-30");
-  CHECK(anther::text_of("got ", other::Colour{5}) == "got level 5");
+  CHECK(anther::detail::text_of() == "");
+  CHECK(anther::detail::text_of("a", std::string("b"), std::string_view("c"), 'd') == "abcd");
+  CHECK(anther::detail::text_of(-3, ' ', std::size_t{7}, ' ', INT64_MIN) ==
+        "-3 7 -9223372036854775808");
+  CHECK(anther::detail::text_of(0.1f, ' ', 0.1, ' ', 1e-30) == "0.100000001 0.1 1e-30");
+  CHECK(anther::detail::text_of("got ", other::Colour{5}) == "got level 5");
 }
 
 TEST_CASE("check: throws its message, and only where the condition fails") {
-  CHECK_NOTHROW(anther::check(true, "never"));
-  CHECK(error_of([] { anther::check(false, "lanes: expected at least 1, got ", 0); }) ==
+  CHECK_NOTHROW(anther::detail::check(true, "never"));
+  CHECK(error_of([] { anther::detail::check(false, "lanes: expected at least 1, got ", 0); }) ==
         "lanes: expected at least 1, got 0");
-  CHECK(error_of([] { anther::fail("file", ": ", "gone"); }) == "file: gone");
+  CHECK(error_of([] { anther::detail::fail("file", ": ", "gone"); }) == "file: gone");
   static_assert(std::is_base_of_v<std::runtime_error, anther::Error>);
 }
 

@@ -163,7 +163,7 @@ TEST_CASE(
           ++runs;
           // The lowest is slower than the others, so that it is not the first.
           if (tile == 11) std::this_thread::sleep_for(std::chrono::microseconds(300));
-          anther::check(tile % 20 != 11, "tile ", tile);
+          anther::detail::check(tile % 20 != 11, "tile ", tile);
         });
       });
       CHECK(message == "tile 11");

@@ -14,11 +14,14 @@
 #include <thread>
 #include <vector>
 
-#include "test_files.hpp"
+#include "vision/test_files.hpp"
 
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::data;
+using namespace anther::vision;
 using test_files::contains;
 using test_files::error_of;
 

@@ -2,7 +2,7 @@
 //
 //   paint FOLDER TRAIN VAL      so many PNGs in FOLDER/train/<class>/ and FOLDER/val/<class>/
 //   paint FOLDER TRAIN VAL TEST the layout of Flowers-102, with so many in trnid, valid and tstid
-#include "../data/mat_writer.hpp"
+#include "../data/vision/mat_writer.hpp"
 
 #include <cstdlib>
 #include <filesystem>
@@ -10,14 +10,19 @@
 #include <string_view>
 #include <vector>
 
-#include "anther/data/open.hpp"
-#include "anther/data/png.hpp"
+#include "anther/data/vision/open.hpp"
+#include "anther/data/vision/png.hpp"
 #include "anther/io/atomic_file.hpp"
-#include "anther/train/progress.hpp"
+#include "anther/report/progress.hpp"
 
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::data;
+using namespace anther::io;
+using namespace anther::report;
+using namespace anther::vision;
 
 void write_class_folders(const std::filesystem::path& folder, const OpenedData& data) {
   const auto write = [&](const char* part, const Dataset& images) {

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "anther/data/cache.hpp"
-#include "anther/data/open.hpp"
+#include "anther/data/vision/cache.hpp"
+#include "anther/data/vision/open.hpp"
 #include "anther/io/atomic_file.hpp"
 #include "examples/train_data.hpp"
 #include "examples/train_model.hpp"
@@ -103,7 +103,7 @@ TEST_CASE("train options: what is written is read back, and what is no option re
   const TemporaryFolder folder;
   const auto path = (folder / "args.json").string();
   const auto read = [&](const std::string& json) {
-    anther::write_file_atomically(path, json);
+    anther::io::write_file_atomically(path, json);
     TrainOptions options;
     read_options(path, options);
     return options;
@@ -139,7 +139,7 @@ TEST_CASE("train options: what is written is read back, and what is no option re
 TEST_CASE("train options: flags go before a file's options, also to turn them off") {
   const TemporaryFolder folder;
   const auto path = (folder / "args.json").string();
-  anther::write_file_atomically(
+  anther::io::write_file_atomically(
       path, R"({"model_ema": true, "profile": true, "lr": 0.5, "opt": "sgd", "scale": [0.3, 1]})");
   TrainOptions options;
   read_options(path, options);
@@ -199,33 +199,34 @@ TEST_CASE("train options: the paper's recipe is section 8 of docs/edgevit.md") {
   const double steps = 300 * std::ceil(6149 / batch);
   CHECK(1 / (1 - o.model_ema_decay) / steps ==
         doctest::Approx(1 / (1 - 0.99996) / 187'500).epsilon(0.05));
-  const anther::MixOptions mix = mix_options(o);
+  const anther::vision::MixOptions mix = mix_options(o);
   CHECK(mix.mixup == 0.8);
   CHECK(mix.cutmix == 1);
   CHECK(mix.prob == 1);
   CHECK(mix.switch_prob == 0.5);
-  const anther::AugmentOptions augmentation = augment_options(o);
+  const anther::vision::AugmentOptions augmentation = augment_options(o);
   REQUIRE(augmentation.rand_augment);
-  CHECK(*augmentation.rand_augment == anther::RandAugmentOptions{.n = 2, .m = 9, .mstd = 0.5});
+  CHECK(*augmentation.rand_augment ==
+        anther::vision::RandAugmentOptions{.n = 2, .m = 9, .mstd = 0.5});
   CHECK(augmentation.random_erasing.prob == 0.25);
-  CHECK(augmentation.random_erasing.mode == anther::EraseMode::pixel);
+  CHECK(augmentation.random_erasing.mode == anther::vision::EraseMode::pixel);
   CHECK(augmentation.random_erasing.count == 1);
-  CHECK(augmentation.scale == anther::timm_augmentation().scale);
-  CHECK(augmentation.hflip == anther::timm_augmentation().hflip);
+  CHECK(augmentation.scale == anther::vision::timm_augmentation().scale);
+  CHECK(augmentation.hflip == anther::vision::timm_augmentation().hflip);
   CHECK_FALSE(augmentation.color_jitter.on());
 }
 
 TEST_CASE("train options: what is open of the preprocessing is that of the starting weights") {
-  const anther::Preprocess card{.image_size = 96,
-                                .resize = anther::ResizeMode::short_side,
-                                .resize_size = 120,
-                                .mean = {0.485f, 0.456f, 0.406f},
-                                .std = {0.229f, 0.224f, 0.225f}};
+  const anther::vision::Preprocess card{.image_size = 96,
+                                        .resize = anther::vision::ResizeMode::short_side,
+                                        .resize_size = 120,
+                                        .mean = {0.485f, 0.456f, 0.406f},
+                                        .std = {0.229f, 0.224f, 0.225f}};
   TrainOptions open;
   CHECK(complete_preprocess(open, card) ==
         "img-size 96, resize short-side, crop-pct 0.8, mean 0.485 0.456 0.406, std 0.229 0.224 "
         "0.225");
-  const anther::Preprocess taken = preprocess_of(open, 96);
+  const anther::vision::Preprocess taken = preprocess_of(open, 96);
   CHECK(taken.short_side() == card.short_side());
   CHECK(taken.resize == card.resize);
   CHECK(taken.mean == card.mean);
@@ -242,7 +243,8 @@ TEST_CASE("train options: what is open of the preprocessing is that of the start
   CHECK(complete_preprocess(given, card) == "crop-pct 0.8, mean 0.485 0.456 0.406");
   CHECK(given.img_size == "64:96");
   CHECK(preprocess_of(given, 64) ==
-        anther::Preprocess{.image_size = 64, .crop_pct = 0.8, .mean = card.mean, .std = {1, 2, 3}});
+        anther::vision::Preprocess{
+            .image_size = 64, .crop_pct = 0.8, .mean = card.mean, .std = {1, 2, 3}});
   CHECK(refusal([](TrainOptions& o) { o.mean = {1, 2}; }) == "--mean: expected 3 numbers, got 2");
   CHECK(contains(refusal([](TrainOptions& o) { o.crop_pct = 1.5; }), "--crop-pct: expected"));
 }
@@ -353,7 +355,7 @@ TEST_CASE("train options: what the run's flags are to the library, epochs as ste
 
 TEST_CASE("train options: what the augmentation's flags are to the library") {
   TrainOptions o;
-  CHECK(augment_options(o) == anther::AugmentOptions{.random_erasing = {.mode = {}}});
+  CHECK(augment_options(o) == anther::vision::AugmentOptions{.random_erasing = {.mode = {}}});
   o.scale = {0.25, 0.5};
   o.ratio = {0.5, 2};
   o.hflip = 0.1;
@@ -365,24 +367,24 @@ TEST_CASE("train options: what the augmentation's flags are to the library") {
   o.remode = "rand";
   o.recount = 4;
   CHECK(augment_options(o) ==
-        anther::AugmentOptions{
-            .scale = anther::Range{0.25, 0.5},
+        anther::vision::AugmentOptions{
+            .scale = anther::vision::Range{0.25, 0.5},
             .ratio = {0.5, 2},
             .hflip = 0.1,
             .vflip = 0.2,
             .rotation = 30,
             .color_jitter = {.brightness = 0.3, .contrast = 0.4, .saturation = 0.5, .hue = 0.05},
-            .rand_augment = anther::RandAugmentOptions{.n = 3, .m = 7, .mstd = 0.5},
-            .random_erasing = {.prob = 0.6, .mode = anther::EraseMode::rand, .count = 4}});
+            .rand_augment = anther::vision::RandAugmentOptions{.n = 3, .m = 7, .mstd = 0.5},
+            .random_erasing = {.prob = 0.6, .mode = anther::vision::EraseMode::rand, .count = 4}});
   o.color_jitter = {0.4};
   CHECK(augment_options(o).color_jitter ==
-        anther::ColorJitterOptions{.brightness = 0.4, .contrast = 0.4, .saturation = 0.4});
+        anther::vision::ColorJitterOptions{.brightness = 0.4, .contrast = 0.4, .saturation = 0.4});
   o.mixup = 0.7;
   o.cutmix = 0.8;
   o.mixup_prob = 0.9;
   o.mixup_switch_prob = 0.4;
   CHECK(mix_options(o) ==
-        anther::MixOptions{.mixup = 0.7, .cutmix = 0.8, .prob = 0.9, .switch_prob = 0.4});
+        anther::vision::MixOptions{.mixup = 0.7, .cutmix = 0.8, .prob = 0.9, .switch_prob = 0.4});
 }
 
 TEST_CASE("train options: what the data's flags are to the library") {
@@ -394,13 +396,13 @@ TEST_CASE("train options: what the data's flags are to the library") {
   o.limit = 11;
   o.workers = 5;
   o.mixup = 0.5;
-  const anther::OpenOptions opening = open_options(o, 96);
+  const anther::vision::OpenOptions opening = open_options(o, 96);
   CHECK(opening.split == "official");
   CHECK(opening.val_fraction == 0.3);
   CHECK(opening.seed == 9);
   CHECK(opening.skip_bad);
   CHECK(opening.image_size == 96);
-  const anther::LoaderOptions loading = loader_options(o);
+  const anther::data::LoaderOptions loading = loader_options(o);
   CHECK(loading.shuffle);
   CHECK(loading.seed == 9);
   CHECK(loading.limit == 11);
@@ -417,10 +419,10 @@ TEST_CASE("train options: images are cached as asked, within the limit") {
     o.cache = cache;
     o.cache_gb = gigabytes;
     o.cache_size = cache_size;
-    anther::OpenedData data = anther::open_data(
+    anther::vision::OpenedData data = anther::vision::open_data(
         "painted", {.image_size = 64, .painted_train = 8, .painted_val = 2, .painted_test = 8});
     cache_images(data, o, 32);
-    const auto train = std::dynamic_pointer_cast<const anther::CachedDataset>(data.train);
+    const auto train = std::dynamic_pointer_cast<const anther::vision::CachedDataset>(data.train);
     for (std::int64_t i = 0; i < data.train->size(); ++i) data.train->image(i);
     return train ? train->bytes() : -1;
   };
@@ -437,8 +439,8 @@ TEST_CASE("train options: images are cached as asked, within the limit") {
     TrainOptions o;
     o.cache = "uint8";
     o.eval_split = split;
-    const anther::OpenedData whole = anther::open_data("painted");
-    anther::OpenedData data = whole;
+    const anther::vision::OpenedData whole = anther::vision::open_data("painted");
+    anther::vision::OpenedData data = whole;
     cache_images(data, o, 32);
     const bool valid = o.eval_split == "valid";
     CHECK((data.val != whole.val) == valid);
@@ -451,7 +453,7 @@ TEST_CASE("train options: images are cached as asked, within the limit") {
 }
 
 TEST_CASE("train options: errors of the library name the flag") {
-  CHECK(error_of([] { naming_flag([] { anther::fail("color_jitter: expected a_b"); }); }) ==
+  CHECK(error_of([] { naming_flag([] { anther::detail::fail("color_jitter: expected a_b"); }); }) ==
         "--color-jitter: expected a_b");
   CHECK(naming_flag([] { return 3; }) == 3);
 }

@@ -31,6 +31,6 @@ grep -qF "Model: $model, 102 classes" out.log || fail "classify took another mod
 names=$(sed -n 's/^ *[0-9.]* %  //p' out.log)
 [[ $(wc -l <<<"$names") == 5 ]] || fail "expected five names: $(cat out.log)"
 while read -r name; do
-  grep -qF "\"$name\"" "$project/include/anther/data/flower_names.hpp" || fail "no flower: $name"
+  grep -qF "\"$name\"" "$project/include/anther/data/vision/flower_names.hpp" || fail "no flower: $name"
 done <<<"$names"
 echo "the trained model names flowers: $(head -n 1 <<<"$names")"

@@ -17,54 +17,54 @@ namespace fs = std::filesystem;
 TEST_CASE("atomic file: the new content appears at commit, and nothing else is left") {
   const TemporaryFolder folder;
   const fs::path path = folder / "a.txt";
-  anther::write_file_atomically(path, "old");
+  anther::io::write_file_atomically(path, "old");
   {
-    anther::AtomicFile file(path);
+    anther::io::AtomicFile file(path);
     file.write("ne");
     file.write("w", 1);
-    CHECK(anther::read_text_file(path) == "old");
+    CHECK(anther::io::read_text_file(path) == "old");
     file.commit();
-    CHECK(anther::read_text_file(path) == "new");
+    CHECK(anther::io::read_text_file(path) == "new");
     CHECK_THROWS_AS(file.commit(), anther::Error);
   }
-  CHECK(anther::read_text_file(path) == "new");
+  CHECK(anther::io::read_text_file(path) == "new");
   CHECK(folder.entries() == 1);
 }
 
 TEST_CASE("atomic file: without commit the old file stays") {
   const TemporaryFolder folder;
   const fs::path path = folder / "a.txt";
-  anther::write_file_atomically(path, "old");
-  { anther::AtomicFile(path).write("new"); }
-  CHECK(anther::read_text_file(path) == "old");
+  anther::io::write_file_atomically(path, "old");
+  { anther::io::AtomicFile(path).write("new"); }
+  CHECK(anther::io::read_text_file(path) == "old");
   CHECK(folder.entries() == 1);
 }
 
 TEST_CASE("atomic file: a full disk") {
   const TemporaryFolder folder;
   const fs::path path = folder / "a.txt";
-  anther::write_file_atomically(path, "old");
+  anther::io::write_file_atomically(path, "old");
   std::string message;
   {
     const LimitedFileSize limit(1000);
-    message = error_of([&] { anther::write_file_atomically(path, std::string(1001, 'x')); });
+    message = error_of([&] { anther::io::write_file_atomically(path, std::string(1001, 'x')); });
   }
   CHECK(message == path.string() + ": cannot write: File too large");
-  CHECK(anther::read_text_file(path) == "old");
+  CHECK(anther::io::read_text_file(path) == "old");
   CHECK(folder.entries() == 1);
 }
 
 TEST_CASE("atomic file: what cannot be written to is named, with the reason") {
   const TemporaryFolder folder;
   const fs::path missing = folder / "missing/a.txt";
-  CHECK(error_of([&] { anther::write_file_atomically(missing, ""); }) ==
+  CHECK(error_of([&] { anther::io::write_file_atomically(missing, ""); }) ==
         missing.string() + ": cannot write: No such file or directory");
 
   fs::create_directory(folder / "sub");
-  CHECK(error_of([&] { anther::write_file_atomically(folder / "sub", ""); }) ==
+  CHECK(error_of([&] { anther::io::write_file_atomically(folder / "sub", ""); }) ==
         (folder / "sub").string() + ": cannot write: there is a folder of this name");
   // Renaming a file over a device, which root may, would break the system.
-  CHECK(contains(error_of([] { anther::write_file_atomically("/dev/null", ""); }),
+  CHECK(contains(error_of([] { anther::io::write_file_atomically("/dev/null", ""); }),
                  "/dev/null: cannot write: there is a pipe or device of this name"));
   CHECK(fs::is_character_file("/dev/null"));
 }
@@ -72,17 +72,17 @@ TEST_CASE("atomic file: what cannot be written to is named, with the reason") {
 TEST_CASE("atomic file: a symbolic link stays one, permissions are kept") {
   const TemporaryFolder folder;
   fs::create_directory(folder / "sub");
-  anther::write_file_atomically(folder / "sub/a.txt", "old");
+  anther::io::write_file_atomically(folder / "sub/a.txt", "old");
   fs::permissions(folder / "sub/a.txt", fs::perms::owner_read | fs::perms::owner_write);
   fs::create_symlink("sub/a.txt", folder / "link");
-  anther::write_file_atomically(folder / "link", "new");
+  anther::io::write_file_atomically(folder / "link", "new");
   CHECK(fs::is_symlink(folder / "link"));
-  CHECK(anther::read_text_file(folder / "sub/a.txt") == "new");
+  CHECK(anther::io::read_text_file(folder / "sub/a.txt") == "new");
   CHECK(fs::status(folder / "sub/a.txt").permissions() ==
         (fs::perms::owner_read | fs::perms::owner_write));
 
   const mode_t old_mask = ::umask(022);
-  anther::write_file_atomically(folder / "b.txt", "");
+  anther::io::write_file_atomically(folder / "b.txt", "");
   ::umask(old_mask);
   CHECK(fs::status(folder / "b.txt").permissions() == static_cast<fs::perms>(0644));
 }
@@ -90,12 +90,12 @@ TEST_CASE("atomic file: a symbolic link stays one, permissions are kept") {
 TEST_CASE("atomic file: several of the same name at once, and a name of the greatest length") {
   const TemporaryFolder folder;
   const fs::path path = folder / std::string(255, 'n');
-  anther::AtomicFile first(path), second(path);
+  anther::io::AtomicFile first(path), second(path);
   first.write("first");
   second.write("second");
   first.commit();
   second.commit();
-  CHECK(anther::read_text_file(path) == "second");
+  CHECK(anther::io::read_text_file(path) == "second");
 }
 
 TEST_CASE("atomic file: what a killed process left behind is not taken for its own") {
@@ -103,26 +103,26 @@ TEST_CASE("atomic file: what a killed process left behind is not taken for its o
   const fs::path path = folder / "a.txt";
   constexpr int count = 200;  // more than the names that this program has used up
   for (int n = 0; n < count; ++n) {
-    const std::string name = anther::text_of(".a.txt.", ::getpid(), "-", n, ".tmp");
-    anther::File::open_for_appending(folder / name).write("left behind");
+    const std::string name = anther::detail::text_of(".a.txt.", ::getpid(), "-", n, ".tmp");
+    anther::io::File::open_for_appending(folder / name).write("left behind");
   }
-  anther::write_file_atomically(path, "new");
-  CHECK(anther::read_text_file(path) == "new");
+  anther::io::write_file_atomically(path, "new");
+  CHECK(anther::io::read_text_file(path) == "new");
   CHECK(folder.entries() == count + 1);
 }
 
 TEST_CASE("file: reading what is not a regular file, or shorter than expected") {
   const TemporaryFolder folder;
-  CHECK(error_of([&] { anther::read_text_file(folder / "none"); }) ==
+  CHECK(error_of([&] { anther::io::read_text_file(folder / "none"); }) ==
         (folder / "none").string() + ": cannot open: No such file or directory");
-  CHECK(error_of([&] { anther::read_text_file(folder.path()); }) ==
+  CHECK(error_of([&] { anther::io::read_text_file(folder.path()); }) ==
         folder.path().string() + ": expected a regular file, got a folder");
   REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
-  CHECK(error_of([&] { anther::read_text_file(folder / "pipe"); }) ==
+  CHECK(error_of([&] { anther::io::read_text_file(folder / "pipe"); }) ==
         (folder / "pipe").string() + ": expected a regular file, got a pipe or device");
 
-  anther::write_file_atomically(folder / "short", "12345");
-  const auto file = anther::File::open_for_reading(folder / "short");
+  anther::io::write_file_atomically(folder / "short", "12345");
+  const auto file = anther::io::File::open_for_reading(folder / "short");
   char bytes[4] = {};
   CHECK_NOTHROW(file.read_at(1, bytes, 4));
   CHECK(std::string(bytes, 4) == "2345");

@@ -11,9 +11,9 @@
 
 namespace {
 
-using anther::BFloat16;
-using anther::Dtype;
-using anther::Float16;
+using anther::io::BFloat16;
+using anther::io::Dtype;
+using anther::io::Float16;
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
@@ -36,8 +36,9 @@ void check_all_values(int exponent_bits, int fraction_bits, const Narrow& narrow
   };
   for (int bits = 0; bits < end; ++bits) {
     const double value = value_of(bits, exponent_bits, fraction_bits);
-    wrong += anther::to_float(Small{static_cast<std::uint16_t>(bits)}) != static_cast<float>(value);
-    wrong += anther::to_float(Small{static_cast<std::uint16_t>(bits | 0x8000)}) !=
+    wrong +=
+        anther::io::to_float(Small{static_cast<std::uint16_t>(bits)}) != static_cast<float>(value);
+    wrong += anther::io::to_float(Small{static_cast<std::uint16_t>(bits | 0x8000)}) !=
              static_cast<float>(-value);
     expect(value, bits);
     // Between it and the next one, or, after the largest, what would be the next one.
@@ -53,10 +54,10 @@ void check_all_values(int exponent_bits, int fraction_bits, const Narrow& narrow
   expect(std::numeric_limits<double>::max(), end);
   expect(std::numeric_limits<double>::denorm_min(), 0);
   CHECK(wrong == 0);
-  CHECK(std::isinf(anther::to_float(Small{static_cast<std::uint16_t>(end)})));
+  CHECK(std::isinf(anther::io::to_float(Small{static_cast<std::uint16_t>(end)})));
 
   for (int bits = end + 1; bits < 0x8000; ++bits) {
-    const float nan = anther::to_float(Small{static_cast<std::uint16_t>(bits)});
+    const float nan = anther::io::to_float(Small{static_cast<std::uint16_t>(bits)});
     wrong += !std::isnan(nan);
     // Back to the same bits, but for the one that says that it is quiet.
     wrong += (narrow(nan).bits | 1 << (fraction_bits - 1)) != (bits | 1 << (fraction_bits - 1));
@@ -64,29 +65,29 @@ void check_all_values(int exponent_bits, int fraction_bits, const Narrow& narrow
   CHECK(wrong == 0);
   // A NaN whose payload is all in the bits that are lost stays a NaN.
   const double low = std::bit_cast<double>(0x7FF0000000000001ull);
-  CHECK(std::isnan(anther::to_float(narrow(low))));
+  CHECK(std::isnan(anther::io::to_float(narrow(low))));
 }
 
 TEST_CASE("float16: every value, and the middles between them") {
-  check_all_values<Float16>(5, 10, anther::to_float16);
-  CHECK(anther::to_float16(1.0).bits == 0x3C00);
-  CHECK(anther::to_float16(65504.0).bits == 0x7BFF);
-  CHECK(anther::to_float16(65520.0).bits == 0x7C00);
-  CHECK(std::signbit(anther::to_float(Float16{0x8000})));
+  check_all_values<Float16>(5, 10, anther::io::to_float16);
+  CHECK(anther::io::to_float16(1.0).bits == 0x3C00);
+  CHECK(anther::io::to_float16(65504.0).bits == 0x7BFF);
+  CHECK(anther::io::to_float16(65520.0).bits == 0x7C00);
+  CHECK(std::signbit(anther::io::to_float(Float16{0x8000})));
 }
 
 TEST_CASE("bfloat16: every value, and the middles between them") {
-  check_all_values<BFloat16>(8, 7, anther::to_bfloat16);
-  CHECK(anther::to_bfloat16(1.0).bits == 0x3F80);
+  check_all_values<BFloat16>(8, 7, anther::io::to_bfloat16);
+  CHECK(anther::io::to_bfloat16(1.0).bits == 0x3F80);
 }
 
 TEST_CASE("float16: a double is rounded once") {
   // By way of a float, 1 + 2^-11 + 2^-40 would become 1 + 2^-11 and then, tied, 1.
-  CHECK(anther::to_float16(1.0 + 0x1p-11 + 0x1p-40).bits == 0x3C01);
+  CHECK(anther::io::to_float16(1.0 + 0x1p-11 + 0x1p-40).bits == 0x3C01);
 }
 
 TEST_CASE("converted: what does not fit is an error") {
-  using anther::converted;
+  using anther::io::converted;
   CHECK(converted<float>(1.0 / 3.0) == 1.0f / 3.0f);
   CHECK(error_of([] { converted<float>(1e300); }) ==
         "expected a value that F32 can hold, got 1e+300");
@@ -109,37 +110,37 @@ TEST_CASE("converted: what does not fit is an error") {
   CHECK_THROWS_AS(converted<std::uint8_t>(256.0), anther::Error);
   CHECK_THROWS_AS(converted<std::uint8_t>(std::int64_t{-1}), anther::Error);
 
-  CHECK(converted<float>(anther::Bool8{2}) == 1.0f);
-  CHECK(converted<anther::Bool8>(1.0f).bits == 1);
-  CHECK_THROWS_AS(converted<anther::Bool8>(0.5f), anther::Error);
+  CHECK(converted<float>(anther::io::Bool8{2}) == 1.0f);
+  CHECK(converted<anther::io::Bool8>(1.0f).bits == 1);
+  CHECK_THROWS_AS(converted<anther::io::Bool8>(0.5f), anther::Error);
   CHECK(converted<float>(Float16{0x3C00}) == 1.0f);
   CHECK(converted<std::int64_t>(BFloat16{0x4000}) == 2);
 }
 
 TEST_CASE("dtype: names, sizes, decode and encode at any alignment") {
-  CHECK(anther::dtype_named("BF16") == Dtype::bf16);
-  CHECK(!anther::dtype_named("f32"));
-  CHECK(anther::size_of(Dtype::bf16) == 2);
-  CHECK(anther::size_of(Dtype::boolean) == 1);
-  CHECK(anther::dtype_of<std::int64_t>() == Dtype::i64);
-  CHECK(anther::dtype_of<long long>() == Dtype::i64);
-  CHECK(anther::dtype_of<unsigned char>() == Dtype::u8);
+  CHECK(anther::io::dtype_named("BF16") == Dtype::bf16);
+  CHECK(!anther::io::dtype_named("f32"));
+  CHECK(anther::io::size_of(Dtype::bf16) == 2);
+  CHECK(anther::io::size_of(Dtype::boolean) == 1);
+  CHECK(anther::io::dtype_of<std::int64_t>() == Dtype::i64);
+  CHECK(anther::io::dtype_of<long long>() == Dtype::i64);
+  CHECK(anther::io::dtype_of<unsigned char>() == Dtype::u8);
 
   const std::vector<double> values = {0, 1, 100, 2, 3};
   for (int i = 0; i < 13; ++i) {
     const auto dtype = static_cast<Dtype>(i);
     CAPTURE(to_string(dtype));
-    CHECK(anther::dtype_named(to_string(dtype)) == dtype);
+    CHECK(anther::io::dtype_named(to_string(dtype)) == dtype);
     const std::int64_t count = dtype == Dtype::boolean ? 2 : 5;
-    std::vector<std::byte> bytes(static_cast<std::size_t>(5 * anther::size_of(dtype) + 1));
+    std::vector<std::byte> bytes(static_cast<std::size_t>(5 * anther::io::size_of(dtype) + 1));
     std::vector<double> back(5, -1.0);
-    anther::encode(dtype, values.data(), count, bytes.data() + 1);
-    anther::decode(dtype, bytes.data() + 1, count, back.data());
+    anther::io::encode(dtype, values.data(), count, bytes.data() + 1);
+    anther::io::decode(dtype, bytes.data() + 1, count, back.data());
     for (std::size_t k = 0; k < static_cast<std::size_t>(count); ++k) CHECK(back[k] == values[k]);
   }
   std::byte out[8];
   const float large[2] = {1.0f, 70000.0f};
-  CHECK(error_of([&] { anther::encode(Dtype::f16, large, 2, out, 10); }) ==
+  CHECK(error_of([&] { anther::io::encode(Dtype::f16, large, 2, out, 10); }) ==
         "element 11: expected a value that F16 can hold, got 70000");
 }
 

@@ -19,10 +19,10 @@
 namespace {
 
 namespace fs = std::filesystem;
-using anther::Dtype;
-using anther::SafetensorsFile;
-using anther::SafetensorsTensor;
 using anther::Shape;
+using anther::io::Dtype;
+using anther::io::SafetensorsFile;
+using anther::io::SafetensorsTensor;
 
 // A file as the format has it, whatever the header says.
 std::string file_bytes(const std::string& header, std::size_t data_bytes) {
@@ -35,7 +35,7 @@ std::string file_bytes(const std::string& header, std::size_t data_bytes) {
 std::string error_on_opening(const std::string& bytes) {
   const TemporaryFolder folder;
   const fs::path path = folder / "hostile.safetensors";
-  anther::write_file_atomically(path, bytes);
+  anther::io::write_file_atomically(path, bytes);
   const std::string message = error_of([&] { SafetensorsFile{path}; });
   if (!message.empty()) CHECK(message.starts_with(path.string() + ": "));
   return message;
@@ -58,7 +58,7 @@ TEST_CASE("safetensors: what is written is read back") {
       {.name = "none", .shape = {0, 4}, .values = none}};
   const std::map<std::string, std::string> metadata = {{"classes", "[\"rose\", \"ros\u00e9\"]"},
                                                        {"a\n\"\\", ""}};
-  anther::write_safetensors(path, tensors, metadata);
+  anther::io::write_safetensors(path, tensors, metadata);
 
   const SafetensorsFile file(path);
   CHECK(file.metadata() == metadata);
@@ -90,10 +90,10 @@ TEST_CASE("safetensors: what is written is read back") {
                  "tensor 'head.weight' has 6 elements, to be read into 5"));
   // The data start at a multiple of 8 bytes, and the same call gives the same bytes.
   std::uint64_t length = 0;
-  std::memcpy(&length, anther::read_text_file(path).data(), 8);
+  std::memcpy(&length, anther::io::read_text_file(path).data(), 8);
   CHECK(length % 8 == 0);
-  anther::write_safetensors(folder / "b.safetensors", tensors, metadata);
-  CHECK(anther::read_text_file(path) == anther::read_text_file(folder / "b.safetensors"));
+  anther::io::write_safetensors(folder / "b.safetensors", tensors, metadata);
+  CHECK(anther::io::read_text_file(path) == anther::io::read_text_file(folder / "b.safetensors"));
 }
 
 TEST_CASE("safetensors: long tensors in every dtype, from several threads") {
@@ -111,7 +111,7 @@ TEST_CASE("safetensors: long tensors in every dtype, from several threads") {
                        .shape = {n},
                        .values = values,
                        .dtype = static_cast<Dtype>(i)});
-  anther::write_safetensors(path, tensors);
+  anther::io::write_safetensors(path, tensors);
   const SafetensorsFile file(path);
   CHECK(file.metadata().empty());
   std::vector<int> wrong(13);
@@ -132,7 +132,7 @@ TEST_CASE("safetensors: writing what cannot be written") {
   const std::vector<float> values = {1.0f, 70000.0f};
   const auto message = [&](std::vector<SafetensorsTensor> tensors,
                            std::map<std::string, std::string> metadata = {}) {
-    return error_of([&] { anther::write_safetensors(path, tensors, metadata); });
+    return error_of([&] { anther::io::write_safetensors(path, tensors, metadata); });
   };
   const SafetensorsTensor good{.name = "w", .shape = {2}, .values = values};
   CHECK(message({good, good}) == path.string() + ": two tensors named 'w'");
@@ -146,8 +146,8 @@ TEST_CASE("safetensors: writing what cannot be written") {
   CHECK(contains(message({good}, {{"key", "\xC3"}}), "UTF-8"));
   CHECK(folder.entries() == 0);
 
-  anther::write_safetensors(path, std::vector{good});
-  const std::string old = anther::read_text_file(path);
+  anther::io::write_safetensors(path, std::vector{good});
+  const std::string old = anther::io::read_text_file(path);
   const std::vector<float> large(1000);
   std::string full;
   {
@@ -155,7 +155,7 @@ TEST_CASE("safetensors: writing what cannot be written") {
     full = message({{.name = "w", .shape = {1000}, .values = large}});
   }
   CHECK(full == path.string() + ": cannot write: File too large");
-  CHECK(anther::read_text_file(path) == old);
+  CHECK(anther::io::read_text_file(path) == old);
   CHECK(folder.entries() == 1);
 }
 
@@ -183,7 +183,7 @@ TEST_CASE("safetensors: files that are none") {
 TEST_CASE("safetensors: a header over the cap is refused before it is read") {
   const TemporaryFolder folder;
   const fs::path path = folder / "large.safetensors";
-  anther::write_file_atomically(path, file_bytes("", 0));
+  anther::io::write_file_atomically(path, file_bytes("", 0));
   fs::resize_file(path, 200'000'008);  // a hole: takes no space
   std::string start(8, '\0');
   const std::uint64_t length = 100'000'001;
@@ -201,7 +201,7 @@ TEST_CASE("safetensors: a file that shrinks while it is open") {
   const TemporaryFolder folder;
   const fs::path path = folder / "a.safetensors";
   const std::vector<float> values(100);
-  anther::write_safetensors(
+  anther::io::write_safetensors(
       path, std::vector<SafetensorsTensor>{{.name = "w", .shape = {100}, .values = values}});
   const SafetensorsFile file(path);
   fs::resize_file(path, fs::file_size(path) - 1);

@@ -13,7 +13,7 @@ class TemporaryFolder {
  public:
   TemporaryFolder() {
     std::string name = (std::filesystem::temp_directory_path() / "anther-test-XXXXXX").string();
-    anther::check(::mkdtemp(name.data()) != nullptr, name, ": cannot create");
+    anther::detail::check(::mkdtemp(name.data()) != nullptr, name, ": cannot create");
     path_ = name;
   }
   TemporaryFolder(const TemporaryFolder&) = delete;

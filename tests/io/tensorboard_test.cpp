@@ -15,6 +15,7 @@
 namespace {
 
 using namespace anther;
+using namespace anther::io;
 using namespace std::string_literals;
 
 TEST_CASE("tensorboard: CRC-32C of the test vectors of RFC 3720, B.4") {

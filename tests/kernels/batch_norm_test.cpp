@@ -27,20 +27,20 @@ Outputs<T> run(const std::vector<T>& x, const std::vector<T>& dy, const std::vec
   const auto channels = static_cast<std::int64_t>(weight.size());
   const std::int64_t rows = static_cast<std::int64_t>(x.size()) / channels;
   const T nan = std::numeric_limits<T>::quiet_NaN();
-  std::vector<T> workspace(static_cast<std::size_t>(anther::batch_norm_workspace(rows, channels)),
-                           nan);
+  std::vector<T> workspace(
+      static_cast<std::size_t>(anther::kernels::batch_norm_workspace(rows, channels)), nan);
   Outputs<T> out;
   out.y.assign(x.size(), nan);
   out.mean = out.rstd = out.variance = std::vector<T>(weight.size(), nan);
   out.dx = dy;
   out.dweight = out.dbias = std::vector<T>(weight.size(), T(1));
-  anther::batch_norm_forward(out.y.data(), out.mean.data(), out.rstd.data(), out.variance.data(),
-                             x.data(), weight.data(), bias.data(), eps, workspace.data(), rows,
-                             channels);
+  anther::kernels::batch_norm_forward(out.y.data(), out.mean.data(), out.rstd.data(),
+                                      out.variance.data(), x.data(), weight.data(), bias.data(),
+                                      eps, workspace.data(), rows, channels);
   workspace.assign(workspace.size(), nan);
-  anther::batch_norm_backward(out.dx.data(), out.dx.data(), out.dweight.data(), out.dbias.data(),
-                              dy.data(), x.data(), out.mean.data(), out.rstd.data(), weight.data(),
-                              workspace.data(), rows, channels);
+  anther::kernels::batch_norm_backward(
+      out.dx.data(), out.dx.data(), out.dweight.data(), out.dbias.data(), dy.data(), x.data(),
+      out.mean.data(), out.rstd.data(), weight.data(), workspace.data(), rows, channels);
   return out;
 }
 
@@ -52,15 +52,16 @@ Outputs<T> run_inference(const std::vector<T>& x, const std::vector<T>& dy,
   const auto channels = static_cast<std::int64_t>(weight.size());
   const std::int64_t rows = static_cast<std::int64_t>(x.size()) / channels;
   const T nan = std::numeric_limits<T>::quiet_NaN();
-  std::vector<T> workspace(static_cast<std::size_t>(anther::batch_norm_workspace(rows, channels)),
-                           nan);
+  std::vector<T> workspace(
+      static_cast<std::size_t>(anther::kernels::batch_norm_workspace(rows, channels)), nan);
   Outputs<T> out;
   out.y = out.dx = std::vector<T>(x.size(), nan);
   out.dweight = out.dbias = std::vector<T>(weight.size(), T(1));
-  anther::batch_norm_inference(out.y.data(), x.data(), mean.data(), variance.data(), weight.data(),
-                               bias.data(), eps, workspace.data(), rows, channels);
+  anther::kernels::batch_norm_inference(out.y.data(), x.data(), mean.data(), variance.data(),
+                                        weight.data(), bias.data(), eps, workspace.data(), rows,
+                                        channels);
   workspace.assign(workspace.size(), nan);
-  anther::batch_norm_inference_backward(
+  anther::kernels::batch_norm_inference_backward(
       out.dx.data(), dy.data(), out.dweight.data(), out.dbias.data(), dy.data(), x.data(),
       mean.data(), variance.data(), weight.data(), eps, workspace.data(), rows, channels);
   return out;
@@ -187,7 +188,8 @@ TEST_CASE("batch norm: the variance of values far from 0, and running averages")
   // torch.nn.BatchNorm1d(1)(torch.tensor([[1.], [2.], [6.]])): running_mean 0.3, running_var 1.6.
   double running_mean = 0, running_var = 1;
   const double mean = 3, variance = 14.0 / 3;
-  anther::batch_norm_update_running(&running_mean, &running_var, &mean, &variance, 0.1, 3, 1);
+  anther::kernels::batch_norm_update_running(&running_mean, &running_var, &mean, &variance, 0.1, 3,
+                                             1);
   CHECK(running_mean == doctest::Approx(0.3));
   CHECK(running_var == doctest::Approx(1.6));
 }

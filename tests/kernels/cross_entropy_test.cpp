@@ -7,8 +7,8 @@
 namespace {
 
 using namespace flat_test;
-using anther::CrossEntropyDims;
-using anther::CrossEntropyTargets;
+using anther::kernels::CrossEntropyDims;
+using anther::kernels::CrossEntropyTargets;
 
 template <class T>
 struct Problem {
@@ -88,15 +88,16 @@ TEST_CASE_TEMPLATE("cross entropy agrees with plain loops", T, float, double) {
                  problem.share(r, c)));
         }
         Output<T> loss(1), losses(9), kept(9);
-        anther::cross_entropy_forward(loss.data(), losses.data(), kept.data(),
-                                      problem.logits.data(), problem.targets(), problem.dims);
+        anther::kernels::cross_entropy_forward(loss.data(), losses.data(), kept.data(),
+                                               problem.logits.data(), problem.targets(),
+                                               problem.dims);
         CHECK(distance(losses.values(), losses_expected) < tolerance<T>(8));
         CHECK(distance(kept.values(), kept_expected) < tolerance<T>(4));
         CHECK(distance(loss.values(), {loss_expected}) < tolerance<T>(8));
         const T dloss = T(-1.5);
         check_backward<T>(slope, tolerance<T>(8), [&](T* dx, const T* dx_add) {
-          anther::cross_entropy_backward(dx, dx_add, &dloss, problem.logits.data(), kept.data(),
-                                         problem.targets(), problem.dims);
+          anther::kernels::cross_entropy_backward(dx, dx_add, &dloss, problem.logits.data(),
+                                                  kept.data(), problem.targets(), problem.dims);
         });
       }
 }
@@ -107,8 +108,8 @@ TEST_CASE("cross entropy by hand") {
   const double logits[] = {std::log(1.0), std::log(2.0), std::log(5.0)};
   const std::int32_t label = 1;
   double loss, losses, kept;
-  anther::cross_entropy_forward<double>(&loss, &losses, &kept, logits, {.labels = &label},
-                                        {.rows = 1, .classes = 3, .label_smoothing = 0.2});
+  anther::kernels::cross_entropy_forward<double>(&loss, &losses, &kept, logits, {.labels = &label},
+                                                 {.rows = 1, .classes = 3, .label_smoothing = 0.2});
   const double expected =
       -0.8 * std::log(0.25) - 0.2 / 3 * (std::log(0.125) + std::log(0.25) + std::log(0.625));
   CHECK(std::fabs(loss - expected) < 1e-15);
@@ -124,13 +125,13 @@ TEST_CASE_TEMPLATE("cross entropy of great and infinite logits", T, float, doubl
   const CrossEntropyDims dims{.rows = 2, .classes = 5};
   std::vector<T> loss(1), losses(2), kept(2), dx(10);
   const CrossEntropyTargets<T> targets{.labels = labels.data()};
-  anther::cross_entropy_forward(loss.data(), losses.data(), kept.data(), logits.data(), targets,
-                                dims);
+  anther::kernels::cross_entropy_forward(loss.data(), losses.data(), kept.data(), logits.data(),
+                                         targets, dims);
   CHECK(std::fabs(losses[0] - T(20000.6931)) < T(0.01));
   CHECK(std::fabs(losses[1] - T(0.69314718)) < T(1e-6));
   const T one = T(1);
-  anther::cross_entropy_backward(dx.data(), static_cast<const T*>(nullptr), &one, logits.data(),
-                                 kept.data(), targets, dims);
+  anther::kernels::cross_entropy_backward(dx.data(), static_cast<const T*>(nullptr), &one,
+                                          logits.data(), kept.data(), targets, dims);
   const std::vector<double> expected = {0.5, -1, 0, 0.5, 0, 0, 0.5, 0, -0.5, 0};
   CHECK(distance(dx, expected) < 1e-3);
 }
@@ -140,15 +141,15 @@ TEST_CASE("cross entropy's gradient") {
     const Problem<double> problem(3, 7, 0.1, mixed);
     std::vector<double> kept(3), losses(3), loss(1), dx(21);
     const auto forward = [&](const std::vector<double>& logits) {
-      anther::cross_entropy_forward(loss.data(), losses.data(), kept.data(), logits.data(),
-                                    problem.targets(), problem.dims);
+      anther::kernels::cross_entropy_forward(loss.data(), losses.data(), kept.data(), logits.data(),
+                                             problem.targets(), problem.dims);
       return loss;
     };
     forward(problem.logits);
     const double dloss = 1.7;
-    anther::cross_entropy_backward(dx.data(), static_cast<const double*>(nullptr), &dloss,
-                                   problem.logits.data(), kept.data(), problem.targets(),
-                                   problem.dims);
+    anther::kernels::cross_entropy_backward(dx.data(), static_cast<const double*>(nullptr), &dloss,
+                                            problem.logits.data(), kept.data(), problem.targets(),
+                                            problem.dims);
     check_gradient(problem.logits, {1.7}, dx, forward);
   }
 }
@@ -157,11 +158,11 @@ TEST_CASE("cross entropy with several threads") {
   const Problem<float> problem(500, 102, 0.1, true);
   check_threads([&] {
     std::vector<float> kept(500), losses(500), loss(1), dx(500 * 102);
-    anther::cross_entropy_forward(loss.data(), losses.data(), kept.data(), problem.logits.data(),
-                                  problem.targets(), problem.dims);
-    anther::cross_entropy_backward(dx.data(), static_cast<const float*>(nullptr), loss.data(),
-                                   problem.logits.data(), kept.data(), problem.targets(),
-                                   problem.dims);
+    anther::kernels::cross_entropy_forward(loss.data(), losses.data(), kept.data(),
+                                           problem.logits.data(), problem.targets(), problem.dims);
+    anther::kernels::cross_entropy_backward(dx.data(), static_cast<const float*>(nullptr),
+                                            loss.data(), problem.logits.data(), kept.data(),
+                                            problem.targets(), problem.dims);
     dx.push_back(loss[0]);
     return dx;
   });
@@ -170,17 +171,17 @@ TEST_CASE("cross entropy with several threads") {
 TEST_CASE("the rank of a label") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const double logits[] = {3, 1, 3, 2, nan};
-  CHECK(anther::label_rank(logits, 4, 0) == 0);
-  CHECK(anther::label_rank(logits, 4, 2) == 1);  // a tie: the lower index is above
-  CHECK(anther::label_rank(logits, 4, 3) == 2);
-  CHECK(anther::label_rank(logits, 4, 1) == 3);
-  CHECK(anther::label_rank(logits, 5, 0) == 1);  // a NaN is above
-  CHECK(anther::label_rank(logits, 5, 4) == 5);
+  CHECK(anther::kernels::label_rank(logits, 4, 0) == 0);
+  CHECK(anther::kernels::label_rank(logits, 4, 2) == 1);  // a tie: the lower index is above
+  CHECK(anther::kernels::label_rank(logits, 4, 3) == 2);
+  CHECK(anther::kernels::label_rank(logits, 4, 1) == 3);
+  CHECK(anther::kernels::label_rank(logits, 5, 0) == 1);  // a NaN is above
+  CHECK(anther::kernels::label_rank(logits, 5, 4) == 5);
   const double rows[] = {3, 1, 2, 1, 1, 1};
   const std::int32_t labels[] = {2, 2};
-  CHECK(anther::top_k_correct(rows, labels, 2, 3, 1) == 0);
-  CHECK(anther::top_k_correct(rows, labels, 2, 3, 2) == 1);
-  CHECK(anther::top_k_correct(rows, labels, 2, 3, 3) == 2);
+  CHECK(anther::kernels::top_k_correct(rows, labels, 2, 3, 1) == 0);
+  CHECK(anther::kernels::top_k_correct(rows, labels, 2, 3, 2) == 1);
+  CHECK(anther::kernels::top_k_correct(rows, labels, 2, 3, 3) == 2);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 namespace {
 
 using namespace depthwise_test;
-using anther::DepthwiseConv2dDims;
+using anther::kernels::DepthwiseConv2dDims;
 
 // An EdgeViT layer: stride 1, and the output as large as the input.
 DepthwiseConv2dDims same(std::int64_t batch, std::int64_t height, std::int64_t width,
@@ -46,25 +46,25 @@ struct Inputs {
 template <class T>
 Outputs<T> run(const Inputs<T>& in, const DepthwiseConv2dDims& d, Add add, bool bias = true) {
   const T nan = std::numeric_limits<T>::quiet_NaN();
-  std::vector<T> workspace(size_of(anther::depthwise_conv2d_backward_workspace(d)), nan);
+  std::vector<T> workspace(size_of(anther::kernels::depthwise_conv2d_backward_workspace(d)), nan);
   Outputs<T> out{in.y_add, in.dx_add, in.dweight, in.dbias};
   if (add != Add::in_place) {
     out.y.assign(in.dy.size(), nan);
     out.dx.assign(in.x.size(), nan);
   }
   const bool null = add == Add::null, in_place = add == Add::in_place;
-  anther::depthwise_conv2d_forward(out.y.data(),
-                                   null       ? nullptr
-                                   : in_place ? out.y.data()
-                                              : in.y_add.data(),
-                                   in.x.data(), in.weight.data(), bias ? in.bias.data() : nullptr,
-                                   d);
-  anther::depthwise_conv2d_backward(out.dx.data(),
-                                    null       ? nullptr
-                                    : in_place ? out.dx.data()
-                                               : in.dx_add.data(),
-                                    out.dweight.data(), out.dbias.data(), in.dy.data(), in.x.data(),
-                                    in.weight.data(), workspace.data(), d);
+  anther::kernels::depthwise_conv2d_forward(out.y.data(),
+                                            null       ? nullptr
+                                            : in_place ? out.y.data()
+                                                       : in.y_add.data(),
+                                            in.x.data(), in.weight.data(),
+                                            bias ? in.bias.data() : nullptr, d);
+  anther::kernels::depthwise_conv2d_backward(out.dx.data(),
+                                             null       ? nullptr
+                                             : in_place ? out.dx.data()
+                                                        : in.dx_add.data(),
+                                             out.dweight.data(), out.dbias.data(), in.dy.data(),
+                                             in.x.data(), in.weight.data(), workspace.data(), d);
   return out;
 }
 
@@ -158,10 +158,11 @@ TEST_CASE_TEMPLATE("depth-wise convolution: the added map may be the input", T, 
     const Inputs<T> in(d);
     Outputs<T> alone = run(in, d, Add::null);
     std::vector<T> y(in.x.size()), dx(in.x.size());
-    anther::depthwise_conv2d_forward(y.data(), in.x.data(), in.x.data(), in.weight.data(),
-                                     in.bias.data(), d);
-    anther::depthwise_conv2d_backward<T>(dx.data(), in.dy.data(), nullptr, nullptr, in.dy.data(),
-                                         in.x.data(), in.weight.data(), nullptr, d);
+    anther::kernels::depthwise_conv2d_forward(y.data(), in.x.data(), in.x.data(), in.weight.data(),
+                                              in.bias.data(), d);
+    anther::kernels::depthwise_conv2d_backward<T>(dx.data(), in.dy.data(), nullptr, nullptr,
+                                                  in.dy.data(), in.x.data(), in.weight.data(),
+                                                  nullptr, d);
     for (std::size_t i = 0; i < y.size(); ++i) {
       alone.y[i] += in.x[i];
       alone.dx[i] += in.dy[i];
@@ -175,11 +176,12 @@ TEST_CASE("depth-wise convolution: a gradient that is not wanted") {
   const DepthwiseConv2dDims d = same(2, 7, 7, 36, 5);
   const Inputs<double> in(d);
   const Outputs<double> both = run(in, d, Add::null);
-  std::vector<double> workspace(size_of(anther::depthwise_conv2d_backward_workspace(d)));
+  std::vector<double> workspace(size_of(anther::kernels::depthwise_conv2d_backward_workspace(d)));
   std::vector<double> dx(in.x.size()), dweight = in.dweight, dbias = in.dbias;
   const auto backward = [&](double* to_x, double* to_weight, double* to_bias) {
-    anther::depthwise_conv2d_backward<double>(to_x, nullptr, to_weight, to_bias, in.dy.data(),
-                                              in.x.data(), in.weight.data(), workspace.data(), d);
+    anther::kernels::depthwise_conv2d_backward<double>(to_x, nullptr, to_weight, to_bias,
+                                                       in.dy.data(), in.x.data(), in.weight.data(),
+                                                       workspace.data(), d);
   };
   backward(dx.data(), nullptr, nullptr);
   backward(nullptr, dweight.data(), nullptr);
@@ -199,8 +201,8 @@ TEST_CASE("depth-wise convolution: finite differences") {
     for (std::size_t i = 0; i < in.dbias.size(); ++i) out.dbias[i] -= in.dbias[i];
     const auto loss = [&] {
       std::vector<double> y(in.dy.size());
-      anther::depthwise_conv2d_forward<double>(y.data(), nullptr, in.x.data(), in.weight.data(),
-                                               in.bias.data(), d);
+      anther::kernels::depthwise_conv2d_forward<double>(y.data(), nullptr, in.x.data(),
+                                                        in.weight.data(), in.bias.data(), d);
       return dot(y, in.dy);
     };
     check_gradient(in.x, out.dx, loss);

@@ -10,7 +10,7 @@
 namespace {
 
 using namespace depthwise_test;
-using Dims = anther::DepthwiseConvTranspose2dDims;
+using Dims = anther::kernels::DepthwiseConvTranspose2dDims;
 
 // EdgeViT's layer: the kernel is the stride.
 Dims spread(std::int64_t batch, std::int64_t height, std::int64_t width, std::int64_t channels,
@@ -44,17 +44,19 @@ struct Inputs {
 template <class T>
 Outputs<T> run(const Inputs<T>& in, const Dims& d, Add add, bool bias = true) {
   const T nan = std::numeric_limits<T>::quiet_NaN();
-  std::vector<T> workspace(size_of(anther::depthwise_conv_transpose2d_backward_workspace(d)), nan);
+  std::vector<T> workspace(
+      size_of(anther::kernels::depthwise_conv_transpose2d_backward_workspace(d)), nan);
   Outputs<T> out{std::vector<T>(in.dy.size(), nan), in.dx_add, in.dweight, in.dbias};
   if (add != Add::in_place) out.dx.assign(in.x.size(), nan);
-  anther::depthwise_conv_transpose2d_forward(out.y.data(), in.x.data(), in.weight.data(),
-                                             bias ? in.bias.data() : nullptr, d);
-  anther::depthwise_conv_transpose2d_backward(out.dx.data(),
-                                              add == Add::null       ? nullptr
-                                              : add == Add::in_place ? out.dx.data()
-                                                                     : in.dx_add.data(),
-                                              out.dweight.data(), out.dbias.data(), in.dy.data(),
-                                              in.x.data(), in.weight.data(), workspace.data(), d);
+  anther::kernels::depthwise_conv_transpose2d_forward(out.y.data(), in.x.data(), in.weight.data(),
+                                                      bias ? in.bias.data() : nullptr, d);
+  anther::kernels::depthwise_conv_transpose2d_backward(out.dx.data(),
+                                                       add == Add::null       ? nullptr
+                                                       : add == Add::in_place ? out.dx.data()
+                                                                              : in.dx_add.data(),
+                                                       out.dweight.data(), out.dbias.data(),
+                                                       in.dy.data(), in.x.data(), in.weight.data(),
+                                                       workspace.data(), d);
   return out;
 }
 
@@ -139,12 +141,12 @@ TEST_CASE("depth-wise transposed convolution: a gradient that is not wanted") {
     const Inputs<double> in(d);
     const Outputs<double> both = run(in, d, Add::null);
     std::vector<double> workspace(
-        size_of(anther::depthwise_conv_transpose2d_backward_workspace(d)));
+        size_of(anther::kernels::depthwise_conv_transpose2d_backward_workspace(d)));
     std::vector<double> dx(in.x.size()), dweight = in.dweight, dbias = in.dbias;
     const auto backward = [&](double* to_x, double* to_weight, double* to_bias) {
-      anther::depthwise_conv_transpose2d_backward<double>(to_x, nullptr, to_weight, to_bias,
-                                                          in.dy.data(), in.x.data(),
-                                                          in.weight.data(), workspace.data(), d);
+      anther::kernels::depthwise_conv_transpose2d_backward<double>(
+          to_x, nullptr, to_weight, to_bias, in.dy.data(), in.x.data(), in.weight.data(),
+          workspace.data(), d);
     };
     backward(dx.data(), nullptr, nullptr);
     backward(nullptr, dweight.data(), nullptr);
@@ -165,8 +167,8 @@ TEST_CASE("depth-wise transposed convolution: finite differences") {
     for (std::size_t i = 0; i < in.dbias.size(); ++i) out.dbias[i] -= in.dbias[i];
     const auto loss = [&] {
       std::vector<double> y(in.dy.size());
-      anther::depthwise_conv_transpose2d_forward<double>(y.data(), in.x.data(), in.weight.data(),
-                                                         in.bias.data(), d);
+      anther::kernels::depthwise_conv_transpose2d_forward<double>(
+          y.data(), in.x.data(), in.weight.data(), in.bias.data(), d);
       return dot(y, in.dy);
     };
     check_gradient(in.x, out.dx, loss);

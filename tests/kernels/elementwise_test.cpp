@@ -23,19 +23,20 @@ TEST_CASE_TEMPLATE("add, scale, accumulate and fill", T, float, double) {
       scaled.push_back(-2.5 * static_cast<double>(a[i]));
     }
     Output<T> y(count), in_place(a);
-    anther::add(y.data(), a.data(), b.data(), count);
+    anther::kernels::add(y.data(), a.data(), b.data(), count);
     CHECK(distance(y.values(), total) < tolerance<T>(1));
-    anther::add(in_place.data(), b.data(), in_place.data(), count);
+    anther::kernels::add(in_place.data(), b.data(), in_place.data(), count);
     CHECK(in_place.values() == y.values());
     check_backward<T>(scaled, tolerance<T>(2), [&](T* out, const T* out_add) {
-      anther::scale(out, out_add, a.data(), T(-2.5), count);
+      anther::kernels::scale(out, out_add, a.data(), T(-2.5), count);
     });
     check_backward<T>(doubles(a), tolerance<T>(1), [&](T* dx, const T* dx_add) {
-      anther::accumulate(dx, dx_add, a.data(), count);
+      anther::kernels::accumulate(dx, dx_add, a.data(), count);
     });
-    anther::accumulate(in_place.data(), static_cast<const T*>(nullptr), in_place.data(), count);
+    anther::kernels::accumulate(in_place.data(), static_cast<const T*>(nullptr), in_place.data(),
+                                count);
     CHECK(in_place.values() == y.values());
-    anther::fill(y.data(), T(3), count);
+    anther::kernels::fill(y.data(), T(3), count);
     CHECK(y.values() == std::vector<T>(size_of(count), T(3)));
   }
 }
@@ -52,22 +53,22 @@ TEST_CASE_TEMPLATE("relu", T, float, double) {
       slope.push_back(x[i] > T(0) ? static_cast<double>(dy[i]) : 0);
     }
     Output<T> y(count);
-    anther::relu_forward(y.data(), x.data(), count);
+    anther::kernels::relu_forward(y.data(), x.data(), count);
     CHECK(distance(y.values(), expected) == 0);
     check_backward<T>(slope, tolerance<T>(1), [&](T* dx, const T* dx_add) {
-      anther::relu_backward(dx, dx_add, dy.data(), y.data(), count);
+      anther::kernels::relu_backward(dx, dx_add, dy.data(), y.data(), count);
     });
   }
   const T nan = std::numeric_limits<T>::quiet_NaN();
   Output<T> y(std::vector<T>(9, nan));
-  anther::relu_forward(y.data(), y.data(), 9);
+  anther::kernels::relu_forward(y.data(), y.data(), 9);
   for (std::int64_t i = 0; i < 9; ++i) CHECK(std::isnan(y[i]));
 }
 
 TEST_CASE_TEMPLATE("a factor for each sample", T, float, double) {
   for (const std::int64_t size : {1, 3, 12, 36, 49, 20'011}) {
     CAPTURE(size);
-    const anther::SampleDims dims{.samples = 3, .size = size};
+    const anther::kernels::SampleDims dims{.samples = 3, .size = size};
     const auto x = random_values<T>("x", 3 * size);
     const std::vector<T> factors = {T(1.25), T(0), T(-2)};
     std::vector<double> expected;
@@ -75,7 +76,7 @@ TEST_CASE_TEMPLATE("a factor for each sample", T, float, double) {
       expected.push_back(static_cast<double>(x[i]) *
                          static_cast<double>(factors[i / size_of(size)]));
     check_backward<T>(expected, tolerance<T>(2), [&](T* y, const T* y_add) {
-      anther::scale_samples(y, y_add, x.data(), factors.data(), dims);
+      anther::kernels::scale_samples(y, y_add, x.data(), factors.data(), dims);
     });
   }
 }
@@ -87,11 +88,11 @@ TEST_CASE_TEMPLATE("dropout", T, float, double) {
   for (const double p : {0.0, 0.1, 0.5, 0.9, 1.0}) {
     CAPTURE(p);
     Output<T> y(count);
-    anther::dropout_forward(y.data(), x.data(), count, p, key);
+    anther::kernels::dropout_forward(y.data(), x.data(), count, p, key);
     std::vector<double> expected;
     std::int64_t kept = 0;
     for (std::int64_t i = 0; i < count; ++i) {
-      const auto words = anther::dropout_words(key, static_cast<std::uint64_t>(i / 4));
+      const auto words = anther::kernels::dropout_words(key, static_cast<std::uint64_t>(i / 4));
       const bool keep = static_cast<double>(words[size_of(i % 4)]) * 0x1p-32 >= p;
       kept += keep;
       expected.push_back(keep ? static_cast<double>(x[size_of(i)]) / (1 - p) : 0);
@@ -99,16 +100,16 @@ TEST_CASE_TEMPLATE("dropout", T, float, double) {
     CHECK(distance(y.values(), expected) < tolerance<T>(2));
     CHECK(std::fabs(static_cast<double>(kept) / count - (1 - p)) < 0.005);
     check_backward<T>(expected, tolerance<T>(3), [&](T* dx, const T* dx_add) {
-      anther::dropout_backward(dx, dx_add, x.data(), count, p, key);
+      anther::kernels::dropout_backward(dx, dx_add, x.data(), count, p, key);
     });
     // An element's number does not depend on how many there are.
     Output<T> start(1001);
-    anther::dropout_forward(start.data(), x.data(), 1001, p, key);
+    anther::kernels::dropout_forward(start.data(), x.data(), 1001, p, key);
     for (std::int64_t i = 0; i < 1001; ++i) REQUIRE(start[i] == y[i]);
   }
   Output<T> y(count), other(count);
-  anther::dropout_forward(y.data(), x.data(), count, 0.5, key);
-  anther::dropout_forward(other.data(), x.data(), count, 0.5, key.fold(1));
+  anther::kernels::dropout_forward(y.data(), x.data(), count, 0.5, key);
+  anther::kernels::dropout_forward(other.data(), x.data(), count, 0.5, key.fold(1));
   CHECK(y.values() != other.values());
 }
 
@@ -117,7 +118,8 @@ TEST_CASE_TEMPLATE("column sums", T, float, double) {
     for (const std::int64_t rows : {0, 1, 7, 8, 9, 100, 1000}) {
       CAPTURE(columns);
       CAPTURE(rows);
-      const anther::ColumnSumsDims dims{.rows = rows, .columns = columns, .stride = columns + 5};
+      const anther::kernels::ColumnSumsDims dims{
+          .rows = rows, .columns = columns, .stride = columns + 5};
       const auto dy = random_values<T>("dy", rows * dims.stride);
       const auto start = random_values<T>("start", columns);
       std::vector<double> expected;
@@ -128,8 +130,8 @@ TEST_CASE_TEMPLATE("column sums", T, float, double) {
           sum += static_cast<long double>(dy[size_of(r * dims.stride + c)]);
         expected.push_back(static_cast<double>(sum));
       }
-      Output<T> workspace(anther::column_sums_workspace(dims));
-      anther::column_sums(dbias.data(), dy.data(), workspace.data(), dims);
+      Output<T> workspace(anther::kernels::column_sums_workspace(dims));
+      anther::kernels::column_sums(dbias.data(), dy.data(), workspace.data(), dims);
       CHECK(distance(dbias.values(), expected) < tolerance<T>(100));
     }
 }
@@ -139,16 +141,16 @@ TEST_CASE("element-wise operations with several threads") {
   const auto x = random_values<float>("x", count), y = random_values<float>("y", count);
   check_threads([&] {
     std::vector<float> out(x.size());
-    anther::add(out.data(), x.data(), y.data(), count);
-    anther::scale_samples(out.data(), out.data(), x.data(), y.data(),
-                          {.samples = 7, .size = count / 7});
-    anther::dropout_forward(out.data(), out.data(), count, 0.3, anther::RandomKey(3));
+    anther::kernels::add(out.data(), x.data(), y.data(), count);
+    anther::kernels::scale_samples(out.data(), out.data(), x.data(), y.data(),
+                                   {.samples = 7, .size = count / 7});
+    anther::kernels::dropout_forward(out.data(), out.data(), count, 0.3, anther::RandomKey(3));
     return out;
   });
   check_threads([&] {
-    const anther::ColumnSumsDims dims{.rows = count / 36, .columns = 36, .stride = 36};
-    std::vector<float> dbias(36), workspace(size_of(anther::column_sums_workspace(dims)));
-    anther::column_sums(dbias.data(), x.data(), workspace.data(), dims);
+    const anther::kernels::ColumnSumsDims dims{.rows = count / 36, .columns = 36, .stride = 36};
+    std::vector<float> dbias(36), workspace(size_of(anther::kernels::column_sums_workspace(dims)));
+    anther::kernels::column_sums(dbias.data(), x.data(), workspace.data(), dims);
     return dbias;
   });
 }

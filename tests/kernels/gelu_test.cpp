@@ -21,7 +21,7 @@ Real normal_density(Real x) {
 template <class T>
 std::vector<T> gelu_of(const std::vector<T>& x) {
   Output<T> y(static_cast<std::int64_t>(x.size()));
-  anther::gelu_forward(y.data(), x.data(), static_cast<std::int64_t>(x.size()));
+  anther::kernels::gelu_forward(y.data(), x.data(), static_cast<std::int64_t>(x.size()));
   return y.values();
 }
 
@@ -29,8 +29,8 @@ template <class T>
 std::vector<T> derivative_of(const std::vector<T>& x) {
   const std::vector<T> ones(x.size(), T(1));
   Output<T> dx(static_cast<std::int64_t>(x.size()));
-  anther::gelu_backward(dx.data(), static_cast<const T*>(nullptr), ones.data(), x.data(),
-                        static_cast<std::int64_t>(x.size()));
+  anther::kernels::gelu_backward(dx.data(), static_cast<const T*>(nullptr), ones.data(), x.data(),
+                                 static_cast<std::int64_t>(x.size()));
   return dx.values();
 }
 
@@ -100,13 +100,14 @@ TEST_CASE_TEMPLATE("gelu of any count, and the forms of dx_add", T, float, doubl
     }
     CHECK(distance(gelu_of(x), expected) < tolerance<T>(4));
     Output<T> in_place(x);
-    anther::gelu_forward(in_place.data(), in_place.data(), count);
+    anther::kernels::gelu_forward(in_place.data(), in_place.data(), count);
     CHECK(in_place.values() == gelu_of(x));
     check_backward<T>(slope, tolerance<T>(5), [&](T* dx, const T* dx_add) {
-      anther::gelu_backward(dx, dx_add, dy.data(), x.data(), count);
+      anther::kernels::gelu_backward(dx, dx_add, dy.data(), x.data(), count);
     });
     Output<T> dx(dy);  // dx may be dy
-    anther::gelu_backward(dx.data(), static_cast<const T*>(nullptr), dx.data(), x.data(), count);
+    anther::kernels::gelu_backward(dx.data(), static_cast<const T*>(nullptr), dx.data(), x.data(),
+                                   count);
     CHECK(distance(dx.values(), slope) < tolerance<T>(5));
   }
 }
@@ -114,7 +115,8 @@ TEST_CASE_TEMPLATE("gelu of any count, and the forms of dx_add", T, float, doubl
 TEST_CASE("gelu's gradient") {
   const auto x = random_values<double>("x", 37, 2), dy = random_values<double>("dy", 37);
   std::vector<double> dx(x.size());
-  anther::gelu_backward(dx.data(), static_cast<const double*>(nullptr), dy.data(), x.data(), 37);
+  anther::kernels::gelu_backward(dx.data(), static_cast<const double*>(nullptr), dy.data(),
+                                 x.data(), 37);
   check_gradient(x, dy, dx, [](const std::vector<double>& at) { return gelu_of(at); });
 }
 
@@ -123,7 +125,7 @@ TEST_CASE("gelu with several threads") {
   check_threads([&] { return gelu_of(x); });
   check_threads([&] {
     std::vector<float> dx(x.size());
-    anther::gelu_backward(dx.data(), x.data(), dy.data(), x.data(), 150'001);
+    anther::kernels::gelu_backward(dx.data(), x.data(), dy.data(), x.data(), 150'001);
     return dx;
   });
 }

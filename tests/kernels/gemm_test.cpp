@@ -14,8 +14,8 @@
 
 namespace {
 
-using anther::GemmDims;
-using anther::GemmTnDims;
+using anther::kernels::GemmDims;
+using anther::kernels::GemmTnDims;
 
 std::size_t size_of(std::int64_t i) {
   return static_cast<std::size_t>(i);
@@ -80,11 +80,11 @@ std::vector<T> pack(const Matrix<T>& w, bool transposed) {
   constexpr T sentinel = T(-12345);
   const std::int64_t columns = transposed ? w.columns : w.rows;
   const std::int64_t depth = transposed ? w.rows : w.columns;
-  const std::int64_t size = anther::gemm_packed_size<T>(columns, depth);
+  const std::int64_t size = anther::kernels::gemm_packed_size<T>(columns, depth);
   std::vector<T> packed(size_of(size + 64), sentinel);
   for (std::int64_t i = 0; i < size; ++i) packed[size_of(i)] = std::numeric_limits<T>::quiet_NaN();
-  anther::gemm_pack<T>(packed.data(), w.data(), columns, depth, transposed ? 1 : w.stride,
-                       transposed ? w.stride : 1);
+  anther::kernels::gemm_pack<T>(packed.data(), w.data(), columns, depth, transposed ? 1 : w.stride,
+                                transposed ? w.stride : 1);
   REQUIRE(std::count(packed.begin() + size, packed.end(), sentinel) == 64);
   return packed;
 }
@@ -101,17 +101,17 @@ const char* product_fault(std::int64_t rows, std::int64_t columns, std::int64_t 
   Matrix<T> y("add", rows, columns, padding, true);
   if (add != Add::in_place) y.fill(std::numeric_limits<T>::quiet_NaN());
   const std::vector<T> packed = pack(w, transposed);
-  anther::gemm<T>(y.data(),
-                  add == Add::null       ? nullptr
-                  : add == Add::in_place ? y.data()
-                                         : other.data(),
-                  x.data(), packed.data(), bias ? b.data() : nullptr,
-                  {.rows = rows,
-                   .columns = columns,
-                   .depth = depth,
-                   .x_stride = x.stride,
-                   .y_stride = y.stride,
-                   .add_stride = add == Add::in_place ? y.stride : other.stride});
+  anther::kernels::gemm<T>(y.data(),
+                           add == Add::null       ? nullptr
+                           : add == Add::in_place ? y.data()
+                                                  : other.data(),
+                           x.data(), packed.data(), bias ? b.data() : nullptr,
+                           {.rows = rows,
+                            .columns = columns,
+                            .depth = depth,
+                            .x_stride = x.stride,
+                            .y_stride = y.stride,
+                            .add_stride = add == Add::in_place ? y.stride : other.stride});
   for (std::int64_t i = 0; i < rows; ++i) {
     for (std::int64_t j = 0; j < columns; ++j) {
       double sum = 0, size = 0;
@@ -143,12 +143,12 @@ const char* weight_gradient_fault(std::int64_t rows, std::int64_t outs, std::int
                         .dy_stride = dy.stride,
                         .x_stride = x.stride,
                         .dw_stride = dw.stride};
-  Matrix<T> workspace("workspace", 1, anther::gemm_tn_workspace<T>(dims), 0, true);
+  Matrix<T> workspace("workspace", 1, anther::kernels::gemm_tn_workspace<T>(dims), 0, true);
   workspace.fill(std::numeric_limits<T>::quiet_NaN());
   if (with_workspace)
-    anther::gemm_tn<T>(dw.data(), dy.data(), x.data(), workspace.data(), dims);
+    anther::kernels::gemm_tn<T>(dw.data(), dy.data(), x.data(), workspace.data(), dims);
   else
-    anther::gemm_tn<T>(dw.data(), dy.data(), x.data(), dims);
+    anther::kernels::gemm_tn<T>(dw.data(), dy.data(), x.data(), dims);
   if (!workspace.outside_untouched()) return "a write outside of the workspace";
   for (std::int64_t o = 0; o < outs; ++o) {
     for (std::int64_t c = 0; c < columns; ++c) {
@@ -246,8 +246,8 @@ TEST_CASE("gemm and gemm_tn: the gradient of a linear layer, by finite differenc
   const auto loss = [&] {
     Matrix<double> y("y", rows, channels, 0);
     const std::vector<double> packed = pack(w, false);
-    anther::gemm<double>(y.data(), x.data(), x.data(), packed.data(), bias.data(),
-                         {rows, channels, channels, x.stride, y.stride, x.stride});
+    anther::kernels::gemm<double>(y.data(), x.data(), x.data(), packed.data(), bias.data(),
+                                  {rows, channels, channels, x.stride, y.stride, x.stride});
     double sum = 0;
     for (std::int64_t i = 0; i < rows; ++i)
       for (std::int64_t j = 0; j < channels; ++j) sum += g(i, j) * y(i, j);
@@ -255,10 +255,10 @@ TEST_CASE("gemm and gemm_tn: the gradient of a linear layer, by finite differenc
   };
   Matrix<double> dx("dx", rows, channels, 0), dw("dw", channels, channels, 0);
   dw.fill(0);
-  anther::gemm<double>(dx.data(), g.data(), g.data(), pack(w, true).data(), nullptr,
-                       {rows, channels, channels, g.stride, dx.stride, g.stride});
-  anther::gemm_tn<double>(dw.data(), g.data(), x.data(),
-                          {rows, channels, channels, g.stride, x.stride, dw.stride});
+  anther::kernels::gemm<double>(dx.data(), g.data(), g.data(), pack(w, true).data(), nullptr,
+                                {rows, channels, channels, g.stride, dx.stride, g.stride});
+  anther::kernels::gemm_tn<double>(dw.data(), g.data(), x.data(),
+                                   {rows, channels, channels, g.stride, x.stride, dw.stride});
   const auto slope = [&](double& value) {
     const double before = value, step = 1e-3;
     value = before + step;
@@ -286,14 +286,14 @@ TEST_CASE_TEMPLATE("gemm, gemm_tn: the same bits for any number of threads", T, 
     CAPTURE(columns);
     const Matrix<T> x("x", rows, depth, 0), dy("dy", rows, columns, 0), w("w", columns, depth, 0);
     const GemmTnDims dims{rows, columns, depth, dy.stride, x.stride, depth};
-    const std::int64_t size = anther::gemm_tn_workspace<T>(dims);
+    const std::int64_t size = anther::kernels::gemm_tn_workspace<T>(dims);
     const auto run = [&](Matrix<T>& y, Matrix<T>& dw, Matrix<T>& dw2) {
       const std::vector<T> packed = pack(w, false);
-      anther::gemm<T>(y.data(), y.data(), x.data(), packed.data(), nullptr,
-                      {rows, columns, depth, x.stride, y.stride, y.stride});
-      anther::gemm_tn<T>(dw.data(), dy.data(), x.data(), dims);
+      anther::kernels::gemm<T>(y.data(), y.data(), x.data(), packed.data(), nullptr,
+                               {rows, columns, depth, x.stride, y.stride, y.stride});
+      anther::kernels::gemm_tn<T>(dw.data(), dy.data(), x.data(), dims);
       Matrix<T> workspace("workspace", 1, size, 0, true);
-      anther::gemm_tn<T>(dw2.data(), dy.data(), x.data(), workspace.data(), dims);
+      anther::kernels::gemm_tn<T>(dw2.data(), dy.data(), x.data(), workspace.data(), dims);
     };
     anther::set_num_threads(1);
     const Matrix<T> y("y", rows, columns, 0), dw("dw", columns, depth, 0);
@@ -334,10 +334,10 @@ TEST_CASE_TEMPLATE("gemm, gemm_tn: NaN and infinity reach every result they take
       w(j, 18) = 0;  // 0 times infinity is NaN
       dy(20, j) = 0;
     }
-    anther::gemm<T>(y.data(), nullptr, x.data(), pack(w, false).data(), nullptr,
-                    {rows, columns, depth, x.stride, y.stride, 0});
-    anther::gemm_tn<T>(dw.data(), dy.data(), x.data(),
-                       {rows, columns, depth, dy.stride, x.stride, dw.stride});
+    anther::kernels::gemm<T>(y.data(), nullptr, x.data(), pack(w, false).data(), nullptr,
+                             {rows, columns, depth, x.stride, y.stride, 0});
+    anther::kernels::gemm_tn<T>(dw.data(), dy.data(), x.data(),
+                                {rows, columns, depth, dy.stride, x.stride, dw.stride});
     for (std::int64_t j = 0; j < columns; ++j) {
       for (std::int64_t i = 0; i < rows; ++i) CHECK(std::isnan(y(i, j)) == (i == 20));
       for (std::int64_t k = 0; k < depth; ++k) CHECK(std::isnan(dw(j, k)) == (k == 18));

@@ -10,7 +10,7 @@
 namespace {
 
 using namespace depthwise_test;
-using anther::GlobalAveragePoolDims;
+using anther::kernels::GlobalAveragePoolDims;
 
 template <class T>
 void compare(const GlobalAveragePoolDims& d) {
@@ -33,7 +33,7 @@ void compare(const GlobalAveragePoolDims& d) {
   const T nan = std::numeric_limits<T>::quiet_NaN();
   const double near = 4 * static_cast<double>(std::numeric_limits<T>::epsilon());
   std::vector<T> y(dy.size(), nan);
-  anther::global_average_pool_forward(y.data(), x.data(), d);
+  anther::kernels::global_average_pool_forward(y.data(), x.data(), d);
   CHECK(distance(y, y_expected) < near);
   for (const Add add : adds) {
     CAPTURE(static_cast<int>(add));
@@ -41,11 +41,11 @@ void compare(const GlobalAveragePoolDims& d) {
     if (add != Add::null) depthwise_test::add(expected, added);
     std::vector<T> dx(x.size(), nan);
     if (add == Add::in_place) dx = added;
-    anther::global_average_pool_backward(dx.data(),
-                                         add == Add::null       ? nullptr
-                                         : add == Add::in_place ? dx.data()
-                                                                : added.data(),
-                                         dy.data(), d);
+    anther::kernels::global_average_pool_backward(dx.data(),
+                                                  add == Add::null       ? nullptr
+                                                  : add == Add::in_place ? dx.data()
+                                                                         : added.data(),
+                                                  dy.data(), d);
     CHECK(distance(dx, expected) < near);
   }
 }
@@ -69,10 +69,10 @@ TEST_CASE("the global average: finite differences") {
   auto x = random_values<double>("x", 60);
   const auto dy = random_values<double>("dy", 10);
   std::vector<double> dx(x.size());
-  anther::global_average_pool_backward<double>(dx.data(), nullptr, dy.data(), d);
+  anther::kernels::global_average_pool_backward<double>(dx.data(), nullptr, dy.data(), d);
   check_gradient(x, dx, [&] {
     std::vector<double> y(dy.size());
-    anther::global_average_pool_forward(y.data(), x.data(), d);
+    anther::kernels::global_average_pool_forward(y.data(), x.data(), d);
     return dot(y, dy);
   });
 }

@@ -11,7 +11,7 @@
 namespace {
 
 using namespace norm_test;
-using anther::GroupNormDims;
+using anther::kernels::GroupNormDims;
 
 std::size_t size_of(std::int64_t count) {
   return static_cast<std::size_t>(count);
@@ -30,7 +30,7 @@ template <class T>
 Outputs<T> run(const std::vector<T>& x, const std::vector<T>& dy, const std::vector<T>& weight,
                const std::vector<T>& bias, T eps, const GroupNormDims& dims, Add add = Add::null) {
   const T nan = std::numeric_limits<T>::quiet_NaN();
-  std::vector<T> workspace(size_of(anther::group_norm_workspace(dims)), nan);
+  std::vector<T> workspace(size_of(anther::kernels::group_norm_workspace(dims)), nan);
   std::vector<T> other = random_values<T>("add", static_cast<std::int64_t>(x.size()));
   Outputs<T> out;
   out.y.assign(x.size(), nan);
@@ -41,16 +41,16 @@ Outputs<T> run(const std::vector<T>& x, const std::vector<T>& dy, const std::vec
   out.dbias = random_values<T>("dbias", dims.channels);
   const T* w = weight.empty() ? nullptr : weight.data();
   const T* b = bias.empty() ? nullptr : bias.data();
-  anther::group_norm_forward(out.y.data(), out.mean.data(), out.rstd.data(), x.data(), w, b, eps,
-                             workspace.data(), dims);
+  anther::kernels::group_norm_forward(out.y.data(), out.mean.data(), out.rstd.data(), x.data(), w,
+                                      b, eps, workspace.data(), dims);
   workspace.assign(workspace.size(), nan);
   const T* from = add == Add::null       ? nullptr
                   : add == Add::in_place ? out.dx.data()
                   : add == Add::dy       ? dy.data()
                                          : other.data();
-  anther::group_norm_backward(out.dx.data(), from, out.dweight.data(), out.dbias.data(), dy.data(),
-                              x.data(), out.mean.data(), out.rstd.data(), w, workspace.data(),
-                              dims);
+  anther::kernels::group_norm_backward(out.dx.data(), from, out.dweight.data(), out.dbias.data(),
+                                       dy.data(), x.data(), out.mean.data(), out.rstd.data(), w,
+                                       workspace.data(), dims);
   return out;
 }
 
@@ -198,14 +198,14 @@ TEST_CASE("group norm: gradients that are not wanted, y in place, NaN and consta
   const auto dy = random_values<float>("dy", count);
   const auto weight = random_values<float>("weight", dims.channels);
   const Outputs<float> all = run(x, dy, weight, {}, 1e-5f, dims);
-  std::vector<float> workspace(size_of(anther::group_norm_workspace(dims)));
+  std::vector<float> workspace(size_of(anther::kernels::group_norm_workspace(dims)));
   std::vector<float> dx(x.size()), dweight = random_values<float>("dweight", dims.channels);
   std::vector<float> dbias = random_values<float>("dbias", dims.channels), mean = all.mean,
                      rstd = all.rstd;
   const auto backward = [&](float* dx_to, float* dweight_to, float* dbias_to, const float* from) {
-    anther::group_norm_backward<float>(dx_to, nullptr, dweight_to, dbias_to, from, x.data(),
-                                       mean.data(), rstd.data(), weight.data(), workspace.data(),
-                                       dims);
+    anther::kernels::group_norm_backward<float>(dx_to, nullptr, dweight_to, dbias_to, from,
+                                                x.data(), mean.data(), rstd.data(), weight.data(),
+                                                workspace.data(), dims);
   };
   backward(dx.data(), nullptr, nullptr, dy.data());
   CHECK(dx == all.dx);
@@ -219,8 +219,9 @@ TEST_CASE("group norm: gradients that are not wanted, y in place, NaN and consta
 
   std::vector<float> y = x;
   const auto forward = [&] {
-    anther::group_norm_forward<float>(y.data(), mean.data(), rstd.data(), y.data(), weight.data(),
-                                      nullptr, 1e-5f, workspace.data(), dims);
+    anther::kernels::group_norm_forward<float>(y.data(), mean.data(), rstd.data(), y.data(),
+                                               weight.data(), nullptr, 1e-5f, workspace.data(),
+                                               dims);
   };
   forward();
   CHECK(y == all.y);

@@ -7,8 +7,8 @@
 namespace {
 
 using namespace flat_test;
-using anther::AdamStep;
-using anther::SgdStep;
+using anther::kernels::AdamStep;
+using anther::kernels::SgdStep;
 
 // What an optimiser works on, and the same in double for the plain loops.
 template <class T>
@@ -46,7 +46,8 @@ TEST_CASE_TEMPLATE("Adam and AdamW agree with plain loops", T, float, double) {
                                .weight_decay = 0.05,
                                .decoupled = decoupled,
                                .gradient_scale = 0.5};
-        anther::adam_step(value.data(), m.data(), v.data(), state.gradient.data(), count, options);
+        anther::kernels::adam_step(value.data(), m.data(), v.data(), state.gradient.data(), count,
+                                   options);
         for (std::size_t i = 0; i < state.value.size(); ++i) {
           double g = 0.5 * state.g[i];
           if (decoupled)
@@ -70,7 +71,7 @@ TEST_CASE_TEMPLATE("Adam and AdamW agree with plain loops", T, float, double) {
 TEST_CASE("Adam's first step") {
   float value[] = {1, 1, 1, 1}, m[4] = {}, v[4] = {};
   const float gradient[] = {1e-4f, -1e4f, 3, 0};
-  anther::adam_step(value, m, v, gradient, 4, {.step = 1, .learning_rate = 0.125});
+  anther::kernels::adam_step(value, m, v, gradient, 4, {.step = 1, .learning_rate = 0.125});
   CHECK(value[0] == doctest::Approx(0.875).epsilon(2e-4));
   CHECK(value[1] == doctest::Approx(1.125).epsilon(1e-6));
   CHECK(value[2] == doctest::Approx(0.875).epsilon(1e-6));
@@ -88,13 +89,13 @@ TEST_CASE_TEMPLATE("SGD agrees with plain loops", T, float, double) {
         Output<T> value(state.start), velocity(std::vector<T>(size_of(count), T(0)));
         for (int step = 1; step <= 4; ++step) {
           state.new_gradient(step);
-          anther::sgd_step(value.data(), momentum > 0 ? velocity.data() : nullptr,
-                           state.gradient.data(), count,
-                           SgdStep{.learning_rate = 0.1,
-                                   .momentum = momentum,
-                                   .nesterov = nesterov,
-                                   .weight_decay = 0.02,
-                                   .gradient_scale = 2});
+          anther::kernels::sgd_step(value.data(), momentum > 0 ? velocity.data() : nullptr,
+                                    state.gradient.data(), count,
+                                    SgdStep{.learning_rate = 0.1,
+                                            .momentum = momentum,
+                                            .nesterov = nesterov,
+                                            .weight_decay = 0.02,
+                                            .gradient_scale = 2});
           for (std::size_t i = 0; i < state.value.size(); ++i) {
             double g = 2 * state.g[i] + 0.02 * state.value[i];
             if (momentum > 0) {
@@ -115,7 +116,7 @@ TEST_CASE_TEMPLATE("the average of the weights", T, float, double) {
     const auto start = random_values<T>("average", count), value = random_values<T>("value", count);
     for (const double decay : {0.0, 0.9, 0.99996, 1.0}) {
       Output<T> average(start);
-      anther::update_average(average.data(), value.data(), count, decay);
+      anther::kernels::update_average(average.data(), value.data(), count, decay);
       std::vector<double> expected;
       for (std::size_t i = 0; i < value.size(); ++i)
         expected.push_back(decay * static_cast<double>(start[i]) +
@@ -133,20 +134,20 @@ TEST_CASE_TEMPLATE("sums of squares, and what is not finite", T, float, double) 
     for (const T value : x)
       sum += static_cast<long double>(value) * static_cast<long double>(value);
     const double expected = static_cast<double>(sum);
-    Output<T> workspace(anther::sum_of_squares_workspace(count));
-    CHECK(std::fabs(anther::sum_of_squares(x.data(), workspace.data(), count) - expected) <=
-          tolerance<T>(4) * expected);
-    CHECK(anther::all_finite(x.data(), count));
+    Output<T> workspace(anther::kernels::sum_of_squares_workspace(count));
+    CHECK(std::fabs(anther::kernels::sum_of_squares(x.data(), workspace.data(), count) -
+                    expected) <= tolerance<T>(4) * expected);
+    CHECK(anther::kernels::all_finite(x.data(), count));
     for (const T bad : {std::numeric_limits<T>::infinity(), -std::numeric_limits<T>::infinity(),
                         std::numeric_limits<T>::quiet_NaN()})
       for (std::int64_t at = 0; at < count; at += 1 + count / 40) {
         const T good = x[size_of(at)];
         x[size_of(at)] = bad;
-        CHECK_FALSE(anther::all_finite(x.data(), count));
+        CHECK_FALSE(anther::kernels::all_finite(x.data(), count));
         x[size_of(at)] = good;
       }
     if (count > 0) x[0] = std::numeric_limits<T>::max();
-    CHECK(anther::all_finite(x.data(), count));
+    CHECK(anther::kernels::all_finite(x.data(), count));
   }
 }
 
@@ -165,10 +166,10 @@ TEST_CASE_TEMPLATE("the sum of several buffers", T, float, double) {
       std::vector<const T*> from;
       for (const auto& part : parts) from.push_back(part.data());
       Output<T> y(count), in_place(parts[0]);
-      anther::sum_buffers(y.data(), from.data(), buffers, T(0.25), count);
+      anther::kernels::sum_buffers(y.data(), from.data(), buffers, T(0.25), count);
       CHECK(distance(y.values(), expected) < tolerance<T>(3));
       from[0] = in_place.data();
-      anther::sum_buffers(in_place.data(), from.data(), buffers, T(0.25), count);
+      anther::kernels::sum_buffers(in_place.data(), from.data(), buffers, T(0.25), count);
       CHECK(in_place.values() == y.values());
     }
 }
@@ -179,12 +180,14 @@ TEST_CASE("optimisers with several threads") {
   state.new_gradient(1);
   check_threads([&] {
     std::vector<float> value = state.start, m(value.size()), v(value.size());
-    std::vector<float> workspace(size_of(anther::sum_of_squares_workspace(count)));
-    const double norm = anther::sum_of_squares(state.gradient.data(), workspace.data(), count);
-    anther::adam_step(value.data(), m.data(), v.data(), state.gradient.data(), count,
-                      {.gradient_scale = 1 / norm});
-    anther::sgd_step(value.data(), m.data(), state.gradient.data(), count, {.momentum = 0.5});
-    anther::update_average(v.data(), value.data(), count, 0.9);
+    std::vector<float> workspace(size_of(anther::kernels::sum_of_squares_workspace(count)));
+    const double norm =
+        anther::kernels::sum_of_squares(state.gradient.data(), workspace.data(), count);
+    anther::kernels::adam_step(value.data(), m.data(), v.data(), state.gradient.data(), count,
+                               {.gradient_scale = 1 / norm});
+    anther::kernels::sgd_step(value.data(), m.data(), state.gradient.data(), count,
+                              {.momentum = 0.5});
+    anther::kernels::update_average(v.data(), value.data(), count, 0.9);
     value.insert(value.end(), v.begin(), v.end());
     return value;
   });

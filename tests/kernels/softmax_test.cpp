@@ -7,7 +7,7 @@
 namespace {
 
 using namespace flat_test;
-using anther::SoftmaxDims;
+using anther::kernels::SoftmaxDims;
 
 // Both by plain loops, in double; the gaps between rows keep what they held.
 template <class T>
@@ -55,7 +55,7 @@ TEST_CASE_TEMPLATE("softmax agrees with plain loops", T, float, double) {
     const SoftmaxDims d{5, columns, columns, columns, 0.75};
     const auto x = random_values<T>("x", 5 * columns, 3), dy = random_values<T>("dy", 5 * columns);
     Output<T> y(5 * columns), in_place(x);
-    anther::softmax_forward(y.data(), x.data(), d);
+    anther::kernels::softmax_forward(y.data(), x.data(), d);
     CHECK(distance(y.values(), softmax_by_loops(x, d)) < tolerance<T>(8));
     for (std::int64_t r = 0; r < 5; ++r) {
       long double total = 0;
@@ -63,15 +63,16 @@ TEST_CASE_TEMPLATE("softmax agrees with plain loops", T, float, double) {
         total += static_cast<long double>(y[r * columns + c]);
       CHECK(std::fabs(static_cast<double>(total) - 1) < tolerance<T>(8));
     }
-    anther::softmax_forward(in_place.data(), in_place.data(), d);
+    anther::kernels::softmax_forward(in_place.data(), in_place.data(), d);
     CHECK(in_place.values() == y.values());
 
     const std::vector<T> kept = y.values();
     check_backward<T>(slope_by_loops(dy, kept, d), tolerance<T>(8), [&](T* dx, const T* dx_add) {
-      anther::softmax_backward(dx, dx_add, dy.data(), kept.data(), d);
+      anther::kernels::softmax_backward(dx, dx_add, dy.data(), kept.data(), d);
     });
     Output<T> dx(dy);  // dx may be dy
-    anther::softmax_backward(dx.data(), static_cast<const T*>(nullptr), dx.data(), kept.data(), d);
+    anther::kernels::softmax_backward(dx.data(), static_cast<const T*>(nullptr), dx.data(),
+                                      kept.data(), d);
     CHECK(distance(dx.values(), slope_by_loops(dy, kept, d)) < tolerance<T>(8));
   }
 }
@@ -83,11 +84,12 @@ TEST_CASE_TEMPLATE("softmax of rows that lie apart", T, float, double) {
     const auto x = random_values<T>("x", 4 * d.x_stride);
     const std::vector<double> expected = softmax_by_loops(x, d);
     Output<T> y(std::vector<T>(expected.size(), T(0)));
-    anther::softmax_forward(y.data(), x.data(), d);
+    anther::kernels::softmax_forward(y.data(), x.data(), d);
     CHECK(distance(y.values(), expected) < tolerance<T>(8));
     const auto dy = random_values<T>("dy", 4 * d.y_stride);
     Output<T> dx(std::vector<T>(x.size(), T(0)));
-    anther::softmax_backward(dx.data(), static_cast<const T*>(nullptr), dy.data(), y.data(), d);
+    anther::kernels::softmax_backward(dx.data(), static_cast<const T*>(nullptr), dy.data(),
+                                      y.data(), d);
     CHECK(distance(dx.values(), slope_by_loops(dy, y.values(), d)) < tolerance<T>(8));
   }
 }
@@ -97,22 +99,22 @@ TEST_CASE_TEMPLATE("softmax of great, infinite and NaN elements", T, float, doub
   for (const std::int64_t columns : {5, 21, 49}) {
     const SoftmaxDims d{1, columns, columns, columns, 1};
     std::vector<T> x(size_of(columns), T(1e30)), y(x.size());
-    anther::softmax_forward(y.data(), x.data(), d);
+    anther::kernels::softmax_forward(y.data(), x.data(), d);
     for (const T value : y)
       CHECK(std::fabs(static_cast<double>(value) * static_cast<double>(columns) - 1) <
             tolerance<T>(4));
     for (std::size_t i = 1; i < x.size(); ++i) x[i] = -infinity;
-    anther::softmax_forward(y.data(), x.data(), d);
+    anther::kernels::softmax_forward(y.data(), x.data(), d);
     CHECK(y[0] == 1);
     for (std::size_t i = 1; i < x.size(); ++i) CHECK(y[i] == 0);
     for (std::size_t at = 0; at < x.size(); ++at) {
       x.assign(x.size(), T(-1e4));
       x[at] = T(1e4);
-      anther::softmax_forward(y.data(), x.data(), d);
+      anther::kernels::softmax_forward(y.data(), x.data(), d);
       for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == (i == at ? 1 : 0));
       x = random_values<T>("x", columns);
       x[at] = nan;
-      anther::softmax_forward(y.data(), x.data(), d);
+      anther::kernels::softmax_forward(y.data(), x.data(), d);
       for (const T value : y) CHECK(std::isnan(value));
     }
   }
@@ -125,12 +127,12 @@ TEST_CASE("softmax's gradient") {
                dy = random_values<double>("dy", 2 * columns);
     const auto forward = [&](const std::vector<double>& at) {
       std::vector<double> y(at.size());
-      anther::softmax_forward(y.data(), at.data(), d);
+      anther::kernels::softmax_forward(y.data(), at.data(), d);
       return y;
     };
     std::vector<double> dx(x.size());
-    anther::softmax_backward(dx.data(), static_cast<const double*>(nullptr), dy.data(),
-                             forward(x).data(), d);
+    anther::kernels::softmax_backward(dx.data(), static_cast<const double*>(nullptr), dy.data(),
+                                      forward(x).data(), d);
     check_gradient(x, dy, dx, forward);
   }
 }
@@ -140,8 +142,9 @@ TEST_CASE("softmax with several threads") {
   const auto x = random_values<float>("x", 49'000), dy = random_values<float>("dy", 49'000);
   check_threads([&] {
     std::vector<float> y(x.size());
-    anther::softmax_forward(y.data(), x.data(), d);
-    anther::softmax_backward(y.data(), x.data(), dy.data(), std::vector<float>(y).data(), d);
+    anther::kernels::softmax_forward(y.data(), x.data(), d);
+    anther::kernels::softmax_backward(y.data(), x.data(), dy.data(), std::vector<float>(y).data(),
+                                      d);
     return y;
   });
 }

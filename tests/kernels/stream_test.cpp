@@ -46,8 +46,8 @@ struct Large {
   template <class Op>
   void check(const char* name, const Op& op) {
     CAPTURE(std::string(name));
-    REQUIRE(anther::is_streamed<T>(count()));
-    REQUIRE_FALSE(anther::is_streamed<T>(count() / parts));
+    REQUIRE(anther::kernels::is_streamed<T>(count()));
+    REQUIRE_FALSE(anther::kernels::is_streamed<T>(count() / parts));
     op(at(whole), at(add), at(a), at(b), samples, std::int64_t{0});
     for (std::int64_t part = 0; part < parts; ++part) {
       const std::int64_t first = samples * part / parts, here = samples / parts;
@@ -66,6 +66,8 @@ struct Large {
 template <class T>
 void check_streams(std::int64_t offset) {
   using namespace anther;
+  using namespace anther::detail;
+  using namespace anther::kernels;
   CAPTURE(offset);
   const std::int64_t channels = 36, rows = 1024, size = channels * rows;
   Large<T> large{
@@ -138,8 +140,9 @@ TEST_CASE_TEMPLATE("what is stored past the caches has the same bits", T, float,
 TEST_CASE("softmax's dense rows have the same bits") {
   for (const std::int64_t columns : {16, 197, 300, 1008, 1031}) {
     CAPTURE(columns);
-    const std::int64_t rows = anther::streamed_bytes / 4 / columns + 5, stride = columns + 1;
-    REQUIRE(anther::is_streamed<float>(rows * columns));
+    const std::int64_t rows = anther::kernels::streamed_bytes / 4 / columns + 5,
+                       stride = columns + 1;
+    REQUIRE(anther::kernels::is_streamed<float>(rows * columns));
     const auto some = random_values<float>("x", 4099);
     const auto filled = [&](std::int64_t size, std::int64_t distance) {
       anther::AlignedBuffer<float> all(size);
@@ -158,13 +161,15 @@ TEST_CASE("softmax's dense rows have the same bits") {
       CHECK(differing == 0);
     };
     // In place, and then backward with dy = y = the result, to which it is added.
-    anther::softmax_forward(dense.data(), dense.data(), {rows, columns, columns, columns, 0.5});
-    anther::softmax_forward(apart.data(), apart.data(), {rows, columns, stride, stride, 0.5});
+    anther::kernels::softmax_forward(dense.data(), dense.data(),
+                                     {rows, columns, columns, columns, 0.5});
+    anther::kernels::softmax_forward(apart.data(), apart.data(),
+                                     {rows, columns, stride, stride, 0.5});
     check_same();
-    anther::softmax_backward(dense.data(), dense.data(), dense.data(), dense.data(),
-                             {rows, columns, columns, columns, 0.5});
-    anther::softmax_backward(apart.data(), apart.data(), apart.data(), apart.data(),
-                             {rows, columns, stride, stride, 0.5});
+    anther::kernels::softmax_backward(dense.data(), dense.data(), dense.data(), dense.data(),
+                                      {rows, columns, columns, columns, 0.5});
+    anther::kernels::softmax_backward(apart.data(), apart.data(), apart.data(), apart.data(),
+                                      {rows, columns, stride, stride, 0.5});
     check_same();
   }
 }
@@ -172,19 +177,19 @@ TEST_CASE("softmax's dense rows have the same bits") {
 // The gradients of weight and bias are added up over pieces as over the whole.
 TEST_CASE("LayerNorm's parameters have the same gradients") {
   const std::int64_t channels = 36;
-  const std::int64_t rows = anther::streamed_bytes / 4 / channels + 16;
-  REQUIRE(anther::is_streamed<float>(rows * channels));
+  const std::int64_t rows = anther::kernels::streamed_bytes / 4 / channels + 16;
+  REQUIRE(anther::kernels::is_streamed<float>(rows * channels));
   const auto x = random_values<float>("x", rows * channels),
              dy = random_values<float>("dy", rows * channels);
   std::vector<float> y(x.size()), dx(x.size()), mean(size_of(rows)), rstd(size_of(rows)),
-      workspace(size_of(anther::layer_norm_workspace(rows, channels)));
-  anther::layer_norm_forward<float>(y.data(), mean.data(), rstd.data(), x.data(), nullptr, nullptr,
-                                    1e-5f, rows, channels);
+      workspace(size_of(anther::kernels::layer_norm_workspace(rows, channels)));
+  anther::kernels::layer_norm_forward<float>(y.data(), mean.data(), rstd.data(), x.data(), nullptr,
+                                             nullptr, 1e-5f, rows, channels);
   std::vector<float> streamed(size_of(2 * channels)), whole(size_of(2 * channels));
   const auto backward = [&](float* to, std::vector<float>& gradient) {
-    anther::layer_norm_backward<float>(to, nullptr, gradient.data(), gradient.data() + channels,
-                                       dy.data(), x.data(), mean.data(), rstd.data(), nullptr,
-                                       workspace.data(), rows, channels);
+    anther::kernels::layer_norm_backward<float>(
+        to, nullptr, gradient.data(), gradient.data() + channels, dy.data(), x.data(), mean.data(),
+        rstd.data(), nullptr, workspace.data(), rows, channels);
   };
   backward(dx.data(), streamed);
   backward(nullptr, whole);  // without dx nothing is stored past the caches

@@ -9,7 +9,7 @@
 namespace {
 
 using namespace depthwise_test;
-using anther::SubsampleDims;
+using anther::kernels::SubsampleDims;
 
 template <class T>
 void compare(const SubsampleDims& d) {
@@ -28,7 +28,7 @@ void compare(const SubsampleDims& d) {
     y_expected[i] = x[j];
     spread[j] = dy[i];
   });
-  anther::subsample_forward(y.data(), x.data(), d);
+  anther::kernels::subsample_forward(y.data(), x.data(), d);
   CHECK(y == y_expected);
   for (const Add add : adds) {
     CAPTURE(static_cast<int>(add));
@@ -37,11 +37,11 @@ void compare(const SubsampleDims& d) {
       for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += added[i];
     std::vector<T> dx(x.size(), T(7));
     if (add == Add::in_place) dx = added;
-    anther::subsample_backward(dx.data(),
-                               add == Add::null       ? nullptr
-                               : add == Add::in_place ? dx.data()
-                                                      : added.data(),
-                               dy.data(), d);
+    anther::kernels::subsample_backward(dx.data(),
+                                        add == Add::null       ? nullptr
+                                        : add == Add::in_place ? dx.data()
+                                                               : added.data(),
+                                        dy.data(), d);
     CHECK(dx == expected);
   }
 }

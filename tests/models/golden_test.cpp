@@ -13,13 +13,17 @@
 #include <vector>
 
 #include "anther/anther.hpp"
-#include "anther/train/edgevit_config.hpp"
+#include "anther/models/edgevit/config.hpp"
 #include "anther/train/weights.hpp"
 #include "tests/golden/formula.hpp"
 
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::io;
+using namespace anther::kernels;
+
 using nlohmann::json;
 
 json read_golden(const std::string& name) {

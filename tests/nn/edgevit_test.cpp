@@ -1,6 +1,6 @@
 // EdgeViT's structure: the counts of its paper and of its authors' code, the options, the sizes.
 // That its numbers are right is tested against PyTorch in tests/models.
-#include "anther/models/edgevit.hpp"
+#include "anther/models/edgevit/edgevit.hpp"
 
 #include <doctest/doctest.h>
 
@@ -21,6 +21,8 @@
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::kernels;
 
 struct Count {
   std::int64_t parameters = 0, macs = 0;

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "anther/models/edgevit.hpp"
+#include "anther/models/edgevit/edgevit.hpp"
 #include "anther/optim/adam.hpp"
 
 namespace {

@@ -23,6 +23,8 @@
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::kernels;
 
 const ParameterInfo& info_of(const ParameterStore<float>& store, const std::string& name) {
   for (const ParameterInfo& info : store.parameters())

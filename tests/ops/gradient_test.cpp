@@ -10,6 +10,7 @@
 namespace {
 
 using namespace anther;
+using namespace anther::kernels;
 using Variables = std::vector<Variable<double>>;
 
 struct Row {

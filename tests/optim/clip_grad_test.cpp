@@ -12,6 +12,7 @@
 namespace {
 
 using namespace anther;
+using namespace anther::kernels;
 
 TEST_CASE("clip: the norm over all gradients, of many blocks and a tail") {
   for (const std::int64_t size : {1, 7, 1000, 100'003}) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# AVX instructions may stand only in anther::avx2 and anther::avx512, AVX-512's only in the latter:
+# AVX instructions may stand only in anther::kernels::avx2 and anther::kernels::avx512, AVX-512's only in the latter:
 # everywhere else they would run on processors that lack them.
 #
 # usage: disassembly.sh check FILE...                       looks at object files and programs
@@ -26,8 +26,8 @@ check() {
       name = $2
       gsub(/[<>:]/, "", name)
       place = "elsewhere"
-      if (name ~ /^_ZZ*NK?6anther([0-9]+v[0-9]+_[0-9]+)?4avx2/) place = "avx2"
-      if (name ~ /^_ZZ*NK?6anther([0-9]+v[0-9]+_[0-9]+)?6avx512/) place = "avx512"
+      if (name ~ /^_ZZ*NK?6anther([0-9]+v[0-9]+_[0-9]+)?7kernels4avx2/) place = "avx2"
+      if (name ~ /^_ZZ*NK?6anther([0-9]+v[0-9]+_[0-9]+)?7kernels6avx512/) place = "avx512"
       next
     }
     /^ *[0-9a-f]+:\t/ {
@@ -95,7 +95,7 @@ case $mode in
     kernels=$here/../../include/anther/kernels
     {
       (cd "$kernels/../.." && printf '#include "%s"\n' anther/kernels/*.hpp)
-      echo 'namespace anther::inline v0_1 {'
+      echo 'namespace anther::inline v0_1::kernels {'
       cat "$kernels"/*.hpp | instantiations
       echo '}'
     } >"$folder/kernels.cpp"

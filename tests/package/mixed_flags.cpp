@@ -26,7 +26,7 @@ MixedResults RESULTS_OF(UNIT)() {
   constexpr std::int64_t count = 37;
   anther::Tensor<float> x(anther::Shape{count}), y(anther::Shape{count});
   for (float& value : x) value = 1;
-  anther::gelu_forward(y.data(), x.data(), count);
+  anther::kernels::gelu_forward(y.data(), x.data(), count);
   results.gelu_of_one = y[count - 1];
 
   results.backend = anther::parallel_backend_name();

@@ -10,12 +10,12 @@
 #endif
 // A standard header that is first included inside a target region.
 #include <numeric>
-namespace anther::inline v0_1::baseline {
+namespace anther::inline v0_1::kernels::baseline {
 void violation_in_baseline(float* x) {
   *x *= 3;
 }
-}  // namespace anther::inline v0_1::baseline
-namespace anther::inline v0_1::avx2 {
+}  // namespace anther::inline v0_1::kernels::baseline
+namespace anther::inline v0_1::kernels::avx2 {
 void allowed_in_avx2(float* x) {
   *x *= 3;
 }
@@ -23,20 +23,20 @@ using Accumulate = float (*)(const float*, const float*, float);
 Accumulate allowed_address() {
   return &std::accumulate<const float*, float>;
 }
-}  // namespace anther::inline v0_1::avx2
+}  // namespace anther::inline v0_1::kernels::avx2
 // A name that only holds the namespace's.
-namespace outside::anther::avx2 {
+namespace outside::anther::kernels::avx2 {
 void violation_outside(float* x) {
   *x *= 3;
 }
-}  // namespace outside::anther::avx2
+}  // namespace outside::anther::kernels::avx2
 #if defined(__clang__)
 #pragma clang attribute pop
 #else
 #pragma GCC pop_options
 #endif
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::kernels {
 
 typedef double Wide __attribute__((vector_size(64), aligned(8)));
 
@@ -51,4 +51,4 @@ __attribute__((target("avx512f"))) void allowed_wide(Wide* x) {
 }
 }  // namespace avx512
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

@@ -9,7 +9,7 @@
 template <class T>
 anther::Tensor<T> permuted(const anther::Tensor<T>& x, const std::array<int, 4>& axes) {
   const anther::Shape& s = x.shape();
-  anther::check(s.rank() == 4, "expected a map, got ", s);
+  anther::detail::check(s.rank() == 4, "expected a map, got ", s);
   const std::int64_t step[4] = {s[1] * s[2] * s[3], s[2] * s[3], s[3], 1};
   anther::Tensor<T> y({s[axes[0]], s[axes[1]], s[axes[2]], s[axes[3]]});
   const anther::Shape& to = y.shape();

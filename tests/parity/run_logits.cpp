@@ -14,14 +14,18 @@
 #include <vector>
 
 #include "anther/anther.hpp"
-#include "anther/data/open.hpp"
-#include "anther/data/transforms.hpp"
+#include "anther/data/vision/open.hpp"
+#include "anther/data/vision/transforms.hpp"
 #include "anther/train/checkpoint.hpp"
 #include "tests/parity/channels.hpp"
 
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::data;
+using namespace anther::io;
+using namespace anther::vision;
 
 // The model's start, and every vector (norms, biases, statistics) away from 0 and 1.
 void draw(ParameterStore<float>& store, std::uint64_t seed) {

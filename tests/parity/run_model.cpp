@@ -12,13 +12,16 @@
 
 #include "anther/anther.hpp"
 #include "anther/io/safetensors.hpp"
-#include "anther/train/edgevit_config.hpp"
+#include "anther/models/edgevit/config.hpp"
 #include "anther/train/weights.hpp"
 #include "tests/parity/channels.hpp"
 
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::io;
+using namespace anther::kernels;
 
 template <class T>
 void run(nlohmann::json options, const std::string& in_path, const std::string& out_path,

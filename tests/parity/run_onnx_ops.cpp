@@ -11,13 +11,17 @@
 #include <utility>
 
 #include "anther/anther.hpp"
-#include "anther/io/onnx.hpp"
+#include "anther/export/onnx.hpp"
 #include "anther/io/safetensors.hpp"
 #include "tests/parity/channels.hpp"
 
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::exports;
+using namespace anther::io;
+using namespace anther::kernels;
 
 // A function as a layer.
 template <class T>

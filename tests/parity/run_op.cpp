@@ -18,6 +18,10 @@
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::io;
+using namespace anther::kernels;
+
 using nlohmann::json;
 
 // A tensor with its axes permuted: result axis i is axis order[i].

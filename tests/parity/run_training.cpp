@@ -17,8 +17,8 @@
 
 #include "anther/anther.hpp"
 #include "anther/data/loader.hpp"
-#include "anther/data/open.hpp"
-#include "anther/train/edgevit_config.hpp"
+#include "anther/data/vision/open.hpp"
+#include "anther/models/edgevit/config.hpp"
 #include "anther/train/trainer.hpp"
 #include "anther/train/weights.hpp"
 #include "tests/parity/channels.hpp"
@@ -26,6 +26,11 @@
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::data;
+using namespace anther::io;
+using namespace anther::kernels;
+using namespace anther::vision;
 
 struct Job {
   std::string data, start, out, options, data_dir = "painted", dtype = "float32";

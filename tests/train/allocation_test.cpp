@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "anther/core/openmp.hpp"
-#include "anther/models/edgevit.hpp"
+#include "anther/models/edgevit/edgevit.hpp"
 #include "anther/optim/adam.hpp"
 #include "anther/optim/clip_grad.hpp"
 #include "anther/optim/model_ema.hpp"
@@ -80,6 +80,8 @@ int posix_memalign(void** memory, std::size_t alignment, std::size_t size) noexc
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::kernels;
 
 // Allocations while function() runs, on all threads.
 template <class Function>

@@ -19,6 +19,10 @@
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::io;
+using namespace anther::kernels;
+using namespace anther::vision;
 
 // The parameters of a small model, without its layers: a convolution, a depth-wise one, and a
 // BatchNorm with its running statistics.

@@ -12,16 +12,21 @@
 #include <string>
 #include <vector>
 
-#include "anther/data/open.hpp"
-#include "anther/data/png.hpp"
+#include "anther/data/vision/open.hpp"
+#include "anther/data/vision/png.hpp"
 #include "anther/optim/adam.hpp"
-#include "anther/train/report.hpp"
+#include "anther/report/report.hpp"
 #include "anther/train/run_log.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::data;
+using namespace anther::io;
+using namespace anther::report;
+using namespace anther::vision;
 
 // A folder of painted flowers, train/<class>/ and val/<class>/, and a run over it.
 struct TrainedRun {

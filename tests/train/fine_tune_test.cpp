@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "anther/core/openmp.hpp"
-#include "anther/models/edgevit.hpp"
+#include "anther/models/edgevit/edgevit.hpp"
 #include "anther/optim/adam.hpp"
 #include "anther/optim/model_ema.hpp"
 #include "anther/train/trainer.hpp"
@@ -19,6 +19,9 @@
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::io;
+using namespace anther::kernels;
 
 struct Model {
   Model(std::int64_t classes, std::uint64_t seed, NormKind local = NormKind::bn)

@@ -16,8 +16,7 @@
 #include <vector>
 
 #include "anther/core/openmp.hpp"
-#include "anther/data/augment.hpp"
-#include "anther/data/painted.hpp"
+#include "anther/data/vision/augment.hpp"
 #include "anther/nn/conv.hpp"
 #include "anther/nn/drop.hpp"
 #include "anther/nn/linear.hpp"
@@ -27,6 +26,7 @@
 #include "anther/ops/pool.hpp"
 #include "anther/optim/adam.hpp"
 #include "anther/optim/sgd.hpp"
+#include "anther/painted/painted.hpp"
 #include "anther/train/checkpoint.hpp"
 #include "anther/train/fine_tune.hpp"
 #include "anther/train/image_sizes.hpp"
@@ -36,6 +36,11 @@
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::data;
+using namespace anther::kernels;
+using namespace anther::painted;
+using namespace anther::vision;
 
 // A small net with all that a run has to carry on: running statistics, dropout and drop path.
 struct Net : Module<float> {

@@ -7,12 +7,16 @@
 #include <string>
 #include <vector>
 
-#include "anther/data/painted.hpp"
+#include "anther/painted/painted.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::data;
+using namespace anther::painted;
+using namespace anther::vision;
 
 // The sizes of the epochs of a run.
 std::vector<std::int64_t> sizes_of(const char* text, int epochs) {

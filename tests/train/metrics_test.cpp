@@ -15,6 +15,7 @@
 namespace {
 
 using namespace anther;
+using namespace anther::kernels;
 
 TEST_CASE("metrics: a confusion matrix counted by hand") {
   ConfusionMatrix matrix(3);

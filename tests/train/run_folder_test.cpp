@@ -28,7 +28,7 @@ TEST_CASE("run folder: counts from 1, one above the highest") {
   fs::remove_all(root / "a/2");
   for (const char* name : {"10", "012", "x", "11b", "-5", "99999999999999999999"})
     fs::create_directory(root / "a" / name);
-  anther::write_file_atomically(root / "a/20", "a file");
+  anther::io::write_file_atomically(root / "a/20", "a file");
   CHECK(RunFolder({.root = root, .experiment = "a"}).path() == root / "a/21");
   CHECK(RunFolder::latest(root, "a") == root / "a/21");
   CHECK(RunFolder({.root = root, .experiment = "b"}).path() == root / "b/1");
@@ -62,14 +62,14 @@ TEST_CASE("run folder: a given one") {
   CHECK(error_of([&] { RunFolder({.output = folder / "none", .resume = true}); }) ==
         (folder / "none").string() + ": cannot resume: there is no such folder");
   CHECK(!fs::exists(folder / "none"));
-  anther::write_file_atomically(folder / "file", "");
+  anther::io::write_file_atomically(folder / "file", "");
   CHECK(error_of([&] { RunFolder({.output = folder / "file"}); }) ==
         (folder / "file").string() + ": expected a folder, got a file");
 }
 
 TEST_CASE("run folder: what cannot be made is named, with the reason") {
   const TemporaryFolder folder;
-  anther::write_file_atomically(folder / "file", "");
+  anther::io::write_file_atomically(folder / "file", "");
   CHECK(error_of([&] { RunFolder({.output = folder / "file/sub"}); }) ==
         (folder / "file/sub/weights").string() + ": cannot create: Not a directory");
   CHECK(error_of([&] { RunFolder({.root = folder / "file"}); }) ==

@@ -13,6 +13,7 @@
 namespace {
 
 using namespace anther;
+using namespace anther::io;
 
 TEST_CASE("run log: the progress line says how long training waited, within 80 columns") {
   char* memory = nullptr;

@@ -10,6 +10,8 @@
 namespace {
 
 using namespace anther;
+using namespace anther::io;
+using namespace anther::vision;
 
 std::string all_events(const TemporaryFolder& folder) {
   std::string text;

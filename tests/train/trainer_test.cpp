@@ -14,13 +14,15 @@
 #include <vector>
 
 #include "anther/core/openmp.hpp"
-#include "anther/models/edgevit.hpp"
+#include "anther/models/edgevit/edgevit.hpp"
 #include "anther/optim/adam.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {
 
 using namespace anther;
+using namespace anther::detail;
+using namespace anther::kernels;
 
 // EdgeViT, but quick.
 EdgeViTOptions small_options() {

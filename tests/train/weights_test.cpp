@@ -16,6 +16,7 @@
 namespace {
 
 using namespace anther;
+using namespace anther::io;
 
 struct Model {
   explicit Model(const std::string& preset = "original", std::uint64_t seed = 1,

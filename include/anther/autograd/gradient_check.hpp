@@ -129,9 +129,10 @@ GradientCheckResult check_gradients(std::vector<Tensor<double>> inputs, const Fu
       const double error = std::abs(gradients[t][i] - expected) / std::max(scale, 1e-12);
       if (error > result.worst || !(error == error)) {
         result.worst = error == error ? error : INFINITY;
-        result.where = text_of(
-            t < inputs.size() ? text_of("input ", t) : store->parameters()[t - inputs.size()].name,
-            ", element ", i, ": expected ", expected, ", got ", gradients[t][i]);
+        result.where =
+            detail::text_of(t < inputs.size() ? detail::text_of("input ", t)
+                                              : store->parameters()[t - inputs.size()].name,
+                            ", element ", i, ": expected ", expected, ", got ", gradients[t][i]);
       }
     }
   }

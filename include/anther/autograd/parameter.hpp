@@ -174,7 +174,7 @@ class ParameterStore {
 
   // A weight packed for a matrix product, made anew after the values have changed. Safe to call
   // from several threads. Kept for the first way of packing that was asked for; null for another.
-  const T* packed(int parameter, PackUse use, const PackOptions& pack) const {
+  const T* packed(int parameter, PackUse use, const kernels::PackOptions& pack) const {
     allocate();
     Packed& entry = packed_[static_cast<std::size_t>(parameter)][static_cast<std::size_t>(use)];
     const std::uint64_t current = version_.load(std::memory_order_acquire);
@@ -182,10 +182,10 @@ class ParameterStore {
       const std::lock_guard lock(entry.mutex);
       if (entry.version.load(std::memory_order_relaxed) != current) {
         if (entry.data.size() == 0) {
-          entry.data = AlignedBuffer<T>(packed_size<T>(pack));
+          entry.data = AlignedBuffer<T>(kernels::packed_size<T>(pack));
           entry.pack = pack;
         }
-        pack_weight(entry.data.data(), value(parameter).data(), entry.pack);
+        kernels::pack_weight(entry.data.data(), value(parameter).data(), entry.pack);
         entry.version.store(current, std::memory_order_release);
       }
     }
@@ -195,17 +195,18 @@ class ParameterStore {
  private:
   struct Packed {
     AlignedBuffer<T> data;
-    PackOptions pack;
+    kernels::PackOptions pack;
     std::atomic<std::uint64_t> version{0};
     std::mutex mutex;
   };
 
   int add(std::vector<ParameterInfo>& list, std::int64_t& size, std::string name,
           const ParameterOptions& options) {
-    check(!allocated_.load(), "parameter ", name, ": the store is in use already");
+    detail::check(!allocated_.load(), "parameter ", name, ": the store is in use already");
     for (const auto* known : {&parameters_, &buffers_})
       for (const ParameterInfo& info : *known)
-        check(info.name != name, "parameter ", name, ": the model has another of that name");
+        detail::check(info.name != name, "parameter ", name,
+                      ": the model has another of that name");
     ParameterInfo info;
     static_cast<ParameterOptions&>(info) = options;
     info.name = std::move(name);

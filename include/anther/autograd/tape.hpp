@@ -37,8 +37,12 @@ template <class T>
 struct GradientTarget;
 template <class T>
 class Inference;
+}  // namespace anther::inline v0_1
+namespace anther::inline v0_1::exports {
 class GraphBuilder;
 class CodeBuilder;
+}  // namespace anther::inline v0_1::exports
+namespace anther::inline v0_1 {
 
 // What an op is, in one place.
 template <class T>
@@ -63,10 +67,10 @@ struct Op {
   bool takes_lazy = false;
   // Describes a call, without the addition, for export to ONNX (autograd/graph_builder.hpp); null
   // where it cannot be exported.
-  void (*onnx)(GraphBuilder& graph, const Call<T>& call) = nullptr;
+  void (*onnx)(exports::GraphBuilder& graph, const Call<T>& call) = nullptr;
   // Describes a call as C++ (autograd/code_builder.hpp), the addition included; null where it
   // cannot be embedded.
-  void (*embed)(CodeBuilder& code, const Call<T>& call) = nullptr;
+  void (*embed)(exports::CodeBuilder& code, const Call<T>& call) = nullptr;
 };
 
 // A value on a tape: a handle, copied freely, that ends with the pass that made it.
@@ -79,7 +83,7 @@ class Variable {
   explicit operator bool() const { return tape_ != nullptr; }
 
   Tape<T>& tape() const {
-    check(tape_ != nullptr, "variable: empty, not the result of an op or of Tape::input");
+    detail::check(tape_ != nullptr, "variable: empty, not the result of an op or of Tape::input");
     return *tape_;
   }
   const Shape& shape() const { return tape().shape(*this); }
@@ -89,7 +93,7 @@ class Variable {
   std::span<const T> gradient() const { return tape().gradient(*this); }
   // The only element of a scalar.
   T item() const {
-    check(shape().numel() == 1, "item: expected one element, got the shape ", shape());
+    detail::check(shape().numel() == 1, "item: expected one element, got the shape ", shape());
     return value()[0];
   }
 
@@ -136,12 +140,14 @@ class Tape {
 
     // The id of an input, -1 where that is absent. Throws where the op has no input of the number.
     int input(int i) const {
-      check(i >= 0 && i < std::ssize(inputs), "expected an input of 0 to ", std::ssize(inputs) - 1,
-            ", got ", i);
+      detail::check(i >= 0 && i < std::ssize(inputs), "expected an input of 0 to ",
+                    std::ssize(inputs) - 1, ", got ", i);
       return inputs[static_cast<std::size_t>(i)];
     }
     // "stages.0.0.conv: conv2d", for messages.
-    std::string where() const { return text_of(layer, layer.empty() ? "" : ": ", op->name); }
+    std::string where() const {
+      return detail::text_of(layer, layer.empty() ? "" : ": ", op->name);
+    }
   };
   // A layer's call, in the order in which calls end.
   struct LayerCall {
@@ -165,8 +171,8 @@ class Tape {
 
   // A value from outside, copied: an image batch, say.
   Variable<T> input(const Shape& shape, std::span<const T> elements, bool wants_gradient = false) {
-    check(static_cast<std::int64_t>(elements.size()) == shape.numel(), "input: the shape ", shape,
-          " has ", shape.numel(), " elements, got ", elements.size());
+    detail::check(static_cast<std::int64_t>(elements.size()) == shape.numel(), "input: the shape ",
+                  shape, " has ", shape.numel(), " elements, got ", elements.size());
     const int id = add_value(shape, wants_gradient && options_.backward);
     if (!options_.dry_run) {
       T* data = values_memory_.allocate<T>(shape.numel());
@@ -180,7 +186,7 @@ class Tape {
   }
   // A value of which only the shape is known, for a dry run.
   Variable<T> input(const Shape& shape) {
-    check(options_.dry_run, "input: a shape without elements needs a dry run");
+    detail::check(options_.dry_run, "input: a shape without elements needs a dry run");
     return handle(add_value(shape, false));
   }
 
@@ -188,7 +194,7 @@ class Tape {
   Variable<T> parameter(const Parameter<T>& parameter) {
     if (!parameter) return {};
     if (parameter_store_ != parameter.store) {
-      check(parameter_store_ == nullptr, "tape: the parameters of two stores in one pass");
+      detail::check(parameter_store_ == nullptr, "tape: the parameters of two stores in one pass");
       parameter_store_ = parameter.store;
     }
     const ParameterInfo& info = parameter.info();
@@ -230,8 +236,9 @@ class Tape {
   // BatchNorm's running statistics of this pass: run after the optimiser's step.
   void commit_statistics() {
     for (const Statistics& update : statistics_)
-      batch_norm_update_running(update.running_mean, update.running_var, update.mean,
-                                update.variance, update.momentum, update.rows, update.channels);
+      kernels::batch_norm_update_running(update.running_mean, update.running_var, update.mean,
+                                         update.variance, update.momentum, update.rows,
+                                         update.channels);
     statistics_.clear();
   }
   struct Statistics {
@@ -260,7 +267,7 @@ class Tape {
     std::string where(layer());
     reset();
     if (!where.empty()) where += ": ";
-    fail(where, parts...);
+    detail::fail(where, parts...);
   }
 
   // Layers: where the pass is. Used by Module.
@@ -289,11 +296,11 @@ class Tape {
   std::span<const Entry> entries() const { return entries_; }
   // The number of a variable's value, as entries name it. Throws where the variable is dead.
   int id_of(const Variable<T>& variable) const {
-    check(variable.tape_ == this, "variable: of another tape, or empty");
-    check(variable.generation_ == generation_,
-          "variable: of an earlier pass; a variable ends when its tape begins another");
-    check(!at(variable.id_).merged,
-          "variable: it was a temporary of an addition, which has taken it over");
+    detail::check(variable.tape_ == this, "variable: of another tape, or empty");
+    detail::check(variable.generation_ == generation_,
+                  "variable: of an earlier pass; a variable ends when its tape begins another");
+    detail::check(!at(variable.id_).merged,
+                  "variable: it was a temporary of an addition, which has taken it over");
     return variable.id_;
   }
   // Values have the numbers 0 to value_count() - 1.
@@ -315,7 +322,7 @@ class Tape {
   std::span<const T> value(const Variable<T>& variable) {
     const int id = id_of(variable);
     run_pending();
-    check(!options_.dry_run, "value: a dry run computes none");
+    detail::check(!options_.dry_run, "value: a dry run computes none");
     store_lazy(id);
     const Value& value = at(id);
     return {value.data, static_cast<std::size_t>(value.shape.numel())};
@@ -324,9 +331,9 @@ class Tape {
     const Value& value = at(id_of(variable));
     if (value.parameter >= 0)
       return parameter_store_->slice_of(std::span<const T>(gradients_), value.parameter);
-    check(value.slot >= 0,
-          "gradient: none was computed for this variable; ask for it in "
-          "Tape::input, and run backward");
+    detail::check(value.slot >= 0,
+                  "gradient: none was computed for this variable; ask for it in "
+                  "Tape::input, and run backward");
     return {slots_[static_cast<std::size_t>(value.slot)].data,
             static_cast<std::size_t>(value.shape.numel())};
   }
@@ -526,12 +533,12 @@ class Call {
   T* workspace(std::int64_t count) const { return tape_.scratch_.template allocate<T>(count); }
 
   // Input i, a weight, packed for a matrix product: kept between calls where it is a parameter.
-  const T* packed(int i, PackUse use, const PackOptions& pack) const {
+  const T* packed(int i, PackUse use, const kernels::PackOptions& pack) const {
     const auto& value = tape_.at(input_id(i));
     if (value.parameter >= 0)
       if (const T* kept = tape_.parameter_store_->packed(value.parameter, use, pack)) return kept;
-    T* memory = workspace(packed_size<T>(pack));
-    pack_weight(memory, static_cast<const T*>(value.data), pack);
+    T* memory = workspace(kernels::packed_size<T>(pack));
+    kernels::pack_weight(memory, static_cast<const T*>(value.data), pack);
     return memory;
   }
 
@@ -706,7 +713,7 @@ void Tape<T>::share_gradient(int id, int slot) {
   }
   const T* dy = slots_[static_cast<std::size_t>(slot)].data;
   const GradientTarget<T> dx = gradient_target(id);
-  add<T>(dx.to, dx.add, dy, value.shape.numel());
+  kernels::add<T>(dx.to, dx.add, dy, value.shape.numel());
 }
 
 template <class T>
@@ -724,10 +731,12 @@ template <class T>
 void Tape<T>::backward(const Variable<T>& loss) {
   const int id = id_of(loss);
   run_pending();
-  check(options_.backward, "backward: the tape was told to keep nothing for it");
-  check(!options_.dry_run, "backward: a dry run has computed nothing");
-  check(at(id).shape.numel() == 1, "backward: expected a scalar, got the shape ", at(id).shape);
-  check(at(id).wants_gradient, "backward: nothing that the loss came from wants a gradient");
+  detail::check(options_.backward, "backward: the tape was told to keep nothing for it");
+  detail::check(!options_.dry_run, "backward: a dry run has computed nothing");
+  detail::check(at(id).shape.numel() == 1, "backward: expected a scalar, got the shape ",
+                at(id).shape);
+  detail::check(at(id).wants_gradient,
+                "backward: nothing that the loss came from wants a gradient");
   at(id).slot = new_slot(1);
   slots_[static_cast<std::size_t>(at(id).slot)].data[0] = T(1);
   try {

@@ -21,8 +21,8 @@ class Arena {
   T* allocate(std::int64_t count) {
     static_assert(std::is_trivially_destructible_v<T>, "an arena runs no destructors");
     constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max() / 4;
-    check(count >= 0 && count <= most / static_cast<std::int64_t>(sizeof(T)),
-          "arena: expected a possible size, got ", count, " elements");
+    detail::check(count >= 0 && count <= most / static_cast<std::int64_t>(sizeof(T)),
+                  "arena: expected a possible size, got ", count, " elements");
     return reinterpret_cast<T*>(allocate_bytes(count * static_cast<std::int64_t>(sizeof(T))));
   }
 

@@ -15,6 +15,8 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+namespace detail {
+
 // The text of one part of a message. Types of Anther's own say theirs with to_string(x).
 inline void append_text(std::string& text, std::string_view part) {
   text += part;
@@ -60,5 +62,7 @@ constexpr void check(bool ok, const Parts&... parts) {
   if (!ok) [[unlikely]]
     fail(parts...);
 }
+
+}  // namespace detail
 
 }  // namespace anther::inline v0_1

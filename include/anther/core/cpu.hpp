@@ -19,11 +19,11 @@ inline Isa isa() {
     if (!forced || !*forced) return best;
     for (const Isa candidate : every_isa) {
       if (std::string_view(forced) != to_string(candidate)) continue;
-      check(candidate <= best, "ANTHER_ISA=", forced, ": this processor has at most ",
-            to_string(best));
+      detail::check(candidate <= best, "ANTHER_ISA=", forced, ": this processor has at most ",
+                    to_string(best));
       return candidate;
     }
-    fail("ANTHER_ISA: expected baseline, avx2 or avx512, got ", forced);
+    detail::fail("ANTHER_ISA: expected baseline, avx2 or avx512, got ", forced);
   }();
   return chosen;
 }

@@ -52,7 +52,7 @@ inline int available_threads() {
 
 // Sets the number of threads for the whole process; 0 brings the default back.
 inline void set_num_threads(int threads) {
-  check(threads >= 0, "set_num_threads: expected at least 0, got ", threads);
+  detail::check(threads >= 0, "set_num_threads: expected at least 0, got ", threads);
   parallel_state.threads.store(threads, std::memory_order_relaxed);
 }
 

@@ -17,8 +17,8 @@ class Shape {
 
   constexpr Shape() = default;
   constexpr Shape(std::initializer_list<std::int64_t> extents) {
-    check(extents.size() <= max_rank, "shape: expected at most ", max_rank, " extents, got ",
-          extents.size());
+    detail::check(extents.size() <= max_rank, "shape: expected at most ", max_rank,
+                  " extents, got ", extents.size());
     for (const std::int64_t extent : extents) push_back(extent);
   }
 
@@ -29,8 +29,8 @@ class Shape {
   constexpr std::int64_t back() const { return extents_[rank_ - 1]; }
 
   constexpr void push_back(std::int64_t extent) {
-    check(rank_ < max_rank, "shape: expected at most ", max_rank, " extents");
-    check(extent >= 0, "shape: expected extents of at least 0, got ", extent);
+    detail::check(rank_ < max_rank, "shape: expected at most ", max_rank, " extents");
+    detail::check(extent >= 0, "shape: expected extents of at least 0, got ", extent);
     extents_[rank_++] = extent;
   }
 
@@ -39,8 +39,8 @@ class Shape {
     std::int64_t count = 1;
     for (int axis = 0; axis < rank_; ++axis) {
       const std::int64_t extent = extents_[axis];
-      check(extent == 0 || count <= std::numeric_limits<std::int64_t>::max() / extent,
-            "shape: the number of elements overflows");
+      detail::check(extent == 0 || count <= std::numeric_limits<std::int64_t>::max() / extent,
+                    "shape: the number of elements overflows");
       count *= extent;
     }
     return count;

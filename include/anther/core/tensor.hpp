@@ -32,9 +32,9 @@ class AlignedBuffer {
   // Memory that takes no place before it is written to.
   static AlignedBuffer uninitialized(std::int64_t size) {
     AlignedBuffer buffer;
-    check(size >= 0 && static_cast<std::uint64_t>(size) <=
-                           std::numeric_limits<std::ptrdiff_t>::max() / sizeof(T),
-          "buffer: expected a possible size, got ", size);
+    detail::check(size >= 0 && static_cast<std::uint64_t>(size) <=
+                                   std::numeric_limits<std::ptrdiff_t>::max() / sizeof(T),
+                  "buffer: expected a possible size, got ", size);
     if (size == 0) return buffer;
     const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(T);
     buffer.data_ = static_cast<T*>(::operator new (bytes, std::align_val_t{alignment}));
@@ -77,8 +77,8 @@ class Tensor {
   Tensor() = default;
   explicit Tensor(const Shape& shape) : shape_(shape), elements_(shape.numel()) {}
   Tensor(const Shape& shape, std::span<const T> values) : Tensor(shape) {
-    check(static_cast<std::int64_t>(values.size()) == size(), "tensor: the shape ", shape, " has ",
-          size(), " elements, got ", values.size());
+    detail::check(static_cast<std::int64_t>(values.size()) == size(), "tensor: the shape ", shape,
+                  " has ", size(), " elements, got ", values.size());
     std::copy(values.begin(), values.end(), elements_.begin());
   }
 

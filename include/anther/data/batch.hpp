@@ -10,10 +10,10 @@
 
 #include "anther/core/random.hpp"
 #include "anther/core/tensor.hpp"
-#include "anther/data/image.hpp"
-#include "anther/data/mix_options.hpp"
+#include "anther/data/vision/image.hpp"
+#include "anther/data/vision/mix_options.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::data {
 
 // N images. Hand the same Batch to next() again and again: its memory is used again.
 struct Batch {
@@ -34,15 +34,15 @@ struct LoaderOptions {
   bool drop_last = false;  // leave out a last batch of fewer images
   std::int64_t limit = 0;  // only the first images of the data set; 0: all
   std::uint64_t seed = 0;
-  int workers = 1;        // threads; 0: next() does the work itself
-  int prefetch = 2;       // batches that are prepared ahead, each with memory of its own
-  bool skip_bad = false;  // leave out images that cannot be decoded, instead of throwing
-  MixOptions mix = {};    // mixup and cutmix
+  int workers = 1;              // threads; 0: next() does the work itself
+  int prefetch = 2;             // batches that are prepared ahead, each with memory of its own
+  bool skip_bad = false;        // leave out images that cannot be decoded, instead of throwing
+  vision::MixOptions mix = {};  // mixup and cutmix
 };
 
 // Prepares one image: writes height * width * 3 floats. Called from several threads at once; what
 // is random in it must come from the key alone.
-using SampleTransform = std::function<void(const Image& image, RandomKey key, float* out)>;
+using SampleTransform = std::function<void(const vision::Image& image, RandomKey key, float* out)>;
 
 // The order in which an epoch goes through images 0, ..., count - 1.
 inline std::vector<std::int64_t> epoch_order(std::int64_t count, bool shuffle, std::uint64_t seed,
@@ -57,4 +57,4 @@ inline std::vector<std::int64_t> epoch_order(std::int64_t count, bool shuffle, s
   return order;
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::data

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "anther/data/image.hpp"
+#include "anther/data/vision/image.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::data {
 
 // Indices run from 0 to size() - 1. All functions may be called from several threads at once.
 class Dataset {
@@ -17,7 +17,7 @@ class Dataset {
 
   virtual std::int64_t size() const = 0;
   // The decoded image. Throws Error, naming the file, where it cannot be decoded.
-  virtual Image image(std::int64_t index) const = 0;
+  virtual vision::Image image(std::int64_t index) const = 0;
   // The class, from 0 to class_names().size() - 1.
   virtual int label(std::int64_t index) const = 0;
   // What to call the image in a message: its file's path.
@@ -27,4 +27,4 @@ class Dataset {
 
 using DatasetPointer = std::shared_ptr<const Dataset>;
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::data

@@ -23,20 +23,19 @@
 #include "anther/core/tensor.hpp"
 #include "anther/data/batch.hpp"
 #include "anther/data/dataset.hpp"
-#include "anther/data/mix.hpp"
-#include "anther/data/transforms.hpp"
+#include "anther/data/vision/mix.hpp"
+#include "anther/data/vision/transforms.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::data {
 
 class Loader {
  public:
   // Prepares images as Preprocess says.
-  Loader(DatasetPointer data, const Preprocess& preprocess, const LoaderOptions& options)
+  Loader(DatasetPointer data, const vision::Preprocess& preprocess, const LoaderOptions& options)
       : Loader(
             std::move(data), preprocess.image_size, preprocess.image_size,
-            [transform = Transform(preprocess)](const Image& image, RandomKey, float* out) {
-              transform(image, out);
-            },
+            [transform = vision::Transform(preprocess)](const vision::Image& image, RandomKey,
+                                                        float* out) { transform(image, out); },
             options) {}
 
   // Prepares images by a function, which makes each height x width. Throws for options that make no
@@ -48,21 +47,23 @@ class Loader {
         width_(width),
         transform_(std::move(transform)),
         options_(options) {
-    check(data_ != nullptr, "loader: expected a data set, got none");
-    check(height >= 1 && width >= 1, "loader: expected images of at least 1 x 1 pixels, got ",
-          height, " x ", width);
-    check(options.batch_size >= 1, "batch size: expected at least 1, got ", options.batch_size);
-    check(options.limit >= 0, "limit: expected at least 0, got ", options.limit);
-    check(options.workers >= 0 && options.workers <= 1024, "workers: expected 0 to 1024, got ",
-          options.workers);
-    check(options.prefetch >= 1, "prefetch: expected at least 1 batch, got ", options.prefetch);
+    detail::check(data_ != nullptr, "loader: expected a data set, got none");
+    detail::check(height >= 1 && width >= 1,
+                  "loader: expected images of at least 1 x 1 pixels, got ", height, " x ", width);
+    detail::check(options.batch_size >= 1, "batch size: expected at least 1, got ",
+                  options.batch_size);
+    detail::check(options.limit >= 0, "limit: expected at least 0, got ", options.limit);
+    detail::check(options.workers >= 0 && options.workers <= 1024,
+                  "workers: expected 0 to 1024, got ", options.workers);
+    detail::check(options.prefetch >= 1, "prefetch: expected at least 1 batch, got ",
+                  options.prefetch);
     options.mix.validate();
     available_ = options.limit > 0 ? std::min(options.limit, data_->size()) : data_->size();
-    check(available_ >= 1, "loader: the data set has no images");
+    detail::check(available_ >= 1, "loader: the data set has no images");
     full_ = std::min(options.batch_size, available_);
     images_ = options.drop_last ? available_ - available_ % options.batch_size : available_;
-    check(images_ >= 1, "loader: a batch size of ", options.batch_size,
-          " and drop_last leave none of ", available_, " images");
+    detail::check(images_ >= 1, "loader: a batch size of ", options.batch_size,
+                  " and drop_last leave none of ", available_, " images");
     next_sample_ = images_;  // nothing to take until start_epoch
     slots_.resize(options.workers == 0 ? 1 : static_cast<std::size_t>(options.prefetch));
     for (Slot& slot : slots_) {
@@ -83,9 +84,9 @@ class Loader {
 
   // Begins an epoch (0 the first) at one of its batches; whatever was under way is dropped.
   void start_epoch(std::int64_t epoch, std::int64_t first_batch = 0) {
-    check(epoch >= 0, "epoch: expected at least 0, got ", epoch);
-    check(first_batch >= 0 && first_batch <= batches(), "first batch: expected 0 to ", batches(),
-          ", got ", first_batch);
+    detail::check(epoch >= 0, "epoch: expected at least 0, got ", epoch);
+    detail::check(first_batch >= 0 && first_batch <= batches(), "first batch: expected 0 to ",
+                  batches(), ", got ", first_batch);
     std::unique_lock lock(mutex_);
     next_sample_ = images_;  // nothing more to take
     changed_.wait(lock, [&] { return in_flight_ == 0; });
@@ -105,7 +106,7 @@ class Loader {
   // such an image is left out, and the batch is the smaller for it. Throws at the end of an epoch
   // of which no image at all could be decoded.
   bool next(Batch& batch) {
-    check(!order_.empty(), "loader: call start_epoch before next");
+    detail::check(!order_.empty(), "loader: call start_epoch before next");
     const auto began = std::chrono::steady_clock::now();
     while (next_batch_ < batches()) {
       Slot& slot = slots_[static_cast<std::size_t>(next_batch_) % slots_.size()];
@@ -122,8 +123,8 @@ class Loader {
       stall_ += seconds_since(began);
       return true;
     }
-    check(delivered_ > 0 || skipped_ == 0, "none of ", skipped_,
-          " images could be decoded; the first: ", first_skipped_);
+    detail::check(delivered_ > 0 || skipped_ == 0, "none of ", skipped_,
+                  " images could be decoded; the first: ", first_skipped_);
     return false;
   }
 
@@ -332,4 +333,4 @@ class Loader {
   std::vector<std::thread> threads_;
 };
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::data

@@ -18,21 +18,21 @@ using EigenMatrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 template <class T>
 Eigen::Map<EigenMatrix<T>> as_eigen(Tensor<T>& tensor) {
   const Shape& shape = tensor.shape();
-  check(shape.rank() >= 1, "as_eigen: expected at least one axis, got ", shape);
+  detail::check(shape.rank() >= 1, "as_eigen: expected at least one axis, got ", shape);
   return {tensor.data(), shape.rows(), shape.back()};
 }
 template <class T>
 Eigen::Map<const EigenMatrix<T>> as_eigen(const Tensor<T>& tensor) {
   const Shape& shape = tensor.shape();
-  check(shape.rank() >= 1, "as_eigen: expected at least one axis, got ", shape);
+  detail::check(shape.rank() >= 1, "as_eigen: expected at least one axis, got ", shape);
   return {tensor.data(), shape.rows(), shape.back()};
 }
 
 // The same for a parameter's values or gradients: parameters.value(number).
 template <class T>
 Eigen::Map<EigenMatrix<T>> as_eigen(std::span<T> values, std::int64_t rows, std::int64_t columns) {
-  check(std::ssize(values) == rows * columns, "as_eigen: expected ", rows * columns,
-        " values, got ", values.size());
+  detail::check(std::ssize(values) == rows * columns, "as_eigen: expected ", rows * columns,
+                " values, got ", values.size());
   return {values.data(), rows, columns};
 }
 

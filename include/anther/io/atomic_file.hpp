@@ -15,7 +15,7 @@
 #include "anther/core/check.hpp"
 #include "anther/io/file.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::io {
 
 // Collects a file's new content under a temporary name in the same folder; commit() puts it in
 // place. Until then, and where anything fails (each failure throws Error with the file's name and
@@ -33,9 +33,10 @@ class AtomicFile {
     target_ = link ? std::filesystem::weakly_canonical(path, error) : path;
     if (target_.empty()) target_ = path;
     const auto old = std::filesystem::status(target_, error);
-    check(!std::filesystem::exists(old) || std::filesystem::is_regular_file(old), path.string(),
-          ": cannot write: there is a ",
-          std::filesystem::is_directory(old) ? "folder" : "pipe or device", " of this name");
+    detail::check(!std::filesystem::exists(old) || std::filesystem::is_regular_file(old),
+                  path.string(), ": cannot write: there is a ",
+                  std::filesystem::is_directory(old) ? "folder" : "pipe or device",
+                  " of this name");
     open_temporary();
     if (std::filesystem::exists(old)) file_.set_mode(static_cast<mode_t>(old.permissions()));
   }
@@ -50,7 +51,7 @@ class AtomicFile {
 
   // Once the new content is on the disk, gives it the file's name. Call it once.
   void commit() {
-    check(!committed_, name_.string(), ": was committed before");
+    detail::check(!committed_, name_.string(), ": was committed before");
     file_.sync();
     file_.close();
     if (::rename(temporary_.c_str(), target_.c_str()) != 0)
@@ -64,9 +65,9 @@ class AtomicFile {
     // A number that no other AtomicFile of this process has; the process's own for other ones.
     static std::atomic<std::uint64_t> counter{0};
     for (;;) {
-      temporary_ =
-          target_.parent_path() / text_of(".", target_.filename().string().substr(0, 200), ".",
-                                          ::getpid(), "-", counter.fetch_add(1), ".tmp");
+      temporary_ = target_.parent_path() /
+                   detail::text_of(".", target_.filename().string().substr(0, 200), ".", ::getpid(),
+                                   "-", counter.fetch_add(1), ".tmp");
       const int descriptor =
           ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
       const int error_number = errno;
@@ -103,4 +104,4 @@ inline void write_file_atomically(const std::filesystem::path& path, std::string
   file.commit();
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::io

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::io {
 
 inline void to_base85(char* text, std::uint32_t bits) {
   for (int i = 4; i >= 0; --i, bits /= 85) {
@@ -22,4 +22,4 @@ inline std::uint32_t from_base85(const char* text) {
   return bits;
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::io

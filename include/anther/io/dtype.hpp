@@ -19,7 +19,7 @@
 #include "anther/core/check.hpp"
 #include "anther/io/float16.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::io {
 
 static_assert(std::endian::native == std::endian::little, "files are read in the host's order");
 
@@ -114,7 +114,7 @@ template <class To, class From>
 To converted(From value) {
   [[maybe_unused]] const auto require = [&](bool ok) {
     if constexpr (std::is_arithmetic_v<From>)
-      check(ok, "expected a value that ", dtype_of<To>(), " can hold, got ", value);
+      detail::check(ok, "expected a value that ", dtype_of<To>(), " can hold, got ", value);
   };
   if constexpr (std::same_as<To, From>) {
     return value;
@@ -180,7 +180,7 @@ decltype(auto) visit_dtype(Dtype dtype, Visitor&& visitor) {
     case Dtype::u64:
       return visitor(std::uint64_t{});
   }
-  fail("dtype: expected one of the enumeration, got ", static_cast<int>(dtype));
+  detail::fail("dtype: expected one of the enumeration, got ", static_cast<int>(dtype));
 }
 
 // Bytes of one element.
@@ -198,7 +198,7 @@ void decode(Dtype dtype, const std::byte* in, std::int64_t count, T* out, std::i
       try {
         out[i] = converted<T>(element);
       } catch (const Error& error) {
-        fail("element ", first + i, ": ", error.what());
+        detail::fail("element ", first + i, ": ", error.what());
       }
     }
   });
@@ -212,11 +212,11 @@ void encode(Dtype dtype, const T* in, std::int64_t count, std::byte* out, std::i
       try {
         element = converted<decltype(element)>(in[i]);
       } catch (const Error& error) {
-        fail("element ", first + i, ": ", error.what());
+        detail::fail("element ", first + i, ": ", error.what());
       }
       std::memcpy(out + i * static_cast<std::int64_t>(sizeof element), &element, sizeof element);
     }
   });
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::io

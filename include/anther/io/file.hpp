@@ -18,12 +18,13 @@
 
 #include "anther/core/check.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::io {
 
 // Throws "<path>: cannot <action>: <the reason that the error number stands for>".
 [[noreturn]] inline void fail_with_errno(const std::filesystem::path& path, std::string_view action,
                                          int error_number) {
-  fail(path.string(), ": cannot ", action, ": ", std::generic_category().message(error_number));
+  detail::fail(path.string(), ": cannot ", action, ": ",
+               std::generic_category().message(error_number));
 }
 
 class File {
@@ -48,8 +49,9 @@ class File {
     // Without O_NONBLOCK, opening a pipe would wait for a writer.
     File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK), path);
     if (file.descriptor_ < 0) fail_with_errno(path, "open", errno);
-    check(S_ISREG(file.status().st_mode), path.string(), ": expected a regular file, got a ",
-          S_ISDIR(file.status().st_mode) ? "folder" : "pipe or device");
+    detail::check(S_ISREG(file.status().st_mode), path.string(),
+                  ": expected a regular file, got a ",
+                  S_ISDIR(file.status().st_mode) ? "folder" : "pipe or device");
     return file;
   }
 
@@ -77,8 +79,8 @@ class File {
                                   static_cast<std::size_t>(bytes - done), offset + done);
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) fail_with_errno(path_, "read", errno);
-      check(got > 0, path_.string(), ": expected ", bytes, " bytes from byte ", offset,
-            " on, the file ends after ", done);
+      detail::check(got > 0, path_.string(), ": expected ", bytes, " bytes from byte ", offset,
+                    " on, the file ends after ", done);
       done += got;
     }
   }
@@ -125,4 +127,4 @@ inline std::string read_text_file(const std::filesystem::path& path) {
   return content;
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::io

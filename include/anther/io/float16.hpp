@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstdint>
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::io {
 
 struct Float16 {
   std::uint16_t bits = 0;
@@ -23,4 +23,4 @@ inline float to_float(Float16 value) {
   return std::bit_cast<float>(sign | widened << 23 | fraction << 13);
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::io

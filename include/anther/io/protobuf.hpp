@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::io {
 
 static_assert(std::endian::native == std::endian::little, "files are written in the host's order");
 
@@ -56,4 +56,4 @@ class ProtobufMessage {
   std::string bytes_;
 };
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::io

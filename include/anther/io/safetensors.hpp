@@ -33,7 +33,7 @@
 #include "anther/io/file.hpp"
 #include "anther/io/safetensors_header.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::io {
 
 // A file that is open for reading. Any number of threads may read from it at once.
 //
@@ -46,13 +46,13 @@ class SafetensorsFile {
   explicit SafetensorsFile(const std::filesystem::path& path)
       : file_(File::open_for_reading(path)) {
     const std::int64_t size = file_.size();
-    check(size >= 8, path.string(), ": expected a safetensors file, got ", size, " bytes");
+    detail::check(size >= 8, path.string(), ": expected a safetensors file, got ", size, " bytes");
     std::uint64_t length = 0;
     file_.read_at(0, &length, sizeof length);
-    check(length <= static_cast<std::uint64_t>(std::min(max_safetensors_header, size - 8)),
-          path.string(), ": expected a safetensors file: the first 8 bytes give a header of ",
-          length, " bytes, the file has ", size, " (and a header at most ", max_safetensors_header,
-          ")");
+    detail::check(
+        length <= static_cast<std::uint64_t>(std::min(max_safetensors_header, size - 8)),
+        path.string(), ": expected a safetensors file: the first 8 bytes give a header of ", length,
+        " bytes, the file has ", size, " (and a header at most ", max_safetensors_header, ")");
     std::string json(static_cast<std::size_t>(length), '\0');
     data_begin_ = 8 + static_cast<std::int64_t>(length);
     file_.read_at(8, json.data(), data_begin_ - 8);
@@ -76,8 +76,8 @@ class SafetensorsFile {
   // The same; throws where there is none.
   const SafetensorsEntry& entry(std::string_view name) const {
     const SafetensorsEntry* found = find(name);
-    check(found != nullptr, path().string(), ": expected a tensor ", in_quotes(name),
-          ", got none of that name among ", entries().size());
+    detail::check(found != nullptr, path().string(), ": expected a tensor ", in_quotes(name),
+                  ", got none of that name among ", entries().size());
     return *found;
   }
 
@@ -97,8 +97,9 @@ class SafetensorsFile {
     static_assert(std::is_arithmetic_v<T> && !std::same_as<T, bool>);
     const std::int64_t size = size_of(tensor.dtype);
     const std::int64_t count = tensor.shape.numel();
-    check(static_cast<std::int64_t>(into.size()) == count, path().string(), ": tensor ",
-          in_quotes(tensor.name), " has ", count, " elements, to be read into ", into.size());
+    detail::check(static_cast<std::int64_t>(into.size()) == count, path().string(), ": tensor ",
+                  in_quotes(tensor.name), " has ", count, " elements, to be read into ",
+                  into.size());
     if (tensor.dtype == dtype_of<T>()) {
       file_.read_at(data_begin_ + tensor.begin, into.data(), tensor.end - tensor.begin);
       return;
@@ -111,7 +112,7 @@ class SafetensorsFile {
       try {
         decode(tensor.dtype, bytes.data(), n, into.data() + first, first);
       } catch (const Error& error) {
-        fail(path().string(), ": tensor ", in_quotes(tensor.name), ": ", error.what());
+        detail::fail(path().string(), ": tensor ", in_quotes(tensor.name), ": ", error.what());
       }
     }
   }
@@ -156,12 +157,12 @@ inline void write_safetensors(const std::filesystem::path& path,
   std::vector<const SafetensorsTensor*> order;
   std::set<std::string_view> names{"__metadata__"};
   for (const SafetensorsTensor& tensor : tensors) {
-    check(names.insert(tensor.name).second, file_name, ": two tensors named ",
-          in_quotes(tensor.name));
+    detail::check(names.insert(tensor.name).second, file_name, ": two tensors named ",
+                  in_quotes(tensor.name));
     const auto size = std::visit([](auto values) { return values.size(); }, tensor.values);
-    check(static_cast<std::int64_t>(size) == tensor.shape.numel(), file_name, ": tensor ",
-          in_quotes(tensor.name), ": shape ", tensor.shape, " has ", tensor.shape.numel(),
-          " elements, got ", size);
+    detail::check(static_cast<std::int64_t>(size) == tensor.shape.numel(), file_name, ": tensor ",
+                  in_quotes(tensor.name), ": shape ", tensor.shape, " has ", tensor.shape.numel(),
+                  " elements, got ", size);
     order.push_back(&tensor);
   }
   std::sort(order.begin(), order.end(), [&](const auto* a, const auto* b) {
@@ -172,24 +173,25 @@ inline void write_safetensors(const std::filesystem::path& path,
   if (!metadata.empty()) {
     json += "\"__metadata__\":{";
     for (const auto& [key, text] : metadata)
-      json += text_of(json.back() == '{' ? "" : ",", quoted(key), ":", quoted(text));
+      json += detail::text_of(json.back() == '{' ? "" : ",", quoted(key), ":", quoted(text));
     json += "}";
   }
   std::int64_t begin = 0;
   for (const SafetensorsTensor* tensor : order) {
     const std::int64_t end = begin + tensor->shape.numel() * size_of(dtype(*tensor));
-    json += text_of(json.back() == '{' ? "" : ",", quoted(tensor->name), ":{\"dtype\":\"",
-                    dtype(*tensor), "\",\"shape\":[");
+    json += detail::text_of(json.back() == '{' ? "" : ",", quoted(tensor->name), ":{\"dtype\":\"",
+                            dtype(*tensor), "\",\"shape\":[");
     for (int axis = 0; axis < tensor->shape.rank(); ++axis)
-      json += text_of(axis > 0 ? "," : "", tensor->shape[axis]);
-    json += text_of("],\"data_offsets\":[", begin, ",", end, "]}");
+      json += detail::text_of(axis > 0 ? "," : "", tensor->shape[axis]);
+    json += detail::text_of("],\"data_offsets\":[", begin, ",", end, "]}");
     begin = end;
   }
   json += "}";
   json.append((8 - json.size() % 8) % 8, ' ');
   const std::uint64_t length = json.size();
-  check(length <= static_cast<std::uint64_t>(max_safetensors_header), file_name,
-        ": the header would have ", length, " bytes, expected at most ", max_safetensors_header);
+  detail::check(length <= static_cast<std::uint64_t>(max_safetensors_header), file_name,
+                ": the header would have ", length, " bytes, expected at most ",
+                max_safetensors_header);
 
   AtomicFile file(path);
   file.write(&length, sizeof length);
@@ -207,7 +209,7 @@ inline void write_safetensors(const std::filesystem::path& path,
             try {
               encode(dtype(*tensor), values.data() + first, n, bytes.data(), first);
             } catch (const Error& error) {
-              fail(file_name, ": tensor ", in_quotes(tensor->name), ": ", error.what());
+              detail::fail(file_name, ": tensor ", in_quotes(tensor->name), ": ", error.what());
             }
             file.write(bytes.data(), n * size);
           }
@@ -216,4 +218,4 @@ inline void write_safetensors(const std::filesystem::path& path,
   file.commit();
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::io

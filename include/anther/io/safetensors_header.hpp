@@ -23,7 +23,7 @@
 #include "anther/core/shape.hpp"
 #include "anther/io/dtype.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::io {
 
 // The largest header that safetensors' own reader takes.
 inline constexpr std::int64_t max_safetensors_header = 100'000'000;
@@ -58,7 +58,7 @@ inline std::string json_string(const std::string& text, std::string_view where) 
   try {
     return nlohmann::json(text).dump();
   } catch (const nlohmann::json::exception&) {
-    fail(where, "expected text in UTF-8, got ", in_quotes(text));
+    detail::fail(where, "expected text in UTF-8, got ", in_quotes(text));
   }
 }
 
@@ -88,23 +88,24 @@ class SafetensorsHeaderParser : public nlohmann::json_sax<nlohmann::json> {
   bool end_object() override {
     if (state_ == State::tensor)
       for (const char* field : {"dtype", "shape", "data_offsets"})
-        check(fields_.contains(field), where_, item(), ": has no ", field);
+        detail::check(fields_.contains(field), where_, item(), ": has no ", field);
     state_ = state_ == State::top ? State::outside : State::top;
     return true;
   }
 
   bool key(std::string& key) override {
     if (state_ == State::top) {
-      check(names_.insert(key).second, where_, in_quotes(key), " is there twice");
+      detail::check(names_.insert(key).second, where_, in_quotes(key), " is there twice");
       name_ = key;
       state_ = State::top_value;
     } else if (state_ == State::metadata) {
-      check(header_.metadata.emplace(key, "").second, where_, "the metadata have ", in_quotes(key),
-            " twice");
+      detail::check(header_.metadata.emplace(key, "").second, where_, "the metadata have ",
+                    in_quotes(key), " twice");
       field_ = key;
       state_ = State::metadata_value;
     } else {
-      check(fields_.insert(key).second, where_, item(), ": ", in_quotes(key), " is there twice");
+      detail::check(fields_.insert(key).second, where_, item(), ": ", in_quotes(key),
+                    " is there twice");
       field_ = key;
       if (key == "dtype")
         state_ = State::dtype;
@@ -113,7 +114,8 @@ class SafetensorsHeaderParser : public nlohmann::json_sax<nlohmann::json> {
       else if (key == "data_offsets")
         state_ = State::before_offsets;
       else
-        fail(where_, item(), ": expected dtype, shape and data_offsets, got ", in_quotes(key));
+        detail::fail(where_, item(), ": expected dtype, shape and data_offsets, got ",
+                     in_quotes(key));
     }
     return true;
   }
@@ -124,8 +126,8 @@ class SafetensorsHeaderParser : public nlohmann::json_sax<nlohmann::json> {
       state_ = State::metadata;
     } else if (state_ == State::dtype) {
       const auto dtype = dtype_named(text);
-      check(dtype.has_value(), where_, item(), ": dtype ", in_quotes(text),
-            " is none that Anther reads: BOOL, U8 to U64, I8 to I64, F16, BF16, F32, F64");
+      detail::check(dtype.has_value(), where_, item(), ": dtype ", in_quotes(text),
+                    " is none that Anther reads: BOOL, U8 to U64, I8 to I64, F16, BF16, F32, F64");
       entry().dtype = *dtype;
       state_ = State::tensor;
     } else {
@@ -146,23 +148,24 @@ class SafetensorsHeaderParser : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool end_array() override {
-    check(state_ == State::shape || offsets_ == 2, where_, item(),
-          ": data_offsets: expected two numbers, got ", offsets_);
+    detail::check(state_ == State::shape || offsets_ == 2, where_, item(),
+                  ": data_offsets: expected two numbers, got ", offsets_);
     state_ = State::tensor;
     return true;
   }
 
   bool number_unsigned(std::uint64_t number) override {
     if (state_ != State::shape && state_ != State::offsets) unexpected("a number");
-    check(std::in_range<std::int64_t>(number), where_, item(), ": ", field_, ": ", number,
-          " is too large");
+    detail::check(std::in_range<std::int64_t>(number), where_, item(), ": ", field_, ": ", number,
+                  " is too large");
     const auto value = static_cast<std::int64_t>(number);
     if (state_ == State::shape) {
-      check(entry().shape.rank() < Shape::max_rank, where_, item(), ": shape: expected at most ",
-            Shape::max_rank, " extents");
+      detail::check(entry().shape.rank() < Shape::max_rank, where_, item(),
+                    ": shape: expected at most ", Shape::max_rank, " extents");
       entry().shape.push_back(value);
     } else {
-      check(++offsets_ <= 2, where_, item(), ": data_offsets: expected two numbers, got more");
+      detail::check(++offsets_ <= 2, where_, item(),
+                    ": data_offsets: expected two numbers, got more");
       (offsets_ == 1 ? entry().begin : entry().end) = value;
     }
     return true;
@@ -177,7 +180,7 @@ class SafetensorsHeaderParser : public nlohmann::json_sax<nlohmann::json> {
   bool binary(nlohmann::json::binary_t&) override { unexpected("binary data"); }
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception& error) override {
-    fail(where_, "not valid JSON at byte ", position, ": ", in_quotes(error.what()));
+    detail::fail(where_, "not valid JSON at byte ", position, ": ", in_quotes(error.what()));
   }
 
  private:
@@ -205,9 +208,9 @@ class SafetensorsHeaderParser : public nlohmann::json_sax<nlohmann::json> {
     if (state_ == State::before_offsets) expected = "an array";
     if (state_ == State::shape || state_ == State::offsets)
       expected = "whole numbers of at least 0";
-    fail(where_, state_ == State::outside ? "" : item() + ": ",
-         state_ > State::metadata ? field_.substr(0, 80) + ": " : "", "expected ", expected,
-         ", got ", got);
+    detail::fail(where_, state_ == State::outside ? "" : item() + ": ",
+                 state_ > State::metadata ? field_.substr(0, 80) + ": " : "", "expected ", expected,
+                 ", got ", got);
   }
 
   SafetensorsEntry& entry() { return header_.entries.back(); }
@@ -231,26 +234,27 @@ class SafetensorsHeaderParser : public nlohmann::json_sax<nlohmann::json> {
 inline SafetensorsHeader parse_safetensors_header(std::string_view json, std::int64_t data_bytes,
                                                   const std::string& where) {
   // The parser takes a byte order mark at the start and a zero byte as the end.
-  check(json.starts_with('{'), where, "expected it to start with '{'");
-  check(json.find('\0') == std::string_view::npos, where, "has a zero byte");
+  detail::check(json.starts_with('{'), where, "expected it to start with '{'");
+  detail::check(json.find('\0') == std::string_view::npos, where, "has a zero byte");
   SafetensorsHeaderParser parser(where);
   nlohmann::json::sax_parse(json.begin(), json.end(), &parser);
   SafetensorsHeader header = parser.take();
 
   for (const SafetensorsEntry& entry : header.entries) {
-    const std::string tensor = text_of(where, "tensor ", in_quotes(entry.name), ": ");
+    const std::string tensor = detail::text_of(where, "tensor ", in_quotes(entry.name), ": ");
     std::int64_t bytes = size_of(entry.dtype);
     for (int axis = 0; axis < entry.shape.rank(); ++axis) {
       const std::int64_t extent = entry.shape[axis];
-      check(extent == 0 || bytes <= std::numeric_limits<std::int64_t>::max() / extent, tensor,
-            "the size of shape ", entry.shape, " overflows");
+      detail::check(extent == 0 || bytes <= std::numeric_limits<std::int64_t>::max() / extent,
+                    tensor, "the size of shape ", entry.shape, " overflows");
       bytes *= extent;
     }
-    check(entry.begin <= entry.end && entry.end <= data_bytes, tensor, "data_offsets [",
-          entry.begin, ", ", entry.end, "]: expected them in order and within the file's ",
-          data_bytes, " bytes of data");
-    check(entry.end - entry.begin == bytes, tensor, "shape ", entry.shape, " of ", entry.dtype,
-          " is ", bytes, " bytes, data_offsets give ", entry.end - entry.begin);
+    detail::check(entry.begin <= entry.end && entry.end <= data_bytes, tensor, "data_offsets [",
+                  entry.begin, ", ", entry.end, "]: expected them in order and within the file's ",
+                  data_bytes, " bytes of data");
+    detail::check(entry.end - entry.begin == bytes, tensor, "shape ", entry.shape, " of ",
+                  entry.dtype, " is ", bytes, " bytes, data_offsets give ",
+                  entry.end - entry.begin);
   }
 
   std::sort(header.entries.begin(), header.entries.end(), [](const auto& a, const auto& b) {
@@ -258,14 +262,14 @@ inline SafetensorsHeader parse_safetensors_header(std::string_view json, std::in
   });
   std::int64_t end = 0;
   for (const SafetensorsEntry& entry : header.entries) {
-    check(entry.begin == end, where, "tensor ", in_quotes(entry.name),
-          ": expected it to start at byte ", end, " of the data, where the one before ends, got ",
-          entry.begin);
+    detail::check(entry.begin == end, where, "tensor ", in_quotes(entry.name),
+                  ": expected it to start at byte ", end,
+                  " of the data, where the one before ends, got ", entry.begin);
     end = entry.end;
   }
-  check(end == data_bytes, where, "the tensors take ", end, " bytes, the file has ", data_bytes,
-        " bytes of data");
+  detail::check(end == data_bytes, where, "the tensors take ", end, " bytes, the file has ",
+                data_bytes, " bytes of data");
   return header;
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::io

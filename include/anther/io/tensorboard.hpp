@@ -25,7 +25,7 @@
 #include "anther/io/file.hpp"
 #include "anther/io/protobuf.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::io {
 
 // CRC-32C (Castagnoli; RFC 3720, section 12.1), a table look-up a byte.
 inline std::uint32_t crc32c(std::string_view bytes) {
@@ -78,7 +78,7 @@ class EventWriter {
                        const EventWriterOptions& options = {}) {
     std::error_code error;
     std::filesystem::create_directories(folder, error);
-    check(!error, folder.string(), ": cannot create: ", error.message());
+    detail::check(!error, folder.string(), ": cannot create: ", error.message());
     file_ = File::open_for_appending(name_in(folder));
     write(event(0).text(file_version, "brain.Event:2"));
     if (options.first_step > 0)
@@ -134,8 +134,9 @@ class EventWriter {
   // TensorBoard reads a folder's files in the order of their names, which so is that of time.
   static std::filesystem::path name_in(const std::filesystem::path& folder) {
     for (int number = 0;; ++number) {
-      const auto path = folder / text_of("events.out.tfevents.", static_cast<std::int64_t>(now()),
-                                         ".anther.", ::getpid(), ".", number);
+      const auto path =
+          folder / detail::text_of("events.out.tfevents.", static_cast<std::int64_t>(now()),
+                                   ".anther.", ::getpid(), ".", number);
       if (!std::filesystem::exists(path)) return path;
     }
   }
@@ -147,4 +148,4 @@ class EventWriter {
   File file_;
 };
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::io

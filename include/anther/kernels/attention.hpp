@@ -13,10 +13,10 @@
 #include "anther/kernels/softmax.hpp"
 #include "anther/kernels/vec.hpp"
 
+namespace anther::inline v0_1::kernels {
+
 #define ANTHER_BODY "anther/kernels/attention.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace anther::inline v0_1 {
 
 struct AttentionDims {
   std::int64_t batch, heads, queries, keys, head_dim;
@@ -66,4 +66,4 @@ void attention_backward(T* dq, T* dk, T* dv, const T* d_o, const T* probabilitie
   });
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

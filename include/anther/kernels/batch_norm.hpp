@@ -9,7 +9,7 @@
 
 #include "anther/kernels/channel_norm.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::kernels {
 
 inline ChannelNormDims batch_norm_dims(std::int64_t rows, std::int64_t channels) {
   return {1, rows, channels, channels};
@@ -116,4 +116,4 @@ void batch_norm_inference_backward(T* dx, const T* dx_add, T* dweight, T* dbias,
                            rest, dims);
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

@@ -13,10 +13,10 @@
 #include "anther/kernels/stream.hpp"
 #include "anther/kernels/vec.hpp"
 
+namespace anther::inline v0_1::kernels {
+
 #define ANTHER_BODY "anther/kernels/channel_norm.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace anther::inline v0_1 {
 
 // The variance is taken over rows * channels / groups values, so rows is at least 1.
 struct ChannelNormDims {
@@ -220,4 +220,4 @@ void channel_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T
   }
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

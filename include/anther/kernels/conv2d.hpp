@@ -12,10 +12,10 @@
 #include "anther/kernels/gemm.hpp"
 #include "anther/kernels/vec.hpp"
 
+namespace anther::inline v0_1::kernels {
+
 #define ANTHER_BODY "anther/kernels/conv2d.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace anther::inline v0_1 {
 
 struct Conv2dDims {
   std::int64_t batch, height, width, in_channels, out_channels;
@@ -161,4 +161,4 @@ void conv2d_backward_weight(T* dweight, const T* dy, const T* x, T* workspace,
   }
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

@@ -12,10 +12,10 @@
 #include "anther/core/parallel_for.hpp"
 #include "anther/kernels/vec.hpp"
 
+namespace anther::inline v0_1::kernels {
+
 #define ANTHER_BODY "anther/kernels/cross_entropy.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace anther::inline v0_1 {
 
 struct CrossEntropyDims {
   std::int64_t rows = 0, classes = 0;
@@ -99,4 +99,4 @@ std::int64_t top_k_correct(const T* logits, const std::int32_t* labels, std::int
   return correct;
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

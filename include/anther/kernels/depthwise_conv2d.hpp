@@ -10,7 +10,7 @@
 #include "anther/core/parallel_for.hpp"
 #include "anther/kernels/vec.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::kernels {
 
 struct DepthwiseConv2dDims {
   std::int64_t batch = 0, height = 0, width = 0, channels = 0;  // of x
@@ -26,14 +26,10 @@ struct DepthwiseConv2dDims {
   }
 };
 
-}  // namespace anther::inline v0_1
-
 #define ANTHER_BODY "anther/kernels/depthwise_conv2d.inl"
 #include "anther/kernels/for_each_isa.inl"
 #define ANTHER_BODY "anther/kernels/depthwise_conv2d_weight.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace anther::inline v0_1 {
 
 // body(image, first row, last row) over tiles of about 8,000 elements of a map (N, H, W, C).
 template <class Body>
@@ -142,4 +138,4 @@ void depthwise_conv2d_backward(T* dx, const T* dx_add, T* dweight, T* dbias, con
   depthwise_conv2d_add_parts(dweight, dbias, workspace, tiles, taps, channels);
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

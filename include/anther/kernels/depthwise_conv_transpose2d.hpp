@@ -12,7 +12,7 @@
 #include "anther/kernels/depthwise_conv2d.hpp"
 #include "anther/kernels/vec.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::kernels {
 
 struct DepthwiseConvTranspose2dDims {
   std::int64_t batch = 0, height = 0, width = 0, channels = 0;  // of x
@@ -30,12 +30,8 @@ struct DepthwiseConvTranspose2dDims {
   }
 };
 
-}  // namespace anther::inline v0_1
-
 #define ANTHER_BODY "anther/kernels/depthwise_conv_transpose2d.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace anther::inline v0_1 {
 
 // The convolution from y to x whose backward is the transposed convolution's forward.
 inline DepthwiseConv2dDims depthwise_conv_transpose2d_adjoint(
@@ -149,4 +145,4 @@ void depthwise_conv_transpose2d_backward(T* dx, const T* dx_add, T* dweight, T* 
   depthwise_conv2d_add_parts(dweight, dbias, workspace, tiles, taps, channels);
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

@@ -10,10 +10,10 @@
 #include "anther/core/random.hpp"
 #include "anther/kernels/map.hpp"
 
+namespace anther::inline v0_1::kernels {
+
 #define ANTHER_BODY "anther/kernels/elementwise.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace anther::inline v0_1 {
 
 // y = value everywhere.
 template <class T>
@@ -155,4 +155,4 @@ void column_sums(T* dbias, const T* dy, T* workspace, const ColumnSumsDims& d) {
   body(dbias, workspace, d.tiles(), d.columns, padded);
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

@@ -1,12 +1,17 @@
-// Compiles the kernel body that ANTHER_BODY names once for each instruction set, each in an
-// ordinary namespace of its own (anther::baseline, anther::avx2, anther::avx512):
+// Compiles the kernel body that ANTHER_BODY names once for each instruction set, each in a namespace
+// of its own (avx2, avx512, baseline) within the namespace where this file is included:
 //
-//   #define ANTHER_BODY "anther/kernels/gelu.inl"
-//   #include "anther/kernels/for_each_isa.inl"
+//   namespace my_project {
+//   #define ANTHER_BODY "square.inl"
+//   #include <anther/kernels/for_each_isa.inl>
+//   }
+//
+// There ANTHER_SELECT(square_forward<T>)(y, x, count) calls my_project::avx512::square_forward<T>,
+// say. Vec and its functions are seen from the body.
 //
 // The rules for a body: no includes, no guard, no lambdas, no OpenMP, no test of __AVX...__ macros
-// and no reliance on contraction; functions are templates on the scalar. All headers stand before.
-// A body may ask ANTHER_VECTOR_BYTES, and ANTHER_VECTOR_ISA (0 baseline, 2 AVX2, 3 AVX-512).
+// and no reliance on contraction; functions are templates on the scalar. All headers are included
+// before. A body may ask ANTHER_VECTOR_BYTES, and ANTHER_VECTOR_ISA (0 baseline, 2 AVX2, 3 AVX-512).
 
 #ifndef ANTHER_BODY
 #error "define ANTHER_BODY before including for_each_isa.inl"
@@ -22,7 +27,8 @@
 #endif
 #define ANTHER_VECTOR_ISA 2
 #define ANTHER_VECTOR_BYTES 32
-namespace anther::inline v0_1::avx2 {
+namespace avx2 {
+using namespace ::anther::kernels::avx2;
 #include ANTHER_BODY
 }
 #undef ANTHER_VECTOR_ISA
@@ -38,7 +44,8 @@ namespace anther::inline v0_1::avx2 {
 #endif
 #define ANTHER_VECTOR_ISA 3
 #define ANTHER_VECTOR_BYTES 64
-namespace anther::inline v0_1::avx512 {
+namespace avx512 {
+using namespace ::anther::kernels::avx512;
 #include ANTHER_BODY
 }
 #undef ANTHER_VECTOR_ISA
@@ -59,7 +66,8 @@ namespace anther::inline v0_1::avx512 {
 #define ANTHER_VECTOR_BYTES 16
 #endif
 #define ANTHER_VECTOR_ISA 0
-namespace anther::inline v0_1::baseline {
+namespace baseline {
+using namespace ::anther::kernels::baseline;
 #include ANTHER_BODY
 }
 #undef ANTHER_VECTOR_ISA

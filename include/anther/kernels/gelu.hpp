@@ -5,10 +5,10 @@
 
 #include "anther/kernels/map.hpp"
 
+namespace anther::inline v0_1::kernels {
+
 #define ANTHER_BODY "anther/kernels/gelu.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace anther::inline v0_1 {
 
 // y may be x. gelu(-inf) is 0, its limit.
 template <class T>
@@ -38,4 +38,4 @@ void gelu_backward_with_value(T* dx, const T* dx_add, T* y, const T* dy, const T
   });
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

@@ -12,12 +12,12 @@
 #include "anther/core/parallel_for.hpp"
 #include "anther/kernels/vec.hpp"
 
+namespace anther::inline v0_1::kernels {
+
 #define ANTHER_BODY "anther/kernels/gemm.inl"
 #include "anther/kernels/for_each_isa.inl"
 #define ANTHER_BODY "anther/kernels/gemm_tn.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace anther::inline v0_1 {
 
 // A stride is the distance from one row to the next, at least the width.
 struct GemmDims {
@@ -213,4 +213,4 @@ void gemm_tn(T* dw, const T* dy, const T* x, const GemmTnDims& d) {
   gemm_tn<T>(dw, dy, x, static_cast<T*>(nullptr), d);
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

@@ -7,10 +7,10 @@
 #include "anther/core/parallel_for.hpp"
 #include "anther/kernels/vec.hpp"
 
+namespace anther::inline v0_1::kernels {
+
 #define ANTHER_BODY "anther/kernels/global_average_pool.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace anther::inline v0_1 {
 
 struct GlobalAveragePoolDims {
   std::int64_t batch = 0, height = 0, width = 0, channels = 0;
@@ -39,4 +39,4 @@ void global_average_pool_backward(T* dx, const T* dx_add, const T* dy,
   });
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

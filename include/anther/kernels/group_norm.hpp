@@ -8,7 +8,7 @@
 
 #include "anther/kernels/channel_norm.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::kernels {
 
 struct GroupNormDims {
   std::int64_t batch = 0;
@@ -58,4 +58,4 @@ void group_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* 
                            channel_norm_dims(dims));
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

@@ -12,10 +12,10 @@
 #include "anther/kernels/stream.hpp"
 #include "anther/kernels/vec.hpp"
 
+namespace anther::inline v0_1::kernels {
+
 #define ANTHER_BODY "anther/kernels/layer_norm.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace anther::inline v0_1 {
 
 // Multiples of the rows that are summed at once: as many as a vector has lanes, in backward half.
 inline constexpr std::int64_t layer_norm_unit = 16, layer_norm_backward_unit = 8;
@@ -93,4 +93,4 @@ void layer_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* 
   }
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

@@ -8,10 +8,10 @@
 #include "anther/kernels/stream.hpp"
 #include "anther/kernels/vec.hpp"
 
+namespace anther::inline v0_1::kernels {
+
 #define ANTHER_BODY "anther/kernels/map.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace anther::inline v0_1 {
 
 // The elements of one tile of an element-wise kernel.
 inline constexpr std::int64_t map_block = 16384;
@@ -30,4 +30,4 @@ void for_blocks(std::int64_t count, std::int64_t cost, const Body& body) {
   });
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

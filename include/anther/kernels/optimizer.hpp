@@ -10,7 +10,7 @@
 
 #include "anther/kernels/map.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::kernels {
 
 struct AdamStep {
   std::int64_t step = 1;  // counted from 1
@@ -61,12 +61,8 @@ struct SgdFactors {
         nesterov(s.nesterov) {}
 };
 
-}  // namespace anther::inline v0_1
-
 #define ANTHER_BODY "anther/kernels/optimizer.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace anther::inline v0_1 {
 
 // g = gradient_scale gradient + weight_decay value (decoupled: value *= 1 - lr weight_decay
 // instead) m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2 value -= lr / (1 -
@@ -141,4 +137,4 @@ void sum_buffers(T* y, const T* const* buffers, std::int64_t buffer_count, T fac
              });
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

@@ -5,7 +5,7 @@
 
 #include "anther/kernels/gemm.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::kernels {
 
 // How a weight is read by a matrix product: `groups` matrices one after another, of which
 // B[k][n] = weight[group group_stride + n column_stride + k depth_stride].
@@ -33,4 +33,4 @@ void pack_weight(T* packed, const T* weight, const PackOptions& pack) {
                  pack.depth, pack.column_stride, pack.depth_stride);
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

@@ -12,7 +12,7 @@
 #include "anther/kernels/stream.hpp"
 #include "anther/kernels/vec.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::kernels {
 
 // Results that are stored past the caches: a block of rows, whole lines and at least two rows, has
 // about softmax_elements elements, at most softmax_most_elements, and at most softmax_most_block
@@ -20,12 +20,8 @@ namespace anther::inline v0_1 {
 inline constexpr std::int64_t softmax_elements = 512, softmax_most_elements = 8192,
                               softmax_most_block = 32;
 
-}  // namespace anther::inline v0_1
-
 #define ANTHER_BODY "anther/kernels/softmax.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace anther::inline v0_1 {
 
 // A stride is the distance from one row to the next: x_stride of x, dx and dx_add, y_stride of y
 // and dy.
@@ -100,4 +96,4 @@ void softmax_backward(T* dx, const T* dx_add, const T* dy, const T* y, const Sof
       });
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

@@ -15,7 +15,7 @@
 
 #include "anther/kernels/vec.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::kernels {
 
 // A piece of a result in a buffer, which goes to `to`, a line's beginning, while as many elements
 // of a, b and c, which may be null, are fetched. Of no elements: there is nothing to send.
@@ -27,12 +27,8 @@ struct StreamedPiece {
   std::int64_t count = 0;
 };
 
-}  // namespace anther::inline v0_1
-
 #define ANTHER_BODY "anther/kernels/stream.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace anther::inline v0_1 {
 
 // Results from this many bytes on are stored past the caches: with an input as large they fill a
 // last-level cache of 32 MiB.
@@ -88,4 +84,4 @@ void stream_pieces(bool streamed, T* y, const T* a, const T* b, const T* c, std:
   stream_fence();
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

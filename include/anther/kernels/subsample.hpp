@@ -7,7 +7,7 @@
 #include "anther/core/parallel_for.hpp"
 #include "anther/kernels/vec.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::kernels {
 
 struct SubsampleDims {
   std::int64_t batch = 0, height = 0, width = 0, channels = 0;  // of x
@@ -17,12 +17,8 @@ struct SubsampleDims {
   std::int64_t out_width() const { return (width + stride - 1) / stride; }
 };
 
-}  // namespace anther::inline v0_1
-
 #define ANTHER_BODY "anther/kernels/subsample.inl"
 #include "anther/kernels/for_each_isa.inl"
-
-namespace anther::inline v0_1 {
 
 template <class T>
 void subsample_forward(T* y, const T* x, const SubsampleDims& dims) {
@@ -62,4 +58,4 @@ void subsample_backward(T* dx, const T* dx_add, const T* dy, const SubsampleDims
   });
 }
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::kernels

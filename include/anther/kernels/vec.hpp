@@ -32,5 +32,7 @@
 #define ANTHER_SELECT(...) (&baseline::__VA_ARGS__)
 #endif
 
+namespace anther::inline v0_1::kernels {
 #define ANTHER_BODY "anther/kernels/vec.inl"
 #include "anther/kernels/for_each_isa.inl"
+}  // namespace anther::inline v0_1::kernels

@@ -33,10 +33,10 @@ class Conv2d : public Module<T> {
         options_(options),
         depthwise_(options.groups > 1 && options.groups == in_channels &&
                    in_channels == out_channels) {
-    check(options.groups > 0 && in_channels % options.groups == 0 &&
-              out_channels % options.groups == 0,
-          scope.path(), ": expected a number of groups that divides ", in_channels, " and ",
-          out_channels, " channels, got ", options.groups);
+    detail::check(options.groups > 0 && in_channels % options.groups == 0 &&
+                      out_channels % options.groups == 0,
+                  scope.path(), ": expected a number of groups that divides ", in_channels, " and ",
+                  out_channels, " channels, got ", options.groups);
     const std::int64_t group_in = in_channels / options.groups;
     const auto [kh, kw] = options.kernel_size;
     const Init start = default_init(group_in * kh * kw);
@@ -79,9 +79,9 @@ class ConvTranspose2d : public Module<T> {
  public:
   ConvTranspose2d(const Scope<T>& scope, std::int64_t channels, const Conv2dLayerOptions& options)
       : Module<T>(scope, "ConvTranspose2d"), stride_(options.stride), padding_(options.padding) {
-    check(options.groups == channels, scope.path(),
-          ": a transposed convolution is depth-wise here: expected groups = ", channels, ", got ",
-          options.groups);
+    detail::check(options.groups == channels, scope.path(),
+                  ": a transposed convolution is depth-wise here: expected groups = ", channels,
+                  ", got ", options.groups);
     const auto [kh, kw] = options.kernel_size;
     const Init start = default_init(kh * kw);
     weight = scope.parameter("weight", {.shape = {kh, kw, channels, 1},

@@ -10,7 +10,8 @@ template <class T>
 class Dropout : public Module<T> {
  public:
   Dropout(const Scope<T>& scope, double p) : Module<T>(scope, "Dropout"), p_(p) {
-    check(p >= 0 && p < 1, scope.path(), ": expected a dropout probability in [0, 1), got ", p);
+    detail::check(p >= 0 && p < 1, scope.path(), ": expected a dropout probability in [0, 1), got ",
+                  p);
   }
   Variable<T> forward(Variable<T> x) const override { return dropout(x, p_); }
 
@@ -22,7 +23,7 @@ template <class T>
 class DropPath : public Module<T> {
  public:
   DropPath(const Scope<T>& scope, double p) : Module<T>(scope, "DropPath"), p_(p) {
-    check(p >= 0 && p < 1, scope.path(), ": expected a drop path rate in [0, 1), got ", p);
+    detail::check(p >= 0 && p < 1, scope.path(), ": expected a drop path rate in [0, 1), got ", p);
   }
   Variable<T> forward(Variable<T> x) const override { return drop_path(x, p_); }
 

@@ -47,8 +47,8 @@ class Inference {
 
   // The result, which lasts until the next call. Throws unless the input has the shape's size.
   std::span<const T> operator()(std::span<const T> input) {
-    check(std::ssize(input) == input_shape().numel(), "inference: expected ", input_shape(),
-          ", that is ", input_shape().numel(), " elements, got ", input.size());
+    detail::check(std::ssize(input) == input_shape().numel(), "inference: expected ", input_shape(),
+                  ", that is ", input_shape().numel(), " elements, got ", input.size());
     std::copy(input.begin(), input.end(), value(input_).data);
     for (const auto& entry : plan_.entries()) {
       if (entry.op->forward) tape_.run(entry, entry.op->forward, false);

@@ -32,8 +32,9 @@ class GroupNorm : public NormBase<T> {
   GroupNorm(const Scope<T>& scope, std::int64_t num_groups, std::int64_t channels,
             double eps = 1e-5)
       : NormBase<T>(scope, "GroupNorm", channels, eps), num_groups_(num_groups) {
-    check(num_groups > 0 && channels % num_groups == 0, scope.path(),
-          ": expected a number of groups that divides ", channels, " channels, got ", num_groups);
+    detail::check(num_groups > 0 && channels % num_groups == 0, scope.path(),
+                  ": expected a number of groups that divides ", channels, " channels, got ",
+                  num_groups);
   }
   Variable<T> forward(Variable<T> x) const override {
     return group_norm(x, num_groups_, x.tape().parameter(this->weight),

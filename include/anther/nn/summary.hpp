@@ -72,8 +72,8 @@ ModelSummary summarize(const Module<T>& model, const Shape& input) {
       const auto found = counts.find(path);
       return found == counts.end() ? 0 : std::exchange(found->second, 0);
     };
-    summary.layers.push_back({text_of(type, "-", ++number[type]), path, call.input, call.output,
-                              take(parameters_of), take(macs_of)});
+    summary.layers.push_back({detail::text_of(type, "-", ++number[type]), path, call.input,
+                              call.output, take(parameters_of), take(macs_of)});
   }
   return summary;
 }
@@ -91,7 +91,7 @@ inline std::string torch_shape_text(const Shape& shape) {
   std::string text = "[";
   for (int i = 0; i < shape.rank(); ++i) {
     const int axis = shape.rank() != 4 || i == 0 ? i : i == 1 ? 3 : i - 1;
-    text += text_of(i ? ", " : "", shape[axis]);
+    text += detail::text_of(i ? ", " : "", shape[axis]);
   }
   return text + "]";
 }

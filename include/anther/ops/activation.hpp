@@ -5,9 +5,9 @@
 #include <cmath>
 #include <string>
 
-#include "anther/autograd/code_builder.hpp"
-#include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
+#include "anther/export/code_builder.hpp"
+#include "anther/export/graph_builder.hpp"
 #include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gelu.hpp"
 
@@ -20,13 +20,13 @@ inline constexpr Op<T> gelu_op = {
     .backward =
         [](Call<T>& call) {
           if (const auto dx = call.input_gradient(0))
-            gelu_backward(dx.to, dx.add, call.output_gradient(), call.input(0),
-                          call.output_shape().numel());
+            kernels::gelu_backward(dx.to, dx.add, call.output_gradient(), call.input(0),
+                                   call.output_shape().numel());
         },
     .forward_rows =
         [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
           const std::int64_t columns = call.output_shape().back();
-          gelu_forward(y, call.input(0) + first * columns, count * columns);
+          kernels::gelu_forward(y, call.input(0) + first * columns, count * columns);
         },
     .backward_rows =
         [](const Call<T>& call, const GradientTarget<T>& dx, T* y, const T* dy, std::int64_t first,
@@ -35,12 +35,12 @@ inline constexpr Op<T> gelu_op = {
           const T* add = dx.add ? dx.add + at : nullptr;
           const T* x = call.input(0) + at;
           if (y)
-            gelu_backward_with_value(dx.to + at, add, y, dy, x, count * columns);
+            kernels::gelu_backward_with_value(dx.to + at, add, y, dy, x, count * columns);
           else
-            gelu_backward(dx.to + at, add, dy, x, count * columns);
+            kernels::gelu_backward(dx.to + at, add, dy, x, count * columns);
         },
     .onnx =
-        [](GraphBuilder& graph, const Call<T>&) {
+        [](exports::GraphBuilder& graph, const Call<T>&) {
           // x (1 + erf(x / sqrt 2)) / 2, in the order that runtimes know for GELU.
           const std::string x = graph.input(0);
           const std::string scaled = graph.node("Div", {x, graph.constant({}, {std::sqrt(2.0)})});
@@ -50,11 +50,12 @@ inline constexpr Op<T> gelu_op = {
               graph.node("Mul", {graph.node("Mul", {x, twice_phi}), graph.constant({}, {0.5})}));
         },
     .embed =
-        [](CodeBuilder& code, const Call<T>& call) {
+        [](exports::CodeBuilder& code, const Call<T>& call) {
           const std::int64_t columns = call.output_shape().back();
           code.include("anther/kernels/gelu.hpp");
-          code.call_rows("gelu_forward<float>", "y", text_of(code.input(0), " + first * ", columns),
-                         text_of("count * ", columns));
+          code.call_rows("gelu_forward<float>", "y",
+                         detail::text_of(code.input(0), " + first * ", columns),
+                         detail::text_of("count * ", columns));
         },
 };
 
@@ -69,18 +70,18 @@ inline constexpr Op<T> relu_op = {
     .name = "relu",
     .forward =
         [](Call<T>& call) {
-          relu_forward(call.output(), call.input(0), call.output_shape().numel());
+          kernels::relu_forward(call.output(), call.input(0), call.output_shape().numel());
         },
     .backward =
         [](Call<T>& call) {
           if (const auto dx = call.input_gradient(0))
-            relu_backward<T>(dx.to, dx.add, call.output_gradient(), call.output(),
-                             call.output_shape().numel());
+            kernels::relu_backward<T>(dx.to, dx.add, call.output_gradient(), call.output(),
+                                      call.output_shape().numel());
         },
-    .onnx = [](GraphBuilder& graph,
+    .onnx = [](exports::GraphBuilder& graph,
                const Call<T>&) { graph.output(graph.node("Relu", {graph.input(0)})); },
     .embed =
-        [](CodeBuilder& code, const Call<T>& call) {
+        [](exports::CodeBuilder& code, const Call<T>& call) {
           code.include("anther/kernels/elementwise.hpp");
           code.call("relu_forward<float>", code.output(), code.input(0),
                     call.output_shape().numel());

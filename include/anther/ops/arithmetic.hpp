@@ -3,9 +3,9 @@
 // sum copies nothing.
 #pragma once
 
-#include "anther/autograd/code_builder.hpp"
-#include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
+#include "anther/export/code_builder.hpp"
+#include "anther/export/graph_builder.hpp"
 #include "anther/kernels/elementwise.hpp"
 
 namespace anther::inline v0_1 {
@@ -15,7 +15,7 @@ inline constexpr Op<T> add_op = {
     .name = "add",
     .forward =
         [](Call<T>& call) {
-          add<T>(call.output(), call.input(0), call.input(1), call.output_shape().numel());
+          kernels::add<T>(call.output(), call.input(0), call.input(1), call.output_shape().numel());
         },
     .backward =
         [](Call<T>& call) {
@@ -23,11 +23,11 @@ inline constexpr Op<T> add_op = {
           call.pass_gradient(1);
         },
     .onnx =
-        [](GraphBuilder& graph, const Call<T>&) {
+        [](exports::GraphBuilder& graph, const Call<T>&) {
           graph.output(graph.node("Add", {graph.input(0), graph.input(1)}));
         },
     .embed =
-        [](CodeBuilder& code, const Call<T>& call) {
+        [](exports::CodeBuilder& code, const Call<T>& call) {
           code.include("anther/kernels/elementwise.hpp");
           code.call("add<float>", code.output(), code.input(0), code.input(1),
                     call.output_shape().numel());
@@ -61,25 +61,28 @@ inline constexpr Op<T> scale_op = {
     .name = "scale",
     .forward =
         [](Call<T>& call) {
-          scale<T>(call.output(), nullptr, call.input(0),
-                   static_cast<T>(call.template attributes<double>()), call.output_shape().numel());
+          kernels::scale<T>(call.output(), nullptr, call.input(0),
+                            static_cast<T>(call.template attributes<double>()),
+                            call.output_shape().numel());
         },
     .backward =
         [](Call<T>& call) {
           if (const auto dx = call.input_gradient(0))
-            scale(dx.to, dx.add, call.output_gradient(),
-                  static_cast<T>(call.template attributes<double>()), call.output_shape().numel());
+            kernels::scale(dx.to, dx.add, call.output_gradient(),
+                           static_cast<T>(call.template attributes<double>()),
+                           call.output_shape().numel());
         },
     .onnx =
-        [](GraphBuilder& graph, const Call<T>& call) {
+        [](exports::GraphBuilder& graph, const Call<T>& call) {
           const double factor = call.template attributes<double>();
           graph.output(graph.node("Mul", {graph.input(0), graph.constant({}, {factor})}));
         },
     .embed =
-        [](CodeBuilder& code, const Call<T>& call) {
+        [](exports::CodeBuilder& code, const Call<T>& call) {
           code.include("anther/kernels/elementwise.hpp");
           code.call("scale<float>", code.output(), "nullptr", code.input(0),
-                    code_of(call.template attributes<double>()) + "f", call.output_shape().numel());
+                    exports::code_of(call.template attributes<double>()) + "f",
+                    call.output_shape().numel());
         },
 };
 

@@ -6,9 +6,9 @@
 
 #include <vector>
 
-#include "anther/autograd/code_builder.hpp"
-#include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
+#include "anther/export/code_builder.hpp"
+#include "anther/export/graph_builder.hpp"
 #include "anther/kernels/conv2d.hpp"
 #include "anther/kernels/depthwise_conv2d.hpp"
 #include "anther/kernels/depthwise_conv_transpose2d.hpp"
@@ -24,7 +24,7 @@ struct Extent2d {
   friend constexpr bool operator==(const Extent2d&, const Extent2d&) = default;
 };
 inline std::string to_string(const Extent2d& extent) {
-  return text_of(extent.height, "x", extent.width);
+  return detail::text_of(extent.height, "x", extent.width);
 }
 
 struct Conv2dOptions {
@@ -54,10 +54,11 @@ void check_kernel_fits(Tape<T>& tape, std::int64_t height, std::int64_t width,
 
 // The attributes of ONNX's Conv and ConvTranspose.
 template <class Dims>
-std::vector<GraphAttribute> window_attributes(const Dims& d, std::int64_t groups) {
-  return {{"kernel_shape", Integers{d.kernel_height, d.kernel_width}},
-          {"strides", Integers{d.stride_height, d.stride_width}},
-          {"pads", Integers{d.padding_height, d.padding_width, d.padding_height, d.padding_width}},
+std::vector<exports::GraphAttribute> window_attributes(const Dims& d, std::int64_t groups) {
+  return {{"kernel_shape", exports::Integers{d.kernel_height, d.kernel_width}},
+          {"strides", exports::Integers{d.stride_height, d.stride_width}},
+          {"pads",
+           exports::Integers{d.padding_height, d.padding_width, d.padding_height, d.padding_width}},
           {"group", groups}};
 }
 
@@ -79,7 +80,7 @@ void check_depthwise(Tape<T>& tape, const Shape& x, const Shape& w, const Extent
 }
 
 // How forward reads the weight.
-inline PackOptions conv2d_pack(const Conv2dDims& d) {
+inline kernels::PackOptions conv2d_pack(const kernels::Conv2dDims& d) {
   return {.columns = d.group_out(),
           .depth = d.depth(),
           .column_stride = d.depth(),
@@ -93,16 +94,16 @@ inline constexpr Op<T> conv2d_op = {
     .name = "conv2d",
     .forward =
         [](Call<T>& call) {
-          const auto& d = call.template attributes<Conv2dDims>();
+          const auto& d = call.template attributes<kernels::Conv2dDims>();
           const T* packed = call.packed(1, PackUse::forward, conv2d_pack(d));
-          conv2d_forward(call.output(), call.input(0), packed, call.input(2),
-                         call.workspace(conv2d_workspace(d)), d);
+          kernels::conv2d_forward(call.output(), call.input(0), packed, call.input(2),
+                                  call.workspace(kernels::conv2d_workspace(d)), d);
         },
     .backward =
         [](Call<T>& call) {
-          const auto& d = call.template attributes<Conv2dDims>();
+          const auto& d = call.template attributes<kernels::Conv2dDims>();
           const T* dy = call.output_gradient();
-          T* workspace = call.workspace(conv2d_workspace(d));
+          T* workspace = call.workspace(kernels::conv2d_workspace(d));
           if (const auto dx = call.input_gradient(0)) {
             const T* packed = call.packed(1, PackUse::input_gradient,
                                           {.columns = d.depth(),
@@ -111,26 +112,28 @@ inline constexpr Op<T> conv2d_op = {
                                            .depth_stride = d.depth(),
                                            .groups = d.groups,
                                            .group_stride = d.group_out() * d.depth()});
-            conv2d_backward_input(dx.to, dx.add, dy, packed, workspace, d);
+            kernels::conv2d_backward_input(dx.to, dx.add, dy, packed, workspace, d);
           }
           if (const auto dweight = call.input_gradient(1)) {
             call.start(dweight, d.out_channels * d.depth());
-            conv2d_backward_weight(dweight.to, dy, call.input(0), workspace, d);
+            kernels::conv2d_backward_weight(dweight.to, dy, call.input(0), workspace, d);
           }
           if (const auto dbias = call.input_gradient(2)) {
             call.start(dbias, d.out_channels);
-            const ColumnSumsDims sums{
+            const kernels::ColumnSumsDims sums{
                 .rows = d.rows(), .columns = d.out_channels, .stride = d.out_channels};
-            column_sums(dbias.to, dy, call.workspace(column_sums_workspace(sums)), sums);
+            kernels::column_sums(dbias.to, dy, call.workspace(kernels::column_sums_workspace(sums)),
+                                 sums);
           }
         },
     .macs =
         [](const Call<T>& call) {
-          return call.output_shape().numel() * call.template attributes<Conv2dDims>().depth();
+          return call.output_shape().numel() *
+                 call.template attributes<kernels::Conv2dDims>().depth();
         },
     .onnx =
-        [](GraphBuilder& graph, const Call<T>& call) {
-          const auto& d = call.template attributes<Conv2dDims>();
+        [](exports::GraphBuilder& graph, const Call<T>& call) {
+          const auto& d = call.template attributes<kernels::Conv2dDims>();
           graph.output(graph.node("Conv",
                                   {graph.input(0),
                                    graph.weight(1, {d.out_channels, d.in_channels / d.groups,
@@ -139,15 +142,15 @@ inline constexpr Op<T> conv2d_op = {
                                   window_attributes(d, d.groups)));
         },
     .embed =
-        [](CodeBuilder& code, const Call<T>& call) {
-          const auto& d = call.template attributes<Conv2dDims>();
+        [](exports::CodeBuilder& code, const Call<T>& call) {
+          const auto& d = call.template attributes<kernels::Conv2dDims>();
           code.include("anther/kernels/conv2d.hpp");
-          code.call("conv2d_forward<float>", code.output(), code.input(0),
-                    code.packed(1, conv2d_pack(d)), code.input(2),
-                    code.workspace(conv2d_workspace(d)),
-                    code_struct(d.batch, d.height, d.width, d.in_channels, d.out_channels,
-                                d.kernel_height, d.kernel_width, d.stride_height, d.stride_width,
-                                d.padding_height, d.padding_width, d.groups));
+          code.call(
+              "conv2d_forward<float>", code.output(), code.input(0), code.packed(1, conv2d_pack(d)),
+              code.input(2), code.workspace(kernels::conv2d_workspace(d)),
+              exports::code_struct(d.batch, d.height, d.width, d.in_channels, d.out_channels,
+                                   d.kernel_height, d.kernel_width, d.stride_height, d.stride_width,
+                                   d.padding_height, d.padding_width, d.groups));
         },
 };
 
@@ -171,18 +174,18 @@ Variable<T> conv2d(const Variable<T>& x, const Variable<T>& weight, const Variab
   tape.check_layer(in[3] == w[3] * options.groups, "expected ", w[3] * options.groups,
                    " input channels, got ", in[3]);
   check_bias(tape, bias, w[0]);
-  const Conv2dDims d{.batch = in[0],
-                     .height = in[1],
-                     .width = in[2],
-                     .in_channels = in[3],
-                     .out_channels = w[0],
-                     .kernel_height = w[1],
-                     .kernel_width = w[2],
-                     .stride_height = options.stride.height,
-                     .stride_width = options.stride.width,
-                     .padding_height = options.padding.height,
-                     .padding_width = options.padding.width,
-                     .groups = options.groups};
+  const kernels::Conv2dDims d{.batch = in[0],
+                              .height = in[1],
+                              .width = in[2],
+                              .in_channels = in[3],
+                              .out_channels = w[0],
+                              .kernel_height = w[1],
+                              .kernel_width = w[2],
+                              .stride_height = options.stride.height,
+                              .stride_width = options.stride.width,
+                              .padding_height = options.padding.height,
+                              .padding_width = options.padding.width,
+                              .groups = options.groups};
   check_kernel_fits(tape, d.height + 2 * d.padding_height, d.width + 2 * d.padding_width,
                     d.kernel_height, d.kernel_width);
   return tape.record(conv2d_op<T>, d, {x, weight, bias},
@@ -194,29 +197,30 @@ inline constexpr Op<T> depthwise_conv2d_op = {
     .name = "depthwise_conv2d",
     .forward =
         [](Call<T>& call) {
-          depthwise_conv2d_forward(call.output(), call.add(), call.input(0), call.input(1),
-                                   call.input(2), call.template attributes<DepthwiseConv2dDims>());
+          kernels::depthwise_conv2d_forward(
+              call.output(), call.add(), call.input(0), call.input(1), call.input(2),
+              call.template attributes<kernels::DepthwiseConv2dDims>());
         },
     .backward =
         [](Call<T>& call) {
-          const auto& d = call.template attributes<DepthwiseConv2dDims>();
+          const auto& d = call.template attributes<kernels::DepthwiseConv2dDims>();
           const auto dx = call.input_gradient(0), dweight = call.input_gradient(1),
                      dbias = call.input_gradient(2);
           if (dweight) call.start(dweight, d.kernel_height * d.kernel_width * d.channels);
           if (dbias) call.start(dbias, d.channels);
-          depthwise_conv2d_backward(dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(),
-                                    call.input(0), call.input(1),
-                                    call.workspace(depthwise_conv2d_backward_workspace(d)), d);
+          kernels::depthwise_conv2d_backward(
+              dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
+              call.input(1), call.workspace(kernels::depthwise_conv2d_backward_workspace(d)), d);
         },
     .macs =
         [](const Call<T>& call) {
-          const auto& d = call.template attributes<DepthwiseConv2dDims>();
+          const auto& d = call.template attributes<kernels::DepthwiseConv2dDims>();
           return call.output_shape().numel() * d.kernel_height * d.kernel_width;
         },
     .takes_add = true,
     .onnx =
-        [](GraphBuilder& graph, const Call<T>& call) {
-          const auto& d = call.template attributes<DepthwiseConv2dDims>();
+        [](exports::GraphBuilder& graph, const Call<T>& call) {
+          const auto& d = call.template attributes<kernels::DepthwiseConv2dDims>();
           graph.output(graph.node(
               "Conv",
               {graph.input(0), graph.weight(1, {d.channels, 1, d.kernel_height, d.kernel_width}),
@@ -224,14 +228,14 @@ inline constexpr Op<T> depthwise_conv2d_op = {
               window_attributes(d, d.channels)));
         },
     .embed =
-        [](CodeBuilder& code, const Call<T>& call) {
-          const auto& d = call.template attributes<DepthwiseConv2dDims>();
+        [](exports::CodeBuilder& code, const Call<T>& call) {
+          const auto& d = call.template attributes<kernels::DepthwiseConv2dDims>();
           code.include("anther/kernels/depthwise_conv2d.hpp");
-          code.call(
-              "depthwise_conv2d_forward<float>", code.output(), code.add(), code.input(0),
-              code.input(1), code.input(2),
-              code_struct(d.batch, d.height, d.width, d.channels, d.kernel_height, d.kernel_width,
-                          d.stride_height, d.stride_width, d.padding_height, d.padding_width));
+          code.call("depthwise_conv2d_forward<float>", code.output(), code.add(), code.input(0),
+                    code.input(1), code.input(2),
+                    exports::code_struct(d.batch, d.height, d.width, d.channels, d.kernel_height,
+                                         d.kernel_width, d.stride_height, d.stride_width,
+                                         d.padding_height, d.padding_width));
         },
 };
 
@@ -244,16 +248,16 @@ Variable<T> depthwise_conv2d(const Variable<T>& x, const Variable<T>& weight,
   const Shape& in = x.shape();
   check_depthwise(tape, in, weight.shape(), options.stride, options.padding);
   check_bias(tape, bias, in[3]);
-  const DepthwiseConv2dDims d{.batch = in[0],
-                              .height = in[1],
-                              .width = in[2],
-                              .channels = in[3],
-                              .kernel_height = weight.shape()[0],
-                              .kernel_width = weight.shape()[1],
-                              .stride_height = options.stride.height,
-                              .stride_width = options.stride.width,
-                              .padding_height = options.padding.height,
-                              .padding_width = options.padding.width};
+  const kernels::DepthwiseConv2dDims d{.batch = in[0],
+                                       .height = in[1],
+                                       .width = in[2],
+                                       .channels = in[3],
+                                       .kernel_height = weight.shape()[0],
+                                       .kernel_width = weight.shape()[1],
+                                       .stride_height = options.stride.height,
+                                       .stride_width = options.stride.width,
+                                       .padding_height = options.padding.height,
+                                       .padding_width = options.padding.width};
   check_kernel_fits(tape, d.height + 2 * d.padding_height, d.width + 2 * d.padding_width,
                     d.kernel_height, d.kernel_width);
   return tape.record(depthwise_conv2d_op<T>, d, {x, weight, bias},
@@ -265,32 +269,33 @@ inline constexpr Op<T> depthwise_conv_transpose2d_op = {
     .name = "depthwise_conv_transpose2d",
     .forward =
         [](Call<T>& call) {
-          depthwise_conv_transpose2d_forward(
+          kernels::depthwise_conv_transpose2d_forward(
               call.output(), call.input(0), call.input(1), call.input(2),
-              call.template attributes<DepthwiseConvTranspose2dDims>());
+              call.template attributes<kernels::DepthwiseConvTranspose2dDims>());
         },
     .backward =
         [](Call<T>& call) {
-          const auto& d = call.template attributes<DepthwiseConvTranspose2dDims>();
+          const auto& d = call.template attributes<kernels::DepthwiseConvTranspose2dDims>();
           const auto dx = call.input_gradient(0), dweight = call.input_gradient(1),
                      dbias = call.input_gradient(2);
           if (dweight) call.start(dweight, d.kernel_height * d.kernel_width * d.channels);
           if (dbias) call.start(dbias, d.channels);
-          depthwise_conv_transpose2d_backward(
+          kernels::depthwise_conv_transpose2d_backward(
               dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
-              call.input(1), call.workspace(depthwise_conv_transpose2d_backward_workspace(d)), d);
+              call.input(1),
+              call.workspace(kernels::depthwise_conv_transpose2d_backward_workspace(d)), d);
         },
     .macs =
         [](const Call<T>& call) {
-          const auto& d = call.template attributes<DepthwiseConvTranspose2dDims>();
+          const auto& d = call.template attributes<kernels::DepthwiseConvTranspose2dDims>();
           return call.input_shape(0).numel() * d.kernel_height * d.kernel_width;
         },
     .onnx =
-        [](GraphBuilder& graph, const Call<T>& call) {
-          const auto& d = call.template attributes<DepthwiseConvTranspose2dDims>();
-          std::vector<GraphAttribute> attributes = window_attributes(d, d.channels);
-          attributes.push_back(
-              {"output_padding", Integers{d.output_padding_height, d.output_padding_width}});
+        [](exports::GraphBuilder& graph, const Call<T>& call) {
+          const auto& d = call.template attributes<kernels::DepthwiseConvTranspose2dDims>();
+          std::vector<exports::GraphAttribute> attributes = window_attributes(d, d.channels);
+          attributes.push_back({"output_padding", exports::Integers{d.output_padding_height,
+                                                                    d.output_padding_width}});
           graph.output(graph.node(
               "ConvTranspose",
               {graph.input(0), graph.weight(1, {d.channels, 1, d.kernel_height, d.kernel_width}),
@@ -298,14 +303,15 @@ inline constexpr Op<T> depthwise_conv_transpose2d_op = {
               attributes));
         },
     .embed =
-        [](CodeBuilder& code, const Call<T>& call) {
-          const auto& d = call.template attributes<DepthwiseConvTranspose2dDims>();
+        [](exports::CodeBuilder& code, const Call<T>& call) {
+          const auto& d = call.template attributes<kernels::DepthwiseConvTranspose2dDims>();
           code.include("anther/kernels/depthwise_conv_transpose2d.hpp");
           code.call("depthwise_conv_transpose2d_forward<float>", code.output(), code.input(0),
                     code.input(1), code.input(2),
-                    code_struct(d.batch, d.height, d.width, d.channels, d.kernel_height,
-                                d.kernel_width, d.stride_height, d.stride_width, d.padding_height,
-                                d.padding_width, d.output_padding_height, d.output_padding_width));
+                    exports::code_struct(d.batch, d.height, d.width, d.channels, d.kernel_height,
+                                         d.kernel_width, d.stride_height, d.stride_width,
+                                         d.padding_height, d.padding_width, d.output_padding_height,
+                                         d.output_padding_width));
         },
 };
 
@@ -324,18 +330,18 @@ Variable<T> depthwise_conv_transpose2d(const Variable<T>& x, const Variable<T>& 
                        extra.width < options.stride.width,
                    "transposed convolution: expected an output padding less than the stride ",
                    options.stride, ", got ", extra);
-  const DepthwiseConvTranspose2dDims d{.batch = in[0],
-                                       .height = in[1],
-                                       .width = in[2],
-                                       .channels = in[3],
-                                       .kernel_height = weight.shape()[0],
-                                       .kernel_width = weight.shape()[1],
-                                       .stride_height = options.stride.height,
-                                       .stride_width = options.stride.width,
-                                       .padding_height = options.padding.height,
-                                       .padding_width = options.padding.width,
-                                       .output_padding_height = extra.height,
-                                       .output_padding_width = extra.width};
+  const kernels::DepthwiseConvTranspose2dDims d{.batch = in[0],
+                                                .height = in[1],
+                                                .width = in[2],
+                                                .channels = in[3],
+                                                .kernel_height = weight.shape()[0],
+                                                .kernel_width = weight.shape()[1],
+                                                .stride_height = options.stride.height,
+                                                .stride_width = options.stride.width,
+                                                .padding_height = options.padding.height,
+                                                .padding_width = options.padding.width,
+                                                .output_padding_height = extra.height,
+                                                .output_padding_width = extra.width};
   tape.check_layer(d.out_height() > 0 && d.out_width() > 0,
                    "transposed convolution: nothing is left of the map with a padding of ",
                    options.padding);

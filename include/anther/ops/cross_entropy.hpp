@@ -26,13 +26,13 @@ struct CrossEntropyOptions {
 
 template <class T>
 struct CrossEntropyAttributes {
-  CrossEntropyTargets<T> targets;
+  kernels::CrossEntropyTargets<T> targets;
   double label_smoothing;
   double scale;
 };
 
 template <class T>
-CrossEntropyDims dims_of(const Shape& logits, const CrossEntropyAttributes<T>& a) {
+kernels::CrossEntropyDims dims_of(const Shape& logits, const CrossEntropyAttributes<T>& a) {
   return {.rows = logits[0],
           .classes = logits[1],
           .label_smoothing = a.label_smoothing,
@@ -46,16 +46,18 @@ inline constexpr Op<T> cross_entropy_op = {
         [](Call<T>& call) {
           const auto& a = call.template attributes<CrossEntropyAttributes<T>>();
           const Shape& logits = call.input_shape(0);
-          cross_entropy_forward<T>(call.output(), call.workspace(logits[0]), call.output(1),
-                                   call.input(0), a.targets, dims_of(logits, a));
+          kernels::cross_entropy_forward<T>(call.output(), call.workspace(logits[0]),
+                                            call.output(1), call.input(0), a.targets,
+                                            dims_of(logits, a));
         },
     .backward =
         [](Call<T>& call) {
           const auto& a = call.template attributes<CrossEntropyAttributes<T>>();
           const Shape& logits = call.input_shape(0);
           if (const auto dlogits = call.input_gradient(0))
-            cross_entropy_backward<T>(dlogits.to, dlogits.add, call.output_gradient(),
-                                      call.input(0), call.output(1), a.targets, dims_of(logits, a));
+            kernels::cross_entropy_backward<T>(dlogits.to, dlogits.add, call.output_gradient(),
+                                               call.input(0), call.output(1), a.targets,
+                                               dims_of(logits, a));
         },
 };
 
@@ -106,7 +108,7 @@ Variable<T> cross_entropy(const Variable<T>& logits, const Labels<T>& labels,
     tape.check_layer(weight >= 0 && weight <= 1,
                      "cross_entropy: expected weights of labels in [0, 1], got ", weight);
   const std::int64_t count = options.count > 0 ? options.count : in[0];
-  CrossEntropyTargets<T> targets{.labels = tape.keep(labels.labels)};
+  kernels::CrossEntropyTargets<T> targets{.labels = tape.keep(labels.labels)};
   if (!labels.labels2.empty()) {
     targets.labels2 = tape.keep(labels.labels2);
     targets.lambda = tape.keep(labels.lambda);
@@ -129,8 +131,8 @@ inline constexpr Op<T> adjust_logits_op = {
           const T* offsets = call.template attributes<const T*>();
           const Shape& logits = call.input_shape(0);
           for (std::int64_t row = 0; row < logits[0]; ++row)
-            add<T>(call.output() + row * logits[1], call.input(0) + row * logits[1], offsets,
-                   logits[1]);
+            kernels::add<T>(call.output() + row * logits[1], call.input(0) + row * logits[1],
+                            offsets, logits[1]);
         },
     .backward = [](Call<T>& call) { call.pass_gradient(0); },
 };

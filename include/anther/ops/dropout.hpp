@@ -31,9 +31,9 @@ void dropout_samples(const Call<T>& call, T* y, const T* y_add, const T* x) {
   const std::int64_t size = samples > 0 ? call.output_shape().numel() / samples : 0;
   const RandomKey key = drop_key(call, "dropout");
   for (std::int64_t n = 0; n < samples; ++n)
-    dropout<T>(y + n * size, y_add ? y_add + n * size : nullptr, x + n * size, size,
-               call.template attributes<DropAttributes>().p,
-               key.fold(static_cast<std::uint64_t>(call.options().first_sample + n)));
+    kernels::dropout<T>(y + n * size, y_add ? y_add + n * size : nullptr, x + n * size, size,
+                        call.template attributes<DropAttributes>().p,
+                        key.fold(static_cast<std::uint64_t>(call.options().first_sample + n)));
 }
 
 template <class T>
@@ -78,20 +78,20 @@ inline constexpr Op<T> drop_path_op = {
         [](Call<T>& call) {
           const std::int64_t samples = call.output_shape()[0];
           const T* factors = drop_path_factors(call);
-          scale_samples(
-              call.output(), call.add(), call.input(0), factors,
-              SampleDims{.samples = samples,
-                         .size = call.output_shape().numel() / std::max<std::int64_t>(1, samples)});
+          kernels::scale_samples(call.output(), call.add(), call.input(0), factors,
+                                 kernels::SampleDims{.samples = samples,
+                                                     .size = call.output_shape().numel() /
+                                                             std::max<std::int64_t>(1, samples)});
         },
     .backward =
         [](Call<T>& call) {
           const std::int64_t samples = call.output_shape()[0];
           const T* factors = drop_path_factors(call);
           if (const auto dx = call.input_gradient(0))
-            scale_samples(dx.to, dx.add, call.output_gradient(), factors,
-                          SampleDims{.samples = samples,
-                                     .size = call.output_shape().numel() /
-                                             std::max<std::int64_t>(1, samples)});
+            kernels::scale_samples(dx.to, dx.add, call.output_gradient(), factors,
+                                   kernels::SampleDims{.samples = samples,
+                                                       .size = call.output_shape().numel() /
+                                                               std::max<std::int64_t>(1, samples)});
         },
     .takes_add = true,
 };

@@ -9,16 +9,16 @@
 #include <cstdint>
 #include <string>
 
-#include "anther/autograd/code_builder.hpp"
-#include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
+#include "anther/export/code_builder.hpp"
+#include "anther/export/graph_builder.hpp"
 #include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gemm.hpp"
 
 namespace anther::inline v0_1 {
 
 // How forward reads the weight (out, in).
-inline PackOptions linear_pack(std::int64_t out, std::int64_t in) {
+inline kernels::PackOptions linear_pack(std::int64_t out, std::int64_t in) {
   return {.columns = out, .depth = in, .column_stride = in, .depth_stride = 1};
 }
 
@@ -30,19 +30,19 @@ inline constexpr Op<T> linear_op = {
           const std::int64_t rows = call.input_shape(0).rows(), in = call.input_shape(0).back();
           const std::int64_t out = call.output_shape().back();
           const T* packed = call.packed(1, PackUse::forward, linear_pack(out, in));
-          const GemmDims d = dense_gemm(rows, out, in);
+          const kernels::GemmDims d = kernels::dense_gemm(rows, out, in);
           const auto lazy = call.lazy_input();
           if (!lazy) {
-            gemm<T>(call.output(), call.add(), call.input(0), packed, call.input(2), d);
+            kernels::gemm<T>(call.output(), call.add(), call.input(0), packed, call.input(2), d);
             return;
           }
-          gemm_of_rows<T>(
+          kernels::gemm_of_rows<T>(
               call.output(), call.add(),
               [&](T* to, std::int64_t first, std::int64_t count) {
                 lazy->compute_rows(to, first, count);
               },
-              packed, call.input(2), call.workspace(computed_rows(rows, available_threads()) * in),
-              d);
+              packed, call.input(2),
+              call.workspace(kernels::computed_rows(rows, available_threads()) * in), d);
         },
     .backward =
         [](Call<T>& call) {
@@ -60,13 +60,14 @@ inline constexpr Op<T> linear_op = {
                        {.columns = in, .depth = out, .column_stride = 1, .depth_stride = in})
                  : nullptr;
           const auto multiply = [&](T* to, const T* add, std::int64_t first, std::int64_t count) {
-            gemm<T>(to, add, dy + first * out, packed, nullptr, dense_gemm(count, in, out));
+            kernels::gemm<T>(to, add, dy + first * out, packed, nullptr,
+                             kernels::dense_gemm(count, in, out));
           };
           const T* x = call.input(0);
           T* x_rows = nullptr;
           if (lazy && dweight) x = x_rows = call.workspace(rows * in);
           if (through && dx) {
-            const std::int64_t block = computed_rows(rows, available_threads());
+            const std::int64_t block = kernels::computed_rows(rows, available_threads());
             T* dx_rows = call.workspace(block * in);  // of the lazy result
             for (std::int64_t first = 0; first < rows; first += block) {
               const std::int64_t count = std::min(block, rows - first);
@@ -81,18 +82,20 @@ inline constexpr Op<T> linear_op = {
 
           if (dweight) {
             call.start(dweight, out * in);
-            const GemmTnDims product{.rows = rows,
-                                     .outs = out,
-                                     .columns = in,
-                                     .dy_stride = out,
-                                     .x_stride = in,
-                                     .dw_stride = in};
-            gemm_tn<T>(dweight.to, dy, x, call.workspace(gemm_tn_workspace<T>(product)), product);
+            const kernels::GemmTnDims product{.rows = rows,
+                                              .outs = out,
+                                              .columns = in,
+                                              .dy_stride = out,
+                                              .x_stride = in,
+                                              .dw_stride = in};
+            kernels::gemm_tn<T>(dweight.to, dy, x,
+                                call.workspace(kernels::gemm_tn_workspace<T>(product)), product);
           }
           if (dbias) {
             call.start(dbias, out);
-            const ColumnSumsDims sums{.rows = rows, .columns = out, .stride = out};
-            column_sums(dbias.to, dy, call.workspace(column_sums_workspace(sums)), sums);
+            const kernels::ColumnSumsDims sums{.rows = rows, .columns = out, .stride = out};
+            kernels::column_sums(dbias.to, dy, call.workspace(kernels::column_sums_workspace(sums)),
+                                 sums);
           }
         },
     .macs =
@@ -102,7 +105,7 @@ inline constexpr Op<T> linear_op = {
     .takes_add = true,
     .takes_lazy = true,
     .onnx =
-        [](GraphBuilder& graph, const Call<T>& call) {
+        [](exports::GraphBuilder& graph, const Call<T>& call) {
           const Shape& x = call.input_shape(0);
           const std::int64_t in = x.back(), out = call.output_shape().back();
           const std::string bias = graph.input(2);
@@ -112,7 +115,7 @@ inline constexpr Op<T> linear_op = {
           } else if (x.rank() == 4) {
             graph.output(graph.node("Conv",
                                     {graph.input(0), graph.weight(1, {out, in, 1, 1}), bias},
-                                    {{"kernel_shape", Integers{1, 1}}}));
+                                    {{"kernel_shape", exports::Integers{1, 1}}}));
           } else {
             const std::string weight = graph.transpose(graph.weight(1, {out, in}), {1, 0});
             const std::string y = graph.node("MatMul", {graph.input(0), weight});
@@ -120,15 +123,15 @@ inline constexpr Op<T> linear_op = {
           }
         },
     .embed =
-        [](CodeBuilder& code, const Call<T>& call) {
+        [](exports::CodeBuilder& code, const Call<T>& call) {
           const std::int64_t rows = call.input_shape(0).rows(), in = call.input_shape(0).back();
           const std::int64_t out = call.output_shape().back();
           const std::string packed = code.packed(1, linear_pack(out, in)), bias = code.input(2);
-          const std::string dims = code_struct(rows, out, in, in, out, out);
+          const std::string dims = exports::code_struct(rows, out, in, in, out, out);
           code.include("anther/kernels/gemm.hpp");
           if (call.lazy_input()) {
             code.call("gemm_of_rows<float>", code.output(), code.add(), code.input_rows(), packed,
-                      bias, code.workspace(computed_rows(rows, 1) * in), dims);
+                      bias, code.workspace(kernels::computed_rows(rows, 1) * in), dims);
           } else {
             code.call("gemm<float>", code.output(), code.add(), code.input(0), packed, bias, dims);
           }

@@ -22,9 +22,9 @@
 #include <string>
 #include <vector>
 
-#include "anther/autograd/code_builder.hpp"
-#include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
+#include "anther/export/code_builder.hpp"
+#include "anther/export/graph_builder.hpp"
 #include "anther/kernels/batch_norm.hpp"
 #include "anther/kernels/group_norm.hpp"
 #include "anther/kernels/layer_norm.hpp"
@@ -42,7 +42,7 @@ void check_affine(Tape<T>& tape, const Variable<T>& weight, const Variable<T>& b
 }
 
 struct GroupNormAttributes {
-  GroupNormDims dims;
+  kernels::GroupNormDims dims;
   double eps;
 };
 
@@ -52,9 +52,10 @@ inline constexpr Op<T> group_norm_op = {
     .forward =
         [](Call<T>& call) {
           const auto& [dims, eps] = call.template attributes<GroupNormAttributes>();
-          group_norm_statistics<T>(call.output(3), call.output(1), call.output(2), call.input(0),
-                                   call.input(1), call.input(2), static_cast<T>(eps),
-                                   call.workspace(group_norm_workspace(dims)), dims);
+          kernels::group_norm_statistics<T>(
+              call.output(3), call.output(1), call.output(2), call.input(0), call.input(1),
+              call.input(2), static_cast<T>(eps),
+              call.workspace(kernels::group_norm_workspace(dims)), dims);
         },
     .backward =
         [](Call<T>& call) {
@@ -63,27 +64,28 @@ inline constexpr Op<T> group_norm_op = {
                      dbias = call.input_gradient(2);
           call.start(dweight, dims.channels);
           call.start(dbias, dims.channels);
-          group_norm_backward<T>(dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(),
-                                 call.input(0), call.output(1), call.output(2), call.input(1),
-                                 call.workspace(group_norm_workspace(dims)), dims);
+          kernels::group_norm_backward<T>(
+              dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
+              call.output(1), call.output(2), call.input(1),
+              call.workspace(kernels::group_norm_workspace(dims)), dims);
         },
     .forward_rows =
         [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
-          group_norm_rows<T>(y, call.input(0), call.output(3), first, count,
-                             call.template attributes<GroupNormAttributes>().dims);
+          kernels::group_norm_rows<T>(y, call.input(0), call.output(3), first, count,
+                                      call.template attributes<GroupNormAttributes>().dims);
         },
     .onnx =
-        [](GraphBuilder& graph, const Call<T>& call) {
+        [](exports::GraphBuilder& graph, const Call<T>& call) {
           // InstanceNormalization of (N, groups, the rest), then weight and bias.
           const auto& [d, eps] = call.template attributes<GroupNormAttributes>();
           const Shape& shape = call.output_shape();
-          const std::string x = turn_channels(graph, graph.input(0), shape);
+          const std::string x = exports::turn_channels(graph, graph.input(0), shape);
           const std::string groups =
               graph.node("InstanceNormalization",
-                         {graph.reshape(x, {0, d.groups, -1}), filled(graph, d.groups, 1),
-                          filled(graph, d.groups, 0)},
+                         {graph.reshape(x, {0, d.groups, -1}), exports::filled(graph, d.groups, 1),
+                          exports::filled(graph, d.groups, 0)},
                          {{"epsilon", eps}});
-          Integers back{0, d.channels};
+          exports::Integers back{0, d.channels};
           Shape one_a_channel{d.channels};
           for (int axis = 1; axis + 1 < shape.rank(); ++axis) {
             back.push_back(shape[axis]);
@@ -92,16 +94,16 @@ inline constexpr Op<T> group_norm_op = {
           std::string y = graph.reshape(groups, back);
           if (call.has_input(1)) y = graph.node("Mul", {y, graph.weight(1, one_a_channel)});
           if (call.has_input(2)) y = graph.node("Add", {y, graph.weight(2, one_a_channel)});
-          graph.output(turn_channels(graph, y, shape));
+          graph.output(exports::turn_channels(graph, y, shape));
         },
     .embed =
-        [](CodeBuilder& code, const Call<T>& call) {
+        [](exports::CodeBuilder& code, const Call<T>& call) {
           const auto& [d, eps] = call.template attributes<GroupNormAttributes>();
-          const std::string dims = code_struct(d.batch, d.positions, d.channels, d.groups);
+          const std::string dims = exports::code_struct(d.batch, d.positions, d.channels, d.groups);
           code.include("anther/kernels/group_norm.hpp");
           code.call("group_norm_statistics<float>", code.output(3), code.output(1), code.output(2),
-                    code.input(0), code.input(1), code.input(2), code_of(eps) + "f",
-                    code.workspace(group_norm_workspace(d)), dims);
+                    code.input(0), code.input(1), code.input(2), exports::code_of(eps) + "f",
+                    code.workspace(kernels::group_norm_workspace(d)), dims);
           code.call_rows("group_norm_rows<float>", "y", code.input(0), code.output(3), "first",
                          "count", dims);
         },
@@ -126,7 +128,8 @@ Variable<T> group_norm(const Variable<T>& x, std::int64_t num_groups,
                                         .groups = num_groups},
                                        eps};
   const Shape statistics{in[0], num_groups};
-  const Shape affine{channel_norm_affine_size(channel_norm_dims(attributes.dims))};
+  const Shape affine{
+      kernels::channel_norm_affine_size(kernels::channel_norm_dims(attributes.dims))};
   return tape.record(group_norm_op<T>, attributes, {x, weight, bias},
                      {in, statistics, statistics, affine});
 }
@@ -144,10 +147,10 @@ inline constexpr Op<T> layer_norm_op = {
     .forward =
         [](Call<T>& call) {
           const Shape& x = call.input_shape(0);
-          layer_norm_forward<T>(call.output(), call.output(1), call.output(2), call.input(0),
-                                call.input(1), call.input(2),
-                                static_cast<T>(call.template attributes<double>()), x.rows(),
-                                x.back());
+          kernels::layer_norm_forward<T>(call.output(), call.output(1), call.output(2),
+                                         call.input(0), call.input(1), call.input(2),
+                                         static_cast<T>(call.template attributes<double>()),
+                                         x.rows(), x.back());
         },
     .backward =
         [](Call<T>& call) {
@@ -156,30 +159,32 @@ inline constexpr Op<T> layer_norm_op = {
                      dbias = call.input_gradient(2);
           call.start(dweight, x.back());
           call.start(dbias, x.back());
-          layer_norm_backward<T>(dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(),
-                                 call.input(0), call.output(1), call.output(2), call.input(1),
-                                 call.workspace(layer_norm_workspace(x.rows(), x.back())), x.rows(),
-                                 x.back());
+          kernels::layer_norm_backward<T>(
+              dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
+              call.output(1), call.output(2), call.input(1),
+              call.workspace(kernels::layer_norm_workspace(x.rows(), x.back())), x.rows(),
+              x.back());
         },
     .onnx =
-        [](GraphBuilder& graph, const Call<T>& call) {
+        [](exports::GraphBuilder& graph, const Call<T>& call) {
           const bool map = call.output_shape().rank() == 4;
           const std::int64_t channels = call.output_shape().back();
           const std::string x =
               map ? graph.transpose(graph.input(0), {0, 2, 3, 1}) : graph.input(0);
           const std::string y =
               graph.node("LayerNormalization",
-                         {x, weight_or(graph, 1, channels, 1), weight_or(graph, 2, channels, 0)},
+                         {x, exports::weight_or(graph, 1, channels, 1),
+                          exports::weight_or(graph, 2, channels, 0)},
                          {{"axis", -1}, {"epsilon", call.template attributes<double>()}});
           graph.output(map ? graph.transpose(y, {0, 3, 1, 2}) : y);
         },
     .embed =
-        [](CodeBuilder& code, const Call<T>& call) {
+        [](exports::CodeBuilder& code, const Call<T>& call) {
           const Shape& x = call.input_shape(0);
           code.include("anther/kernels/layer_norm.hpp");
           code.call("layer_norm_forward<float>", code.output(), code.output(1), code.output(2),
                     code.input(0), code.input(1), code.input(2),
-                    code_of(call.template attributes<double>()) + "f", x.rows(), x.back());
+                    exports::code_of(call.template attributes<double>()) + "f", x.rows(), x.back());
         },
 };
 
@@ -217,16 +222,16 @@ inline constexpr Op<T> batch_norm_op = {
           const auto& a = call.template attributes<BatchNormAttributes<T>>();
           const std::int64_t channels = call.input_shape(0).back(),
                              rows = call.input_shape(0).rows();
-          T* workspace = call.workspace(batch_norm_workspace(rows, channels));
+          T* workspace = call.workspace(kernels::batch_norm_workspace(rows, channels));
           if (!call.training() || a.frozen) {
-            batch_norm_inference_affine<T>(call.output(4), a.running_mean, a.running_var,
-                                           call.input(1), call.input(2), static_cast<T>(a.eps),
-                                           workspace, rows, channels);
+            kernels::batch_norm_inference_affine<T>(
+                call.output(4), a.running_mean, a.running_var, call.input(1), call.input(2),
+                static_cast<T>(a.eps), workspace, rows, channels);
             return;
           }
-          batch_norm_statistics<T>(call.output(4), call.output(1), call.output(2), call.output(3),
-                                   call.input(0), call.input(1), call.input(2),
-                                   static_cast<T>(a.eps), workspace, rows, channels);
+          kernels::batch_norm_statistics<T>(
+              call.output(4), call.output(1), call.output(2), call.output(3), call.input(0),
+              call.input(1), call.input(2), static_cast<T>(a.eps), workspace, rows, channels);
           if (call.keeps())
             call.add_statistics({a.running_mean, a.running_var, call.output(1), call.output(3),
                                  static_cast<T>(a.momentum), rows, channels});
@@ -240,40 +245,41 @@ inline constexpr Op<T> batch_norm_op = {
                      dbias = call.input_gradient(2);
           call.start(dweight, channels);
           call.start(dbias, channels);
-          T* workspace = call.workspace(batch_norm_workspace(rows, channels));
+          T* workspace = call.workspace(kernels::batch_norm_workspace(rows, channels));
           if (call.training() && !a.frozen)
-            batch_norm_backward<T>(dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(),
-                                   call.input(0), call.output(1), call.output(2), call.input(1),
-                                   workspace, rows, channels);
+            kernels::batch_norm_backward<T>(
+                dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
+                call.output(1), call.output(2), call.input(1), workspace, rows, channels);
           else
-            batch_norm_inference_backward<T>(dx.to, dx.add, dweight.to, dbias.to,
-                                             call.output_gradient(), call.input(0), a.running_mean,
-                                             a.running_var, call.input(1), static_cast<T>(a.eps),
-                                             workspace, rows, channels);
+            kernels::batch_norm_inference_backward<T>(
+                dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
+                a.running_mean, a.running_var, call.input(1), static_cast<T>(a.eps), workspace,
+                rows, channels);
         },
     .forward_rows =
         [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
           const Shape& x = call.input_shape(0);
-          batch_norm_rows<T>(y, call.input(0), call.output(4), first, count, x.rows(), x.back());
+          kernels::batch_norm_rows<T>(y, call.input(0), call.output(4), first, count, x.rows(),
+                                      x.back());
         },
     .onnx =
-        [](GraphBuilder& graph, const Call<T>& call) {
+        [](exports::GraphBuilder& graph, const Call<T>& call) {
           const auto& a = call.template attributes<BatchNormAttributes<T>>();
           const Shape& shape = call.output_shape();
           const std::int64_t channels = shape.back();
           const auto statistic = [&](const T* values) {
             return graph.constant({channels}, std::vector<double>(values, values + channels));
           };
-          const std::string y =
-              graph.node("BatchNormalization",
-                         {turn_channels(graph, graph.input(0), shape),
-                          weight_or(graph, 1, channels, 1), weight_or(graph, 2, channels, 0),
-                          statistic(a.running_mean), statistic(a.running_var)},
-                         {{"epsilon", a.eps}});
-          graph.output(turn_channels(graph, y, shape));
+          const std::string y = graph.node(
+              "BatchNormalization",
+              {exports::turn_channels(graph, graph.input(0), shape),
+               exports::weight_or(graph, 1, channels, 1), exports::weight_or(graph, 2, channels, 0),
+               statistic(a.running_mean), statistic(a.running_var)},
+              {{"epsilon", a.eps}});
+          graph.output(exports::turn_channels(graph, y, shape));
         },
     .embed =
-        [](CodeBuilder& code, const Call<T>& call) {
+        [](exports::CodeBuilder& code, const Call<T>& call) {
           const auto& a = call.template attributes<BatchNormAttributes<T>>();
           const std::int64_t rows = call.input_shape(0).rows(),
                              channels = call.input_shape(0).back();
@@ -282,8 +288,9 @@ inline constexpr Op<T> batch_norm_op = {
           };
           code.include("anther/kernels/batch_norm.hpp");
           code.call("batch_norm_inference_affine<float>", code.output(4), statistic(a.running_mean),
-                    statistic(a.running_var), code.input(1), code.input(2), code_of(a.eps) + "f",
-                    code.workspace(batch_norm_workspace(rows, channels)), rows, channels);
+                    statistic(a.running_var), code.input(1), code.input(2),
+                    exports::code_of(a.eps) + "f",
+                    code.workspace(kernels::batch_norm_workspace(rows, channels)), rows, channels);
           code.call_rows("batch_norm_rows<float>", "y", code.input(0), code.output(4), "first",
                          "count", rows, channels);
         },
@@ -303,12 +310,13 @@ Variable<T> batch_norm(const Variable<T>& x, const Variable<T>& weight, const Va
   const BatchNormAttributes<T> attributes{running_mean, running_var, options.momentum, options.eps,
                                           options.frozen};
   const Shape statistics{in.back()};
-  return tape.record(batch_norm_op<T>, attributes, {x, weight, bias},
-                     {in,
-                      statistics,
-                      statistics,
-                      statistics,
-                      {channel_norm_affine_size(batch_norm_dims(in.rows(), in.back()))}});
+  return tape.record(
+      batch_norm_op<T>, attributes, {x, weight, bias},
+      {in,
+       statistics,
+       statistics,
+       statistics,
+       {kernels::channel_norm_affine_size(kernels::batch_norm_dims(in.rows(), in.back()))}});
 }
 
 }  // namespace anther::inline v0_1

@@ -3,9 +3,9 @@
 // Backward keeps nothing.
 #pragma once
 
-#include "anther/autograd/code_builder.hpp"
-#include "anther/autograd/graph_builder.hpp"
 #include "anther/autograd/tape.hpp"
+#include "anther/export/code_builder.hpp"
+#include "anther/export/graph_builder.hpp"
 #include "anther/kernels/global_average_pool.hpp"
 #include "anther/kernels/subsample.hpp"
 
@@ -16,25 +16,27 @@ inline constexpr Op<T> global_average_pool_op = {
     .name = "global_average_pool",
     .forward =
         [](Call<T>& call) {
-          global_average_pool_forward(call.output(), call.input(0),
-                                      call.template attributes<GlobalAveragePoolDims>());
+          kernels::global_average_pool_forward(
+              call.output(), call.input(0),
+              call.template attributes<kernels::GlobalAveragePoolDims>());
         },
     .backward =
         [](Call<T>& call) {
           if (const auto dx = call.input_gradient(0))
-            global_average_pool_backward(dx.to, dx.add, call.output_gradient(),
-                                         call.template attributes<GlobalAveragePoolDims>());
+            kernels::global_average_pool_backward(
+                dx.to, dx.add, call.output_gradient(),
+                call.template attributes<kernels::GlobalAveragePoolDims>());
         },
     .onnx =
-        [](GraphBuilder& graph, const Call<T>&) {
+        [](exports::GraphBuilder& graph, const Call<T>&) {
           graph.output(graph.node("Flatten", {graph.node("GlobalAveragePool", {graph.input(0)})}));
         },
     .embed =
-        [](CodeBuilder& code, const Call<T>& call) {
-          const auto& d = call.template attributes<GlobalAveragePoolDims>();
+        [](exports::CodeBuilder& code, const Call<T>& call) {
+          const auto& d = call.template attributes<kernels::GlobalAveragePoolDims>();
           code.include("anther/kernels/global_average_pool.hpp");
           code.call("global_average_pool_forward<float>", code.output(), code.input(0),
-                    code_struct(d.batch, d.height, d.width, d.channels));
+                    exports::code_struct(d.batch, d.height, d.width, d.channels));
         },
 };
 
@@ -43,7 +45,8 @@ Variable<T> global_average_pool(const Variable<T>& x) {
   const Shape& in = x.shape();
   x.tape().check_layer(in.rank() == 4 && in[1] * in[2] > 0,
                        "global_average_pool: expected a map (N, H, W, C), got ", in);
-  const GlobalAveragePoolDims d{.batch = in[0], .height = in[1], .width = in[2], .channels = in[3]};
+  const kernels::GlobalAveragePoolDims d{
+      .batch = in[0], .height = in[1], .width = in[2], .channels = in[3]};
   return x.tape().record(global_average_pool_op<T>, d, {x}, {{in[0], in[3]}});
 }
 
@@ -52,36 +55,38 @@ inline constexpr Op<T> subsample_op = {
     .name = "subsample",
     .forward =
         [](Call<T>& call) {
-          const auto& dims = call.template attributes<SubsampleDims>();
+          const auto& dims = call.template attributes<kernels::SubsampleDims>();
           if (const auto lazy = call.lazy_input())
-            subsample_forward_rows(
+            kernels::subsample_forward_rows(
                 call.output(),
                 [&](T* to, std::int64_t first, std::int64_t count) {
                   lazy->compute_rows(to, first, count);
                 },
                 dims);
           else
-            subsample_forward(call.output(), call.input(0), dims);
+            kernels::subsample_forward(call.output(), call.input(0), dims);
         },
     .backward =
         [](Call<T>& call) {
           if (const auto dx = call.input_gradient(0))
-            subsample_backward(dx.to, dx.add, call.output_gradient(),
-                               call.template attributes<SubsampleDims>());
+            kernels::subsample_backward(dx.to, dx.add, call.output_gradient(),
+                                        call.template attributes<kernels::SubsampleDims>());
         },
     .takes_lazy = true,
     .onnx =
-        [](GraphBuilder& graph, const Call<T>& call) {
-          const auto& d = call.template attributes<SubsampleDims>();
-          graph.output(graph.node(
-              "Slice", {graph.input(0), graph.constant(Integers{0, 0}),
-                        graph.constant(Integers{d.height, d.width}), graph.constant(Integers{2, 3}),
-                        graph.constant(Integers{d.stride, d.stride})}));
+        [](exports::GraphBuilder& graph, const Call<T>& call) {
+          const auto& d = call.template attributes<kernels::SubsampleDims>();
+          graph.output(
+              graph.node("Slice", {graph.input(0), graph.constant(exports::Integers{0, 0}),
+                                   graph.constant(exports::Integers{d.height, d.width}),
+                                   graph.constant(exports::Integers{2, 3}),
+                                   graph.constant(exports::Integers{d.stride, d.stride})}));
         },
     .embed =
-        [](CodeBuilder& code, const Call<T>& call) {
-          const auto& d = call.template attributes<SubsampleDims>();
-          const std::string dims = code_struct(d.batch, d.height, d.width, d.channels, d.stride);
+        [](exports::CodeBuilder& code, const Call<T>& call) {
+          const auto& d = call.template attributes<kernels::SubsampleDims>();
+          const std::string dims =
+              exports::code_struct(d.batch, d.height, d.width, d.channels, d.stride);
           code.include("anther/kernels/subsample.hpp");
           if (call.lazy_input())
             code.call("subsample_forward_rows<float>", code.output(), code.input_rows(), dims);
@@ -98,7 +103,7 @@ Variable<T> subsample(const Variable<T>& x, std::int64_t stride) {
                        "subsample: expected a map (N, H, W, C) and a stride of at least 1, got ",
                        in, " and ", stride);
   if (stride == 1) return x;
-  const SubsampleDims d{
+  const kernels::SubsampleDims d{
       .batch = in[0], .height = in[1], .width = in[2], .channels = in[3], .stride = stride};
   return x.tape().record(
       subsample_op<T>, d, {x},

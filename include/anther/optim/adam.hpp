@@ -25,17 +25,17 @@ class Adam : public Optimizer<T> {
   void update(T* values, const T* gradients, const typename Optimizer<T>::Range& range, double lr,
               double gradient_scale) override {
     const auto& o = options_;
-    adam_step(values + range.begin, this->state()[0].values.data() + range.begin,
-              this->state()[1].values.data() + range.begin, gradients + range.begin,
-              range.end - range.begin,
-              AdamStep{.step = this->steps(),
-                       .learning_rate = lr,
-                       .beta1 = o.beta1,
-                       .beta2 = o.beta2,
-                       .eps = o.eps,
-                       .weight_decay = range.decay ? o.weight_decay : 0,
-                       .decoupled = o.decoupled,
-                       .gradient_scale = gradient_scale});
+    kernels::adam_step(values + range.begin, this->state()[0].values.data() + range.begin,
+                       this->state()[1].values.data() + range.begin, gradients + range.begin,
+                       range.end - range.begin,
+                       kernels::AdamStep{.step = this->steps(),
+                                         .learning_rate = lr,
+                                         .beta1 = o.beta1,
+                                         .beta2 = o.beta2,
+                                         .eps = o.eps,
+                                         .weight_decay = range.decay ? o.weight_decay : 0,
+                                         .decoupled = o.decoupled,
+                                         .gradient_scale = gradient_scale});
   }
 
  private:

@@ -23,13 +23,13 @@ inline double clip_scale(double norm, double max_norm) {
 template <class T>
 class GradientNorm {
  public:
-  explicit GradientNorm(std::int64_t size) : workspace_(sum_of_squares_workspace(size)) {}
+  explicit GradientNorm(std::int64_t size) : workspace_(kernels::sum_of_squares_workspace(size)) {}
 
   double operator()(std::span<const T> gradients) {
     const std::int64_t size = std::ssize(gradients);
-    check(sum_of_squares_workspace(size) == workspace_.size(),
-          "gradient norm: made for gradients of another size, got ", size);
-    return std::sqrt(sum_of_squares(gradients.data(), workspace_.data(), size));
+    detail::check(kernels::sum_of_squares_workspace(size) == workspace_.size(),
+                  "gradient norm: made for gradients of another size, got ", size);
+    return std::sqrt(kernels::sum_of_squares(gradients.data(), workspace_.data(), size));
   }
 
  private:

@@ -20,8 +20,8 @@ class ModelEma {
  public:
   // Begins with the store's values: make it when these have their start.
   ModelEma(ParameterStore<T>& store, double decay) : store_(store), decay_(decay) {
-    check(decay >= 0 && decay < 1, "model ema: expected a decay of at least 0, less than 1, got ",
-          decay);
+    detail::check(decay >= 0 && decay < 1,
+                  "model ema: expected a decay of at least 0, less than 1, got ", decay);
     reset();
   }
 
@@ -42,9 +42,10 @@ class ModelEma {
   void update(std::int64_t step) {
     const double decay = decay_at(step);
     const auto& store = std::as_const(store_);
-    update_average(values_.data(), store.values().data(), values_.size(), decay);
+    kernels::update_average(values_.data(), store.values().data(), values_.size(), decay);
     if (buffers_.size() > 0)
-      update_average(buffers_.data(), store.buffer_values().data(), buffers_.size(), decay);
+      kernels::update_average(buffers_.data(), store.buffer_values().data(), buffers_.size(),
+                              decay);
   }
 
   // Exchanges the model's weights and the averages: to evaluate with these, and again to go on.

@@ -35,8 +35,8 @@ class Optimizer {
   // One step with a learning rate. gradients: of the store's layout; they are multiplied by
   // gradient_scale first, as clipping asks.
   void step(std::span<const T> gradients, double lr, double gradient_scale = 1) {
-    check(std::ssize(gradients) == store_.size(), "optimizer: expected ", store_.size(),
-          " gradients, got ", gradients.size());
+    detail::check(std::ssize(gradients) == store_.size(), "optimizer: expected ", store_.size(),
+                  " gradients, got ", gradients.size());
     ++steps_;
     const std::span<T> values = store_.values();
     for (const Range& range : ranges())
@@ -46,8 +46,8 @@ class Optimizer {
   // What the learning rate of each parameter is multiplied by, as layer-wise decay asks; 1 at
   // first.
   void set_lr_scales(std::vector<double> scales) {
-    check(scales.size() == store_.parameters().size(), "optimizer: expected ",
-          store_.parameters().size(), " scales of the learning rate, got ", scales.size());
+    detail::check(scales.size() == store_.parameters().size(), "optimizer: expected ",
+                  store_.parameters().size(), " scales of the learning rate, got ", scales.size());
     lr_scales_ = std::move(scales);
   }
 

@@ -54,7 +54,7 @@ inline ScheduleKind schedule_kind(std::string_view name) {
   if (name == "constant") return ScheduleKind::constant;
   if (name == "cosine") return ScheduleKind::cosine;
   if (name == "linear") return ScheduleKind::linear;
-  check(name == "step", "sched: expected constant, cosine, linear or step, got ", name);
+  detail::check(name == "step", "sched: expected constant, cosine, linear or step, got ", name);
   return ScheduleKind::step;
 }
 

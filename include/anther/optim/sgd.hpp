@@ -20,20 +20,22 @@ class Sgd : public Optimizer<T> {
       : Optimizer<T>(store, options.momentum != 0 ? std::vector<std::string>{"momentum_buffer"}
                                                   : std::vector<std::string>{}),
         options_(options) {
-    check(!options.nesterov || options.momentum > 0,
-          "sgd: Nesterov's momentum expects a momentum of more than 0, got ", options.momentum);
+    detail::check(!options.nesterov || options.momentum > 0,
+                  "sgd: Nesterov's momentum expects a momentum of more than 0, got ",
+                  options.momentum);
   }
 
  protected:
   void update(T* values, const T* gradients, const typename Optimizer<T>::Range& range, double lr,
               double gradient_scale) override {
     T* velocity = this->state().empty() ? nullptr : this->state()[0].values.data() + range.begin;
-    sgd_step(values + range.begin, velocity, gradients + range.begin, range.end - range.begin,
-             SgdStep{.learning_rate = lr,
-                     .momentum = options_.momentum,
-                     .nesterov = options_.nesterov,
-                     .weight_decay = range.decay ? options_.weight_decay : 0,
-                     .gradient_scale = gradient_scale});
+    kernels::sgd_step(values + range.begin, velocity, gradients + range.begin,
+                      range.end - range.begin,
+                      kernels::SgdStep{.learning_rate = lr,
+                                       .momentum = options_.momentum,
+                                       .nesterov = options_.nesterov,
+                                       .weight_decay = range.decay ? options_.weight_decay : 0,
+                                       .gradient_scale = gradient_scale});
   }
 
  private:

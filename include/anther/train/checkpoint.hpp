@@ -13,11 +13,11 @@
 #include <system_error>
 #include <vector>
 
-#include "anther/data/transforms.hpp"
+#include "anther/data/vision/transforms.hpp"
 #include "anther/io/safetensors.hpp"
+#include "anther/models/edgevit/config.hpp"
 #include "anther/optim/model_ema.hpp"
 #include "anther/optim/optimizer.hpp"
-#include "anther/train/edgevit_config.hpp"
 #include "anther/train/weights.hpp"
 
 namespace anther::inline v0_1 {
@@ -30,11 +30,11 @@ inline const std::string ema_prefix = state_prefix + "ema.";
 struct ModelCard {
   EdgeViTOptions options;
   std::vector<std::string> class_names;
-  Preprocess preprocess;
+  vision::Preprocess preprocess;
   std::map<std::string, std::string> notes = {};  // epoch, accuracy, ...: for people
 };
 
-inline nlohmann::json to_json(const Preprocess& p) {
+inline nlohmann::json to_json(const vision::Preprocess& p) {
   return {{"image_size", p.image_size},
           {"resize", to_string(p.resize)},
           {"resize_size", p.resize_size},
@@ -43,10 +43,10 @@ inline nlohmann::json to_json(const Preprocess& p) {
           {"std", p.std}};
 }
 
-inline Preprocess preprocess_from_json(const nlohmann::json& json) {
-  Preprocess p;
+inline vision::Preprocess preprocess_from_json(const nlohmann::json& json) {
+  vision::Preprocess p;
   get_integer("image_size", json.at("image_size"), p.image_size);
-  p.resize = parse_resize_mode(json.at("resize").get<std::string>());
+  p.resize = vision::parse_resize_mode(json.at("resize").get<std::string>());
   get_integer("resize_size", json.at("resize_size"), p.resize_size);
   json.at("crop_pct").get_to(p.crop_pct);
   json.at("mean").get_to(p.mean);
@@ -57,7 +57,7 @@ inline Preprocess preprocess_from_json(const nlohmann::json& json) {
 
 // Throws where a class's name is not UTF-8.
 inline std::map<std::string, std::string> to_metadata(const ModelCard& card) {
-  for (const std::string& name : card.class_names) json_string(name, "class names: ");
+  for (const std::string& name : card.class_names) io::json_string(name, "class names: ");
   std::map<std::string, std::string> metadata = card.notes;
   metadata["format"] = "pt";
   metadata["architecture"] = "edgevit";
@@ -68,15 +68,15 @@ inline std::map<std::string, std::string> to_metadata(const ModelCard& card) {
 }
 
 // Throws, naming the file, where the metadata is not that of a model of Anther's.
-inline ModelCard model_card_of(const SafetensorsFile& file) {
+inline ModelCard model_card_of(const io::SafetensorsFile& file) {
   const auto text = [&](const char* key) {
     const auto found = file.metadata().find(key);
-    check(found != file.metadata().end(), file.path().string(),
-          ": expected weights that Anther saved, got none of the metadata \"", key, "\"");
+    detail::check(found != file.metadata().end(), file.path().string(),
+                  ": expected weights that Anther saved, got none of the metadata \"", key, "\"");
     return found->second;
   };
-  check(text("architecture") == "edgevit", file.path().string(),
-        ": expected the architecture edgevit, got ", printable(text("architecture")));
+  detail::check(text("architecture") == "edgevit", file.path().string(),
+                ": expected the architecture edgevit, got ", io::printable(text("architecture")));
   try {
     ModelCard card{.options = edgevit_options_from_json(nlohmann::json::parse(text("options"))),
                    .class_names = nlohmann::json::parse(text("class_names")),
@@ -86,7 +86,7 @@ inline ModelCard model_card_of(const SafetensorsFile& file) {
       card.notes.erase(key);
     return card;
   } catch (const std::exception& error) {
-    fail(file.path().string(), ": metadata: ", printable(error.what()));
+    detail::fail(file.path().string(), ": metadata: ", io::printable(error.what()));
   }
 }
 
@@ -110,7 +110,7 @@ void save_state(const std::filesystem::path& path, const Optimizer<T>& optimizer
       tensors.add(ema_prefix + store.buffers()[i].name, store.buffers()[i],
                   store.buffer_slice_of(ema->buffer_values(), static_cast<int>(i)));
   }
-  write_safetensors(
+  io::write_safetensors(
       path, tensors.tensors(),
       {{"optimizer_steps", std::to_string(optimizer.steps())}, {"progress", progress.dump()}});
 }
@@ -121,19 +121,19 @@ struct SavedProgress {
   nlohmann::json progress;
   std::int64_t steps = 0;
 };
-inline SavedProgress progress_of(const SafetensorsFile& file) {
+inline SavedProgress progress_of(const io::SafetensorsFile& file) {
   const auto metadata = [&](const char* key) {
     const auto found = file.metadata().find(key);
-    check(found != file.metadata().end(), file.path().string(),
-          ": expected the state of a run, got none of the metadata \"", key, "\"");
+    detail::check(found != file.metadata().end(), file.path().string(),
+                  ": expected the state of a run, got none of the metadata \"", key, "\"");
     return found->second;
   };
   try {
     return {nlohmann::json::parse(metadata("progress")), std::stoll(metadata("optimizer_steps"))};
   } catch (const std::logic_error& error) {
-    fail(file.path().string(), ": metadata: ", error.what());
+    detail::fail(file.path().string(), ": metadata: ", error.what());
   } catch (const nlohmann::json::exception& error) {
-    fail(file.path().string(), ": metadata: ", error.what());
+    detail::fail(file.path().string(), ": metadata: ", error.what());
   }
 }
 
@@ -142,7 +142,7 @@ inline SavedProgress progress_of(const SafetensorsFile& file) {
 template <class T>
 nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optimizer,
                           ModelEma<T>* ema = nullptr) {
-  const SafetensorsFile file(path);
+  const io::SafetensorsFile file(path);
   ParameterStore<T>& store = optimizer.parameters();
   const SavedProgress saved = progress_of(file);
   check_weights(file, store, {.ignored = state_prefix});
@@ -190,7 +190,7 @@ inline std::optional<std::filesystem::path> newest_unfinished_run(
     if (!std::filesystem::exists(run / "args.json", error) ||
         !std::filesystem::exists(state, error))
       return;
-    if (progress_of(SafetensorsFile(state)).progress.value("finished", true)) return;
+    if (progress_of(io::SafetensorsFile(state)).progress.value("finished", true)) return;
     const auto time = std::filesystem::last_write_time(state, error);
     if (newest && time <= newest_time) return;
     newest = run;

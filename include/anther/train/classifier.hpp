@@ -18,10 +18,10 @@
 #include <vector>
 
 #include "anther/core/parallel_for.hpp"
-#include "anther/data/decode.hpp"
-#include "anther/data/image.hpp"
-#include "anther/data/transforms.hpp"
-#include "anther/models/edgevit.hpp"
+#include "anther/data/vision/decode.hpp"
+#include "anther/data/vision/image.hpp"
+#include "anther/data/vision/transforms.hpp"
+#include "anther/models/edgevit/edgevit.hpp"
 #include "anther/train/checkpoint.hpp"
 #include "anther/train/evaluation.hpp"
 #include "anther/train/trainer.hpp"
@@ -58,7 +58,7 @@ class Classifier {
   // Reads a weights file, or the best weights of a run's folder. Throws, naming the file, where it
   // is not one that Anther saved.
   explicit Classifier(const std::filesystem::path& path)
-      : Classifier(SafetensorsFile(weights_of(path))) {}
+      : Classifier(io::SafetensorsFile(weights_of(path))) {}
   Classifier(const Classifier&) = delete;
   Classifier& operator=(const Classifier&) = delete;
 
@@ -80,9 +80,10 @@ class Classifier {
  private:
   static constexpr std::size_t batch_size = 32;
 
-  explicit Classifier(const SafetensorsFile& file) : card_(model_card_of(file)) {
-    check(std::ssize(card_.class_names) == card_.options.num_classes, file.path().string(),
-          ": expected ", card_.options.num_classes, " class names, got ", card_.class_names.size());
+  explicit Classifier(const io::SafetensorsFile& file) : card_(model_card_of(file)) {
+    detail::check(std::ssize(card_.class_names) == card_.options.num_classes, file.path().string(),
+                  ": expected ", card_.options.num_classes, " class names, got ",
+                  card_.class_names.size());
     model_ = std::make_unique<EdgeViT<float>>(store_, card_.options);
     load_weights(file, store_);
     trainer_ = std::make_unique<Trainer<float>>(*model_, evaluation_options(store_));
@@ -90,7 +91,7 @@ class Classifier {
 
   void classify_batch(std::span<const std::filesystem::path> files, bool flip,
                       std::vector<Classified>& results) {
-    const Transform transform(card_.preprocess);
+    const vision::Transform transform(card_.preprocess);
     const std::int64_t size = card_.preprocess.image_size, numel = card_.preprocess.numel();
     const std::size_t first = results.size();
     for (const auto& file : files) results.push_back({.file = file});
@@ -99,7 +100,7 @@ class Classifier {
     parallel_for(std::ssize(files), std::int64_t{1} << 40, [&](std::int64_t i) {
       Classified& result = results[first + static_cast<std::size_t>(i)];
       try {
-        transform(decode_image(result.file), images.data() + i * numel);
+        transform(vision::decode_image(result.file), images.data() + i * numel);
       } catch (const Error& error) {
         result.error = error.what();
       }

@@ -82,7 +82,7 @@ std::vector<T> predict(Trainer<T>& trainer, const Shape& shape, std::span<const 
 // What logits (N, classes) say of a batch's images.
 template <class T>
 void add_predictions(std::vector<Prediction>& predictions, std::span<const T> logits,
-                     const Batch& batch) {
+                     const data::Batch& batch) {
   const std::size_t classes = logits.size() / batch.labels.size();
   for (std::size_t n = 0; n < batch.labels.size(); ++n) {
     const std::span<const T> row = logits.subspan(n * classes, classes);
@@ -100,11 +100,11 @@ void add_predictions(std::vector<Prediction>& predictions, std::span<const T> lo
 
 // Predictions for all images of a loader, of so many classes.
 template <class T>
-Evaluation evaluate_images(Trainer<T>& trainer, Loader& loader, std::int64_t classes,
+Evaluation evaluate_images(Trainer<T>& trainer, data::Loader& loader, std::int64_t classes,
                            bool flip = false, std::span<Callback* const> callbacks = {}) {
   const auto begin = std::chrono::steady_clock::now();
   Evaluation result{ClassificationMetrics(classes)};
-  evaluate_batches(loader, callbacks, {}, [&](StepReport& report, const Batch& batch) {
+  evaluate_batches(loader, callbacks, {}, [&](StepReport& report, const data::Batch& batch) {
     const std::vector<T> logits =
         predict<T>(trainer, batch.images.shape(), batch.images.span(), flip);
     result.metrics.add<T>(logits, batch.labels);

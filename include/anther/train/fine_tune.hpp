@@ -30,9 +30,10 @@ std::int64_t freeze(ParameterStore<T>& store, std::string_view what) {
   int stages = 0;
   const auto [rest, error] = std::from_chars(what.data(), what.data() + what.size(), stages);
   if (error == std::errc() && rest == what.data() + what.size()) {
-    check(stages >= 0 && stages <= 1000, "freeze: expected modules or a number of stages, got ",
-          what);
-    for (int stage = 0; stage < stages; ++stage) modules.push_back(text_of("stages.", stage));
+    detail::check(stages >= 0 && stages <= 1000,
+                  "freeze: expected modules or a number of stages, got ", what);
+    for (int stage = 0; stage < stages; ++stage)
+      modules.push_back(detail::text_of("stages.", stage));
   } else {
     for (std::size_t begin = 0; begin <= what.size();) {
       const std::size_t end = std::min(what.find(',', begin), what.size());
@@ -51,9 +52,10 @@ std::int64_t freeze(ParameterStore<T>& store, std::string_view what) {
     (matches || !info.trainable ? frozen : left) += info.size;
   }
   for (std::size_t m = 0; m < modules.size(); ++m)
-    check(found[m], "freeze: expected modules of the model, like stages.0 or stages.0.1.ffn, got ",
-          modules[m].empty() ? "an empty name" : modules[m]);
-  check(left > 0, "freeze: nothing is left to train");
+    detail::check(found[m],
+                  "freeze: expected modules of the model, like stages.0 or stages.0.1.ffn, got ",
+                  modules[m].empty() ? "an empty name" : modules[m]);
+  detail::check(left > 0, "freeze: nothing is left to train");
   return frozen;
 }
 
@@ -63,7 +65,8 @@ std::int64_t freeze(ParameterStore<T>& store, std::string_view what) {
 // belongs to it.
 template <class T>
 std::vector<double> layer_decay_scales(const ParameterStore<T>& store, double decay) {
-  check(decay > 0 && decay <= 1, "layer decay: expected more than 0, at most 1, got ", decay);
+  detail::check(decay > 0 && decay <= 1, "layer decay: expected more than 0, at most 1, got ",
+                decay);
   const auto layer_of = [](const std::string& name) {
     std::string layer;
     for (std::size_t begin = 0, end; begin < name.size(); begin = end + 1) {

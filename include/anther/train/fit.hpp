@@ -114,7 +114,7 @@ class AveragedWeights {
 // Passes a loader's batches to measure(report, batch), which adds them to the report that the
 // callbacks are given. Where stop() says so it ends early.
 template <class Measure>
-StepReport evaluate_batches(Loader& loader, std::span<Callback* const> callbacks,
+StepReport evaluate_batches(data::Loader& loader, std::span<Callback* const> callbacks,
                             const std::function<bool()>& stop, const Measure& measure) {
   StepReport report;
   report.steps = loader.batches();
@@ -122,7 +122,7 @@ StepReport evaluate_batches(Loader& loader, std::span<Callback* const> callbacks
   for (Callback* callback : callbacks)
     callback->on_evaluation_begin(report.steps, report.all_images);
   loader.start_epoch(0);
-  for (Batch batch; loader.next(batch);) {
+  for (data::Batch batch; loader.next(batch);) {
     measure(report, batch);
     for (Callback* callback : callbacks) callback->on_evaluation_step(report);
     if (stop && stop()) break;
@@ -132,15 +132,18 @@ StepReport evaluate_batches(Loader& loader, std::span<Callback* const> callbacks
 
 // Loss and accuracy over a loader's images, in evaluation mode.
 template <class T>
-StepReport evaluate(Trainer<T>& trainer, Loader& loader, std::span<Callback* const> callbacks = {},
+StepReport evaluate(Trainer<T>& trainer, data::Loader& loader,
+                    std::span<Callback* const> callbacks = {},
                     const std::function<bool()>& stop = {}) {
-  return evaluate_batches(loader, callbacks, stop, [&](StepReport& report, const Batch& batch) {
-    accumulate(report, trainer.evaluate(batch.images.shape(), batch.images.span(), batch.labels));
-  });
+  return evaluate_batches(
+      loader, callbacks, stop, [&](StepReport& report, const data::Batch& batch) {
+        accumulate(report,
+                   trainer.evaluate(batch.images.shape(), batch.images.span(), batch.labels));
+      });
 }
 
 // Optimiser steps of an epoch.
-inline std::int64_t steps_per_epoch(const Loader& loader, std::int64_t batch_size) {
+inline std::int64_t steps_per_epoch(const data::Loader& loader, std::int64_t batch_size) {
   if (batch_size == 0) return loader.batches();
   return (loader.images() + batch_size - 1) / batch_size;
 }
@@ -176,13 +179,13 @@ struct FitOptions {
 };
 
 // The loader of an epoch, counted from 0, of which `share` of the run is done at its beginning.
-using LoaderOfEpoch = std::function<Loader&(std::int64_t epoch, double share)>;
+using LoaderOfEpoch = std::function<data::Loader&(std::int64_t epoch, double share)>;
 
 // A run under way: fit() is what to call.
 template <class T>
 class Fit {
  public:
-  Fit(const Module<T>& model, Optimizer<T>& optimizer, LoaderOfEpoch train, Loader* val,
+  Fit(const Module<T>& model, Optimizer<T>& optimizer, LoaderOfEpoch train, data::Loader* val,
       const FitOptions& options, std::span<Callback* const> callbacks, ModelEma<T>* ema)
       : optimizer_(optimizer),
         loader_of_(std::move(train)),
@@ -193,12 +196,14 @@ class Fit {
         trainer_(model, options.trainer),
         norm_(model.parameters().size()),
         progress_(options.progress) {
-    check(options.epochs >= 0, "epochs: expected at least 0, got ", options.epochs);
-    check(options.grad_accum_steps >= 1, "gradient accumulation: expected at least 1 batch, got ",
-          options.grad_accum_steps);
-    check(options.val_interval >= 1, "evaluation: expected one in at least 1 epoch, got ",
-          options.val_interval);
-    check(options.patience == 0 || val, "patience: expected an evaluation to go by, got none");
+    detail::check(options.epochs >= 0, "epochs: expected at least 0, got ", options.epochs);
+    detail::check(options.grad_accum_steps >= 1,
+                  "gradient accumulation: expected at least 1 batch, got ",
+                  options.grad_accum_steps);
+    detail::check(options.val_interval >= 1, "evaluation: expected one in at least 1 epoch, got ",
+                  options.val_interval);
+    detail::check(options.patience == 0 || val,
+                  "patience: expected an evaluation to go by, got none");
     if (!options_.clock)
       options_.clock = [] {
         using namespace std::chrono;
@@ -260,8 +265,9 @@ class Fit {
     }
     train_ = &loader_of_(progress_.epochs, progress_.epoch_begin);
     const std::int64_t part = train_->options().batch_size;
-    check(options_.batch_size % part == 0, "batch size: expected a multiple of the loader's ", part,
-          ", got ", options_.batch_size);
+    detail::check(options_.batch_size % part == 0,
+                  "batch size: expected a multiple of the loader's ", part, ", got ",
+                  options_.batch_size);
     parts_ = std::max<std::int64_t>(1, options_.batch_size / part);
 
     StepReport& report = progress_.epoch;
@@ -281,7 +287,7 @@ class Fit {
       if (stopped()) return false;
       if (time_is_up()) break;
     }
-    check(report.images > 0, "training: epoch ", report.epoch, " had no usable image");
+    detail::check(report.images > 0, "training: epoch ", report.epoch, " had no usable image");
     return true;
   }
 
@@ -331,10 +337,11 @@ class Fit {
     const std::string where = trainer_.not_finite();
     if (where.empty() && std::isfinite(result.loss)) return;
     save();
-    fail("training: the loss of step ", optimizer_.steps() + 1, " is ", result.loss,
-         "; not finite first: ", where, "; the learning rate is ", rate,
-         ", and a lower one, a longer warm-up or clipping may help. The weights before this step "
-         "are kept");
+    detail::fail(
+        "training: the loss of step ", optimizer_.steps() + 1, " is ", result.loss,
+        "; not finite first: ", where, "; the learning rate is ", rate,
+        ", and a lower one, a longer warm-up or clipping may help. The weights before this step "
+        "are kept");
   }
 
   // False where it was stopped, before the epoch counts as done.
@@ -398,7 +405,7 @@ class Fit {
 
   Optimizer<T>& optimizer_;
   LoaderOfEpoch loader_of_;
-  Loader* val_;
+  data::Loader* val_;
   FitOptions options_;
   std::span<Callback* const> callbacks_;
   ModelEma<T>* ema_;
@@ -406,9 +413,9 @@ class Fit {
   GradientNorm<T> norm_;
   FitProgress progress_;
   History history_;
-  Batch batch_;
-  Loader* train_ = nullptr;  // of this epoch
-  std::int64_t parts_ = 1;   // of the loader's batches in a batch
+  data::Batch batch_;
+  data::Loader* train_ = nullptr;  // of this epoch
+  std::int64_t parts_ = 1;         // of the loader's batches in a batch
   double begun_ = 0, stalled_before_ = 0;
   bool between_steps_ = true;
 };
@@ -418,17 +425,17 @@ class Fit {
 // (ema), that is evaluated too, and what is best goes by it. Throws where the loss or a gradient is
 // not finite, with the layer where that began: the weights are then those before the step.
 template <class T>
-History fit(const Module<T>& model, Optimizer<T>& optimizer, LoaderOfEpoch train, Loader* val,
+History fit(const Module<T>& model, Optimizer<T>& optimizer, LoaderOfEpoch train, data::Loader* val,
             const FitOptions& options, std::span<Callback* const> callbacks = {},
             ModelEma<T>* ema = nullptr) {
   return Fit<T>(model, optimizer, std::move(train), val, options, callbacks, ema).run();
 }
 template <class T>
-History fit(const Module<T>& model, Optimizer<T>& optimizer, Loader& train, Loader* val,
+History fit(const Module<T>& model, Optimizer<T>& optimizer, data::Loader& train, data::Loader* val,
             const FitOptions& options, std::span<Callback* const> callbacks = {},
             ModelEma<T>* ema = nullptr) {
   return fit(
-      model, optimizer, [&](std::int64_t, double) -> Loader& { return train; }, val, options,
+      model, optimizer, [&](std::int64_t, double) -> data::Loader& { return train; }, val, options,
       callbacks, ema);
 }
 

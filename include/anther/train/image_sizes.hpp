@@ -31,9 +31,9 @@ class ImageSizes {
     const auto number = [&](std::string_view part, auto least, auto most) {
       decltype(least) value{};
       const auto [rest, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-      check(error == std::errc() && rest == part.data() + part.size() && value >= least &&
-                value <= most,
-            option, ": expected sizes like 224, 96:128:160 or 96@10:128@6, got ", text);
+      detail::check(error == std::errc() && rest == part.data() + part.size() && value >= least &&
+                        value <= most,
+                    option, ": expected sizes like 224, 96:128:160 or 96@10:128@6, got ", text);
       return value;
     };
     bool weighted = false;
@@ -41,11 +41,11 @@ class ImageSizes {
       const std::size_t end = std::min(text.find(':', begin), text.size());
       const std::string_view part = text.substr(begin, end - begin);
       const std::size_t at = part.find('@');
-      check(stages_.empty() || weighted == (at != std::string_view::npos), option,
-            ": expected the epochs of all sizes or of none, got ", text);
+      detail::check(stages_.empty() || weighted == (at != std::string_view::npos), option,
+                    ": expected the epochs of all sizes or of none, got ", text);
       weighted = at != std::string_view::npos;
       const std::int64_t size = number(part.substr(0, at), std::int64_t{1}, std::int64_t{8192});
-      check(size % 32 == 0, option, ": expected a multiple of 32, got ", size);
+      detail::check(size % 32 == 0, option, ": expected a multiple of 32, got ", size);
       stages_.push_back({size, weighted ? number(part.substr(at + 1), 1e-9, 1e9) : 1});
       begin = end + 1;
     }
@@ -75,11 +75,13 @@ class ImageSizes {
 // the loader of an epoch.
 class LoaderBySize {
  public:
-  using Make = std::function<std::unique_ptr<Loader>(std::int64_t size)>;
+  using Make = std::function<std::unique_ptr<data::Loader>(std::int64_t size)>;
   LoaderBySize(ImageSizes sizes, Make make) : sizes_(std::move(sizes)), make_(std::move(make)) {}
 
-  Loader& operator()(std::int64_t /*epoch*/, double share) { return of_size(sizes_.at(share)); }
-  Loader& of_size(std::int64_t size) {
+  data::Loader& operator()(std::int64_t /*epoch*/, double share) {
+    return of_size(sizes_.at(share));
+  }
+  data::Loader& of_size(std::int64_t size) {
     if (!loader_ || size_ != size) {
       loader_.reset();
       loader_ = make_(size);
@@ -91,7 +93,7 @@ class LoaderBySize {
  private:
   ImageSizes sizes_;
   Make make_;
-  std::unique_ptr<Loader> loader_;
+  std::unique_ptr<data::Loader> loader_;
   std::int64_t size_ = 0;
 };
 

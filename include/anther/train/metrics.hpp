@@ -26,13 +26,13 @@ class ConfusionMatrix {
  public:
   explicit ConfusionMatrix(std::int64_t classes)
       : classes_(classes), counts_(static_cast<std::size_t>(classes * classes)) {
-    check(classes > 0, "confusion matrix: expected at least one class, got ", classes);
+    detail::check(classes > 0, "confusion matrix: expected at least one class, got ", classes);
   }
 
   void add(std::int64_t label, std::int64_t predicted) {
-    check(label >= 0 && label < classes_ && predicted >= 0 && predicted < classes_,
-          "confusion matrix: expected classes below ", classes_, ", got ", label, " and ",
-          predicted);
+    detail::check(label >= 0 && label < classes_ && predicted >= 0 && predicted < classes_,
+                  "confusion matrix: expected classes below ", classes_, ", got ", label, " and ",
+                  predicted);
     ++counts_[static_cast<std::size_t>(label * classes_ + predicted)];
   }
 
@@ -92,7 +92,7 @@ class ConfusionMatrix {
 // log(softmax(logits)) of one row, in double.
 template <class T>
 std::vector<double> log_softmax_of(std::span<const T> logits) {
-  check(!logits.empty(), "log_softmax: expected at least one logit, got none");
+  detail::check(!logits.empty(), "log_softmax: expected at least one logit, got none");
   const auto greatest = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
   double sum = 0;
   for (const T logit : logits) sum += std::exp(static_cast<double>(logit) - greatest);
@@ -113,17 +113,18 @@ class ClassificationMetrics {
   template <class T>
   void add(std::span<const T> logits, std::span<const std::int32_t> labels) {
     const std::int64_t classes = confusion_.classes();
-    check(logits.size() == labels.size() * static_cast<std::size_t>(classes), "metrics: expected ",
-          labels.size(), " rows of ", classes, " logits, got ", logits.size(), " values");
+    detail::check(logits.size() == labels.size() * static_cast<std::size_t>(classes),
+                  "metrics: expected ", labels.size(), " rows of ", classes, " logits, got ",
+                  logits.size(), " values");
     for (std::size_t n = 0; n < labels.size(); ++n) {
       const auto row =
           logits.subspan(n * static_cast<std::size_t>(classes), static_cast<std::size_t>(classes));
       for (const T logit : row)
-        check(std::isfinite(logit), "metrics: image ", images(), " of those evaluated: a logit is ",
-              logit);
+        detail::check(std::isfinite(logit), "metrics: image ", images(),
+                      " of those evaluated: a logit is ", logit);
       const std::int64_t label = labels[n];
       confusion_.add(label, std::max_element(row.begin(), row.end()) - row.begin());
-      top5_ += label_rank(row.data(), classes, label) < 5 ? 1 : 0;
+      top5_ += kernels::label_rank(row.data(), classes, label) < 5 ? 1 : 0;
       loss_ -= log_softmax_of(row)[static_cast<std::size_t>(label)];
       ++images_;
     }

@@ -64,18 +64,19 @@ class RunFolder {
 
  private:
   static std::filesystem::path next_of(const RunFolderOptions& options) {
-    check(!options.resume, "run folder: to resume, give the folder of the run as output");
+    detail::check(!options.resume, "run folder: to resume, give the folder of the run as output");
     const std::string& name = options.experiment;
-    check(!name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos,
-          "experiment: expected the name of a folder, got '", name, "'");
+    detail::check(
+        !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos,
+        "experiment: expected the name of a folder, got '", name, "'");
     const auto parent = options.root / name;
     make(parent);
     for (int number = last_run_number(parent) + 1;; ++number) {
       const auto path = parent / std::to_string(number);
       std::error_code error;
       if (std::filesystem::create_directory(path, error)) return path;
-      check(!error || error == std::errc::file_exists, path.string(),
-            ": cannot create: ", error.message());
+      detail::check(!error || error == std::errc::file_exists, path.string(),
+                    ": cannot create: ", error.message());
     }
   }
 
@@ -84,21 +85,22 @@ class RunFolder {
     std::error_code error;
     const auto status = std::filesystem::status(path_, error);
     if (!std::filesystem::exists(status)) {
-      check(!resume, name, ": cannot resume: there is no such folder");
+      detail::check(!resume, name, ": cannot resume: there is no such folder");
       return;
     }
-    check(std::filesystem::is_directory(status), name, ": expected a folder, got a file");
+    detail::check(std::filesystem::is_directory(status), name, ": expected a folder, got a file");
     const bool empty = std::filesystem::is_empty(path_, error);
-    check(!error, name, ": cannot read: ", error.message());
-    check(empty || resume, name,
-          ": expected an empty or new folder for the run's files; resume the run that is in it, or "
-          "choose another");
+    detail::check(!error, name, ": cannot read: ", error.message());
+    detail::check(
+        empty || resume, name,
+        ": expected an empty or new folder for the run's files; resume the run that is in it, or "
+        "choose another");
   }
 
   static void make(const std::filesystem::path& folder) {
     std::error_code error;
     std::filesystem::create_directories(folder, error);
-    check(!error, folder.string(), ": cannot create: ", error.message());
+    detail::check(!error, folder.string(), ": cannot create: ", error.message());
   }
 
   std::filesystem::path path_;

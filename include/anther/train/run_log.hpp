@@ -11,11 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include "anther/io/csv.hpp"
+#include "anther/report/curves.hpp"
+#include "anther/report/progress.hpp"
 #include "anther/train/checkpoint.hpp"
-#include "anther/train/csv.hpp"
-#include "anther/train/curves.hpp"
 #include "anther/train/fit.hpp"
-#include "anther/train/progress.hpp"
 #include "anther/train/run_folder.hpp"
 
 namespace anther::inline v0_1 {
@@ -61,7 +61,7 @@ inline FitProgress fit_progress_from_json(const nlohmann::json& json) {
     json.at("best_epoch").get_to(p.best_epoch);
     json.at("finished").get_to(p.finished);
   } catch (const nlohmann::json::exception& error) {
-    fail("state: expected the progress of a run: ", error.what());
+    detail::fail("state: expected the progress of a run: ", error.what());
   }
   return p;
 }
@@ -72,13 +72,14 @@ class ProgressCallback : public Callback {
   // epochs: of the whole run; 0: not known. evaluation_images: of the evaluations after an epoch,
   // for the forecast.
   ProgressCallback(std::int64_t epochs, std::int64_t evaluation_images,
-                   const ProgressOptions& options = {})
+                   const report::ProgressOptions& options = {})
       : progress_(options), epochs_(epochs), evaluation_images_(evaluation_images) {}
 
   void on_epoch_begin(std::int64_t epoch, std::int64_t steps, std::int64_t images) override {
     epoch_images_ = images;
     evaluations_ = 0;
-    progress_.start(epochs_ > 0 ? text_of("Epoch ", epoch, "/", epochs_) : text_of("Epoch ", epoch),
+    progress_.start(epochs_ > 0 ? detail::text_of("Epoch ", epoch, "/", epochs_)
+                                : detail::text_of("Epoch ", epoch),
                     steps, images);
   }
   void on_resume(const StepReport& done) override {
@@ -86,7 +87,7 @@ class ProgressCallback : public Callback {
     forecast_step_ = done.step + 3;
   }
   void on_step(const StepReport& report) override {
-    const std::string stall = "stall " + format_duration(report.stall_seconds);
+    const std::string stall = "stall " + report::format_duration(report.stall_seconds);
     progress_.update({.steps = report.step,
                       .images = report.images,
                       .loss = report.loss,
@@ -109,9 +110,9 @@ class ProgressCallback : public Callback {
   void on_epoch_end(const EpochReport& report) override {
     progress_.finish();
     if (const std::int64_t skipped = report.skipped + report.val_skipped; skipped > 0)
-      progress_.print(text_of("  Left out: ", skipped, " damaged ",
-                              skipped == 1 ? "image" : "images",
-                              " (the first: ", report.first_skipped, ")"));
+      progress_.print(detail::text_of("  Left out: ", skipped, " damaged ",
+                                      skipped == 1 ? "image" : "images",
+                                      " (the first: ", report.first_skipped, ")"));
   }
   void on_progress(const FitProgress&) override { progress_.leave(); }  // stopped within a part
 
@@ -125,12 +126,12 @@ class ProgressCallback : public Callback {
     const double images =
         left * (static_cast<double>(epoch_images_) + static_cast<double>(evaluation_images_) / 3) -
         static_cast<double>(report.images);
-    progress_.print(text_of("Forecast: ", format_duration(images / rate), " for the remaining ",
-                            epochs_ - report.epoch + 1,
-                            epochs_ == report.epoch ? " epoch" : " epochs"));
+    progress_.print(detail::text_of("Forecast: ", report::format_duration(images / rate),
+                                    " for the remaining ", epochs_ - report.epoch + 1,
+                                    epochs_ == report.epoch ? " epoch" : " epochs"));
   }
 
-  Progress progress_;
+  report::Progress progress_;
   std::int64_t epochs_, evaluation_images_, epoch_images_ = 0;
   std::int64_t evaluations_ = 0;  // of this epoch
   std::int64_t forecast_step_ = 3;
@@ -152,9 +153,10 @@ class LogCallback : public Callback {
         title_(std::move(title)),
         val_name_(std::move(val_name)),
         averaged_(averaged),
-        results_(CsvWriter::resume(folder / "results.csv", columns(averaged), last_epoch)),
-        steps_(CsvWriter::resume(folder / "steps.csv",
-                                 {"step", "epoch", "train/loss", "train/top1", "lr"}, last_step)) {}
+        results_(io::CsvWriter::resume(folder / "results.csv", columns(averaged), last_epoch)),
+        steps_(io::CsvWriter::resume(
+            folder / "steps.csv", {"step", "epoch", "train/loss", "train/top1", "lr"}, last_step)) {
+  }
 
   void on_step(const StepReport& report) override {
     const double done = static_cast<double>(report.images) / static_cast<double>(report.all_images);
@@ -184,15 +186,16 @@ class LogCallback : public Callback {
     return all;
   }
   void write_curves() const {
-    write_training_curves(folder_ / "curves.svg",
-                          training_curves(read_csv(folder_ / "steps.csv"),
-                                          read_csv(folder_ / "results.csv"), title_, val_name_));
+    report::write_training_curves(
+        folder_ / "curves.svg",
+        report::training_curves(io::read_csv(folder_ / "steps.csv"),
+                                io::read_csv(folder_ / "results.csv"), title_, val_name_));
   }
 
   const RunFolder& folder_;
   std::string title_, val_name_;
   bool averaged_;
-  CsvWriter results_, steps_;
+  io::CsvWriter results_, steps_;
 };
 
 // weights/last.safetensors after each epoch, weights/best.safetensors where the evaluation was the
@@ -229,8 +232,8 @@ class CheckpointCallback : public Callback {
   void save(const char* name, const EpochReport& report, double loss, double top1) {
     const ParameterStore<T>& store = optimizer_.parameters();
     card_.notes["epoch"] = std::to_string(report.epoch);
-    card_.notes["val_top1"] = csv_cell(top1);
-    card_.notes["val_loss"] = csv_cell(loss);
+    card_.notes["val_top1"] = io::csv_cell(top1);
+    card_.notes["val_loss"] = io::csv_cell(loss);
     save_weights<T>(folder_.weights() / name, store, store.values(), to_metadata(card_),
                     {.batches = report.all_steps});
   }

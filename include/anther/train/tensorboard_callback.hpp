@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "anther/data/png.hpp"
+#include "anther/data/vision/png.hpp"
 #include "anther/io/tensorboard.hpp"
 #include "anther/train/fit.hpp"
 
@@ -46,22 +46,22 @@ class TensorBoardCallback : public Callback {
   }
 
   // A picture (the images of a batch, say) and text (the arguments), at the step that is done.
-  void add_image(std::string_view tag, const Image& image) {
-    events_.image(step_, tag, image.width, image.height, encode_png(image));
+  void add_image(std::string_view tag, const vision::Image& image) {
+    events_.image(step_, tag, image.width, image.height, vision::encode_png(image));
   }
   void add_text(std::string_view tag, std::string_view text) { events_.text(step_, tag, text); }
 
  private:
-  void write(std::initializer_list<EventWriter::Scalar> values) {
+  void write(std::initializer_list<io::EventWriter::Scalar> values) {
     known_.clear();
-    for (const EventWriter::Scalar& value : values)
+    for (const io::EventWriter::Scalar& value : values)
       if (!std::isnan(value.second)) known_.push_back(value);
     events_.scalars(step_, known_);
   }
 
-  EventWriter events_;
+  io::EventWriter events_;
   std::int64_t step_;
-  std::vector<EventWriter::Scalar> known_;
+  std::vector<io::EventWriter::Scalar> known_;
 };
 
 }  // namespace anther::inline v0_1

@@ -78,7 +78,7 @@ template <class T>
 std::string first_not_finite(const Tape<T>& tape, const ParameterStore<T>& store) {
   const auto finite = [&](int id) {
     const std::span<const T> values = tape.elements_of(id);
-    return all_finite(values.data(), std::ssize(values));
+    return kernels::all_finite(values.data(), std::ssize(values));
   };
   for (const auto& entry : tape.entries()) {
     for (const int id : entry.inputs) {
@@ -89,8 +89,8 @@ std::string first_not_finite(const Tape<T>& tape, const ParameterStore<T>& store
                  : "the parameter " + store.parameters()[static_cast<std::size_t>(parameter)].name;
     }
     if (!finite(entry.outputs[0]))
-      return text_of("the output of ", entry.layer.empty() ? "the model" : entry.layer, " (",
-                     entry.op->name, ")");
+      return detail::text_of("the output of ", entry.layer.empty() ? "the model" : entry.layer,
+                             " (", entry.op->name, ")");
   }
   return "none of the layers' outputs";
 }
@@ -101,12 +101,14 @@ class Trainer {
   // The model outlives the trainer. Throws where a model with BatchNorm is asked for micro-batches.
   Trainer(const Module<T>& model, const TrainerOptions& options)
       : model_(model), options_(options) {
-    check(options.micro_batch >= 0, "micro-batch: expected at least 0, got ", options.micro_batch);
-    check(options.lanes > 0, "lanes: expected at least 1, got ", options.lanes);
+    detail::check(options.micro_batch >= 0, "micro-batch: expected at least 0, got ",
+                  options.micro_batch);
+    detail::check(options.lanes > 0, "lanes: expected at least 1, got ", options.lanes);
     whole_batch_ = has_batch_norm(model.parameters());
-    check(!whole_batch_ || options.micro_batch == 0,
-          "micro-batch: the model has BatchNorm, whose statistics are the whole batch's; leave "
-          "micro-batch 0");
+    detail::check(
+        !whole_batch_ || options.micro_batch == 0,
+        "micro-batch: the model has BatchNorm, whose statistics are the whole batch's; leave "
+        "micro-batch 0");
     for (std::int64_t lane = 0; lane < (whole_batch_ ? 1 : options.lanes); ++lane)
       gradients_.emplace_back(model.parameters().size());
     for (const double offset : options.logit_offsets)
@@ -128,7 +130,8 @@ class Trainer {
   // the part's own result. With BatchNorm a batch is one part; several batches whose gradients are
   // accumulated have a commit() between them.
   BatchResult add(const Shape& shape, std::span<const T> images, const Labels<T>& labels) {
-    check(!uncommitted_, "batch: the model has BatchNorm, and its batch has to come in one part");
+    detail::check(!uncommitted_,
+                  "batch: the model has BatchNorm, and its batch has to come in one part");
     const std::int64_t before = batch_.samples;
     const BatchResult part =
         run(shape, images, labels,
@@ -165,12 +168,12 @@ class Trainer {
   // the optimiser's step all of it can still be left.
   std::string not_finite() const {
     if (!not_finite_.empty()) return not_finite_;
-    if (all_finite(gradients_[0].data(), gradients_[0].size())) return {};
+    if (kernels::all_finite(gradients_[0].data(), gradients_[0].size())) return {};
     // Gradients run from the last parameter to the first.
     const ParameterStore<T>& store = model_.parameters();
     for (std::size_t i = store.parameters().size(); i-- > 0;) {
       const std::span<const T> own = store.slice_of(gradients_[0].span(), static_cast<int>(i));
-      if (!all_finite(own.data(), std::ssize(own)))
+      if (!kernels::all_finite(own.data(), std::ssize(own)))
         return "the gradient of " + store.parameters()[i].name;
     }
     return "a gradient";
@@ -179,11 +182,12 @@ class Trainer {
   // Ends the step: gradients() are those of the mean loss over the batch. Call commit() after the
   // optimiser's step.
   BatchResult finish_step() {
-    check(batch_.samples > 0, "batch: expected at least one image, got none");
+    detail::check(batch_.samples > 0, "batch: expected at least one image, got none");
     lane_pointers_.clear();
     for (const auto& lane : gradients_) lane_pointers_.push_back(lane.data());
-    sum_buffers(gradients_[0].data(), lane_pointers_.data(), std::ssize(lane_pointers_),
-                static_cast<T>(1 / static_cast<double>(batch_.samples)), gradients_[0].size());
+    kernels::sum_buffers(gradients_[0].data(), lane_pointers_.data(), std::ssize(lane_pointers_),
+                         static_cast<T>(1 / static_cast<double>(batch_.samples)),
+                         gradients_[0].size());
     return batch_;
   }
 
@@ -275,13 +279,13 @@ class Trainer {
   template <class Body>
   BatchResult run(const Shape& shape, std::span<const T> images, const Labels<T>& labels,
                   const Body& body, const TapeOptions& tape_options) {
-    check(shape.rank() == 4 && shape[0] > 0 &&
-              static_cast<std::int64_t>(images.size()) == shape.numel() &&
-              std::ssize(labels.labels) == shape[0] &&
-              std::ssize(labels.lambda) == std::ssize(labels.labels2) &&
-              (labels.labels2.empty() || std::ssize(labels.labels2) == shape[0]),
-          "batch: expected images (N, H, W, C) and N labels, got the shape ", shape, ", ",
-          images.size(), " values and ", labels.labels.size(), " labels");
+    detail::check(shape.rank() == 4 && shape[0] > 0 &&
+                      static_cast<std::int64_t>(images.size()) == shape.numel() &&
+                      std::ssize(labels.labels) == shape[0] &&
+                      std::ssize(labels.lambda) == std::ssize(labels.labels2) &&
+                      (labels.labels2.empty() || std::ssize(labels.labels2) == shape[0]),
+                  "batch: expected images (N, H, W, C) and N labels, got the shape ", shape, ", ",
+                  images.size(), " values and ", labels.labels.size(), " labels");
     const std::int64_t samples = shape[0], sample_size = shape.numel() / samples;
     const std::int64_t micro_batch = micro_batch_of(shape, tape_options.training);
     const std::int64_t count = (samples + micro_batch - 1) / micro_batch;
@@ -311,8 +315,8 @@ class Trainer {
         const std::int64_t classes = logits.shape().back();
         const std::span<const T> values = logits.value();
         for (std::int64_t n = 0; n < size; ++n) {
-          const std::int64_t rank = label_rank(values.data() + n * classes, classes,
-                                               own.main(static_cast<std::size_t>(n)));
+          const std::int64_t rank = kernels::label_rank(values.data() + n * classes, classes,
+                                                        own.main(static_cast<std::size_t>(n)));
           result.top1 += rank < 1;
           result.top5 += rank < 5;
         }

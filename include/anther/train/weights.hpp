@@ -16,7 +16,7 @@
 
 #include "anther/autograd/parameter.hpp"
 #include "anther/io/safetensors.hpp"
-#include "anther/train/edgevit_names.hpp"
+#include "anther/models/edgevit/names.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -40,9 +40,9 @@ void from_torch_order(const ParameterInfo& info, std::span<const T> torch_values
 }
 
 struct SaveWeightsOptions {
-  std::int64_t batches = 0;         // how many the running statistics have seen
-  std::optional<Dtype> dtype = {};  // f16, say; else the values' own
-  WeightNames names = {};           // official_edgevit_names(store), say; else the store's
+  std::int64_t batches = 0;             // how many the running statistics have seen
+  std::optional<io::Dtype> dtype = {};  // f16, say; else the values' own
+  WeightNames names = {};               // official_edgevit_names(store), say; else the store's
 };
 
 // Tensors in PyTorch's order with the memory that they stand in.
@@ -80,12 +80,12 @@ class TorchTensors {
         add(name.substr(0, name.size() - mean.size()) + "num_batches_tracked", options.batches);
     }
   }
-  std::span<const SafetensorsTensor> tensors() const { return tensors_; }
+  std::span<const io::SafetensorsTensor> tensors() const { return tensors_; }
 
  private:
   std::vector<std::vector<T>> memory_;
   std::vector<std::unique_ptr<std::int64_t>> numbers_;
-  std::vector<SafetensorsTensor> tensors_;
+  std::vector<io::SafetensorsTensor> tensors_;
 };
 
 // Writes a model's weights (the averaged ones, say, where `values` is not the store's).
@@ -95,7 +95,7 @@ void save_weights(const std::filesystem::path& path, const ParameterStore<T>& st
                   const SaveWeightsOptions& options = {}) {
   TorchTensors<T> tensors;
   tensors.add(store, values, options);
-  write_safetensors(path, tensors.tensors(), metadata);
+  io::write_safetensors(path, tensors.tensors(), metadata);
 }
 
 // Whether two shapes are the same but for extents of 1 at the end: a fully connected layer (O, C)
@@ -109,11 +109,11 @@ inline bool same_but_for_ones(const Shape& a, const Shape& b) {
 // Reads the tensor `name` of a parameter. Throws, naming the file and the tensor, where it is not
 // there or its shape is another.
 template <class T>
-void load_tensor(const SafetensorsFile& file, const std::string& name, const ParameterInfo& info,
-                 std::span<T> values) {
-  const SafetensorsEntry& entry = file.entry(name);
-  check(same_but_for_ones(entry.shape, info.torch_shape()), file.path().string(), ": ", name,
-        ": expected the shape ", info.torch_shape(), ", got ", entry.shape);
+void load_tensor(const io::SafetensorsFile& file, const std::string& name,
+                 const ParameterInfo& info, std::span<T> values) {
+  const io::SafetensorsEntry& entry = file.entry(name);
+  detail::check(same_but_for_ones(entry.shape, info.torch_shape()), file.path().string(), ": ",
+                name, ": expected the shape ", info.torch_shape(), ", got ", entry.shape);
   const Tensor<T> read = file.read<T>(name);
   from_torch_order<T>(info, read.span(), values);
 }
@@ -131,7 +131,7 @@ struct LoadWeightsOptions {
 // The names that a model's weights have in a file: the store's, or those of EdgeViT's authors where
 // the file has them.
 template <class T>
-WeightNames names_of(const SafetensorsFile& file, const ParameterStore<T>& store) {
+WeightNames names_of(const io::SafetensorsFile& file, const ParameterStore<T>& store) {
   return file.find("patch_embed1.proj.weight") ? official_edgevit_names(store) : WeightNames{};
 }
 
@@ -139,7 +139,8 @@ WeightNames names_of(const SafetensorsFile& file, const ParameterStore<T>& store
 // replaced. Throws, with a list of all names that are missing, too many or of another shape, unless
 // that is all that differs.
 template <class T>
-std::vector<std::string> check_weights(const SafetensorsFile& file, const ParameterStore<T>& store,
+std::vector<std::string> check_weights(const io::SafetensorsFile& file,
+                                       const ParameterStore<T>& store,
                                        const LoadWeightsOptions& options = {}) {
   const WeightNames names = names_of(file, store);
   std::vector<std::string> problems, replaced;
@@ -147,33 +148,35 @@ std::vector<std::string> check_weights(const SafetensorsFile& file, const Parame
   const auto compare = [&](const ParameterInfo& info) {
     const std::string name = name_in(names, info.name);
     known.insert(name);
-    const SafetensorsEntry* entry = file.find(name);
+    const io::SafetensorsEntry* entry = file.find(name);
     const bool replaceable = !options.replaced.empty() && info.name.starts_with(options.replaced);
     const bool fits = entry && same_but_for_ones(entry->shape, info.torch_shape());
     if (fits && !(replaceable && options.replace_always)) return;
     if (replaceable)
       replaced.push_back(info.name);
     else if (!entry)
-      problems.push_back(text_of("missing: ", name, " ", info.torch_shape()));
+      problems.push_back(detail::text_of("missing: ", name, " ", info.torch_shape()));
     else
-      problems.push_back(
-          text_of(name, ": expected the shape ", info.torch_shape(), ", got ", entry->shape));
+      problems.push_back(detail::text_of(name, ": expected the shape ", info.torch_shape(),
+                                         ", got ", entry->shape));
   };
   for (const ParameterInfo& info : store.parameters()) compare(info);
   for (const ParameterInfo& info : store.buffers()) compare(info);
-  for (const SafetensorsEntry& entry : file.entries())
+  for (const io::SafetensorsEntry& entry : file.entries())
     if (!entry.name.ends_with("num_batches_tracked") &&
         (options.ignored.empty() || !entry.name.starts_with(options.ignored)) &&
         !known.contains(entry.name))
       problems.push_back("not of this model: " + entry.name);
   if (!problems.empty()) {
-    std::string message = text_of(file.path().string(), ": the weights are of another model (",
-                                  problems.size(), " differences):");
+    std::string message =
+        detail::text_of(file.path().string(), ": the weights are of another model (",
+                        problems.size(), " differences):");
     // A screen has room for no more, and the first line is what matters most.
     constexpr std::size_t most = 30;
     for (std::size_t i = 0; i < problems.size() && i < most; ++i) message += "\n  " + problems[i];
-    if (problems.size() > most) message += text_of("\n  and ", problems.size() - most, " more");
-    fail(message);
+    if (problems.size() > most)
+      message += detail::text_of("\n  and ", problems.size() - most, " more");
+    detail::fail(message);
   }
   if (replaced.empty()) return replaced;
   // A weight without its bias would be of no use.
@@ -186,7 +189,7 @@ std::vector<std::string> check_weights(const SafetensorsFile& file, const Parame
 // Reads all weights of a model, once check_weights has found nothing; gives what that gives. Where
 // it throws, nothing has changed.
 template <class T>
-std::vector<std::string> load_weights(const SafetensorsFile& file, ParameterStore<T>& store,
+std::vector<std::string> load_weights(const io::SafetensorsFile& file, ParameterStore<T>& store,
                                       const LoadWeightsOptions& options = {}) {
   const std::vector<std::string> replaced = check_weights(file, store, options);
   const WeightNames names = names_of(file, store);

@@ -1,5 +1,5 @@
 // The headers of anther/data/ outside Anther's tree.
-#include <anther/data/decode.hpp>
+#include <anther/data/vision/decode.hpp>
 
 int main() {
   return sizeof(anther::Error) > 0 ? 0 : 1;

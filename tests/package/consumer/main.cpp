@@ -1,9 +1,11 @@
 // A program outside Anther's tree: an op of its own, with a body for each instruction set, in a
 // model of its own that it trains and exports; and Anther's check of the op's gradient.
 #include <anther/anther.hpp>
-#include <anther/io/onnx.hpp>
+#include <anther/export/onnx.hpp>
 #include <cstdio>
 #include <vector>
+
+namespace consumer {
 
 #define ANTHER_BODY "square.inl"
 #include <anther/kernels/for_each_isa.inl>
@@ -14,18 +16,20 @@ inline constexpr anther::Op<T> square_op = {
     .name = "square",
     .forward =
         [](anther::Call<T>& call) {
-          using namespace anther;
+          using namespace anther::exports;
+          using namespace anther::io;
+          using namespace anther::kernels;
+          using namespace anther::vision;
           ANTHER_SELECT(square_forward<T>)
           (call.output(), call.input(0), call.output_shape().numel());
         },
     .backward =
         [](anther::Call<T>& call) {
-          using namespace anther;
           if (const auto dx = call.input_gradient(0)) ANTHER_SELECT(square_backward<T>)
           (dx.to, dx.add, call.output_gradient(), call.input(0), call.output_shape().numel());
         },
     .onnx =
-        [](anther::GraphBuilder& graph, const anther::Call<T>&) {
+        [](anther::exports::GraphBuilder& graph, const anther::Call<T>&) {
           const std::string x = graph.input(0);
           graph.output(graph.node("Mul", {x, x}));
         },
@@ -36,12 +40,14 @@ anther::Variable<T> square(const anther::Variable<T>& x) {
   return x.tape().record(square_op<T>, 0, {x}, {x.shape()});
 }
 
+}  // namespace consumer
+
 // Learns y = x0^2 - x1^2 as two classes.
 struct Net : anther::Module<float> {
   explicit Net(const anther::Scope<float>& scope)
       : Module(scope, "Net"), in(scope / "in", 2, 4), out(scope / "out", 4, 2) {}
   anther::Variable<float> forward(anther::Variable<float> x) const override {
-    return out(square(in(x)));
+    return out(consumer::square(in(x)));
   }
   anther::Linear<float> in, out;
 };
@@ -51,7 +57,7 @@ int main() {
   for (std::int64_t i = 0; i < x.size(); ++i)
     x[i] = anther::normal(anther::RandomKey(1), static_cast<std::uint64_t>(i));
   const auto result = anther::check_gradients(
-      {x}, [](auto&, const auto& v) { return square(v[0]) + square(v[0]); });
+      {x}, [](auto&, const auto& v) { return consumer::square(v[0]) + consumer::square(v[0]); });
   std::printf("%s, %s: largest gradient error %.3g\n", anther::to_string(anther::isa()),
               anther::parallel_backend_name(), result.worst);
   if (!(result.worst < 1e-8)) return 1;
@@ -78,6 +84,6 @@ int main() {
     adam.step(tape.gradients(), 0.03);
   }
   std::printf("loss after 200 steps: %.4f\n", static_cast<double>(loss));
-  if (anther::to_onnx(net, {1, 2}).find("Mul") == std::string::npos) return 1;
+  if (anther::exports::to_onnx(net, {1, 2}).find("Mul") == std::string::npos) return 1;
   return loss < 0.2f ? 0 : 1;
 }

@@ -1,0 +1,82 @@
+// Some of a data set's classes: to hold others out, and to fine-tune on them.
+#pragma once
+
+#include <algorithm>
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "anther/core/check.hpp"
+#include "anther/data/dataset.hpp"
+
+namespace anther::inline v0_1::vision {
+
+// The classes that a text means, of so many: numbers from 0 and ranges of them, "0-81" or
+// "3,5,7-9", each once and rising. Throws for any other text.
+inline std::vector<std::int64_t> parse_classes(std::string_view text, std::int64_t count) {
+  std::vector<std::int64_t> classes;
+  const auto number = [&](std::string_view part) {
+    std::int64_t value = -1;
+    const auto [rest, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    detail::check(
+        error == std::errc() && rest == part.data() + part.size() && value >= 0 && value < count,
+        "classes: expected numbers from 0 to ", count - 1, ", like 0-81 or 3,5,7-9, got ", text);
+    return value;
+  };
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const std::string_view part = text.substr(begin, end - begin);
+    const std::size_t dash = part.find('-');
+    const std::int64_t first = number(part.substr(0, dash));
+    const std::int64_t last =
+        dash == std::string_view::npos ? first : number(part.substr(dash + 1));
+    detail::check(first <= last && (classes.empty() || classes.back() < first),
+                  "classes: expected each once, in rising order, got ", text);
+    for (std::int64_t c = first; c <= last; ++c) classes.push_back(c);
+    begin = end + 1;
+  }
+  return classes;
+}
+
+// The images of a data set that are of these classes, which are numbered from 0 in their order.
+class ClassSubset : public data::Dataset {
+ public:
+  ClassSubset(data::DatasetPointer data, const std::vector<std::int64_t>& classes)
+      : data_(std::move(data)) {
+    const std::vector<std::string>& names = data_->class_names();
+    std::vector<int> label_of(names.size(), -1);
+    for (const std::int64_t c : classes) {
+      label_of[static_cast<std::size_t>(c)] = static_cast<int>(class_names_.size());
+      class_names_.push_back(names[static_cast<std::size_t>(c)]);
+    }
+    for (std::int64_t i = 0; i < data_->size(); ++i) {
+      const int label = label_of[static_cast<std::size_t>(data_->label(i))];
+      if (label >= 0) images_.push_back({i, label});
+    }
+  }
+
+  std::int64_t size() const override { return std::ssize(images_); }
+  Image image(std::int64_t index) const override { return data_->image(at(index).index); }
+  int label(std::int64_t index) const override { return at(index).label; }
+  std::string name(std::int64_t index) const override { return data_->name(at(index).index); }
+  const std::vector<std::string>& class_names() const override { return class_names_; }
+
+ private:
+  struct Place {
+    std::int64_t index;  // in the whole data set
+    int label;
+  };
+  const Place& at(std::int64_t index) const { return images_[static_cast<std::size_t>(index)]; }
+
+  data::DatasetPointer data_;
+  std::vector<Place> images_;
+  std::vector<std::string> class_names_;
+};
+
+}  // namespace anther::inline v0_1::vision

@@ -1,0 +1,93 @@
+// Mixup (Zhang et al. 2018) and cutmix (Yun et al. 2019) on a batch.
+//
+// Images 2k and 2k + 1 are each other's partners and share one lambda (timm's mode "pair"):
+//   mixup:  x = lambda own + (1 - lambda) partner's;
+//   cutmix: a box of 1 - lambda of the area is exchanged; lambda is then what the box leaves.
+// What a pair does follows from the key and the data set's index of its first image, so it does not
+// matter into batches of which even size an epoch is cut. A last image without a partner stays.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "anther/core/beta.hpp"
+#include "anther/core/random.hpp"
+#include "anther/data/batch.hpp"
+#include "anther/data/vision/mix_options.hpp"
+#include "anther/data/vision/resize.hpp"
+
+namespace anther::inline v0_1::vision {
+
+// Both images (count) become their mixture.
+inline void mixup_pair(float* first, float* second, std::int64_t count, float lambda) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float a = first[i], b = second[i];
+    first[i] = lambda * a + (1 - lambda) * b;
+    second[i] = lambda * b + (1 - lambda) * a;
+  }
+}
+
+// The box of cutmix, 1 - lambda of the area, around a random middle; what of it lies outside is cut
+// off.
+inline Box cutmix_box(int height, int width, double lambda, RandomKey key) {
+  const double side = std::sqrt(1 - lambda);
+  const auto part = [&](int whole, std::uint64_t i) {
+    const int middle = static_cast<int>(uniform_below(key, i, whole));
+    const int half = static_cast<int>(whole * side) / 2;
+    return std::pair(std::max(middle - half, 0), std::min(middle + half, whole));
+  };
+  const auto [top, bottom] = part(height, 0);
+  const auto [left, right] = part(width, 1);
+  return {.x = left, .y = top, .width = right - left, .height = bottom - top};
+}
+
+// Exchanges the box between two images (height, width, 3).
+inline void cutmix_pair(float* first, float* second, int width, const Box& box) {
+  for (int y = box.y; y < box.y + box.height; ++y) {
+    const std::ptrdiff_t at = 3 * (static_cast<std::ptrdiff_t>(y) * width + box.x);
+    std::swap_ranges(first + at, first + at + 3 * box.width, second + at);
+  }
+}
+
+// Mixes two images (height, width, 3) as the pair's key says; returns lambda.
+inline double mix_pair(float* first, float* second, int height, int width,
+                       const MixOptions& options, RandomKey key) {
+  if (uniform(key.fold("do"), 0) >= options.prob) return 1;
+  const bool cut = options.cutmix > 0 &&
+                   (options.mixup <= 0 || uniform(key.fold("switch"), 0) < options.switch_prob);
+  const double alpha = cut ? options.cutmix : options.mixup;
+  const double lambda = beta_variate(key.fold("lambda"), alpha, alpha);
+  if (!cut) {
+    mixup_pair(first, second, std::int64_t{3} * height * width, static_cast<float>(lambda));
+    return lambda;
+  }
+  const Box box = cutmix_box(height, width, lambda, key.fold("box"));
+  cutmix_pair(first, second, width, box);
+  return 1 - static_cast<double>(box.width) * box.height / (static_cast<double>(width) * height);
+}
+
+// Mixes a batch's images in place, and sets labels, labels2 and lambda. The first label is that of
+// the greater share, whosever image it was: accuracy is counted by it.
+inline void mix(data::Batch& batch, const MixOptions& options, RandomKey key) {
+  batch.labels2 = batch.labels;
+  batch.lambda.assign(batch.labels.size(), 1.0f);
+  const int height = static_cast<int>(batch.images.shape()[1]);
+  const int width = static_cast<int>(batch.images.shape()[2]);
+  const std::int64_t count = std::int64_t{3} * height * width;
+  for (std::size_t i = 0; i + 1 < batch.labels.size(); i += 2) {
+    float* first = batch.images.data() + static_cast<std::int64_t>(i) * count;
+    const double lambda = mix_pair(first, first + count, height, width, options,
+                                   key.fold(static_cast<std::uint64_t>(batch.indices[i])));
+    batch.lambda[i] = batch.lambda[i + 1] = static_cast<float>(std::max(lambda, 1 - lambda));
+    std::swap(batch.labels2[i], batch.labels2[i + 1]);
+    if (lambda < 0.5) {
+      std::swap(batch.labels[i], batch.labels2[i]);
+      std::swap(batch.labels[i + 1], batch.labels2[i + 1]);
+    }
+  }
+}
+
+}  // namespace anther::inline v0_1::vision

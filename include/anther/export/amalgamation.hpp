@@ -1,0 +1,96 @@
+// Headers of Anther's as one text that includes none of them: each once, before what includes it,
+// without comments. A kernel's body stands there once for each instruction set, as
+// kernels/for_each_isa.inl says.
+#pragma once
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "anther/core/check.hpp"
+#include "anther/io/file.hpp"
+
+namespace anther::inline v0_1::exports {
+
+// The text of a header by its path in an include line. Throws where there is none.
+using SourceReader = std::function<std::string(const std::string& path)>;
+
+// Reads sources from a folder: that of which anther/ is a part.
+inline SourceReader sources_in(std::filesystem::path folder) {
+  return [folder = std::move(folder)](const std::string& path) {
+    return io::read_text_file(folder / path);
+  };
+}
+
+class Amalgamation {
+ public:
+  // stand_ins: headers in whose place others are taken.
+  Amalgamation(SourceReader read, std::map<std::string, std::string, std::less<>> stand_ins)
+      : read_(std::move(read)), stand_ins_(std::move(stand_ins)) {}
+
+  void add(std::string_view header) {
+    const auto stand_in = stand_ins_.find(header);
+    const std::string path(stand_in == stand_ins_.end() ? header : stand_in->second);
+    if (added_.insert(path).second) splice(path);
+  }
+
+  const std::string& text() const { return text_; }
+  // The standard headers that the text needs: <cstdint>, ...
+  const std::set<std::string>& standard_headers() const { return standard_headers_; }
+  // The macros that the text defines.
+  const std::set<std::string>& macros() const { return macros_; }
+
+ private:
+  void splice(const std::string& path) {
+    const std::string source = read_(path);
+    for (std::size_t at = 0; at < source.size();) {
+      const std::size_t end = std::min(source.find('\n', at), source.size());
+      add_line(std::string_view(source).substr(at, end - at));
+      at = end + 1;
+    }
+  }
+
+  void add_line(std::string_view line) {
+    const std::size_t start = line.find_first_not_of(' ');
+    const std::string_view code = start == line.npos ? std::string_view() : line.substr(start);
+    if (code.empty() || code.starts_with("//") || code == "#pragma once") return;
+    if (code == "#include ANTHER_BODY") return splice(body_);
+    if (code.starts_with("#include ")) return add_include(code.substr(9));
+    if (code.starts_with("#define ")) {
+      const std::string_view rest = code.substr(8);
+      const std::string_view name = rest.substr(0, rest.find_first_of(" ("));
+      macros_.emplace(name);
+      if (name == "ANTHER_BODY") body_ = between_quotes(rest);
+    }
+    text_ += line;
+    text_ += '\n';
+  }
+
+  void add_include(std::string_view what) {
+    const std::string path = between_quotes(what);
+    if (path.ends_with("for_each_isa.inl")) return splice(path);
+    if (what.front() == '<' && !path.starts_with("anther/"))
+      standard_headers_.insert("<" + path + ">");
+    else
+      add(path);
+  }
+
+  static std::string between_quotes(std::string_view text) {
+    const std::size_t first = text.find_first_of("\"<");
+    const std::size_t last = first == text.npos ? first : text.find_first_of("\">", first + 1);
+    detail::check(last != text.npos, "expected a path in quotes, got ", text);
+    return std::string(text.substr(first + 1, last - first - 1));
+  }
+
+  SourceReader read_;
+  std::map<std::string, std::string, std::less<>> stand_ins_;
+  std::set<std::string> added_, standard_headers_, macros_;
+  std::string body_, text_;
+};
+
+}  // namespace anther::inline v0_1::exports

@@ -1,0 +1,86 @@
+// What an op describes itself to when a recorded pass is written down as C++: a call of the kernel
+// that its forward calls, with the dims as numbers (io/embed.hpp).
+//
+//   .embed = [](CodeBuilder& code, const Call<T>& call) {
+//     code.include("anther/kernels/elementwise.hpp");
+//     code.call("relu_forward<float>", code.output(), code.input(0), call.output_shape().numel());
+//   }
+//
+// Expressions are text. What is called stands in a header that is included by nothing but the
+// standard library, anther/core/ and anther/kernels/.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "anther/core/check.hpp"
+#include "anther/kernels/packed_weight.hpp"
+
+namespace anther::inline v0_1::exports {
+
+// A number as C++ writes it, exactly.
+inline std::string code_of(double number) {
+  char digits[40];
+  std::snprintf(digits, sizeof digits, "%a", number);
+  return digits;
+}
+inline std::string code_of(std::int64_t number) {
+  return std::to_string(number);
+}
+inline std::string code_of(std::string_view expression) {
+  return std::string(expression);
+}
+
+// Arguments, numbers and expressions: "a, 3, 0x1p-1".
+template <class First, class... Rest>
+std::string code_list(const First& first, const Rest&... rest) {
+  std::string text = code_of(first);
+  ((text += ", " + code_of(rest)), ...);
+  return text;
+}
+
+// A struct of dims, its members in their order: "{1, 196, 36}".
+template <class... Members>
+std::string code_struct(const Members&... members) {
+  return "{" + code_list(members...) + "}";
+}
+
+// One call of an op at a time, in the order of the tape. The element type is float.
+class CodeBuilder {
+ public:
+  virtual ~CodeBuilder() = default;
+
+  // Names a header that the code needs.
+  virtual void include(std::string_view header) = 0;
+
+  // Pointers to elements, as Call has them. nullptr where an input, or the addition, is absent.
+  virtual std::string input(int i) = 0;
+  virtual std::string add() = 0;
+  virtual std::string output(int i = 0) = 0;
+  virtual std::string workspace(std::int64_t count) = 0;
+  // Input i, a parameter, packed for a matrix product.
+  virtual std::string packed(int i, const kernels::PackOptions& pack) = 0;
+  // What is no parameter: running statistics, say.
+  virtual std::string constant(const std::vector<double>& values) = 0;
+  // Of a call that has a lazy input: a function (float* y, first, count) that computes its rows.
+  virtual std::string input_rows() = 0;
+
+  // Adds a statement.
+  virtual void statement(const std::string& text) = 0;
+  // Of a lazy op: says how rows `first` to `first + count - 1` of the result are written to `y`.
+  virtual void rows(const std::string& text) = 0;
+
+  template <class... Arguments>
+  void call(std::string_view function, const Arguments&... arguments) {
+    statement(detail::text_of(function, "(", code_list(arguments...), ")"));
+  }
+  template <class... Arguments>
+  void call_rows(std::string_view function, const Arguments&... arguments) {
+    rows(detail::text_of(function, "(", code_list(arguments...), ")"));
+  }
+};
+
+}  // namespace anther::inline v0_1::exports

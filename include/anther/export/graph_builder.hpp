@@ -1,0 +1,86 @@
+// What an op describes itself to when a recorded pass is written down as a graph: ONNX's operators
+// (opset 17) between named values.
+//
+// A map, (N, H, W, C) on the tape, is (N, C, H, W) in the graph; a parameter has PyTorch's shape;
+// everything else is as on the tape. N stays open: in the shape that a Reshape is given, 0 stands
+// for it (ONNX: the extent of the input's same axis), and no op writes the number that it ran with.
+//
+//   .onnx = [](GraphBuilder& graph, const Call<T>&) {
+//     const std::string x = graph.input(0);
+//     graph.output(graph.node("Mul", {x, x}));
+//   }
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "anther/core/shape.hpp"
+
+namespace anther::inline v0_1::exports {
+
+// An attribute of a node: an integer, a number, or integers.
+using Integers = std::vector<std::int64_t>;
+struct GraphAttribute {
+  std::string_view name;
+  std::variant<std::int64_t, double, Integers> value;
+};
+
+// One call of an op at a time, in the order of the tape.
+class GraphBuilder {
+ public:
+  virtual ~GraphBuilder() = default;
+
+  // The value that is input i of the call; empty where the input is absent.
+  virtual std::string input(int i) = 0;
+  // Input i, a weight of a shape that differs from PyTorch's by extents of 1 only: (O, C) where it
+  // is (O, C, 1, 1). Throws unless it is a parameter of such a shape.
+  virtual std::string weight(int i, const Shape& shape) = 0;
+  // Constants. Equal integers are one.
+  virtual std::string constant(const Shape& shape, const std::vector<double>& values) = 0;
+  virtual std::string constant(const Integers& values) = 0;
+  // Adds nodes of ONNX's operator `type` and gives their results. An empty input is an absent one.
+  virtual std::vector<std::string> nodes(std::string_view type,
+                                         const std::vector<std::string>& inputs,
+                                         const std::vector<GraphAttribute>& attributes,
+                                         int outputs) = 0;
+  // Says which value is the result of the call.
+  virtual void output(const std::string& name) = 0;
+
+  // A node with one result.
+  std::string node(std::string_view type, const std::vector<std::string>& inputs,
+                   const std::vector<GraphAttribute>& attributes = {}) {
+    return nodes(type, inputs, attributes, 1).front();
+  }
+  // extents: 0 keeps the input's, -1 is what is left.
+  std::string reshape(const std::string& x, const Integers& extents) {
+    return node("Reshape", {x, constant(extents)});
+  }
+  // Axis i of the result is x's axis axes[i].
+  std::string transpose(const std::string& x, Integers axes) {
+    return node("Transpose", {x}, {{"perm", std::move(axes)}});
+  }
+};
+
+// Takes the channels of a value of `shape` (on the tape) to the second axis, where ONNX's
+// normalisations have them. A map is so already, and (N, C) too; tokens (N, n, C) turn, and turn
+// back by the same call.
+inline std::string turn_channels(GraphBuilder& graph, const std::string& x, const Shape& shape) {
+  return shape.rank() == 3 ? graph.transpose(x, {0, 2, 1}) : x;
+}
+
+// A constant vector of equal elements.
+inline std::string filled(GraphBuilder& graph, std::int64_t size, double value) {
+  return graph.constant({size}, std::vector<double>(static_cast<std::size_t>(size), value));
+}
+
+// Input i, the weight or bias (C) of a normalisation, or as many times `otherwise`.
+inline std::string weight_or(GraphBuilder& graph, int i, std::int64_t size, double otherwise) {
+  return graph.input(i).empty() ? filled(graph, size, otherwise) : graph.weight(i, {size});
+}
+
+}  // namespace anther::inline v0_1::exports

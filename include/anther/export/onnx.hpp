@@ -1,0 +1,295 @@
+// A model as an ONNX file (opset 17, which runtimes since 2022 read), from a walk over one recorded
+// forward pass: each op's descriptor says what it is in ONNX (autograd/graph_builder.hpp).
+//
+// A map is (N, C, H, W), as PyTorch's users expect; N is open, all else is as in the pass. Weights
+// are float, under PyTorch's names. An op without a form in ONNX fails by its name and layer.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+#include "anther/autograd/tape.hpp"
+#include "anther/core/check.hpp"
+#include "anther/core/version.hpp"
+#include "anther/export/graph_builder.hpp"
+#include "anther/io/atomic_file.hpp"
+#include "anther/io/protobuf.hpp"
+#include "anther/nn/dry_run.hpp"
+
+namespace anther::inline v0_1::exports {
+
+// The step from bytes to what a model is fed: (level / 255 - mean) / std, of red, green and blue.
+struct OnnxPreprocess {
+  std::array<float, 3> mean = {0, 0, 0};
+  std::array<float, 3> std = {1, 1, 1};
+};
+
+struct OnnxOptions {
+  std::string input = "images";
+  std::string output = "logits";
+  // Given: the graph takes images (N, H, W, 3) of bytes, and prepares them. Their size is the
+  // model's: no resize.
+  std::optional<OnnxPreprocess> preprocess = {};
+  std::map<std::string, std::string> metadata = {};  // class names, ...
+};
+
+// The graph of a recorded pass.
+template <class T>
+class OnnxGraph : public GraphBuilder {
+ public:
+  OnnxGraph(Tape<T>& tape, const ParameterStore<T>& store) : tape_(tape), store_(store) {}
+
+  // The model as ONNX has it, from `from` to `to`; `name` is the graph's.
+  io::ProtobufMessage model(const Variable<T>& from, const Variable<T>& to, std::string_view name,
+                            const OnnxOptions& options) {
+    add_input(from, options);
+    for (const auto& entry : tape_.entries()) add_entry(entry);
+    const int result = tape_.id_of(to);
+    layer_ = {};
+    add_node("Identity", {value(result)}, {}, {options.output});
+
+    graph_.text(2, name);
+    graph_.message(12, value_info(options.output, float_type, torch_extents(to.shape())));
+    io::ProtobufMessage model;
+    model.integer(1, 8).text(2, "anther").text(3, version).message(7, graph_);
+    model.message(8, io::ProtobufMessage().text(1, "").integer(2, 17));
+    for (const auto& [key, text] : options.metadata)
+      model.message(14, io::ProtobufMessage().text(1, key).text(2, text));
+    detail::check(model.bytes().size() <= std::numeric_limits<std::int32_t>::max(),
+                  "ONNX: expected a model of less than 2 GiB, got ", model.bytes().size(),
+                  " bytes");
+    return model;
+  }
+
+  std::string input(int i) override {
+    const int id = entry_->input(i);
+    return id < 0 ? "" : value(id);
+  }
+
+  std::string weight(int i, const Shape& shape) override {
+    const int parameter = tape_.parameter_of(entry_->input(i));
+    detail::check(parameter >= 0, "input ", i,
+                  ": expected a parameter; computed weights have no form here");
+    const ParameterInfo& info = store_.parameters()[static_cast<std::size_t>(parameter)];
+    detail::check(without_ones(info.torch_shape()) == without_ones(shape), info.name,
+                  ": expected a parameter of PyTorch's shape ", shape, ", got ",
+                  info.torch_shape());
+    return add_parameter(parameter, shape);
+  }
+
+  std::string constant(const Shape& shape, const std::vector<double>& values) override {
+    const std::string name = new_name("constant");
+    add_initializer(name, shape, float_type, std::vector<float>(values.begin(), values.end()));
+    return name;
+  }
+  std::string constant(const Integers& values) override {
+    std::string name = "integers";
+    for (const std::int64_t value : values) name += detail::text_of("_", value);
+    if (names_.insert(name).second)
+      add_initializer(name, {static_cast<std::int64_t>(values.size())}, integer_type, values);
+    return name;
+  }
+
+  std::vector<std::string> nodes(std::string_view type, const std::vector<std::string>& inputs,
+                                 const std::vector<GraphAttribute>& attributes,
+                                 int outputs) override {
+    std::vector<std::string> results;
+    for (int i = 0; i < outputs; ++i) results.push_back(new_name(type));
+    add_node(type, inputs, attributes, results);
+    return results;
+  }
+
+  void output(const std::string& name) override { result_ = name; }
+
+ private:
+  static constexpr int float_type = 1, byte_type = 2, integer_type = 7;  // TensorProto.DataType
+
+  static Shape without_ones(const Shape& shape) {
+    Shape rest;
+    for (int axis = 0; axis < shape.rank(); ++axis)
+      if (shape[axis] != 1) rest.push_back(shape[axis]);
+    return rest;
+  }
+
+  // The extents of a value in the graph.
+  static Integers torch_extents(const Shape& s) {
+    if (s.rank() == 4) return {s[0], s[3], s[1], s[2]};
+    Integers extents;
+    for (int axis = 0; axis < s.rank(); ++axis) extents.push_back(s[axis]);
+    return extents;
+  }
+
+  // layer/type, with a number where there is one of that name.
+  std::string new_name(std::string_view type) {
+    const std::string first =
+        layer_.empty() ? std::string(type) : detail::text_of(layer_, "/", type);
+    std::string name = first;
+    for (int again = 2; !names_.insert(name).second; ++again)
+      name = detail::text_of(first, "_", again);
+    return name;
+  }
+
+  void add_input(const Variable<T>& from, const OnnxOptions& options) {
+    const Shape& shape = from.shape();
+    names_.insert({options.input, options.output});
+    std::string name = options.input;
+    if (!options.preprocess) {
+      graph_.message(11, value_info(name, float_type, torch_extents(shape)));
+    } else {
+      detail::check(shape.rank() == 4 && shape[3] == 3,
+                    "preprocessing: expected a model of images (N, H, W, 3), got ", shape);
+      graph_.message(11, value_info(name, byte_type, {shape[0], shape[1], shape[2], shape[3]}));
+      name = add_preprocess(name, *options.preprocess);
+    }
+    values_[tape_.id_of(from)] = name;
+  }
+
+  // x / (255 std) - mean / std
+  std::string add_preprocess(const std::string& images, const OnnxPreprocess& preprocess) {
+    layer_ = "preprocess";
+    std::vector<double> factor, shift;
+    for (std::size_t c = 0; c < 3; ++c) {
+      const double deviation = static_cast<double>(preprocess.std[c]);
+      factor.push_back(1 / (255 * deviation));
+      shift.push_back(-static_cast<double>(preprocess.mean[c]) / deviation);
+    }
+    const std::string levels =
+        transpose(node("Cast", {images}, {{"to", float_type}}), {0, 3, 1, 2});
+    return node("Add",
+                {node("Mul", {levels, constant({3, 1, 1}, factor)}), constant({3, 1, 1}, shift)});
+  }
+
+  // The name of a value; a parameter, or a value from outside, becomes an initializer when it is
+  // first asked for.
+  std::string value(int id) {
+    const int parameter = tape_.parameter_of(id);
+    if (parameter >= 0)
+      return add_parameter(parameter,
+                           store_.parameters()[static_cast<std::size_t>(parameter)].torch_shape());
+    const auto found = values_.find(id);
+    detail::check(found != values_.end(),
+                  "a value from outside other than the model's input has no form in ONNX");
+    return found->second;
+  }
+
+  std::string add_parameter(int number, const Shape& shape) {
+    const ParameterInfo& info = store_.parameters()[static_cast<std::size_t>(number)];
+    const std::string name =
+        shape == info.torch_shape() ? info.name : detail::text_of(info.name, " ", shape);
+    if (!names_.insert(name).second) return name;
+    const std::span<const T> values = store_.value(number);
+    std::vector<float> floats(values.size());
+    for_each_torch_index(info, [&](std::int64_t torch_index, std::int64_t index) {
+      floats[static_cast<std::size_t>(torch_index)] =
+          static_cast<float>(values[static_cast<std::size_t>(index)]);
+    });
+    add_initializer(name, shape, float_type, floats);
+    return name;
+  }
+
+  template <class Element>
+  void add_initializer(const std::string& name, const Shape& shape, int type,
+                       const std::vector<Element>& elements) {
+    io::ProtobufMessage tensor;
+    for (int axis = 0; axis < shape.rank(); ++axis) tensor.integer(1, shape[axis]);
+    tensor.integer(2, type).text(8, name);
+    tensor.text(
+        9, {reinterpret_cast<const char*>(elements.data()), elements.size() * sizeof(Element)});
+    graph_.message(5, tensor);
+  }
+
+  void add_node(std::string_view type, const std::vector<std::string>& inputs,
+                const std::vector<GraphAttribute>& attributes,
+                const std::vector<std::string>& outputs) {
+    io::ProtobufMessage node;
+    // Absent inputs at the end are left out.
+    std::size_t count = inputs.size();
+    while (count > 0 && inputs[count - 1].empty()) --count;
+    for (std::size_t i = 0; i < count; ++i) node.text(1, inputs[i]);
+    for (const std::string& name : outputs) node.text(2, name);
+    node.text(3, outputs.front()).text(4, type);
+    for (const GraphAttribute& attribute : attributes) node.message(5, attribute_of(attribute));
+    graph_.message(1, node);
+  }
+
+  static io::ProtobufMessage attribute_of(const GraphAttribute& attribute) {
+    io::ProtobufMessage message;
+    message.text(1, attribute.name);
+    constexpr int type = 20, is_float = 1, is_integer = 2, is_integers = 7;
+    if (const auto* number = std::get_if<double>(&attribute.value))
+      message.number(2, static_cast<float>(*number)).integer(type, is_float);
+    else if (const auto* integer = std::get_if<std::int64_t>(&attribute.value))
+      message.integer(3, *integer).integer(type, is_integer);
+    else {
+      for (const std::int64_t each : std::get<Integers>(attribute.value)) message.integer(8, each);
+      message.integer(type, is_integers);
+    }
+    return message;
+  }
+
+  // The first extent is the batch, which is open.
+  static io::ProtobufMessage value_info(std::string_view name, int type, const Integers& extents) {
+    io::ProtobufMessage shape;
+    for (std::size_t i = 0; i < extents.size(); ++i)
+      shape.message(1, i == 0 ? io::ProtobufMessage().text(2, "batch")
+                              : io::ProtobufMessage().integer(1, extents[i]));
+    const io::ProtobufMessage tensor = io::ProtobufMessage().integer(1, type).message(2, shape);
+    return io::ProtobufMessage().text(1, name).message(2, io::ProtobufMessage().message(1, tensor));
+  }
+
+  void add_entry(const typename Tape<T>::Entry& entry) {
+    entry_ = &entry;
+    layer_ = entry.layer;
+    result_.clear();
+    const std::string where = entry.where();
+    detail::check(entry.op->onnx != nullptr, where, ": this op has no form in ONNX (Op::onnx)");
+    try {
+      for (const int id : entry.inputs)
+        detail::check(id < 0 || tape_.shape_of(id).rank() <= 4, "expected at most four axes, got ",
+                      id < 0 ? Shape{} : tape_.shape_of(id));
+      entry.op->onnx(*this, Call<T>(tape_, entry));
+      detail::check(!result_.empty(), "Op::onnx named no output");
+    } catch (const Error& error) {
+      detail::fail(where, ": cannot be exported to ONNX: ", error.what());
+    }
+    if (entry.add >= 0) result_ = node("Add", {result_, value(entry.add)});
+    values_[entry.outputs[0]] = result_;
+  }
+
+  Tape<T>& tape_;
+  const ParameterStore<T>& store_;
+  io::ProtobufMessage graph_;
+  std::set<std::string> names_;
+  std::map<int, std::string> values_;  // by id
+  const typename Tape<T>::Entry* entry_ = nullptr;
+  std::string_view layer_;
+  std::string result_;
+};
+
+// The bytes of an ONNX file of a model, in evaluation. `input`: the shape of what the model takes,
+// channels last: (1, H, W, C) for images.
+template <class T>
+std::string to_onnx(const Module<T>& model, const Shape& input, const OnnxOptions& options = {}) {
+  DryRun<T> pass(model, input);
+  OnnxGraph<T> graph(pass.tape, model.parameters());
+  return graph.model(pass.input, pass.output, model.type(), options).bytes();
+}
+
+// Writes that file, atomically.
+template <class T>
+void write_onnx(const std::filesystem::path& path, const Module<T>& model, const Shape& input,
+                const OnnxOptions& options = {}) {
+  io::write_file_atomically(path, to_onnx(model, input, options));
+}
+
+}  // namespace anther::inline v0_1::exports

@@ -1,0 +1,173 @@
+// Tables as text: one row a line, the first line names the columns. Numbers are written with the
+// fewest digits that read back as the same bits.
+#pragma once
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <concepts>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "anther/core/check.hpp"
+#include "anther/io/atomic_file.hpp"
+#include "anther/io/file.hpp"
+
+namespace anther::inline v0_1::io {
+
+// One cell as it stands in the file.
+template <class Number>
+requires std::integral<Number> || std::floating_point<Number> std::string csv_cell(Number number) {
+  if constexpr (std::floating_point<Number>)
+    if (std::isnan(number)) return "nan";  // whatever its sign
+  char text[64];
+  return {text, std::to_chars(text, text + sizeof text, number).ptr};
+}
+// Text with a comma or a quote is put in quotes; a line break is an error.
+inline std::string csv_cell(std::string_view text) {
+  detail::check(text.find_first_of("\r\n") == std::string_view::npos,
+                "csv: expected text without line breaks, got ", text);
+  if (text.find_first_of(",\"") == std::string_view::npos) return std::string(text);
+  std::string cell = "\"";
+  for (const char c : text) cell.append(c == '"' ? 2 : 1, c);
+  return cell + '"';
+}
+
+// The cells of a line, without their quotes.
+inline std::vector<std::string> split_csv_line(std::string_view line) {
+  std::vector<std::string> cells(1);
+  bool in_quotes = false;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    if (line[i] == '"' && in_quotes && line.substr(i + 1).starts_with('"'))
+      cells.back() += line[++i];
+    else if (line[i] == '"')
+      in_quotes = !in_quotes;
+    else if (line[i] == ',' && !in_quotes)
+      cells.emplace_back();
+    else
+      cells.back() += line[i];
+  }
+  return cells;
+}
+
+struct CsvTable {
+  std::vector<std::string> columns;
+  std::vector<std::vector<double>> rows;  // NaN for a cell that is not a number
+
+  // The values of one column; empty where there is none of this name.
+  std::vector<double> column(std::string_view name) const {
+    std::vector<double> values;
+    const auto found = std::find(columns.begin(), columns.end(), name);
+    if (found == columns.end()) return values;
+    const auto index = static_cast<std::size_t>(found - columns.begin());
+    for (const auto& row : rows) values.push_back(row[index]);
+    return values;
+  }
+};
+
+// Reads a table. A last line without its end, as a killed program leaves it, is left out; a row
+// with more or fewer cells than there are columns is an error that names the file and the line.
+inline CsvTable read_csv(const std::filesystem::path& path) {
+  const std::string content = read_text_file(path);
+  CsvTable table;
+  std::int64_t number = 0;
+  for (std::size_t begin = 0, end; (end = content.find('\n', begin)) != std::string::npos;
+       begin = end + 1) {
+    std::string_view line = std::string_view(content).substr(begin, end - begin);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    const std::vector<std::string> cells = split_csv_line(line);
+    if (++number == 1) {
+      table.columns = cells;
+      continue;
+    }
+    detail::check(cells.size() == table.columns.size(), path.string(), ": line ", number,
+                  ": expected ", table.columns.size(), " cells, got ", cells.size());
+    auto& row = table.rows.emplace_back();
+    for (const std::string& cell : cells) {
+      double value = 0;
+      const auto [rest, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+      const bool whole = error == std::errc() && rest == cell.data() + cell.size();
+      row.push_back(whole ? value : std::numeric_limits<double>::quiet_NaN());
+    }
+  }
+  detail::check(number > 0, path.string(), ": expected a line that names the columns");
+  return table;
+}
+
+// Writes a table row by row; a row is in the file when row() returns.
+//
+//   CsvWriter steps("steps.csv", {"step", "loss", "lr"});
+//   steps.row(1, 4.6f, 1e-3);
+class CsvWriter {
+ public:
+  // A new table in place of what the file has. Throws, naming the file and the reason, where it
+  // cannot be written; row() does the same.
+  CsvWriter(const std::filesystem::path& path, const std::vector<std::string>& columns)
+      : CsvWriter(path, columns, header_line(columns)) {}
+
+  // Goes on with a table whose first column counts up (steps, epochs): keeps the rows up to `last`
+  // and drops those after it, which the resumed run will write again. Where there is no file,
+  // starts one. Throws where the file has other columns.
+  static CsvWriter resume(const std::filesystem::path& path,
+                          const std::vector<std::string>& columns, std::int64_t last) {
+    if (!std::filesystem::exists(path)) return CsvWriter(path, columns);
+    detail::check(!columns.empty(), path.string(), ": expected at least one column");
+    const CsvTable table = read_csv(path);
+    const std::string content = read_text_file(path);
+    std::string expected = header_line(columns);
+    expected.pop_back();
+    detail::check(table.columns == columns, path.string(), ": expected the columns ", expected,
+                  ", got ", content.substr(0, content.find('\n')));
+    // What is kept is copied, not printed anew.
+    std::size_t end = content.find('\n') + 1;
+    for (const auto& row : table.rows) {
+      if (!(row[0] <= static_cast<double>(last))) break;
+      end = content.find('\n', end) + 1;
+    }
+    return CsvWriter(path, columns, content.substr(0, end));
+  }
+
+  // Writes one row: a number or text for each column.
+  template <class... Values>
+  void row(const Values&... values) {
+    detail::check(sizeof...(values) == columns_, file_.path().string(), ": expected a row of ",
+                  columns_, " values, got ", sizeof...(values));
+    std::string line;
+    ((line += csv_cell(values) + ','), ...);
+    line.back() = '\n';
+    try {
+      file_.write(line);
+    } catch (const Error&) {
+      file_.truncate(size_);  // half a row would spoil the file
+      throw;
+    }
+    size_ += static_cast<std::int64_t>(line.size());
+  }
+
+ private:
+  CsvWriter(const std::filesystem::path& path, const std::vector<std::string>& columns,
+            const std::string& content)
+      : columns_(columns.size()), size_(static_cast<std::int64_t>(content.size())) {
+    detail::check(columns_ > 0, path.string(), ": expected at least one column");
+    write_file_atomically(path, content);
+    file_ = File::open_for_appending(path);
+  }
+
+  static std::string header_line(const std::vector<std::string>& columns) {
+    std::string line;
+    for (const std::string& column : columns) line += csv_cell(column) + ',';
+    if (!line.empty()) line.back() = '\n';
+    return line;
+  }
+
+  File file_;
+  std::size_t columns_ = 0;
+  std::int64_t size_ = 0;  // of the file, in bytes
+};
+
+}  // namespace anther::inline v0_1::io

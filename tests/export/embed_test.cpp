@@ -1,0 +1,392 @@
+// Generated headers are compiled as a user compiles them, alone and with warnings as errors, by the
+// compiler of these tests, and their programs' logits compared with the engine's.
+#include "anther/export/embed.hpp"
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <future>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "anther/anther.hpp"
+#include "anther/data/vision/transforms.hpp"
+#include "tests/io/temporary_folder.hpp"
+
+namespace {
+
+using namespace anther;
+using namespace anther::detail;
+using namespace anther::exports;
+using namespace anther::io;
+using namespace anther::kernels;
+using namespace anther::vision;
+using V = Variable<float>;
+
+const SourceReader sources = sources_in("include");
+constexpr std::array<float, 3> mean = {0.4f, 0.5f, 0.6f}, deviation = {0.2f, 0.3f, 0.25f};
+
+// Weights, and norms and statistics away from 1 and 0.
+void draw(ParameterStore<float>& store) {
+  store.initialize(5);
+  const auto shake = [](const ParameterInfo& info, std::span<float> values) {
+    if (info.shape.rank() > 1) return;
+    for (std::size_t i = 0; i < values.size(); ++i)
+      values[i] += static_cast<float>(0.4 * uniform(RandomKey(6).fold(info.name), i) - 0.2);
+  };
+  for (std::size_t i = 0; i < store.parameters().size(); ++i)
+    shake(store.parameters()[i], store.value(static_cast<int>(i)));
+  for (std::size_t i = 0; i < store.buffers().size(); ++i)
+    shake(store.buffers()[i], store.buffer(static_cast<int>(i)));
+}
+
+void round_to_half(std::span<float> values) {
+  for (float& value : values) value = to_float(to_float16(static_cast<double>(value)));
+}
+
+// Bytes of an image, the same as the programs make.
+std::vector<unsigned char> image_bytes(std::int64_t size) {
+  std::vector<unsigned char> bytes(static_cast<std::size_t>(size * size * 3));
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    bytes[i] = static_cast<unsigned char>(i * 7919 / 13 % 256);
+  return bytes;
+}
+
+std::vector<float> engine_logits(const Module<float>& model, std::int64_t size) {
+  const LevelTable levels = level_table(mean, deviation);
+  const std::vector<unsigned char> bytes = image_bytes(size);
+  std::vector<float> image(bytes.size());
+  for (std::size_t i = 0; i < bytes.size(); ++i) image[i] = levels[i % 3][bytes[i]];
+  Inference<float> inference(model, {1, size, size, 3});
+  const std::span<const float> logits = inference(image);
+  return {logits.begin(), logits.end()};
+}
+
+// A program that prints, for each of its headers, the logits of bytes, those of the same image as
+// floats where they differ, and the class.
+std::string program_of(const std::vector<std::string>& names) {
+  std::string code = "#include <cstdio>\n";
+  for (const std::string& name : names) code += text_of("#include \"", name, ".hpp\"\n");
+  code += "int main() {\n";
+  for (const std::string& name : names)
+    code += text_of("  {\n    using namespace ", name, R"(;
+    static Model model;
+    static unsigned char bytes[image_height * image_width * 3];
+    static float image[image_height * image_width * 3];
+    for (unsigned i = 0; i < sizeof bytes; ++i) {
+      bytes[i] = static_cast<unsigned char>(i * 7919ul / 13 % 256);
+      const float mean[] = {0.4f, 0.5f, 0.6f}, deviation[] = {0.2f, 0.3f, 0.25f};
+      image[i] = (static_cast<float>(bytes[i]) / 255.0f - mean[i % 3]) / deviation[i % 3];
+    }
+    static float first[classes];
+    for (int i = 0; i < classes; ++i) first[i] = model.logits(bytes)[i];
+    const float* y = model.logits(image);
+    for (int i = 0; i < classes; ++i)
+      std::printf("%a\n", static_cast<double>(y[i] == first[i] ? y[i] : 1e30f));
+    std::printf("%s\n", class_names[model.classify(bytes)]);
+  }
+)");
+  return code + "}\n";
+}
+
+int run(const std::string& command) {
+  return std::system(command.c_str());
+}
+
+std::string compile_command(const std::filesystem::path& source) {
+  return text_of(ANTHER_TEST_COMPILER,
+                 " -std=c++20 -O2 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror ",
+                 source.string(), " -o ", source.string(), ".out");
+}
+
+struct Embedded {
+  std::string name;
+  std::vector<float> logits;  // the engine's
+};
+
+class Programs {
+ public:
+  // Writes a model's header; the program number `program` includes it.
+  void add(std::size_t program, const std::string& name, const Module<float>& model,
+           std::int64_t size, Dtype dtype = Dtype::f32, const SourceReader& reader = sources) {
+    programs_.resize(std::max(programs_.size(), program + 1));
+    programs_[program].push_back({name, engine_logits(model, size)});
+    write_header(folder_ / (name + ".hpp"), model, {1, size, size, 3},
+                 {.name = name, .dtype = dtype, .sources = reader, .mean = mean, .std = deviation});
+  }
+
+  void compile_and_compare() {
+    std::vector<std::future<int>> compilers;
+    for (std::size_t i = 0; i < programs_.size(); ++i) {
+      std::vector<std::string> names;
+      for (const Embedded& each : programs_[i]) names.push_back(each.name);
+      std::ofstream(source(i)) << program_of(names);
+      compilers.push_back(std::async(std::launch::async, run, compile_command(source(i))));
+    }
+    for (auto& compiler : compilers) REQUIRE(compiler.get() == 0);
+    for (std::size_t i = 0; i < programs_.size(); ++i)
+      for (const Isa candidate : every_isa)
+        if (candidate <= best_isa()) compare(i, candidate);
+  }
+
+  std::filesystem::path operator/(const std::string& name) const { return folder_ / name; }
+
+ private:
+  std::filesystem::path source(std::size_t program) const {
+    return folder_ / text_of("main", program, ".cpp");
+  }
+
+  void compare(std::size_t program, Isa with) {
+    const std::string out = (folder_ / "logits").string();
+    REQUIRE(run(text_of("ANTHER_ISA=", to_string(with), " ", source(program).string(), ".out > ",
+                        out)) == 0);
+    std::ifstream lines(out);
+    for (const Embedded& each : programs_[program]) {
+      const std::vector<float>& expected = each.logits;
+      CAPTURE(each.name);
+      CAPTURE(to_string(with));
+      float largest = 0;
+      for (const float logit : expected) largest = std::max(largest, std::abs(logit));
+      // Of the same instruction set, optimised by the same compiler, the bits are the same.
+      float allowed = 1e-4f * largest;
+#if defined(__OPTIMIZE__) && !defined(__FMA__)
+      if (with == isa()) allowed = 0;
+#endif
+      std::string line;
+      std::size_t best = 0;
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        REQUIRE(std::getline(lines, line));
+        CHECK(std::abs(std::strtof(line.c_str(), nullptr) - expected[i]) <= allowed);
+        if (expected[i] > expected[best]) best = i;
+      }
+      REQUIRE(std::getline(lines, line));
+      CHECK(line == std::to_string(best));
+    }
+  }
+
+  TemporaryFolder folder_;
+  std::vector<std::vector<Embedded>> programs_;
+};
+
+// A model and the store of its weights.
+struct Vit {
+  explicit Vit(const EdgeViTOptions& options) : net(store, options) { draw(store); }
+  ParameterStore<float> store;
+  EdgeViT<float> net;
+};
+
+template <class T>
+class Apply : public Module<T> {
+ public:
+  Apply(const Scope<T>& scope, std::function<Variable<T>(Variable<T>)> function)
+      : Module<T>(scope, "Apply"), function_(std::move(function)) {}
+  Variable<T> forward(Variable<T> x) const override { return function_(x); }
+
+ private:
+  std::function<Variable<T>(Variable<T>)> function_;
+};
+
+// An op of a user's, with a kernel of its own for each instruction set.
+const char* const halve_header = R"(#pragma once
+#include <anther/kernels/vec.hpp>
+namespace user {
+#define ANTHER_BODY "halve.inl"
+#include <anther/kernels/for_each_isa.inl>
+inline void halve(float* y, const float* x, std::int64_t count) {
+  ANTHER_SELECT(halve<float>)(y, x, count);
+}
+}  // namespace user
+)";
+const char* const halve_body = R"(
+template <class T>
+void halve(T* y, const T* x, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; i += Vec<T>::lanes)
+    (Vec<T>::load_partial(x + i, count - i) * Vec<T>::broadcast(T(0.5)))
+        .store_partial(y + i, count - i);
+}
+)";
+std::string with_halve(const std::string& path) {
+  if (path == "halve.hpp") return halve_header;
+  if (path == "halve.inl") return halve_body;
+  return sources(path);
+}
+
+constexpr Op<float> halve_op = {
+    .name = "halve",
+    .forward =
+        [](Call<float>& call) {
+          for (std::int64_t i = 0; i < call.output_shape().numel(); ++i)
+            call.output()[i] = call.input(0)[i] / 2;
+        },
+    .backward = nullptr,
+    .embed =
+        [](CodeBuilder& code, const Call<float>& call) {
+          code.include("halve.hpp");
+          code.call("user::halve", code.output(), code.input(0), call.output_shape().numel());
+        },
+};
+constexpr Op<float> secret_op = {
+    .name = "secret", .forward = halve_op.forward, .backward = nullptr};
+V apply(const Op<float>& op, const V& x) {
+  return x.tape().record(op, 0, {x}, {x.shape()});
+}
+
+// Everything that EdgeViT has not.
+struct Layers {
+  Layers() : net(store) {
+    net.add<Conv2d>(3, 8, Conv2dLayerOptions{.kernel_size = {3, 2}, .stride = {2, 1}, .padding = 1})
+        .add<Apply>([](V x) { return relu(x); })
+        .add<Conv2d>(8, 6, Conv2dLayerOptions{.kernel_size = 3, .padding = {0, 1}, .groups = 2})
+        .add<Conv2d>(6, 6,
+                     Conv2dLayerOptions{.kernel_size = 3, .stride = 2, .padding = 1, .groups = 6})
+        .add<Conv2d>(6, 5, Conv2dLayerOptions{.bias = false})
+        .add<ConvTranspose2d>(
+            5, Conv2dLayerOptions{.kernel_size = 3, .stride = 2, .padding = 1, .groups = 5})
+        .add<Apply>([](V x) { return group_norm(x, 5) + instance_norm(x); })
+        .add<BatchNorm2d>(5)
+        .add<Apply>([](V x) { return subsample(gelu(x) * 0.7 + layer_norm(x), 2); })
+        .add<Apply>([](V x) { return apply(halve_op, x) + x; })
+        .add<Linear>(5, 12)
+        .add<Apply>([](V x) { return self_attention(x, 2); })
+        .add<Apply>([](V x) { return global_average_pool(x); })
+        .add<Apply>([](V x) { return gelu(x); });
+    draw(store);
+  }
+  ParameterStore<float> store;
+  Sequential<float> net;
+};
+
+TEST_CASE("embed: compiled alone, the engine's logits") {
+  Programs programs;
+  // GroupNorm, and InstanceNorm where the model offers the choice.
+  EdgeViTOptions options = edgevit_options("xxs", 7, "improved");
+  options.local_norm = NormKind::in;
+  const Vit improved(options);
+  programs.add(0, "improved", improved.net, 32);
+  const Layers layers;
+  programs.add(0, "layers", layers.net, 17, Dtype::f32, with_halve);
+
+  // In half precision: the engine's logits are of weights that are rounded.
+  Vit original(edgevit_options("xxs", 10, "original"));
+  TemporaryFolder folder;
+  std::string text[2];
+  for (const bool rounded : {false, true}) {
+    if (rounded) {
+      round_to_half(original.store.values());
+      round_to_half(original.store.buffer_values());
+    }
+    const Shape image{1, 64, 64, 3};
+    write_header(folder / "original.hpp", original.net, image,
+                 {.name = "original", .dtype = Dtype::f16, .sources = sources});
+    text[rounded] = read_text_file(folder / "original.hpp");
+  }
+  const bool same = text[0] == text[1];  // not compared in CHECK, which would print them
+  CHECK(same);
+  programs.add(1, "original", original.net, 64, Dtype::f16);
+  programs.compile_and_compare();
+
+  // The program in the header's own comment.
+  std::string example;
+  std::ifstream header(programs / "improved.hpp");
+  for (std::string line; std::getline(header, line) && line != "#pragma once";)
+    if (line.starts_with("//   ")) example += line.substr(5) + '\n';
+  std::ofstream(programs / "example.cpp") << example;
+  CHECK(example.find("int main() {\n") != example.npos);
+  // Beside the engine, before and after.
+  std::ofstream(programs / "beside.cpp") << "#include \"anther/kernels/gemm.hpp\"\n"
+                                         << example << "#include \"anther/kernels/gelu.hpp\"\n"
+                                         << "#include \"anther/kernels/softmax.hpp\"\n";
+  const std::string check_syntax =
+      text_of(ANTHER_TEST_COMPILER, " -std=c++20 -Wall -Wextra -Werror -fsyntax-only -Iinclude ");
+  CHECK(run(check_syntax + (programs / "beside.cpp").string()) == 0);
+}
+
+std::string refusal(const Module<float>& model, const EmbedOptions& options,
+                    const Shape& input = {1, 32, 32, 3}) {
+  return error_of([&] { to_header(model, input, options); });
+}
+
+TEST_CASE("embed: what cannot be embedded fails with a reason") {
+  const Vit vit(edgevit_options("xxs", 2, "improved"));
+  CHECK(refusal(vit.net, {.sources = sources}, {2, 32, 32, 3}) ==
+        "embed: expected one image (1, H, W, 3), got (2, 32, 32, 3)");
+  CHECK(refusal(vit.net, {.dtype = Dtype::bf16, .sources = sources}) ==
+        "embed: expected weights in F32 or F16, got BF16");
+  CHECK(refusal(vit.net, {.name = "float", .sources = sources}) ==
+        "embed: expected a name for a namespace, got float");
+  CHECK(refusal(vit.net, {}) == "embed: expected where the kernels' text is");
+  CHECK(refusal(vit.net, {.sources = sources, .class_names = {"rose"}}) ==
+        "embed: expected the names of 2 classes, got 1");
+
+  ParameterStore<float> store;
+  Sequential<float> net(store);
+  net.add<Linear>(3, 5).add<Apply>([](V x) { return apply(secret_op, x); });
+  CHECK(refusal(net, {.sources = sources}) ==
+        "1: secret: this op has no embedded form (Op::embed)");
+
+  ParameterStore<float> other_store;
+  Sequential<float> map(other_store);
+  map.add<Linear>(3, 5);
+  CHECK(refusal(map, {.sources = sources}) ==
+        "embed: expected a model whose result is the logits of one image (1, classes), got (1, 32, "
+        "32, 5)");
+
+  // Too large for half precision.
+  ParameterStore<float> large_store;
+  Sequential<float> large(large_store);
+  large.add<Linear>(3, 2).add<Apply>([](V x) { return global_average_pool(x); });
+  large_store.values()[0] = 1e6f;
+  const std::string error = refusal(large, {.dtype = Dtype::f16, .sources = sources});
+  CHECK(error.find("0: linear: cannot be embedded: ") == 0);
+  CHECK(error.find("1000000") != error.npos);
+}
+
+TEST_CASE("embed: queries, keys and values that stand apart") {
+  ParameterStore<float> store;
+  Sequential<float> net(store);
+  net.add<Apply>([](V x) { return x + scaled_dot_product_attention(x, gelu(x), x * 0.5, 4); });
+  const EmbeddedPass pass(net, {1, 6, 8}, {.sources = sources});
+  CHECK(pass.statements().find("attention_forward<float>(") != std::string::npos);
+  CHECK(pass.statements().find("{1, 4, 6, 6, 2, 8, 8, 0x1.6a09e667f3bccp-1});") !=
+        std::string::npos);
+}
+
+TEST_CASE("embed: text that stands in a program") {
+  CHECK(string_literal("a\"b\\c?\?/\n\xC3\xA9 1") ==
+        "\"a\\042b\\134c\\077\\077/\\012\\303\\251 1\"");
+  for (const char* good : {"flowers", "a", "model_2", "stdio"}) CHECK(is_namespace_name(good));
+  for (const char* bad :
+       {"", "2a", "a b", "_a", "a__b", "std", "anther", "class", "xor_eq", "\xC3"})
+    CHECK_FALSE(is_namespace_name(bad));
+  CHECK(code_struct(std::int64_t{-3}, 0.1, "x") == "{-3, 0x1.999999999999ap-4, x}");
+}
+
+TEST_CASE("base85: every digit, and back") {
+  int wrong = 0;
+  for (std::uint64_t i = 0; i < 20000; ++i) {
+    const auto bits = i == 0 ? 0xFFFFFFFFu : static_cast<std::uint32_t>(i * 0x9E3779B97F4A7C15ull);
+    char text[6] = {};
+    to_base85(text, bits);
+    wrong += from_base85(text) != bits;
+    for (const char digit : std::string_view(text, 5))
+      wrong += digit <= ' ' || digit > 'y' || digit == '"' || digit == '?' || digit == '\\';
+  }
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("embed: the licence that a generated header carries is the project's") {
+  std::string license;
+  std::ifstream lines("include/anther/export/embedded/license.inl");
+  for (std::string line; std::getline(lines, line);)
+    license += line.substr(std::min<std::size_t>(line.size(), 3)) + '\n';
+  CHECK(license == read_text_file("LICENSE"));
+}
+
+}  // namespace
