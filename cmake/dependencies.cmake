@@ -1,9 +1,8 @@
-# Finds what Anther needs; what is missing is fetched, at the version that Debian 12 has.
+# Finds what Anther's components and our own programs need. What is missing is fetched, at the
+# version that Debian 12 has, but only for a component that ANTHER_COMPONENTS names, and for our
+# own programs.
 
 include(FetchContent)
-
-# The names of what had to be fetched: an installed Anther could not find those again.
-set(ANTHER_FETCHED "")
 
 # Declares an archive that FetchContent only unpacks: of a library of headers nothing is built.
 # Sets <name>_SOURCE_DIR.
@@ -16,15 +15,14 @@ macro(anther_fetch name url sha256)
     DOWNLOAD_EXTRACT_TIMESTAMP OFF
     SOURCE_SUBDIR no-build)
   FetchContent_MakeAvailable(${name})
-  list(APPEND ANTHER_FETCHED ${name})
 endmacro()
 
-# Makes `target` from the package, or else from the archive's folder `headers`.
-macro(anther_header_library package target headers url sha256)
+# Makes `target` from the package, or else, where it is wanted, from the archive's folder `headers`.
+macro(anther_header_library wanted package target headers url sha256)
   if(NOT TARGET ${target})
     find_package(${package} CONFIG QUIET)
   endif()
-  if(NOT TARGET ${target})
+  if(NOT TARGET ${target} AND ${wanted})
     anther_fetch(${package} ${url} ${sha256})
     string(TOLOWER ${package} anther_package)
     add_library(${target} INTERFACE IMPORTED GLOBAL)
@@ -33,21 +31,33 @@ macro(anther_header_library package target headers url sha256)
   endif()
 endmacro()
 
-find_package(OpenMP REQUIRED COMPONENTS CXX)
-find_package(Threads REQUIRED)
+foreach(component IN ITEMS io data eigen)
+  if(component IN_LIST ANTHER_COMPONENTS)
+    set(anther_wants_${component} ON)
+  else()
+    set(anther_wants_${component} OFF)
+  endif()
+endforeach()
+
+# Without OpenMP everything is serial.
+find_package(OpenMP QUIET COMPONENTS CXX)
+if(NOT OpenMP_CXX_FOUND)
+  message(STATUS "Anther: OpenMP was not found, so that everything runs on one thread")
+endif()
+find_package(Threads QUIET)
 
 anther_header_library(
-  Eigen3 Eigen3::Eigen .
+  ${anther_wants_eigen} Eigen3 Eigen3::Eigen .
   https://gitlab.com/libeigen/eigen/-/archive/3.4.0/eigen-3.4.0.tar.gz
   8586084f71f9bde545ee7fa6d00288b264a2b7ac3607b974e54d13e7162c1c72)
 anther_header_library(
-  nlohmann_json nlohmann_json::nlohmann_json include
+  ${anther_wants_io} nlohmann_json nlohmann_json::nlohmann_json include
   https://github.com/nlohmann/json/archive/refs/tags/v3.11.2.tar.gz
   d69f9deb6a75e2580465c6c4c5111b89c4dc2fa94e3a85fcd2ffcd9a143d9273)
 
 # stb has no package file, and no versions: the commit is the one that Debian 12 has.
 find_path(ANTHER_STB_INCLUDE_DIR stb_image.h PATH_SUFFIXES stb)
-if(NOT ANTHER_STB_INCLUDE_DIR)
+if(NOT ANTHER_STB_INCLUDE_DIR AND anther_wants_data)
   anther_fetch(
     stb
     https://github.com/nothings/stb/archive/8b5f1f37b5b75829fc72d38e7b5d4bcbf8a26d55.tar.gz
@@ -55,19 +65,16 @@ if(NOT ANTHER_STB_INCLUDE_DIR)
   set(ANTHER_STB_INCLUDE_DIR "${stb_SOURCE_DIR}")
 endif()
 
-# From here on nothing that an installed Anther needs.
-set(ANTHER_FETCHED_HEADERS ${ANTHER_FETCHED})
-
 if(ANTHER_TESTS)
   anther_header_library(
-    doctest doctest::doctest .
+    ON doctest doctest::doctest .
     https://github.com/doctest/doctest/archive/refs/tags/v2.4.9.tar.gz
     19b2df757f2f3703a5e63cee553d85596875f06d91a3333acd80a969ef210856)
 endif()
 
 if(ANTHER_TESTS OR ANTHER_EXAMPLES OR ANTHER_BENCH)
   anther_header_library(
-    CLI11 CLI11::CLI11 include
+    ON CLI11 CLI11::CLI11 include
     https://github.com/CLIUtils/CLI11/archive/refs/tags/v2.3.2.tar.gz
     aac0ab42108131ac5d3344a9db0fdf25c4db652296641955720a4fbe52334e22)
 endif()

@@ -1,22 +1,15 @@
-# Installing, so that find_package(anther) works.
+# Installing, so that find_package(anther) and pkg-config work.
 
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
-if(ANTHER_FETCHED_HEADERS)
-  # Only an error once somebody installs: building with a fetched dependency is fine.
-  list(JOIN ANTHER_FETCHED_HEADERS ", " fetched)
-  install(
-    CODE "message(FATAL_ERROR
-      \"Anther is not installed: this build fetched ${fetched}, which an installed Anther would not \"
-      \"find. Install the missing packages, configure again and repeat, or use Anther with \"
-      \"add_subdirectory or FetchContent.\")")
-  return()
-endif()
-
-set(package_dir "${CMAKE_INSTALL_DATADIR}/cmake/anther")
+set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/anther")
 
 install(TARGETS anther EXPORT anther-targets INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(
+  TARGETS anther_compiled
+  EXPORT anther-targets
+  ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 install(
   DIRECTORY "${PROJECT_SOURCE_DIR}/include/anther"
   DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
@@ -29,13 +22,29 @@ install(
   NAMESPACE anther::
   DESTINATION "${package_dir}")
 
+if(OpenMP_CXX_FOUND)
+  set(ANTHER_HAS_OPENMP ON)
+  set(ANTHER_OPENMP_FLAGS " ${OpenMP_CXX_FLAGS}")
+else()
+  set(ANTHER_HAS_OPENMP OFF)
+  set(ANTHER_OPENMP_FLAGS "")
+endif()
 configure_package_config_file(
   "${CMAKE_CURRENT_LIST_DIR}/anther-config.cmake.in" "${PROJECT_BINARY_DIR}/anther-config.cmake"
   INSTALL_DESTINATION "${package_dir}" NO_SET_AND_CHECK_MACRO)
 # Before version 1.0 a minor version may change the interface.
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/anther-config-version.cmake"
-                                 COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+                                 COMPATIBILITY SameMinorVersion)
 install(
   FILES "${PROJECT_BINARY_DIR}/anther-config.cmake"
         "${PROJECT_BINARY_DIR}/anther-config-version.cmake"
   DESTINATION "${package_dir}")
+
+# The prefix is found from the .pc file's own place, so that an installed tree can be moved.
+set(pkg_config_dir "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY
+           "${CMAKE_INSTALL_PREFIX}/${pkg_config_dir}" OUTPUT_VARIABLE ANTHER_PREFIX_FROM_PC)
+foreach(name anther anther-compiled)
+  configure_file("${CMAKE_CURRENT_LIST_DIR}/${name}.pc.in" "${PROJECT_BINARY_DIR}/${name}.pc" @ONLY)
+  install(FILES "${PROJECT_BINARY_DIR}/${name}.pc" DESTINATION "${pkg_config_dir}")
+endforeach()

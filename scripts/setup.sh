@@ -4,7 +4,7 @@
 
 # The tools and libraries that every build needs.
 # shellcheck disable=SC2034  # used by the scripts that source this file
-anther_packages=(g++ cmake make libeigen3-dev libstb-dev nlohmann-json3-dev libcli11-dev)
+anther_packages=(g++ cmake make libstb-dev nlohmann-json3-dev libcli11-dev)
 
 is_interactive() { [[ -t 0 && -t 1 && -z ${CI:-} ]]; }
 

@@ -25,7 +25,8 @@ for argument in "$@"; do
   esac
 done
 
-need_packages "${anther_packages[@]}" doctest-dev libbenchmark-dev binutils curl
+need_packages "${anther_packages[@]}" libeigen3-dev doctest-dev libbenchmark-dev binutils curl \
+  pkg-config
 need_cmake
 
 jobs=$(nproc)

@@ -29,3 +29,7 @@
 #include "anther/optim/model_ema.hpp"
 #include "anther/optim/schedule.hpp"
 #include "anther/optim/sgd.hpp"
+
+#ifdef ANTHER_COMPILED
+#include "anther/compiled.hpp"
+#endif

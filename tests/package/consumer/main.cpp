@@ -16,10 +16,6 @@ inline constexpr anther::Op<T> square_op = {
     .name = "square",
     .forward =
         [](anther::Call<T>& call) {
-          using namespace anther::exports;
-          using namespace anther::io;
-          using namespace anther::kernels;
-          using namespace anther::vision;
           ANTHER_SELECT(square_forward<T>)
           (call.output(), call.input(0), call.output_shape().numel());
         },

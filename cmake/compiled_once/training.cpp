@@ -1,4 +1,0 @@
-#include "compiled_once.hpp"
-
-#define ANTHER_ONCE
-#include "training.inl"

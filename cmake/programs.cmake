@@ -1,0 +1,24 @@
+# How our own programs are compiled.
+
+add_library(anther_warnings INTERFACE)
+target_compile_options(anther_warnings INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # It takes "text" + string for an overlapping copy.
+  target_compile_options(anther_warnings INTERFACE -Wno-restrict)
+endif()
+target_compile_options(
+  anther_compiled PRIVATE $<TARGET_PROPERTY:anther_warnings,INTERFACE_COMPILE_OPTIONS>)
+
+# They share a precompiled header, and with it the compiled templates.
+file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/programs.cpp" CONTENT "")
+add_library(anther_programs OBJECT EXCLUDE_FROM_ALL "${PROJECT_BINARY_DIR}/programs.cpp")
+target_link_libraries(anther_programs PUBLIC anther_compiled anther_io anther_data
+                                      PRIVATE anther_warnings)
+target_precompile_headers(anther_programs PRIVATE <anther/anther.hpp> <anther/train/checkpoint.hpp>
+                          <anther/train/fit.hpp>)
+# anther_program(NAME SOURCE...)
+function(anther_program name)
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE anther_compiled anther_io anther_data anther_warnings)
+  target_precompile_headers(${name} REUSE_FROM anther_programs)
+endfunction()

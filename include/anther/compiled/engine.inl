@@ -1,0 +1,78 @@
+// Declares (ANTHER_TEMPLATE is `extern template`) or makes (`template`) the tape, the ops, the
+// layers, the models and the optimisers for the scalar ANTHER_SCALAR.
+
+#define ANTHER_CLASS(name) ANTHER_TEMPLATE class name<ANTHER_SCALAR>;
+#define ANTHER_FUNCTION(name) ANTHER_TEMPLATE decltype(name<ANTHER_SCALAR>) name<ANTHER_SCALAR>;
+#define ANTHER_VARIABLE Variable<ANTHER_SCALAR>
+namespace anther::inline v0_1 {
+
+ANTHER_CLASS(Tape)
+ANTHER_CLASS(Call)
+ANTHER_CLASS(Variable)
+ANTHER_CLASS(ParameterStore)
+
+// Of functions that share a name each is spelled out.
+ANTHER_TEMPLATE ANTHER_VARIABLE operator+(const ANTHER_VARIABLE&, const ANTHER_VARIABLE&);
+ANTHER_TEMPLATE ANTHER_VARIABLE operator+(ANTHER_VARIABLE&&, const ANTHER_VARIABLE&);
+ANTHER_TEMPLATE ANTHER_VARIABLE operator+(const ANTHER_VARIABLE&, ANTHER_VARIABLE&&);
+ANTHER_TEMPLATE ANTHER_VARIABLE operator+(ANTHER_VARIABLE&&, ANTHER_VARIABLE&&);
+ANTHER_TEMPLATE ANTHER_VARIABLE operator*(const ANTHER_VARIABLE&, double);
+ANTHER_TEMPLATE ANTHER_VARIABLE operator*(double, const ANTHER_VARIABLE&);
+ANTHER_TEMPLATE ANTHER_VARIABLE cross_entropy(const ANTHER_VARIABLE&, const Labels<ANTHER_SCALAR>&,
+                                              const CrossEntropyOptions&);
+ANTHER_TEMPLATE ANTHER_VARIABLE cross_entropy(const ANTHER_VARIABLE&, std::span<const std::int32_t>,
+                                              const CrossEntropyOptions&);
+ANTHER_FUNCTION(adjust_logits)
+ANTHER_FUNCTION(batch_norm)
+ANTHER_FUNCTION(conv2d)
+ANTHER_FUNCTION(depthwise_conv2d)
+ANTHER_FUNCTION(depthwise_conv_transpose2d)
+ANTHER_FUNCTION(drop_path)
+ANTHER_FUNCTION(dropout)
+ANTHER_FUNCTION(gelu)
+ANTHER_FUNCTION(global_average_pool)
+ANTHER_FUNCTION(group_norm)
+ANTHER_FUNCTION(instance_norm)
+ANTHER_FUNCTION(layer_norm)
+ANTHER_FUNCTION(linear)
+ANTHER_FUNCTION(relu)
+ANTHER_FUNCTION(scaled_dot_product_attention)
+ANTHER_FUNCTION(self_attention)
+ANTHER_FUNCTION(subsample)
+
+ANTHER_CLASS(Scope)
+ANTHER_CLASS(Module)
+ANTHER_CLASS(AnyModule)
+ANTHER_CLASS(Sequential)
+ANTHER_CLASS(BatchNorm2d)
+ANTHER_CLASS(Conv2d)
+ANTHER_CLASS(ConvTranspose2d)
+ANTHER_CLASS(DropPath)
+ANTHER_CLASS(Dropout)
+ANTHER_CLASS(GroupNorm)
+ANTHER_CLASS(InstanceNorm2d)
+ANTHER_CLASS(LayerNorm)
+ANTHER_CLASS(Linear)
+ANTHER_CLASS(NormBase)
+ANTHER_CLASS(Inference)
+ANTHER_FUNCTION(summarize)
+
+ANTHER_CLASS(Embed)
+ANTHER_CLASS(Ffn)
+ANTHER_CLASS(GlobalBlock)
+ANTHER_CLASS(LayerFactory)
+ANTHER_CLASS(LglBlock)
+ANTHER_CLASS(LocalAgg)
+ANTHER_CLASS(SparseAttention)
+ANTHER_CLASS(EdgeViT)
+
+ANTHER_CLASS(Optimizer)
+ANTHER_CLASS(Adam)
+ANTHER_CLASS(Sgd)
+ANTHER_CLASS(ModelEma)
+ANTHER_CLASS(GradientNorm)
+
+}  // namespace anther::inline v0_1
+#undef ANTHER_CLASS
+#undef ANTHER_FUNCTION
+#undef ANTHER_VARIABLE
