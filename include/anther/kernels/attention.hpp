@@ -23,6 +23,12 @@ struct AttentionDims {
   std::int64_t q_stride, kv_stride;  // from one row to the next
   double scale;                      // 1 / sqrt(head_dim)
 
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(batch, heads, queries, keys, head_dim, q_stride, kv_stride, scale);
+  }
+
   std::int64_t o_stride() const { return heads * head_dim; }
   std::int64_t probabilities() const { return batch * heads * queries * keys; }
 };

@@ -24,6 +24,12 @@ struct ChannelNormDims {
   std::int64_t rows = 0;  // of one segment
   std::int64_t channels = 0;
   std::int64_t groups = 0;  // divides channels
+
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(segments, rows, channels, groups);
+  }
 };
 
 // How a segment is worked on: in tiles of rows, whose sums are combined in order.

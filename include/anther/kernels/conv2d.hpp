@@ -22,6 +22,13 @@ struct Conv2dDims {
   std::int64_t kernel_height, kernel_width, stride_height, stride_width;
   std::int64_t padding_height, padding_width, groups;
 
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(batch, height, width, in_channels, out_channels, kernel_height, kernel_width,
+                 stride_height, stride_width, padding_height, padding_width, groups);
+  }
+
   std::int64_t out_height() const {
     return (height + 2 * padding_height - kernel_height) / stride_height + 1;
   }

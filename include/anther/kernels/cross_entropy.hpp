@@ -21,6 +21,12 @@ struct CrossEntropyDims {
   std::int64_t rows = 0, classes = 0;
   double label_smoothing = 0;
   double scale = 1;  // 1 / rows for the mean
+
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(rows, classes, label_smoothing, scale);
+  }
 };
 
 // labels and labels2 lie between 0 and classes - 1; nothing here checks them. Without labels2,

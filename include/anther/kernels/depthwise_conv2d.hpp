@@ -18,6 +18,13 @@ struct DepthwiseConv2dDims {
   std::int64_t stride_height = 1, stride_width = 1;
   std::int64_t padding_height = 0, padding_width = 0;
 
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(batch, height, width, channels, kernel_height, kernel_width, stride_height,
+                 stride_width, padding_height, padding_width);
+  }
+
   std::int64_t out_height() const {
     return (height + 2 * padding_height - kernel_height) / stride_height + 1;
   }

@@ -21,6 +21,14 @@ struct DepthwiseConvTranspose2dDims {
   std::int64_t padding_height = 0, padding_width = 0;
   std::int64_t output_padding_height = 0, output_padding_width = 0;
 
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(batch, height, width, channels, kernel_height, kernel_width, stride_height,
+                 stride_width, padding_height, padding_width, output_padding_height,
+                 output_padding_width);
+  }
+
   std::int64_t out_height() const {
     return (height - 1) * stride_height - 2 * padding_height + kernel_height +
            output_padding_height;

@@ -72,6 +72,12 @@ void relu_backward(T* dx, const T* dx_add, const T* dy, const T* y, std::int64_t
 struct SampleDims {
   std::int64_t samples = 0;
   std::int64_t size = 0;  // elements of a sample
+
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(samples, size);
+  }
 };
 
 // y[n] = y_add[n] + factors[n] x[n] for every sample n. y, y_add and x (samples, size), factors
@@ -126,6 +132,12 @@ void dropout_backward(T* dx, const T* dx_add, const T* dy, std::int64_t count, d
 struct ColumnSumsDims {
   std::int64_t rows = 0, columns = 0;
   std::int64_t stride = 0;  // from one row of dy to the next
+
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(rows, columns, stride);
+  }
 
   // Rows of one tile: about map_block elements, a multiple of 8.
   std::int64_t tile_rows() const {

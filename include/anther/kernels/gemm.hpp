@@ -23,11 +23,23 @@ namespace anther::inline v0_1::kernels {
 struct GemmDims {
   std::int64_t rows = 0, columns = 0, depth = 0;
   std::int64_t x_stride = 0, y_stride = 0, add_stride = 0;
+
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(rows, columns, depth, x_stride, y_stride, add_stride);
+  }
 };
 
 struct GemmTnDims {
   std::int64_t rows = 0, outs = 0, columns = 0;
   std::int64_t dy_stride = 0, x_stride = 0, dw_stride = 0;
+
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(rows, outs, columns, dy_stride, x_stride, dw_stride);
+  }
 };
 
 // Elements of the packed B (depth, columns).

@@ -14,6 +14,12 @@ namespace anther::inline v0_1::kernels {
 
 struct GlobalAveragePoolDims {
   std::int64_t batch = 0, height = 0, width = 0, channels = 0;
+
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(batch, height, width, channels);
+  }
 };
 
 template <class T>

@@ -15,6 +15,12 @@ struct GroupNormDims {
   std::int64_t positions = 0;  // height * width
   std::int64_t channels = 0;
   std::int64_t groups = 0;  // divides channels
+
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(batch, positions, channels, groups);
+  }
 };
 
 inline ChannelNormDims channel_norm_dims(const GroupNormDims& dims) {

@@ -17,6 +17,12 @@ struct PackOptions {
   std::int64_t groups = 1;
   std::int64_t group_stride = 0;
 
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(columns, depth, column_stride, depth_stride, groups, group_stride);
+  }
+
   friend bool operator==(const PackOptions&, const PackOptions&) = default;
 };
 

@@ -30,6 +30,12 @@ struct SoftmaxDims {
   std::int64_t x_stride = 0, y_stride = 0;
   double scale = 1;  // greater than 0
 
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(rows, columns, x_stride, y_stride, scale);
+  }
+
   // The rows of a tile: as many as are whole lines, whatever the columns, where that are not too
   // many.
   std::int64_t tile_rows(bool streamed) const {

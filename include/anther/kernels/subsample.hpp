@@ -13,6 +13,12 @@ struct SubsampleDims {
   std::int64_t batch = 0, height = 0, width = 0, channels = 0;  // of x
   std::int64_t stride = 1;
 
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(batch, height, width, channels, stride);
+  }
+
   std::int64_t out_height() const { return (height + stride - 1) / stride; }
   std::int64_t out_width() const { return (width + stride - 1) / stride; }
 };
