@@ -162,7 +162,7 @@ int train(TrainOptions o, const std::string& resume) {
               o.model.c_str(), with_commas(store.parameter_count()).c_str(),
               with_commas(summarize(model, {1, sizes.last(), sizes.last(), 3}).macs).c_str(),
               static_cast<long long>(sizes.last()), static_cast<long long>(sizes.last()));
-  const bool whole_batch = has_batch_norm(store);
+  const bool whole_batch = store.couples_samples();
   if (whole_batch)
     std::printf("The model has BatchNorm: its batch runs as a whole, not in micro-batches.\n");
   detail::check(!whole_batch || o.micro_batch == 0,

@@ -42,7 +42,7 @@ inline constexpr Op<double> cube_op = {
         },
 };
 V cube(const V& x, Bug bug) {
-  return x.tape().record(cube_op, bug, {x}, {x.shape()});
+  return x.tape().apply(cube_op, bug, {x}, x.shape());
 }
 
 Tensor<double> numbers(const Shape& shape) {
@@ -80,7 +80,7 @@ TEST_CASE("gradient check: a right backward passes, a wrong one is reported with
 TEST_CASE("gradient check: parameters are checked, and come back as they were") {
   ParameterStore<double> store;
   const Parameter<double> scale{&store, store.add_parameter("scale", {.shape = {2, 4}})};
-  for (double& value : store.value(0)) value = 1.25;
+  std::ranges::fill(store.edit().value(0), 1.25);
   const auto check_parameter = [&](Bug bug) {
     return check_gradients(
         {numbers({2, 4})},

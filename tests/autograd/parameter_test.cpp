@@ -1,4 +1,4 @@
-#include "anther/autograd/parameter.hpp"
+#include "anther/autograd/parameter_store.hpp"
 
 #include <doctest/doctest.h>
 
@@ -40,7 +40,7 @@ TEST_CASE("parameters: slices of one aligned buffer, with padding that is zero a
   std::vector<bool> used(static_cast<std::size_t>(store.size()));
   for (int i = 0; i < std::ssize(store.parameters()); ++i) {
     const ParameterInfo& info = store.parameters()[static_cast<std::size_t>(i)];
-    const std::span<float> value = store.value(i);
+    const std::span<const float> value = store.value(i);
     CHECK(std::ssize(value) == info.size);
     CHECK(reinterpret_cast<std::uintptr_t>(value.data()) % anther::alignment == 0);
     CHECK(value.data() == store.values().data() + info.offset);
@@ -215,12 +215,18 @@ TEST_CASE("parameters: a packed weight is made anew once the values may have cha
   const float* first = store.packed(number, PackUse::forward, forward);
   CHECK(is_right(first, forward));
   CHECK(is_right(store.packed(number, PackUse::input_gradient, gradient), gradient));
-  // Asking for const values leaves it as it is: the kept one is handed out.
-  store.value(number)[3] = 0.5f;
+  // Asking for values leaves it as it is; an edit, however late it writes, does not.
+  (void)store.values();
+  {
+    const auto edit = store.edit();
+    const std::span<float> values = edit.value(number);
+    (void)store.packed(number, PackUse::forward, forward);
+    values[3] = 0.5f;
+  }
   CHECK(store.packed(number, PackUse::forward, forward) == first);
   CHECK(is_right(first, forward));
   CHECK(is_right(store.packed(number, PackUse::input_gradient, gradient), gradient));
-  store.values()[0] = 100;
+  store.edit().values()[0] = 100;
   CHECK(is_right(store.packed(number, PackUse::forward, forward), forward));
   store.initialize(2);
   CHECK(is_right(store.packed(number, PackUse::forward, forward), forward));
@@ -231,7 +237,7 @@ TEST_CASE("parameters: a packed weight is made anew once the values may have cha
 
   // From several threads at once.
   for (int repeat = 0; repeat < 20; ++repeat) {
-    store.values()[1] = static_cast<float>(repeat);
+    store.edit().values()[1] = static_cast<float>(repeat);
     std::vector<std::thread> threads;
     std::atomic<int> right{0};
     for (int t = 0; t < 4; ++t)

@@ -41,10 +41,11 @@ void draw(ParameterStore<float>& store) {
     for (std::size_t i = 0; i < values.size(); ++i)
       values[i] += static_cast<float>(0.4 * uniform(RandomKey(6).fold(info.name), i) - 0.2);
   };
+  const auto edit = store.edit();
   for (std::size_t i = 0; i < store.parameters().size(); ++i)
-    shake(store.parameters()[i], store.value(static_cast<int>(i)));
+    shake(store.parameters()[i], edit.value(static_cast<int>(i)));
   for (std::size_t i = 0; i < store.buffers().size(); ++i)
-    shake(store.buffers()[i], store.buffer(static_cast<int>(i)));
+    shake(store.buffers()[i], edit.buffer(static_cast<int>(i)));
 }
 
 void round_to_half(std::span<float> values) {
@@ -235,7 +236,7 @@ constexpr Op<float> halve_op = {
 constexpr Op<float> secret_op = {
     .name = "secret", .forward = halve_op.forward, .backward = nullptr};
 V apply(const Op<float>& op, const V& x) {
-  return x.tape().record(op, 0, {x}, {x.shape()});
+  return x.tape().apply(op, 0, {x}, x.shape());
 }
 
 // Everything that EdgeViT has not.
@@ -279,8 +280,9 @@ TEST_CASE("embed: compiled alone, the engine's logits") {
   std::string text[2];
   for (const bool rounded : {false, true}) {
     if (rounded) {
-      round_to_half(original.store.values());
-      round_to_half(original.store.buffer_values());
+      const auto edit = original.store.edit();
+      round_to_half(edit.values());
+      round_to_half(edit.buffer_values());
     }
     const Shape image{1, 64, 64, 3};
     write_header(folder / "original.hpp", original.net, image,
@@ -342,7 +344,7 @@ TEST_CASE("embed: what cannot be embedded fails with a reason") {
   ParameterStore<float> large_store;
   Sequential<float> large(large_store);
   large.add<Linear>(3, 2).add<Apply>([](V x) { return global_average_pool(x); });
-  large_store.values()[0] = 1e6f;
+  large_store.edit().values()[0] = 1e6f;
   const std::string error = refusal(large, {.dtype = Dtype::f16, .sources = sources});
   CHECK(error.find("0: linear: cannot be embedded: ") == 0);
   CHECK(error.find("1000000") != error.npos);

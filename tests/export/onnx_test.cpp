@@ -142,7 +142,7 @@ constexpr Op<float> silent_op = {.name = "silent",
 
 template <const Op<float>& op>
 Variable<float> apply(Variable<float> x) {
-  return x.tape().record(op, 0, {x}, {x.shape()});
+  return x.tape().apply(op, 0, {x}, x.shape());
 }
 
 struct Net : Module<float> {

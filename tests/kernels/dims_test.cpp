@@ -25,6 +25,7 @@
 namespace {
 
 using namespace anther;
+using namespace anther::kernels;
 
 // The struct {1, 2, 3, ...}: all members have eight bytes.
 template <class Dims, std::size_t... i>

@@ -84,7 +84,7 @@ TEST_CASE("ops refuse what does not fit") {
        }},
       {"more than one value a channel",
        [&] {
-         batch_norm<float>(x({1, 1, 1, 5}), {}, {}, nullptr, nullptr);
+         batch_norm<float>(x({1, 1, 1, 5}), {}, {}, {}, {});
        }},
       {"q, k and v side by side",
        [&] {

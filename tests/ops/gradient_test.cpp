@@ -23,8 +23,17 @@ struct Row {
 
 const std::vector<std::int32_t> labels = {1, 0, 4}, labels2 = {3, 0, 2};
 const std::vector<double> lambda = {0.3, 0.9, 0};
-double running_mean[] = {0.1, -0.2, 0.3, 0.5, 0.0};
-double running_var[] = {1.1, 0.7, 2.0, 0.4, 1.0};
+// Running statistics of five channels.
+struct RunningStatistics {
+  RunningStatistics() {
+    const auto edit = store.edit();
+    std::ranges::copy(std::initializer_list{0.1, -0.2, 0.3, 0.5, 0.0}, edit.buffer(0).begin());
+    std::ranges::copy(std::initializer_list{1.1, 0.7, 2.0, 0.4, 1.0}, edit.buffer(1).begin());
+  }
+  ParameterStore<double> store;
+  const Buffer<double> mean{&store, store.add_buffer("mean", {.shape = Shape{5}})};
+  const Buffer<double> var{&store, store.add_buffer("var", {.shape = Shape{5}})};
+} running;
 
 const std::vector<Row> rows = {
     {"add", {{2, 3}, {2, 3}}, [](const Variables& v) { return v[0] + v[1]; }},
@@ -112,15 +121,15 @@ const std::vector<Row> rows = {
      [](const Variables& v) { return layer_norm(v[0], v[1], v[2]); }},
     {"batch_norm, training",
      {{3, 2, 2, 5}, {5}, {5}},
-     [](const Variables& v) { return batch_norm(v[0], v[1], v[2], running_mean, running_var); }},
+     [](const Variables& v) { return batch_norm(v[0], v[1], v[2], running.mean, running.var); }},
     {"batch_norm, frozen",
      {{3, 7, 5}, {5}, {5}},
      [](const Variables& v) {
-       return batch_norm(v[0], v[1], v[2], running_mean, running_var, {.frozen = true});
+       return batch_norm(v[0], v[1], v[2], running.mean, running.var, {.frozen = true});
      }},
     {"batch_norm, evaluation",
      {{3, 2, 2, 5}, {5}, {5}},
-     [](const Variables& v) { return batch_norm(v[0], v[1], v[2], running_mean, running_var); },
+     [](const Variables& v) { return batch_norm(v[0], v[1], v[2], running.mean, running.var); },
      {.tape = {.training = false}}},
     {"self_attention", {{2, 5, 24}}, [](const Variables& v) { return self_attention(v[0], 2); }},
     {"scaled_dot_product_attention",
@@ -150,7 +159,7 @@ const std::vector<Row> rows = {
      }},
     {"adjust_logits",
      {{3, 5}},
-     [](const Variables& v) { return adjust_logits<double>(v[0], running_mean); }},
+     [](const Variables& v) { return adjust_logits<double>(v[0], running.store.buffer(0)); }},
     {"an input that two ops read",
      {{2, 6}, {6, 6}},
      [](const Variables& v) {

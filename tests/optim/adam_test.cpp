@@ -145,7 +145,7 @@ TEST_CASE("adam: goes on from its state and its steps with the same bits") {
   Adam<float> adam(store);
   for (int t = 0; t < 3; ++t) adam.step(gradients_of(store, t), 0.01);
   Adam<float> resumed(second);
-  std::ranges::copy(store.values(), second.values().begin());
+  std::ranges::copy(store.values(), second.edit().values().begin());
   CHECK(resumed.state()[0].name == "exp_avg");
   CHECK(resumed.state()[1].name == "exp_avg_sq");
   for (const std::size_t s : {0u, 1u}) resumed.state()[s].values = adam.state()[s].values;
@@ -175,7 +175,7 @@ TEST_CASE("optimizer: scales of the gradient and of a parameter's rate") {
       for (double& g : gradients) g *= 0.3;
       other.step(gradients, 0.01 * (i == 0 ? 0.5 : i == 1 ? 1 : 0.25));
     }
-    std::ranges::copy(own.value(i), expected.value(i).begin());
+    std::ranges::copy(own.value(i), expected.edit().value(i).begin());
   }
   for (int t = 0; t < 4; ++t) adam.step(gradients_of(store, t), 0.01, 0.3);
   for (std::int64_t i = 0; i < store.size(); ++i)

@@ -23,8 +23,11 @@ TEST_CASE("model ema: the average, one value at a time, running statistics too")
     for (int t = 1; t <= 60; ++t) {
       std::uint64_t n = 0;
       const RandomKey key = RandomKey(3).fold(static_cast<std::uint64_t>(t));
-      for (double& value : store.values()) value += normal(key, n++);
-      for (double& value : store.buffer_values()) value += normal(key, n++);
+      {
+        const auto edit = store.edit();
+        for (double& value : edit.values()) value += normal(key, n++);
+        for (double& value : edit.buffer_values()) value += normal(key, n++);
+      }
       ema.update(t);
       const double d = std::min(decay, (1.0 + t) / (10.0 + t));
       for (std::size_t i = 0; i < expected.size(); ++i)
@@ -49,7 +52,10 @@ TEST_CASE("model ema: swapped twice, all is as it was") {
   ParameterStore<float> store;
   add_parameters(store);
   ModelEma<float> ema(store, 0.9);
-  for (float& value : store.values()) value += 1;
+  {
+    const auto edit = store.edit();
+    for (float& value : edit.values()) value += 1;
+  }
   const std::vector<float> weights(store.values().begin(), store.values().end()),
       average(ema.values().begin(), ema.values().end());
   ema.swap();

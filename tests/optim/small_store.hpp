@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "anther/autograd/parameter.hpp"
+#include "anther/autograd/parameter_store.hpp"
 #include "anther/core/random.hpp"
 
 namespace {

@@ -36,10 +36,11 @@ void draw(ParameterStore<float>& store, std::uint64_t seed) {
     for (std::size_t i = 0; i < values.size(); ++i)
       values[i] += static_cast<float>(0.4 * uniform(key, i) - 0.2);
   };
+  const auto edit = store.edit();
   for (std::size_t i = 0; i < store.parameters().size(); ++i)
-    shake(store.parameters()[i], store.value(static_cast<int>(i)));
+    shake(store.parameters()[i], edit.value(static_cast<int>(i)));
   for (std::size_t i = 0; i < store.buffers().size(); ++i)
-    shake(store.buffers()[i], store.buffer(static_cast<int>(i)));
+    shake(store.buffers()[i], edit.buffer(static_cast<int>(i)));
 }
 
 struct Job {

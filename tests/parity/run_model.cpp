@@ -31,14 +31,16 @@ void run(nlohmann::json options, const std::string& in_path, const std::string& 
   const SafetensorsFile in(in_path);
   ParameterStore<T> store;
   const EdgeViT<T> model(store, edgevit_options_from_json(options));
-  const std::span<T> values = store.values();
-  for (int i = 0; i < static_cast<int>(store.parameters().size()); ++i) {
-    const ParameterInfo& info = store.parameters()[static_cast<std::size_t>(i)];
-    load_tensor(in, info.name, info, store.slice_of(values, i));
-  }
-  for (int i = 0; i < static_cast<int>(store.buffers().size()); ++i) {
-    const ParameterInfo& info = store.buffers()[static_cast<std::size_t>(i)];
-    load_tensor(in, info.name, info, store.buffer(i));
+  {
+    const auto edit = store.edit();
+    for (int i = 0; i < static_cast<int>(store.parameters().size()); ++i) {
+      const ParameterInfo& info = store.parameters()[static_cast<std::size_t>(i)];
+      load_tensor(in, info.name, info, edit.value(i));
+    }
+    for (int i = 0; i < static_cast<int>(store.buffers().size()); ++i) {
+      const ParameterInfo& info = store.buffers()[static_cast<std::size_t>(i)];
+      load_tensor(in, info.name, info, edit.buffer(i));
+    }
   }
   const Tensor<T> images = nhwc_of(in.read<T>("images"));
   const Tensor<std::int64_t> target = in.read<std::int64_t>("labels");
@@ -69,10 +71,7 @@ void run(nlohmann::json options, const std::string& in_path, const std::string& 
         const ParameterInfo& info = store.parameters()[static_cast<std::size_t>(i)];
         out.add("grad." + info.name, info, std::span<const T>(store.slice_of(tape.gradients(), i)));
       }
-    if (steps > 0) {
-      adam.step(tape.gradients(), 1e-3);
-      tape.commit_statistics();
-    }
+    if (steps > 0) adam.step(tape, 1e-3);
   }
   if (steps > 0) {
     ParameterInfo plain;

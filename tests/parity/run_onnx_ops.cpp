@@ -97,10 +97,13 @@ void write(const std::filesystem::path& folder, const std::string& name, Shape s
     for (std::size_t i = 0; i < values.size(); ++i)
       values[i] += static_cast<float>(0.5 * uniform(RandomKey(2).fold(of), i));
   };
-  for (std::size_t i = 0; i < store.parameters().size(); ++i)
-    shake(store.parameters()[i].name, store.value(static_cast<int>(i)));
-  for (std::size_t i = 0; i < store.buffers().size(); ++i)
-    shake(store.buffers()[i].name, store.buffer(static_cast<int>(i)));
+  {
+    const auto edit = store.edit();
+    for (std::size_t i = 0; i < store.parameters().size(); ++i)
+      shake(store.parameters()[i].name, edit.value(static_cast<int>(i)));
+    for (std::size_t i = 0; i < store.buffers().size(); ++i)
+      shake(store.buffers()[i].name, edit.buffer(static_cast<int>(i)));
+  }
   write_onnx(folder / (name + ".onnx"), net, shape, {.input = "input", .output = "output"});
 
   shape[0] = 3;

@@ -81,12 +81,15 @@ class Runner {
           weight.shape());
     const Variable<T> loss = weighted_sum<T>(y, static_cast<const Tensor<T>&>(weight).span());
     tape_.backward(loss);
-    tape_.commit_statistics();
+    statistics_store_.commit_buffers();
     for (const auto& [name, input] : inputs_)
       store("grad_" + name,
             input.back(Tensor<T>(input.variable.shape(), input.variable.gradient())));
-    for (const auto& [name, tensor] : statistics_)
-      if (attributes_.value("training", false)) store(name, tensor);
+    for (int i = 0; i < std::ssize(statistics_store_.buffers()); ++i)
+      if (attributes_.value("training", false))
+        store(statistics_names[i],
+              Tensor<T>(statistics_store_.buffers()[static_cast<std::size_t>(i)].shape,
+                        std::as_const(statistics_store_).buffer(i)));
   }
 
   void write(const std::string& path) const {
@@ -159,9 +162,16 @@ class Runner {
     if (op_ == "batch_norm") {
       result_is_map();
       const Variable<T> x = map("input"), w = plain("weight"), b = plain("bias");
-      for (const char* name : {"running_mean", "running_var"})
-        statistics_.emplace_back(name, in_.read<T>(name));
-      return batch_norm(x, w, b, statistics_[0].second.data(), statistics_[1].second.data(),
+      Buffer<T> statistics[2];
+      for (const int i : {0, 1}) {
+        const char* const name = statistics_names[i];
+        statistics[i] = {&statistics_store_,
+                         statistics_store_.add_buffer(name, {.shape = w.shape()})};
+      }
+      for (const int i : {0, 1})
+        std::ranges::copy(in_.read<T>(statistics_names[i]).span(),
+                          statistics_store_.edit().buffer(i).begin());
+      return batch_norm(x, w, b, statistics[0], statistics[1],
                         {.momentum = a.value("momentum", 0.1), .eps = eps});
     }
     if (op_ == "gelu") return gelu(plain("input"));
@@ -250,7 +260,8 @@ class Runner {
   const SafetensorsFile& in_;
   Tape<T> tape_;
   std::vector<std::pair<std::string, Input>> inputs_;
-  std::vector<std::pair<std::string, Tensor<T>>> statistics_;
+  static constexpr const char* statistics_names[] = {"running_mean", "running_var"};
+  ParameterStore<T> statistics_store_;  // of batch_norm
   Convert result_order_, gradient_order_;
   std::map<std::string, Tensor<T>> results_;
 };

@@ -1,7 +1,8 @@
 // Whether backward is the derivative of forward: in double, against central differences.
 //
-//   const auto worst = check_gradients({x, weight}, [](auto& tape, auto v) { return linear(v[0],
-//   v[1]); });
+//   const auto worst = check_gradients({x, weight}, [](auto& tape, const auto& v) {
+//     return linear(v[0], v[1]);
+//   });
 //
 // The output is weighted at random, since a plain sum is blind to softmax and to normalisation.
 #pragma once
@@ -43,10 +44,10 @@ inline constexpr Op<T> weighted_sum_op = {
 template <class T>
 Variable<T> weighted_sum(const Variable<T>& x, std::span<const T> weight) {
   Tape<T>& tape = x.tape();
-  tape.check_layer(x.shape().numel() == std::ssize(weight), "weighted_sum: expected ",
-                   x.shape().numel(), " weights, got ", weight.size());
+  tape.check(x.shape().numel() == std::ssize(weight), "weighted_sum: expected ", x.shape().numel(),
+             " weights, got ", weight.size());
   const T* kept = tape.keep(weight);
-  return tape.record(weighted_sum_op<T>, kept, {x}, {Shape{}});
+  return tape.apply(weighted_sum_op<T>, kept, {x}, Shape{});
 }
 
 struct GradientCheckOptions {
@@ -70,10 +71,11 @@ GradientCheckResult check_gradients(std::vector<Tensor<double>> inputs, const Fu
                                     const GradientCheckOptions& options = {},
                                     ParameterStore<double>* store = nullptr) {
   const RandomKey key = RandomKey(options.seed).fold("gradient check");
+  TapeOptions tape_options = options.tape;
+  if (!tape_options.random) tape_options.random = key.fold("pass");  // the same in every pass
   Tape<double> tape;
   std::vector<double> weight;
   const auto run = [&](bool backward) {
-    TapeOptions tape_options = options.tape;
     tape_options.backward = backward;
     tape.begin(tape_options);
     std::vector<Variable<double>> variables;
@@ -94,7 +96,7 @@ GradientCheckResult check_gradients(std::vector<Tensor<double>> inputs, const Fu
         gradients.emplace_back(gradient.begin(), gradient.end());
       }
       for (int i = 0; store && i < static_cast<int>(store->parameters().size()); ++i) {
-        const auto gradient = store->slice_of(tape.gradients(), i);
+        const auto gradient = store->slice_of(tape.gradients(*store), i);
         gradients.emplace_back(gradient.begin(), gradient.end());
       }
     }
@@ -108,10 +110,15 @@ GradientCheckResult check_gradients(std::vector<Tensor<double>> inputs, const Fu
 
   GradientCheckResult result;
   for (std::size_t t = 0; t < gradients.size(); ++t) {
-    const auto at = [&]() -> std::span<double> {
-      return t < inputs.size() ? inputs[t].span()
-                               : store->value(static_cast<int>(t - inputs.size()));
+    const auto set = [&](std::size_t i, double value) {
+      if (t < inputs.size())
+        inputs[t].span()[i] = value;
+      else
+        store->edit().value(static_cast<int>(t - inputs.size()))[i] = value;
     };
+    const std::span<const double> values =
+        t < inputs.size() ? std::as_const(inputs[t]).span()
+                          : std::as_const(*store).value(static_cast<int>(t - inputs.size()));
     double scale = 1e-3 * greatest;
     for (const double g : gradients[t]) scale = std::max(scale, std::abs(g));
     const auto size = static_cast<std::int64_t>(gradients[t].size());
@@ -119,12 +126,12 @@ GradientCheckResult check_gradients(std::vector<Tensor<double>> inputs, const Fu
     for (std::int64_t n = 0; n < std::min(size, options.elements); ++n) {
       const auto i = static_cast<std::size_t>(
           all ? n : uniform_below(key.fold(t + 1), static_cast<std::uint64_t>(n), size));
-      const double before = at()[i];
-      at()[i] = before + options.step;
+      const double before = values[i];
+      set(i, before + options.step);
       const double above = run(false).first;
-      at()[i] = before - options.step;
+      set(i, before - options.step);
       const double below = run(false).first;
-      at()[i] = before;
+      set(i, before);
       const double expected = (above - below) / (2 * options.step);
       const double error = std::abs(gradients[t][i] - expected) / std::max(scale, 1e-12);
       if (error > result.worst || !(error == error)) {

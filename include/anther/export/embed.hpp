@@ -82,7 +82,7 @@ class EmbeddedPass : public CodeBuilder {
  public:
   EmbeddedPass(const Module<float>& model, const Shape& input, const EmbedOptions& options)
       : pass_(model, input),
-        store_(model.parameters()),
+        store_(model.store()),
         plan_(pass_.tape, pass_.tape.id_of(pass_.input), pass_.tape.id_of(pass_.output)),
         dtype_(options.dtype),
         sources_(options.sources,
@@ -114,7 +114,10 @@ class EmbeddedPass : public CodeBuilder {
     added_ = true;
     return value(entry_->add);
   }
-  std::string output(int i) override { return value(entry_->outputs[static_cast<std::size_t>(i)]); }
+  std::string output(int i) override {
+    return value(i == 0 && entry_->into >= 0 ? entry_->into
+                                             : entry_->outputs[static_cast<std::size_t>(i)]);
+  }
   std::string workspace(std::int64_t count) override {
     const std::int64_t at = workspace_used_;
     workspace_used_ += padded(count);
@@ -122,7 +125,7 @@ class EmbeddedPass : public CodeBuilder {
     return detail::text_of("workspace + ", at);
   }
   std::string packed(int i, const kernels::PackOptions& pack) override {
-    const int parameter = pass_.tape.parameter_of(entry_->input(i));
+    const int parameter = pass_.tape.parameter_of(entry_->input(i)).number;
     detail::check(parameter >= 0, "input ", i,
                   ": expected a parameter; computed weights have no form here");
     // Room for any instruction set: all pad to vectors of 16 elements at most.
@@ -156,7 +159,7 @@ class EmbeddedPass : public CodeBuilder {
   // A pointer to a value's elements.
   std::string value(int id) {
     if (id < 0) return "nullptr";
-    const int parameter = pass_.tape.parameter_of(id);
+    const int parameter = pass_.tape.parameter_of(id).number;
     if (parameter >= 0) {
       const auto known = plain_.find(parameter);
       if (known != plain_.end()) return known->second;
@@ -193,6 +196,7 @@ class EmbeddedPass : public CodeBuilder {
 
   void add_entry(std::size_t number) {
     const auto& entry = plan_.entries()[number];
+    if (entry.merged) return;  // the entry before has computed it
     entry_ = &entry;
     number_ = number;
     added_ = false;

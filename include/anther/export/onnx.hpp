@@ -77,10 +77,10 @@ class OnnxGraph : public GraphBuilder {
   }
 
   std::string weight(int i, const Shape& shape) override {
-    const int parameter = tape_.parameter_of(entry_->input(i));
-    detail::check(parameter >= 0, "input ", i,
+    const Parameter<T> parameter = tape_.parameter_of(entry_->input(i));
+    detail::check(static_cast<bool>(parameter), "input ", i,
                   ": expected a parameter; computed weights have no form here");
-    const ParameterInfo& info = store_.parameters()[static_cast<std::size_t>(parameter)];
+    const ParameterInfo& info = parameter.info();
     detail::check(without_ones(info.torch_shape()) == without_ones(shape), info.name,
                   ": expected a parameter of PyTorch's shape ", shape, ", got ",
                   info.torch_shape());
@@ -172,22 +172,20 @@ class OnnxGraph : public GraphBuilder {
   // The name of a value; a parameter, or a value from outside, becomes an initializer when it is
   // first asked for.
   std::string value(int id) {
-    const int parameter = tape_.parameter_of(id);
-    if (parameter >= 0)
-      return add_parameter(parameter,
-                           store_.parameters()[static_cast<std::size_t>(parameter)].torch_shape());
+    if (const Parameter<T> parameter = tape_.parameter_of(id))
+      return add_parameter(parameter, parameter.info().torch_shape());
     const auto found = values_.find(id);
     detail::check(found != values_.end(),
                   "a value from outside other than the model's input has no form in ONNX");
     return found->second;
   }
 
-  std::string add_parameter(int number, const Shape& shape) {
-    const ParameterInfo& info = store_.parameters()[static_cast<std::size_t>(number)];
+  std::string add_parameter(const Parameter<T>& parameter, const Shape& shape) {
+    const ParameterInfo& info = parameter.info();
     const std::string name =
         shape == info.torch_shape() ? info.name : detail::text_of(info.name, " ", shape);
     if (!names_.insert(name).second) return name;
-    const std::span<const T> values = store_.value(number);
+    const std::span<const T> values = std::as_const(*parameter.store).value(parameter.number);
     std::vector<float> floats(values.size());
     for_each_torch_index(info, [&](std::int64_t torch_index, std::int64_t index) {
       floats[static_cast<std::size_t>(torch_index)] =
@@ -262,7 +260,6 @@ class OnnxGraph : public GraphBuilder {
     } catch (const Error& error) {
       detail::fail(where, ": cannot be exported to ONNX: ", error.what());
     }
-    if (entry.add >= 0) result_ = node("Add", {result_, value(entry.add)});
     values_[entry.outputs[0]] = result_;
   }
 
@@ -281,7 +278,7 @@ class OnnxGraph : public GraphBuilder {
 template <class T>
 std::string to_onnx(const Module<T>& model, const Shape& input, const OnnxOptions& options = {}) {
   DryRun<T> pass(model, input);
-  OnnxGraph<T> graph(pass.tape, model.parameters());
+  OnnxGraph<T> graph(pass.tape, model.store());
   return graph.model(pass.input, pass.output, model.type(), options).bytes();
 }
 

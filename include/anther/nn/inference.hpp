@@ -25,7 +25,8 @@ class Inference {
  public:
   // shape: of the input, its batch included. The model outlives this, and so does the profile.
   Inference(const Module<T>& model, const Shape& shape, Profile* profile = nullptr)
-      : pass_(model, shape, profile),
+      : model_(model),
+        pass_(model, shape, profile),
         input_(tape_.id_of(pass_.input)),
         output_(tape_.id_of(pass_.output)),
         plan_(tape_, input_, output_),
@@ -33,10 +34,13 @@ class Inference {
     for (int id = 0; id < tape_.value_count(); ++id) {
       auto& here = value(id);
       if (plan_.offset_of(id) >= 0) here.data = memory_.data() + plan_.offset_of(id);
-      if (here.parameter >= 0)
-        here.data =
-            const_cast<T*>(std::as_const(*tape_.parameter_store_).value(here.parameter).data());
+      if (here.parameter)
+        here.data = const_cast<T*>(
+            std::as_const(*here.parameter.store).value(here.parameter.number).data());
     }
+    for (int id = 0; id < tape_.value_count(); ++id)
+      if (const auto root = tape_.root_of(id); root.id != id)
+        value(id).data = value(root.id).data + root.first;
     tape_.options_.dry_run = false;
   }
   Inference(const Inference&) = delete;
@@ -49,8 +53,10 @@ class Inference {
   std::span<const T> operator()(std::span<const T> input) {
     detail::check(std::ssize(input) == input_shape().numel(), "inference: expected ", input_shape(),
                   ", that is ", input_shape().numel(), " elements, got ", input.size());
+    model_.store().check_readable();
     std::copy(input.begin(), input.end(), value(input_).data);
     for (const auto& entry : plan_.entries()) {
+      if (entry.merged) continue;
       if (entry.op->forward) tape_.run(entry, entry.op->forward, false);
       T* result = value(entry.outputs[0]).data;
       if (entry.op->forward_rows && result)
@@ -67,6 +73,7 @@ class Inference {
  private:
   auto& value(int id) { return tape_.at(id); }
 
+  const Module<T>& model_;
   DryRun<T> pass_;
   Tape<T>& tape_ = pass_.tape;
   int input_, output_;

@@ -22,41 +22,80 @@ class InferencePlan {
       : tape_(tape),
         entries_(tape.entries().begin(), tape.entries().end()),
         offset_(static_cast<std::size_t>(tape.value_count()), -1) {
+    merge_additions(output);
     choose_lazy(output);
     place(input, output);
   }
 
-  // The pass; `lazy` says which entry's rows an entry computes in place of its first input.
+  // The pass; `lazy` says which entry's rows an entry computes in place of its first input, and
+  // `merged` which additions the entry before computes.
   std::span<const Entry> entries() const { return entries_; }
   // Where a value begins in the memory, in elements; -1 where it has no place there: a parameter,
   // or a lazy result that its readers compute.
-  std::int64_t offset_of(int id) const { return offset_[static_cast<std::size_t>(id)]; }
+  std::int64_t offset_of(int id) const {
+    const auto root = tape_.root_of(id);
+    const std::int64_t offset = offset_[static_cast<std::size_t>(root.id)];
+    return offset < 0 ? -1 : offset + root.first;
+  }
   // Elements of the memory.
   std::int64_t size() const { return size_; }
 
  private:
+  int root_of(int id) const { return tape_.root_of(id).id; }
+
+  // An addition is part of the op just before it, where that takes one and nobody else reads what
+  // it would give alone.
+  void merge_additions(int output) {
+    std::vector<int> reads(offset_.size(), 0);
+    for (Entry& entry : entries_) {
+      entry.add = entry.into = -1;
+      entry.merged = false;
+      for (const int id : entry.inputs)
+        if (id >= 0) ++reads[static_cast<std::size_t>(root_of(id))];
+    }
+    ++reads[static_cast<std::size_t>(root_of(output))];
+    for (std::size_t e = 0; e + 1 < entries_.size(); ++e) {
+      Entry& op = entries_[e];
+      Entry& addition = entries_[e + 1];
+      const int result = op.outputs[0];
+      if (!op.op->takes_add || !addition.op->is_addition) continue;
+      if (reads[static_cast<std::size_t>(result)] != 1) continue;
+      for (const int i : {1, 0}) {
+        if (addition.input(i) != result) continue;
+        op.add = addition.input(1 - i);
+        op.into = addition.outputs[0];
+        addition.merged = true;
+        break;
+      }
+    }
+  }
+
   // A lazy result is stored only where a reader needs it whole.
   void choose_lazy(int output) {
     stored_.assign(offset_.size(), true);
     const auto is_stored = [&](int id) -> std::vector<bool>::reference {
-      return stored_[static_cast<std::size_t>(id)];
+      return stored_[static_cast<std::size_t>(root_of(id))];
     };
     for (const Entry& entry : entries_)
       if (entry.op->forward_rows) is_stored(entry.outputs[0]) = entry.outputs[0] == output;
     for (const Entry& entry : entries_) {
+      if (entry.into >= 0) is_stored(entry.outputs[0]) = false;
       if (entry.add >= 0) is_stored(entry.add) = true;
+      if (entry.merged) continue;
       for (std::size_t i = 0; i < entry.inputs.size(); ++i)
         if (entry.inputs[i] >= 0 && (i > 0 || !entry.op->takes_lazy))
           is_stored(entry.inputs[i]) = true;
     }
     for (Entry& entry : entries_)
-      if (!entry.inputs.empty() && entry.inputs[0] >= 0 && !is_stored(entry.inputs[0]))
+      if (!entry.merged && !entry.inputs.empty() && entry.inputs[0] >= 0 &&
+          !is_stored(entry.inputs[0]))
         entry.lazy = tape_.producer_of(entry.inputs[0]);
   }
 
   // Calls body(id) for every value that an entry reads.
   template <class Body>
   void for_each_read(const Entry& entry, const Body& body) const {
+    if (entry.merged) return;
     if (entry.add >= 0) body(entry.add);
     for (std::size_t i = 0; i < entry.inputs.size(); ++i) {
       if (i > 0 || entry.lazy < 0) {
@@ -83,8 +122,8 @@ class InferencePlan {
     std::vector<int> last_read(offset_.size(), -1);
     for (int e = 0; e < entries; ++e)
       for_each_read(entries_[static_cast<std::size_t>(e)],
-                    [&](int id) { last_read[static_cast<std::size_t>(id)] = e; });
-    last_read[static_cast<std::size_t>(output)] = entries;
+                    [&](int id) { last_read[static_cast<std::size_t>(root_of(id))] = e; });
+    last_read[static_cast<std::size_t>(root_of(output))] = entries;
 
     std::vector<Gap> gaps;
     const auto room = [&](int id) { return (tape_.shape_of(id).numel() + 15) / 16 * 16; };
@@ -95,7 +134,8 @@ class InferencePlan {
     for (int e = 0; e < entries; ++e) {
       const Entry& entry = entries_[static_cast<std::size_t>(e)];
       for (const int id : entry.outputs)
-        if (stored_[static_cast<std::size_t>(id)]) take(id);
+        if (!entry.merged && stored_[static_cast<std::size_t>(id)] && root_of(id) == id) take(id);
+      if (entry.into >= 0) take(entry.into);
       for (std::size_t id = 0; id < offset_.size(); ++id) {
         const int dies = std::max(last_read[id], tape_.producer_of(static_cast<int>(id)));
         if (offset_[id] >= 0 && dies == e)

@@ -32,11 +32,13 @@ class Scope {
   Scope operator/(int number) const { return Scope(store_, path_of(std::to_string(number))); }
 
   Parameter<T> parameter(std::string_view name, const ParameterOptions& options) const {
-    return {store_, store_->add_parameter(path_of(name), options)};
+    return {store_, store_->add_parameter(path_, name, options)};
   }
-  Parameter<T> buffer(std::string_view name, const ParameterOptions& options) const {
-    return {store_, store_->add_buffer(path_of(name), options)};
+  Buffer<T> buffer(std::string_view name, const ParameterOptions& options) const {
+    return {store_, store_->add_buffer(path_, name, options)};
   }
+  // The name of a counter of batches, which files of weights hold (PyTorch's num_batches_tracked).
+  void counter(std::string_view name) const { store_->add_counter(path_, name); }
 
   ParameterStore<T>& store() const { return *store_; }
   // The path: stages.0.1.ffn; empty for the model itself.
@@ -57,9 +59,12 @@ class Scope {
 template <class T>
 class Module {
  public:
-  // type: the name that the summary shows.
-  Module(const Scope<T>& scope, std::string_view type)
-      : store_(&scope.store()), path_(scope.path()), type_(type) {}
+  // type: the name that the summary shows. traits: what the module is to those that walk over the
+  // model: a stage, its head, a container.
+  Module(const Scope<T>& scope, std::string_view type, const ModuleTraits& traits = {})
+      : store_(&scope.store()), path_(scope.path()), type_(type), container_(traits.container) {
+    store_->add_module({path_, type_, traits});
+  }
   virtual ~Module() = default;
 
   // What the layer does; x is a feature map (N, H, W, C), tokens (N, n, C) or rows (N, C).
@@ -68,7 +73,7 @@ class Module {
   // forward(x), with the layer's path in front of every message.
   Variable<T> operator()(Variable<T> x) const {
     Tape<T>& tape = x.tape();
-    tape.enter(path_, type_, x.shape());
+    tape.enter(path_, type_, container_, x.shape());
     try {
       Variable<T> y = forward(x);
       tape.leave(&y.shape());
@@ -79,13 +84,15 @@ class Module {
     }
   }
 
-  ParameterStore<T>& parameters() const { return *store_; }
+  // The store of its parameters, which are those within path().
+  ParameterStore<T>& store() const { return *store_; }
   const std::string& path() const { return path_; }
   const std::string& type() const { return type_; }
 
  private:
   ParameterStore<T>* store_;
   std::string path_, type_;
+  bool container_;
 };
 
 // A layer whose kind is chosen at run time; it may be absent, and then does nothing.
@@ -107,7 +114,8 @@ class AnyModule {
 template <class T>
 class Sequential : public Module<T> {
  public:
-  explicit Sequential(const Scope<T>& scope) : Module<T>(scope, "Sequential"), scope_(scope) {}
+  explicit Sequential(const Scope<T>& scope, ModuleTraits traits = {})
+      : Module<T>(scope, "Sequential", (traits.container = true, traits)), scope_(scope) {}
 
   // Adds Layer<T>(its scope, arguments...): net.add<Linear>(4, 16).
   template <template <class> class Layer, class... Arguments>

@@ -1,6 +1,6 @@
-// The four normalisations as layers, with PyTorch's names and defaults; and Norm, one of them
-// chosen by name. All compute y = weight (x - mean) rstd + bias with one weight and bias a channel;
-// what differs is what the mean and the variance are taken over, see ops/norm.hpp.
+// The four normalisations as layers, with PyTorch's names and defaults. All compute y = weight (x -
+// mean) rstd + bias with one weight and bias a channel; what differs is what the mean and the
+// variance are taken over, see ops/norm.hpp.
 #pragma once
 
 #include "anther/nn/module.hpp"
@@ -12,8 +12,9 @@ namespace anther::inline v0_1 {
 template <class T>
 class NormBase : public Module<T> {
  public:
-  NormBase(const Scope<T>& scope, std::string_view type, std::int64_t channels, double eps)
-      : Module<T>(scope, type),
+  NormBase(const Scope<T>& scope, std::string_view type, std::int64_t channels, double eps,
+           const ModuleTraits& traits = {})
+      : Module<T>(scope, type, traits),
         eps_(eps),
         weight(scope.parameter("weight",
                                {.shape = {channels}, .init = Init::constant(1), .decay = false})),
@@ -67,38 +68,33 @@ class InstanceNorm2d : public NormBase<T> {
   }
 };
 
-// Besides weight and bias: running_mean and running_var (C), which training moves by `momentum`
-// towards the batch's once Tape::commit_statistics is called, and evaluation uses. Where weight and
-// bias are frozen these are too: the layer is then the same in training as in evaluation.
+// Besides weight and bias: running_mean and running_var (C), which a training step moves by
+// `momentum` towards the batch's, and by which evaluation normalises. Where weight and bias are
+// frozen these are too: the layer is then the same in training as in evaluation.
 template <class T>
 class BatchNorm2d : public NormBase<T> {
  public:
   BatchNorm2d(const Scope<T>& scope, std::int64_t channels, double eps = 1e-5,
               double momentum = 0.1)
-      : NormBase<T>(scope, "BatchNorm2d", channels, eps),
+      : NormBase<T>(scope, "BatchNorm2d", channels, eps, {.couples_samples = true}),
         momentum_(momentum),
         running_mean(scope.buffer("running_mean", {.shape = {channels}})),
         running_var(scope.buffer("running_var", {.shape = {channels}, .init = Init::constant(1)})) {
+    scope.counter("num_batches_tracked");
   }
   Variable<T> forward(Variable<T> x) const override {
     return batch_norm(x, x.tape().parameter(this->weight), x.tape().parameter(this->bias),
-                      this->parameters().buffer(running_mean.number).data(),
-                      this->parameters().buffer(running_var.number).data(),
+                      running_mean, running_var,
                       {.momentum = momentum_, .eps = this->eps_, .frozen = frozen()});
   }
 
  private:
-  bool frozen() const {
-    const auto trainable = [&](const Parameter<T>& p) {
-      return this->parameters().parameters()[static_cast<std::size_t>(p.number)].trainable;
-    };
-    return !trainable(this->weight) && !trainable(this->bias);
-  }
+  bool frozen() const { return !this->weight.info().trainable && !this->bias.info().trainable; }
 
   double momentum_;
 
  public:
-  Parameter<T> running_mean, running_var;
+  Buffer<T> running_mean, running_var;
 };
 
 }  // namespace anther::inline v0_1

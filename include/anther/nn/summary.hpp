@@ -41,19 +41,15 @@ ModelSummary summarize(const Module<T>& model, const Shape& input) {
   Tape<T>& tape = pass.tape;
 
   std::map<std::string, std::int64_t, std::less<>> parameters_of, macs_of;
-  const auto owner = [](const std::string& name) {
-    const auto dot = name.rfind('.');
-    return dot == std::string::npos ? std::string() : name.substr(0, dot);
-  };
   ModelSummary summary;
   summary.input = input;
   summary.element_size = sizeof(T);
-  for (const ParameterInfo& info : model.parameters().parameters()) {
-    parameters_of[owner(info.name)] += info.size;
+  for (const ParameterInfo& info : model.store().parameters()) {
+    parameters_of[info.module] += info.size;
     (info.trainable ? summary.trainable_parameters : summary.other_parameters) += info.size;
   }
-  for (const ParameterInfo& info : model.parameters().buffers()) {
-    parameters_of[owner(info.name)] += info.size;
+  for (const ParameterInfo& info : model.store().buffers()) {
+    parameters_of[info.module] += info.size;
     summary.other_parameters += info.size;
   }
   for (const auto& entry : tape.entries())
@@ -65,7 +61,7 @@ ModelSummary summarize(const Module<T>& model, const Shape& input) {
 
   std::map<std::string, int, std::less<>> number;
   for (const auto& call : tape.layer_calls()) {
-    if (call.depth == 0 || call.type == "Sequential") continue;
+    if (call.depth == 0 || call.container) continue;
     const std::string path(call.path), type(call.type);
     // A layer that is called twice has its parameters and its ops counted at the first call.
     const auto take = [&](auto& counts) {

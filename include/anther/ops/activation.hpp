@@ -62,7 +62,7 @@ inline constexpr Op<T> gelu_op = {
 // x Phi(x), Phi the normal distribution's (Hendrycks and Gimpel 2016).
 template <class T>
 Variable<T> gelu(const Variable<T>& x) {
-  return x.tape().record(gelu_op<T>, 0, {x}, {x.shape()});
+  return x.tape().apply(gelu_op<T>, 0, {x}, x.shape());
 }
 
 template <class T>
@@ -91,7 +91,7 @@ inline constexpr Op<T> relu_op = {
 // max(x, 0)
 template <class T>
 Variable<T> relu(const Variable<T>& x) {
-  return x.tape().record(relu_op<T>, 0, {x}, {x.shape()});
+  return x.tape().apply(relu_op<T>, 0, {x}, x.shape());
 }
 
 }  // namespace anther::inline v0_1

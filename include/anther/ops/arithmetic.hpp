@@ -1,6 +1,6 @@
-// a + b, of one shape, and s x with a number s. Where b is a temporary, the result of an op that
-// can add in its own pass, the sum costs no pass: x + conv(x). Backward keeps nothing; that of a
-// sum copies nothing.
+// a + b, of one shape, and s x with a number s. Where a or b is the result of the op just before,
+// which can add in its own pass, the sum costs no pass of its own: x + conv(x). Backward keeps
+// nothing; that of a sum copies nothing.
 #pragma once
 
 #include "anther/autograd/tape.hpp"
@@ -22,6 +22,7 @@ inline constexpr Op<T> add_op = {
           call.pass_gradient(0);
           call.pass_gradient(1);
         },
+    .is_addition = true,
     .onnx =
         [](exports::GraphBuilder& graph, const Call<T>&) {
           graph.output(graph.node("Add", {graph.input(0), graph.input(1)}));
@@ -37,23 +38,9 @@ inline constexpr Op<T> add_op = {
 template <class T>
 Variable<T> operator+(const Variable<T>& a, const Variable<T>& b) {
   Tape<T>& tape = a.tape();
-  tape.check_layer(a.shape() == b.shape(), "add: expected two tensors of one shape, got ",
-                   a.shape(), " and ", b.shape());
-  return tape.record(add_op<T>, 0, {a, b}, {a.shape()});
-}
-// A temporary is nobody else's: its op may write the sum in its place.
-template <class T>
-Variable<T> operator+(const Variable<T>& a, Variable<T>&& b) {
-  if (a.shape() == b.shape() && a.tape().merge_add(a, b)) return a.tape().last();
-  return a + static_cast<const Variable<T>&>(b);
-}
-template <class T>
-Variable<T> operator+(Variable<T>&& a, const Variable<T>& b) {
-  return b + std::move(a);
-}
-template <class T>
-Variable<T> operator+(Variable<T>&& a, Variable<T>&& b) {
-  return static_cast<const Variable<T>&>(a) + std::move(b);
+  tape.check(a.shape() == b.shape(), "add: expected two tensors of one shape, got ", a.shape(),
+             " and ", b.shape());
+  return tape.apply(add_op<T>, 0, {a, b}, a.shape());
 }
 
 template <class T>
@@ -88,7 +75,7 @@ inline constexpr Op<T> scale_op = {
 
 template <class T>
 Variable<T> operator*(const Variable<T>& x, double factor) {
-  return x.tape().record(scale_op<T>, factor, {x}, {x.shape()});
+  return x.tape().apply(scale_op<T>, factor, {x}, x.shape());
 }
 template <class T>
 Variable<T> operator*(double factor, const Variable<T>& x) {

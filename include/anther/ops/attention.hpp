@@ -103,12 +103,12 @@ template <class T>
 Variable<T> self_attention(const Variable<T>& qkv, std::int64_t num_heads) {
   Tape<T>& tape = qkv.tape();
   const Shape& in = qkv.shape();
-  tape.check_layer(in.rank() >= 3 && in.back() % 3 == 0,
-                   "self_attention: expected q, k and v side by side (N, n, 3C), got ", in);
+  tape.check(in.rank() >= 3 && in.back() % 3 == 0,
+             "self_attention: expected q, k and v side by side (N, n, 3C), got ", in);
   const std::int64_t channels = in.back() / 3;
-  tape.check_layer(num_heads > 0 && channels % num_heads == 0,
-                   "self_attention: expected a number of heads that divides ", channels,
-                   " channels, got ", num_heads);
+  tape.check(num_heads > 0 && channels % num_heads == 0,
+             "self_attention: expected a number of heads that divides ", channels,
+             " channels, got ", num_heads);
   const std::int64_t tokens = in[0] > 0 ? in.rows() / in[0] : 0;
   const kernels::AttentionDims d{.batch = in[0],
                                  .heads = num_heads,
@@ -120,7 +120,7 @@ Variable<T> self_attention(const Variable<T>& qkv, std::int64_t num_heads) {
                                  .scale = 1 / std::sqrt(static_cast<double>(channels / num_heads))};
   Shape y = in;
   y[y.rank() - 1] = channels;
-  return tape.record(self_attention_op<T>, d, {qkv}, {y, {d.batch, num_heads, tokens, tokens}});
+  return tape.apply(self_attention_op<T>, d, {qkv}, y, {Shape{d.batch, num_heads, tokens, tokens}});
 }
 
 template <class T>
@@ -172,13 +172,13 @@ Variable<T> scaled_dot_product_attention(const Variable<T>& q, const Variable<T>
                                          const Variable<T>& v, std::int64_t num_heads) {
   Tape<T>& tape = q.tape();
   const Shape &qs = q.shape(), &ks = k.shape();
-  tape.check_layer(qs.rank() == 3 && ks.rank() == 3 && ks == v.shape() && qs[0] == ks[0] &&
-                       qs[2] == ks[2] && ks[1] > 0,
-                   "scaled_dot_product_attention: expected q (N, n, C), k and v (N, m, C), got ",
-                   qs, ", ", ks, " and ", v.shape());
-  tape.check_layer(num_heads > 0 && qs[2] % num_heads == 0,
-                   "scaled_dot_product_attention: expected a number of heads that divides ", qs[2],
-                   " channels, got ", num_heads);
+  tape.check(qs.rank() == 3 && ks.rank() == 3 && ks == v.shape() && qs[0] == ks[0] &&
+                 qs[2] == ks[2] && ks[1] > 0,
+             "scaled_dot_product_attention: expected q (N, n, C), k and v (N, m, C), got ", qs,
+             ", ", ks, " and ", v.shape());
+  tape.check(num_heads > 0 && qs[2] % num_heads == 0,
+             "scaled_dot_product_attention: expected a number of heads that divides ", qs[2],
+             " channels, got ", num_heads);
   const kernels::AttentionDims d{.batch = qs[0],
                                  .heads = num_heads,
                                  .queries = qs[1],
@@ -187,8 +187,8 @@ Variable<T> scaled_dot_product_attention(const Variable<T>& q, const Variable<T>
                                  .q_stride = qs[2],
                                  .kv_stride = qs[2],
                                  .scale = 1 / std::sqrt(static_cast<double>(qs[2] / num_heads))};
-  return tape.record(scaled_dot_product_attention_op<T>, d, {q, k, v},
-                     {qs, {qs[0], num_heads, qs[1], ks[1]}});
+  return tape.apply(scaled_dot_product_attention_op<T>, d, {q, k, v}, qs,
+                    {Shape{qs[0], num_heads, qs[1], ks[1]}});
 }
 
 }  // namespace anther::inline v0_1

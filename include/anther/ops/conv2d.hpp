@@ -13,6 +13,7 @@
 #include "anther/kernels/depthwise_conv2d.hpp"
 #include "anther/kernels/depthwise_conv_transpose2d.hpp"
 #include "anther/kernels/elementwise.hpp"
+#include "anther/ops/affine.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -46,7 +47,7 @@ struct DepthwiseConvTranspose2dOptions {
 template <class T>
 void check_kernel_fits(Tape<T>& tape, std::int64_t height, std::int64_t width,
                        std::int64_t kernel_height, std::int64_t kernel_width) {
-  tape.check_layer(
+  tape.check(
       kernel_height > 0 && kernel_width > 0 && kernel_height <= height && kernel_width <= width,
       "expected a kernel of at most the padded map's ", Extent2d{height, width}, ", got ",
       Extent2d{kernel_height, kernel_width});
@@ -66,17 +67,15 @@ std::vector<exports::GraphAttribute> window_attributes(const Dims& d, std::int64
 template <class T>
 void check_depthwise(Tape<T>& tape, const Shape& x, const Shape& w, const Extent2d& stride,
                      const Extent2d& padding) {
-  tape.check_layer(
-      x.rank() == 4 && w.rank() >= 3 && w.numel() == w[0] * w[1] * w[2],
-      "depth-wise convolution: expected an input (N, H, W, C) and a weight (kh, kw, C), "
-      "got ",
-      x, " and ", w);
-  tape.check_layer(x[3] == w[2], "expected ", w[2], " input channels, got ", x[3]);
-  tape.check_layer(
-      stride.height > 0 && stride.width > 0 && padding.height >= 0 && padding.width >= 0,
-      "depth-wise convolution: expected a stride of at least 1 and a padding of at "
-      "least 0, got ",
-      stride, " and ", padding);
+  tape.check(x.rank() == 4 && w.rank() >= 3 && w.numel() == w[0] * w[1] * w[2],
+             "depth-wise convolution: expected an input (N, H, W, C) and a weight (kh, kw, C), "
+             "got ",
+             x, " and ", w);
+  tape.check(x[3] == w[2], "expected ", w[2], " input channels, got ", x[3]);
+  tape.check(stride.height > 0 && stride.width > 0 && padding.height >= 0 && padding.width >= 0,
+             "depth-wise convolution: expected a stride of at least 1 and a padding of at "
+             "least 0, got ",
+             stride, " and ", padding);
 }
 
 // How forward reads the weight.
@@ -160,19 +159,18 @@ Variable<T> conv2d(const Variable<T>& x, const Variable<T>& weight, const Variab
                    const Conv2dOptions& options = {}) {
   Tape<T>& tape = x.tape();
   const Shape &in = x.shape(), &w = weight.shape();
-  tape.check_layer(
-      in.rank() == 4 && w.rank() == 4,
-      "conv2d: expected an input (N, H, W, C) and a weight (O, kh, kw, C / groups), got ", in,
-      " and ", w);
-  tape.check_layer(options.stride.height > 0 && options.stride.width > 0 &&
-                       options.padding.height >= 0 && options.padding.width >= 0,
-                   "conv2d: expected a stride of at least 1 and a padding of at least 0, got ",
-                   options.stride, " and ", options.padding);
-  tape.check_layer(options.groups > 0 && w[0] % options.groups == 0,
-                   "conv2d: expected a number of groups that divides ", w[0],
-                   " output channels, got ", options.groups);
-  tape.check_layer(in[3] == w[3] * options.groups, "expected ", w[3] * options.groups,
-                   " input channels, got ", in[3]);
+  tape.check(in.rank() == 4 && w.rank() == 4,
+             "conv2d: expected an input (N, H, W, C) and a weight (O, kh, kw, C / groups), got ",
+             in, " and ", w);
+  tape.check(options.stride.height > 0 && options.stride.width > 0 && options.padding.height >= 0 &&
+                 options.padding.width >= 0,
+             "conv2d: expected a stride of at least 1 and a padding of at least 0, got ",
+             options.stride, " and ", options.padding);
+  tape.check(options.groups > 0 && w[0] % options.groups == 0,
+             "conv2d: expected a number of groups that divides ", w[0], " output channels, got ",
+             options.groups);
+  tape.check(in[3] == w[3] * options.groups, "expected ", w[3] * options.groups,
+             " input channels, got ", in[3]);
   check_bias(tape, bias, w[0]);
   const kernels::Conv2dDims d{.batch = in[0],
                               .height = in[1],
@@ -188,8 +186,8 @@ Variable<T> conv2d(const Variable<T>& x, const Variable<T>& weight, const Variab
                               .groups = options.groups};
   check_kernel_fits(tape, d.height + 2 * d.padding_height, d.width + 2 * d.padding_width,
                     d.kernel_height, d.kernel_width);
-  return tape.record(conv2d_op<T>, d, {x, weight, bias},
-                     {{d.batch, d.out_height(), d.out_width(), d.out_channels}});
+  return tape.apply(conv2d_op<T>, d, {x, weight, bias},
+                    {d.batch, d.out_height(), d.out_width(), d.out_channels});
 }
 
 template <class T>
@@ -260,8 +258,8 @@ Variable<T> depthwise_conv2d(const Variable<T>& x, const Variable<T>& weight,
                                        .padding_width = options.padding.width};
   check_kernel_fits(tape, d.height + 2 * d.padding_height, d.width + 2 * d.padding_width,
                     d.kernel_height, d.kernel_width);
-  return tape.record(depthwise_conv2d_op<T>, d, {x, weight, bias},
-                     {{d.batch, d.out_height(), d.out_width(), d.channels}});
+  return tape.apply(depthwise_conv2d_op<T>, d, {x, weight, bias},
+                    {d.batch, d.out_height(), d.out_width(), d.channels});
 }
 
 template <class T>
@@ -326,10 +324,10 @@ Variable<T> depthwise_conv_transpose2d(const Variable<T>& x, const Variable<T>& 
   check_depthwise(tape, in, weight.shape(), options.stride, options.padding);
   check_bias(tape, bias, in[3]);
   const Extent2d extra = options.output_padding;
-  tape.check_layer(extra.height >= 0 && extra.width >= 0 && extra.height < options.stride.height &&
-                       extra.width < options.stride.width,
-                   "transposed convolution: expected an output padding less than the stride ",
-                   options.stride, ", got ", extra);
+  tape.check(extra.height >= 0 && extra.width >= 0 && extra.height < options.stride.height &&
+                 extra.width < options.stride.width,
+             "transposed convolution: expected an output padding less than the stride ",
+             options.stride, ", got ", extra);
   const kernels::DepthwiseConvTranspose2dDims d{.batch = in[0],
                                                 .height = in[1],
                                                 .width = in[2],
@@ -342,11 +340,11 @@ Variable<T> depthwise_conv_transpose2d(const Variable<T>& x, const Variable<T>& 
                                                 .padding_width = options.padding.width,
                                                 .output_padding_height = extra.height,
                                                 .output_padding_width = extra.width};
-  tape.check_layer(d.out_height() > 0 && d.out_width() > 0,
-                   "transposed convolution: nothing is left of the map with a padding of ",
-                   options.padding);
-  return tape.record(depthwise_conv_transpose2d_op<T>, d, {x, weight, bias},
-                     {{d.batch, d.out_height(), d.out_width(), d.channels}});
+  tape.check(d.out_height() > 0 && d.out_width() > 0,
+             "transposed convolution: nothing is left of the map with a padding of ",
+             options.padding);
+  return tape.apply(depthwise_conv_transpose2d_op<T>, d, {x, weight, bias},
+                    {d.batch, d.out_height(), d.out_width(), d.channels});
 }
 
 }  // namespace anther::inline v0_1

@@ -90,23 +90,22 @@ Variable<T> cross_entropy(const Variable<T>& logits, const Labels<T>& labels,
   const auto fits = [&](const auto& values) {
     return in.rank() == 2 && std::ssize(values) == in[0];
   };
-  tape.check_layer(fits(labels.labels),
-                   "cross_entropy: expected logits (rows, K) and as many labels, got ", in, " and ",
-                   labels.labels.size(), " labels");
-  tape.check_layer((labels.labels2.empty() && labels.lambda.empty()) ||
-                       (fits(labels.labels2) && fits(labels.lambda)),
-                   "cross_entropy: expected a second label and a weight for each of ", in[0],
-                   " rows, or none, got ", labels.labels2.size(), " and ", labels.lambda.size());
-  tape.check_layer(options.label_smoothing >= 0 && options.label_smoothing <= 1,
-                   "cross_entropy: expected a label smoothing in [0, 1], got ",
-                   options.label_smoothing);
+  tape.check(fits(labels.labels),
+             "cross_entropy: expected logits (rows, K) and as many labels, got ", in, " and ",
+             labels.labels.size(), " labels");
+  tape.check((labels.labels2.empty() && labels.lambda.empty()) ||
+                 (fits(labels.labels2) && fits(labels.lambda)),
+             "cross_entropy: expected a second label and a weight for each of ", in[0],
+             " rows, or none, got ", labels.labels2.size(), " and ", labels.lambda.size());
+  tape.check(options.label_smoothing >= 0 && options.label_smoothing <= 1,
+             "cross_entropy: expected a label smoothing in [0, 1], got ", options.label_smoothing);
   for (const auto& list : {labels.labels, labels.labels2})
     for (std::size_t row = 0; row < list.size(); ++row)
-      tape.check_layer(list[row] >= 0 && list[row] < in[1], "cross_entropy: the label of row ", row,
-                       " is ", list[row], ", expected 0 to ", in[1] - 1);
+      tape.check(list[row] >= 0 && list[row] < in[1], "cross_entropy: the label of row ", row,
+                 " is ", list[row], ", expected 0 to ", in[1] - 1);
   for (const T weight : labels.lambda)
-    tape.check_layer(weight >= 0 && weight <= 1,
-                     "cross_entropy: expected weights of labels in [0, 1], got ", weight);
+    tape.check(weight >= 0 && weight <= 1,
+               "cross_entropy: expected weights of labels in [0, 1], got ", weight);
   const std::int64_t count = options.count > 0 ? options.count : in[0];
   kernels::CrossEntropyTargets<T> targets{.labels = tape.keep(labels.labels)};
   if (!labels.labels2.empty()) {
@@ -115,7 +114,7 @@ Variable<T> cross_entropy(const Variable<T>& logits, const Labels<T>& labels,
   }
   const CrossEntropyAttributes<T> attributes{targets, options.label_smoothing,
                                              1 / static_cast<double>(count)};
-  return tape.record(cross_entropy_op<T>, attributes, {logits}, {Shape{}, Shape{in[0]}});
+  return tape.apply(cross_entropy_op<T>, attributes, {logits}, Shape{}, {Shape{in[0]}});
 }
 template <class T>
 Variable<T> cross_entropy(const Variable<T>& logits, std::span<const std::int32_t> labels,
@@ -142,11 +141,10 @@ template <class T>
 Variable<T> adjust_logits(const Variable<T>& logits, std::span<const T> offsets) {
   Tape<T>& tape = logits.tape();
   const Shape& in = logits.shape();
-  tape.check_layer(in.rank() == 2 && std::ssize(offsets) == in[1],
-                   "adjust_logits: expected logits (rows, K) and K offsets, got ", in, " and ",
-                   offsets.size());
-  return tape.record(adjust_logits_op<T>, static_cast<const T*>(tape.keep(offsets)), {logits},
-                     {in});
+  tape.check(in.rank() == 2 && std::ssize(offsets) == in[1],
+             "adjust_logits: expected logits (rows, K) and K offsets, got ", in, " and ",
+             offsets.size());
+  return tape.apply(adjust_logits_op<T>, static_cast<const T*>(tape.keep(offsets)), {logits}, in);
 }
 
 }  // namespace anther::inline v0_1

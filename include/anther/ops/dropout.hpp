@@ -18,8 +18,8 @@ struct DropAttributes {
 // The random key of an op's call.
 template <class T>
 RandomKey drop_key(const Call<T>& call, std::string_view purpose) {
-  return call.options()
-      .random.fold(purpose)
+  return call.random()
+      .fold(purpose)
       .fold(call.layer())
       .fold(call.template attributes<DropAttributes>().call);
 }
@@ -52,9 +52,10 @@ inline constexpr Op<T> dropout_op = {
 template <class T>
 Variable<T> dropout(const Variable<T>& x, double p) {
   Tape<T>& tape = x.tape();
-  tape.check_layer(p >= 0 && p < 1, "dropout: expected a probability in [0, 1), got ", p);
+  tape.check(p >= 0 && p < 1, "dropout: expected a probability in [0, 1), got ", p);
   if (p == 0 || !tape.options().training) return x;
-  return tape.record(dropout_op<T>, DropAttributes{p, tape.entries().size()}, {x}, {x.shape()});
+  return tape.apply(dropout_op<T>, DropAttributes{p, static_cast<std::uint64_t>(tape.calls())}, {x},
+                    x.shape());
 }
 
 // factors[n] = 0 or 1 / (1 - p).
@@ -100,9 +101,10 @@ inline constexpr Op<T> drop_path_op = {
 template <class T>
 Variable<T> drop_path(const Variable<T>& x, double p) {
   Tape<T>& tape = x.tape();
-  tape.check_layer(p >= 0 && p < 1, "drop_path: expected a probability in [0, 1), got ", p);
+  tape.check(p >= 0 && p < 1, "drop_path: expected a probability in [0, 1), got ", p);
   if (p == 0 || !tape.options().training) return x;
-  return tape.record(drop_path_op<T>, DropAttributes{p, tape.entries().size()}, {x}, {x.shape()});
+  return tape.apply(drop_path_op<T>, DropAttributes{p, static_cast<std::uint64_t>(tape.calls())},
+                    {x}, x.shape());
 }
 
 }  // namespace anther::inline v0_1

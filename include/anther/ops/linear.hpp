@@ -14,6 +14,7 @@
 #include "anther/export/graph_builder.hpp"
 #include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gemm.hpp"
+#include "anther/ops/affine.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -143,15 +144,14 @@ template <class T>
 Variable<T> linear(const Variable<T>& x, const Variable<T>& weight, const Variable<T>& bias = {}) {
   Tape<T>& tape = x.tape();
   const Shape& w = weight.shape();
-  tape.check_layer(x.shape().rank() >= 2 && w.rank() >= 2 && w.numel() == w[0] * w.back(),
-                   "linear: expected an input (..., C) and a weight (O, C), got ", x.shape(),
-                   " and ", w);
-  tape.check_layer(x.shape().back() == w.back(), "expected ", w.back(), " input channels, got ",
-                   x.shape().back());
+  tape.check(x.shape().rank() >= 2 && w.rank() >= 2 && w.numel() == w[0] * w.back(),
+             "linear: expected an input (..., C) and a weight (O, C), got ", x.shape(), " and ", w);
+  tape.check(x.shape().back() == w.back(), "expected ", w.back(), " input channels, got ",
+             x.shape().back());
   check_bias(tape, bias, w[0]);
   Shape y = x.shape();
   y[y.rank() - 1] = w[0];
-  return tape.record(linear_op<T>, 0, {x, weight, bias}, {y});
+  return tape.apply(linear_op<T>, 0, {x, weight, bias}, y);
 }
 
 }  // namespace anther::inline v0_1

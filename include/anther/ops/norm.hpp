@@ -28,18 +28,9 @@
 #include "anther/kernels/batch_norm.hpp"
 #include "anther/kernels/group_norm.hpp"
 #include "anther/kernels/layer_norm.hpp"
+#include "anther/ops/affine.hpp"
 
 namespace anther::inline v0_1 {
-
-// Throws unless weight and bias are empty or have one element a channel.
-template <class T>
-void check_affine(Tape<T>& tape, const Variable<T>& weight, const Variable<T>& bias,
-                  std::int64_t channels) {
-  if (weight)
-    tape.check_layer(weight.shape() == Shape{channels}, "expected ", weight.shape().numel(),
-                     " channels, as the weight has, got ", channels);
-  check_bias(tape, bias, channels);
-}
 
 struct GroupNormAttributes {
   kernels::GroupNormDims dims;
@@ -116,11 +107,11 @@ Variable<T> group_norm(const Variable<T>& x, std::int64_t num_groups,
                        double eps = 1e-5) {
   Tape<T>& tape = x.tape();
   const Shape& in = x.shape();
-  tape.check_layer(in.rank() >= 2, "group_norm: expected (N, ..., C), got ", in);
+  tape.check(in.rank() >= 2, "group_norm: expected (N, ..., C), got ", in);
   const std::int64_t channels = in.back();
-  tape.check_layer(num_groups > 0 && channels % num_groups == 0,
-                   "group_norm: expected a number of groups that divides ", channels,
-                   " channels, got ", num_groups);
+  tape.check(num_groups > 0 && channels % num_groups == 0,
+             "group_norm: expected a number of groups that divides ", channels, " channels, got ",
+             num_groups);
   check_affine(tape, weight, bias, channels);
   const GroupNormAttributes attributes{{.batch = in[0],
                                         .positions = in[0] > 0 ? in.rows() / in[0] : 0,
@@ -130,8 +121,8 @@ Variable<T> group_norm(const Variable<T>& x, std::int64_t num_groups,
   const Shape statistics{in[0], num_groups};
   const Shape affine{
       kernels::channel_norm_affine_size(kernels::channel_norm_dims(attributes.dims))};
-  return tape.record(group_norm_op<T>, attributes, {x, weight, bias},
-                     {in, statistics, statistics, affine});
+  return tape.apply(group_norm_op<T>, attributes, {x, weight, bias}, in,
+                    {statistics, statistics, affine});
 }
 
 // group_norm with one channel a group.
@@ -194,19 +185,27 @@ Variable<T> layer_norm(const Variable<T>& x, const Variable<T>& weight = {},
                        const Variable<T>& bias = {}, double eps = 1e-5) {
   Tape<T>& tape = x.tape();
   const Shape& in = x.shape();
-  tape.check_layer(in.rank() >= 1, "layer_norm: expected (..., C), got ", in);
+  tape.check(in.rank() >= 1, "layer_norm: expected (..., C), got ", in);
   check_affine(tape, weight, bias, in.back());
-  return tape.record(layer_norm_op<T>, eps, {x, weight, bias}, {in, {in.rows()}, {in.rows()}});
+  return tape.apply(layer_norm_op<T>, eps, {x, weight, bias}, in,
+                    {Shape{in.rows()}, Shape{in.rows()}});
 }
 
-// Running statistics, read in evaluation and moved after a training step.
+// Running statistics: evaluation reads them, and a training pass moves them.
 template <class T>
 struct BatchNormAttributes {
-  T* running_mean;
-  T* running_var;
+  Buffer<T> running_mean, running_var;
   double momentum;
   double eps;
   bool frozen;
+
+  const T* mean() const { return values(running_mean); }
+  const T* var() const { return values(running_var); }
+
+ private:
+  static const T* values(const Buffer<T>& buffer) {
+    return std::as_const(*buffer.store).buffer(buffer.number).data();
+  }
 };
 struct BatchNormOptions {
   double momentum = 0.1;  // the share of the new batch, as in PyTorch
@@ -225,16 +224,18 @@ inline constexpr Op<T> batch_norm_op = {
           T* workspace = call.workspace(kernels::batch_norm_workspace(rows, channels));
           if (!call.training() || a.frozen) {
             kernels::batch_norm_inference_affine<T>(
-                call.output(4), a.running_mean, a.running_var, call.input(1), call.input(2),
+                call.output(4), a.mean(), a.var(), call.input(1), call.input(2),
                 static_cast<T>(a.eps), workspace, rows, channels);
             return;
           }
           kernels::batch_norm_statistics<T>(
               call.output(4), call.output(1), call.output(2), call.output(3), call.input(0),
               call.input(1), call.input(2), static_cast<T>(a.eps), workspace, rows, channels);
-          if (call.keeps())
-            call.add_statistics({a.running_mean, a.running_var, call.output(1), call.output(3),
-                                 static_cast<T>(a.momentum), rows, channels});
+          if (call.keeps() && a.running_mean)
+            kernels::batch_norm_update_running(call.pending_buffer(a.running_mean).data(),
+                                               call.pending_buffer(a.running_var).data(),
+                                               call.output(1), call.output(3),
+                                               static_cast<T>(a.momentum), rows, channels);
         },
     .backward =
         [](Call<T>& call) {
@@ -253,8 +254,7 @@ inline constexpr Op<T> batch_norm_op = {
           else
             kernels::batch_norm_inference_backward<T>(
                 dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
-                a.running_mean, a.running_var, call.input(1), static_cast<T>(a.eps), workspace,
-                rows, channels);
+                a.mean(), a.var(), call.input(1), static_cast<T>(a.eps), workspace, rows, channels);
         },
     .forward_rows =
         [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
@@ -274,7 +274,7 @@ inline constexpr Op<T> batch_norm_op = {
               "BatchNormalization",
               {exports::turn_channels(graph, graph.input(0), shape),
                exports::weight_or(graph, 1, channels, 1), exports::weight_or(graph, 2, channels, 0),
-               statistic(a.running_mean), statistic(a.running_var)},
+               statistic(a.mean()), statistic(a.var())},
               {{"epsilon", a.eps}});
           graph.output(exports::turn_channels(graph, y, shape));
         },
@@ -287,36 +287,44 @@ inline constexpr Op<T> batch_norm_op = {
             return code.constant(std::vector<double>(values, values + channels));
           };
           code.include("anther/kernels/batch_norm.hpp");
-          code.call("batch_norm_inference_affine<float>", code.output(4), statistic(a.running_mean),
-                    statistic(a.running_var), code.input(1), code.input(2),
-                    exports::code_of(a.eps) + "f",
+          code.call("batch_norm_inference_affine<float>", code.output(4), statistic(a.mean()),
+                    statistic(a.var()), code.input(1), code.input(2), exports::code_of(a.eps) + "f",
                     code.workspace(kernels::batch_norm_workspace(rows, channels)), rows, channels);
           code.call_rows("batch_norm_rows<float>", "y", code.input(0), code.output(4), "first",
                          "count", rows, channels);
         },
 };
 
-// x (N, ..., C). running_mean and running_var (C) outlive the pass; Tape::commit_statistics moves
-// them after a training pass. Throws where training sees one value a channel.
+// x (N, ..., C). A training pass normalises by the batch's statistics, and moves running_mean and
+// running_var (C) by `momentum` towards them, once the optimiser has made its step. Evaluation
+// normalises by those; training does without them where they are empty. Throws where training sees
+// one value a channel, and where evaluation has no running statistics.
 template <class T>
 Variable<T> batch_norm(const Variable<T>& x, const Variable<T>& weight, const Variable<T>& bias,
-                       T* running_mean, T* running_var, const BatchNormOptions& options = {}) {
+                       const Buffer<T>& running_mean, const Buffer<T>& running_var,
+                       const BatchNormOptions& options = {}) {
   Tape<T>& tape = x.tape();
   const Shape& in = x.shape();
-  tape.check_layer(in.rank() >= 2, "batch_norm: expected (N, ..., C), got ", in);
+  tape.check(in.rank() >= 2, "batch_norm: expected (N, ..., C), got ", in);
   check_affine(tape, weight, bias, in.back());
-  tape.check_layer(!tape.options().training || options.frozen || in.rows() > 1,
-                   "batch_norm: training needs more than one value a channel, got the shape ", in);
+  const bool by_batch = tape.options().training && !options.frozen;
+  tape.check(!by_batch || in.rows() > 1,
+             "batch_norm: training needs more than one value a channel, got the shape ", in);
+  tape.check(static_cast<bool>(running_mean) == static_cast<bool>(running_var) &&
+                 (by_batch || running_mean),
+             "batch_norm: expected a running mean and variance",
+             by_batch ? ", or neither" : ", by which evaluation normalises");
+  for (const Buffer<T>& buffer : {running_mean, running_var})
+    if (buffer)
+      tape.check(buffer.info().shape == Shape{in.back()}, "batch_norm: ", buffer.info().name,
+                 ": expected ", in.back(), " channels, got the shape ", buffer.info().shape);
   const BatchNormAttributes<T> attributes{running_mean, running_var, options.momentum, options.eps,
                                           options.frozen};
   const Shape statistics{in.back()};
-  return tape.record(
-      batch_norm_op<T>, attributes, {x, weight, bias},
-      {in,
-       statistics,
-       statistics,
-       statistics,
-       {kernels::channel_norm_affine_size(kernels::batch_norm_dims(in.rows(), in.back()))}});
+  return tape.apply(
+      batch_norm_op<T>, attributes, {x, weight, bias}, in,
+      {statistics, statistics, statistics,
+       Shape{kernels::channel_norm_affine_size(kernels::batch_norm_dims(in.rows(), in.back()))}});
 }
 
 }  // namespace anther::inline v0_1

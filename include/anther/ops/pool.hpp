@@ -43,11 +43,11 @@ inline constexpr Op<T> global_average_pool_op = {
 template <class T>
 Variable<T> global_average_pool(const Variable<T>& x) {
   const Shape& in = x.shape();
-  x.tape().check_layer(in.rank() == 4 && in[1] * in[2] > 0,
-                       "global_average_pool: expected a map (N, H, W, C), got ", in);
+  x.tape().check(in.rank() == 4 && in[1] * in[2] > 0,
+                 "global_average_pool: expected a map (N, H, W, C), got ", in);
   const kernels::GlobalAveragePoolDims d{
       .batch = in[0], .height = in[1], .width = in[2], .channels = in[3]};
-  return x.tape().record(global_average_pool_op<T>, d, {x}, {{in[0], in[3]}});
+  return x.tape().apply(global_average_pool_op<T>, d, {x}, {in[0], in[3]});
 }
 
 template <class T>
@@ -99,15 +99,15 @@ inline constexpr Op<T> subsample_op = {
 template <class T>
 Variable<T> subsample(const Variable<T>& x, std::int64_t stride) {
   const Shape& in = x.shape();
-  x.tape().check_layer(in.rank() == 4 && stride > 0,
-                       "subsample: expected a map (N, H, W, C) and a stride of at least 1, got ",
-                       in, " and ", stride);
+  x.tape().check(in.rank() == 4 && stride > 0,
+                 "subsample: expected a map (N, H, W, C) and a stride of at least 1, got ", in,
+                 " and ", stride);
   if (stride == 1) return x;
   const kernels::SubsampleDims d{
       .batch = in[0], .height = in[1], .width = in[2], .channels = in[3], .stride = stride};
-  return x.tape().record(
+  return x.tape().apply(
       subsample_op<T>, d, {x},
-      {{in[0], (in[1] + stride - 1) / stride, (in[2] + stride - 1) / stride, in[3]}});
+      {in[0], (in[1] + stride - 1) / stride, (in[2] + stride - 1) / stride, in[3]});
 }
 
 }  // namespace anther::inline v0_1

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <span>
 
-#include "anther/autograd/parameter.hpp"
+#include "anther/autograd/parameter_store.hpp"
 #include "anther/core/check.hpp"
 #include "anther/core/tensor.hpp"
 #include "anther/kernels/optimizer.hpp"
@@ -18,7 +18,7 @@ namespace anther::inline v0_1 {
 template <class T>
 class ModelEma {
  public:
-  // Begins with the store's values: make it when these have their start.
+  // Begins with the store's values. Throws where they have none yet.
   ModelEma(ParameterStore<T>& store, double decay) : store_(store), decay_(decay) {
     detail::check(decay >= 0 && decay < 1,
                   "model ema: expected a decay of at least 0, less than 1, got ", decay);
@@ -27,6 +27,7 @@ class ModelEma {
 
   // Begins again with the store's values.
   void reset() {
+    store_.check_readable();
     values_ = AlignedBuffer<T>(store_.size());
     buffers_ = AlignedBuffer<T>(std::ssize(store_.buffer_values()));
     std::ranges::copy(std::as_const(store_).values(), values_.span().begin());
@@ -40,6 +41,8 @@ class ModelEma {
 
   // After the optimiser's step number `step`, counted from 1.
   void update(std::int64_t step) {
+    detail::check(values_.size() == store_.size(), "model ema: made for ", values_.size(),
+                  " values, and the store has ", store_.size());
     const double decay = decay_at(step);
     const auto& store = std::as_const(store_);
     kernels::update_average(values_.data(), store.values().data(), values_.size(), decay);
@@ -50,11 +53,12 @@ class ModelEma {
 
   // Exchanges the model's weights and the averages: to evaluate with these, and again to go on.
   void swap() {
-    std::ranges::swap_ranges(store_.values(), values_.span());
-    std::ranges::swap_ranges(store_.buffer_values(), buffers_.span());
+    const auto edit = store_.edit();
+    std::ranges::swap_ranges(edit.values(), values_.span());
+    std::ranges::swap_ranges(edit.buffer_values(), buffers_.span());
   }
 
-  ParameterStore<T>& parameters() const { return store_; }
+  ParameterStore<T>& store() const { return store_; }
   // Of the store's layout.
   std::span<T> values() { return values_.span(); }
   std::span<const T> values() const { return values_.span(); }

@@ -2,13 +2,14 @@
 // decay; frozen parameters are in none. The state has the parameters' layout.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "anther/autograd/parameter.hpp"
+#include "anther/autograd/tape.hpp"
 #include "anther/core/tensor.hpp"
 
 namespace anther::inline v0_1 {
@@ -33,14 +34,26 @@ class Optimizer {
   Optimizer& operator=(const Optimizer&) = delete;
 
   // One step with a learning rate. gradients: of the store's layout; they are multiplied by
-  // gradient_scale first, as clipping asks.
+  // gradient_scale first, as clipping asks. What training passes have done to buffers (BatchNorm's
+  // running statistics) counts from then on. Throws for a rate that is not finite or is negative.
   void step(std::span<const T> gradients, double lr, double gradient_scale = 1) {
     detail::check(std::ssize(gradients) == store_.size(), "optimizer: expected ", store_.size(),
                   " gradients, got ", gradients.size());
+    detail::check(std::isfinite(lr) && lr >= 0,
+                  "optimizer: expected a learning rate of at least 0, got ", lr);
+    store_.check_readable();
+    size_state();
     ++steps_;
-    const std::span<T> values = store_.values();
-    for (const Range& range : ranges())
-      update(values.data(), gradients.data(), range, lr * range.lr_scale, gradient_scale);
+    {
+      const auto edit = store_.edit();
+      for (const Range& range : ranges())
+        update(edit.values().data(), gradients.data(), range, lr * range.lr_scale, gradient_scale);
+    }
+    store_.commit_buffers();
+  }
+  // By the gradients that a tape's backward has left.
+  void step(Tape<T>& tape, double lr, double gradient_scale = 1) {
+    step(std::span<const T>(tape.gradients(store_)), lr, gradient_scale);
   }
 
   // What the learning rate of each parameter is multiplied by, as layer-wise decay asks; 1 at
@@ -51,16 +64,34 @@ class Optimizer {
     lr_scales_ = std::move(scales);
   }
 
+  // Restricts it to some of the store's parameters, by their numbers (parameters_within): the
+  // others take no step. Throws unless all are parameters of the store.
+  void set_parameters(std::vector<int> numbers) {
+    own_.assign(store_.parameters().size(), 0);
+    for (const int number : numbers) {
+      detail::check(number >= 0 && number < std::ssize(own_),
+                    "optimizer: expected parameters of 0 to ", std::ssize(own_) - 1, ", got ",
+                    number);
+      own_[static_cast<std::size_t>(number)] = 1;
+    }
+  }
+
   // Steps made; saved and set again with the state where a run is resumed.
   std::int64_t steps() const { return steps_; }
   void set_steps(std::int64_t steps) { steps_ = steps; }
-  std::vector<State>& state() { return state_; }
-  const std::vector<State>& state() const { return state_; }
-  ParameterStore<T>& parameters() const { return store_; }
+  std::vector<State>& state() {
+    size_state();
+    return state_;
+  }
+  const std::vector<State>& state() const {
+    size_state();
+    return state_;
+  }
+  ParameterStore<T>& store() const { return store_; }
 
  protected:
   Optimizer(ParameterStore<T>& store, const std::vector<std::string>& state) : store_(store) {
-    for (const std::string& name : state) state_.push_back({name, AlignedBuffer<T>(store.size())});
+    for (const std::string& name : state) state_.push_back({name, {}});
   }
 
   // Updates values[range.begin] to values[range.end - 1] by the gradients at the same places.
@@ -69,16 +100,26 @@ class Optimizer {
                       double gradient_scale) = 0;
 
  private:
+  // The state takes its memory at the first use, when the store has all its layers.
+  void size_state() const {
+    for (State& state : state_)
+      if (state.values.size() != store_.size()) {
+        detail::check(steps_ == 0, "optimizer: the store has gained parameters after step ",
+                      steps_);
+        state.values = AlignedBuffer<T>(store_.size());
+      }
+  }
+
   // Made anew each step, since a parameter may be frozen or set free at any time; there are few.
   std::span<const Range> ranges() {
     ranges_.clear();
     const auto& parameters = store_.parameters();
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const ParameterInfo& info = parameters[i];
-      if (!info.trainable) continue;
+      if (!takes_step(i)) continue;
       const double lr_scale = lr_scales_.empty() ? 1 : lr_scales_[i];
       const bool follows = !ranges_.empty() && ranges_.back().decay == info.decay &&
-                           ranges_.back().lr_scale == lr_scale && parameters[i - 1].trainable;
+                           ranges_.back().lr_scale == lr_scale && takes_step(i - 1);
       if (follows)
         ranges_.back().end = info.offset + info.size;
       else
@@ -87,9 +128,14 @@ class Optimizer {
     return ranges_;
   }
 
+  bool takes_step(std::size_t i) const {
+    return store_.parameters()[i].trainable && (own_.empty() || own_[i]);
+  }
+
   ParameterStore<T>& store_;
   std::int64_t steps_ = 0;
-  std::vector<State> state_;
+  mutable std::vector<State> state_;
+  std::vector<char> own_;          // of each parameter, whether it takes a step; empty: all do
   std::vector<double> lr_scales_;  // empty: all 1
   std::vector<Range> ranges_;
 };

@@ -379,7 +379,7 @@ struct RunReport {
 inline Evaluation write_run_report(const RunReport& report, const Module<float>& model,
                                    const data::Dataset& data, data::Loader& loader,
                                    std::span<Callback* const> callbacks = {}) {
-  Trainer<float> trainer(model, evaluation_options(model.parameters()));
+  Trainer<float> trainer(model, evaluation_options(model.store()));
   Evaluation evaluation =
       evaluate_images(trainer, loader, std::ssize(report.class_names), false, callbacks);
   const double megabytes = static_cast<double>(peak_memory_bytes()) / (1 << 20);

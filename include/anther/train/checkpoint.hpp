@@ -95,7 +95,7 @@ inline ModelCard model_card_of(const io::SafetensorsFile& file) {
 template <class T>
 void save_state(const std::filesystem::path& path, const Optimizer<T>& optimizer,
                 const nlohmann::json& progress, const ModelEma<T>* ema = nullptr) {
-  const ParameterStore<T>& store = optimizer.parameters();
+  const ParameterStore<T>& store = optimizer.store();
   TorchTensors<T> tensors;
   tensors.add(store, store.values(), {.batches = optimizer.steps()});
   for (const auto& state : optimizer.state())
@@ -143,7 +143,7 @@ template <class T>
 nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optimizer,
                           ModelEma<T>* ema = nullptr) {
   const io::SafetensorsFile file(path);
-  ParameterStore<T>& store = optimizer.parameters();
+  ParameterStore<T>& store = optimizer.store();
   const SavedProgress saved = progress_of(file);
   check_weights(file, store, {.ignored = state_prefix});
   // Into new memory first: a damaged file must not leave half of it behind.

@@ -194,7 +194,7 @@ class Fit {
         callbacks_(callbacks),
         ema_(ema),
         trainer_(model, options.trainer),
-        norm_(model.parameters().size()),
+        norm_(model.store().size()),
         progress_(options.progress) {
     detail::check(options.epochs >= 0, "epochs: expected at least 0, got ", options.epochs);
     detail::check(options.grad_accum_steps >= 1,
@@ -298,7 +298,7 @@ class Fit {
     for (std::int64_t batch = 0; more && batch < options_.grad_accum_steps; ++batch) {
       if (batch > 0) {  // each batch has BatchNorm statistics of its own
         trainer_.commit();
-        between_steps_ = !has_batch_norm(optimizer_.parameters());
+        between_steps_ = !optimizer_.store().couples_samples();
       }
       more = add_batch();
     }
@@ -336,6 +336,7 @@ class Fit {
   void check_finite(const BatchResult& result, double rate) {
     const std::string where = trainer_.not_finite();
     if (where.empty() && std::isfinite(result.loss)) return;
+    optimizer_.store().discard_buffers();
     save();
     detail::fail(
         "training: the loss of step ", optimizer_.steps() + 1, " is ", result.loss,

@@ -230,7 +230,7 @@ class CheckpointCallback : public Callback {
 
  private:
   void save(const char* name, const EpochReport& report, double loss, double top1) {
-    const ParameterStore<T>& store = optimizer_.parameters();
+    const ParameterStore<T>& store = optimizer_.store();
     card_.notes["epoch"] = std::to_string(report.epoch);
     card_.notes["val_top1"] = io::csv_cell(top1);
     card_.notes["val_loss"] = io::csv_cell(loss);

@@ -46,13 +46,6 @@ inline std::int64_t automatic_micro_batch(std::int64_t height, std::int64_t widt
   return std::clamp<std::int64_t>((2 * 224 * 224 + pixels / 2) / pixels, 1, 24);
 }
 
-// Whether samples of a batch see each other's statistics, so that it cannot be cut.
-template <class T>
-bool has_batch_norm(const ParameterStore<T>& store) {
-  return std::any_of(store.buffers().begin(), store.buffers().end(),
-                     [](const ParameterInfo& info) { return info.name.ends_with("running_mean"); });
-}
-
 // Of a batch: the mean loss, and how many samples had their label first, and among the first five.
 struct BatchResult {
   double loss = 0;
@@ -75,7 +68,7 @@ inline std::vector<double> class_prior_offsets(std::span<const std::int64_t> cou
 // The first layer of a pass, in the order of the computation, whose output has a value that is
 // infinite or no number; or the parameter, or the images, that it comes from.
 template <class T>
-std::string first_not_finite(const Tape<T>& tape, const ParameterStore<T>& store) {
+std::string first_not_finite(const Tape<T>& tape) {
   const auto finite = [&](int id) {
     const std::span<const T> values = tape.elements_of(id);
     return kernels::all_finite(values.data(), std::ssize(values));
@@ -83,10 +76,8 @@ std::string first_not_finite(const Tape<T>& tape, const ParameterStore<T>& store
   for (const auto& entry : tape.entries()) {
     for (const int id : entry.inputs) {
       if (id < 0 || finite(id)) continue;
-      const int parameter = tape.parameter_of(id);
-      return parameter < 0
-                 ? std::string("the images")
-                 : "the parameter " + store.parameters()[static_cast<std::size_t>(parameter)].name;
+      const Parameter<T> parameter = tape.parameter_of(id);
+      return parameter ? "the parameter " + parameter.info().name : std::string("the images");
     }
     if (!finite(entry.outputs[0]))
       return detail::text_of("the output of ", entry.layer.empty() ? "the model" : entry.layer,
@@ -104,13 +95,13 @@ class Trainer {
     detail::check(options.micro_batch >= 0, "micro-batch: expected at least 0, got ",
                   options.micro_batch);
     detail::check(options.lanes > 0, "lanes: expected at least 1, got ", options.lanes);
-    whole_batch_ = has_batch_norm(model.parameters());
+    whole_batch_ = model.store().couples_samples();
     detail::check(
         !whole_batch_ || options.micro_batch == 0,
         "micro-batch: the model has BatchNorm, whose statistics are the whole batch's; leave "
         "micro-batch 0");
     for (std::int64_t lane = 0; lane < (whole_batch_ ? 1 : options.lanes); ++lane)
-      gradients_.emplace_back(model.parameters().size());
+      gradients_.emplace_back(model.store().size());
     for (const double offset : options.logit_offsets)
       logit_offsets_.push_back(static_cast<T>(offset));
   }
@@ -170,7 +161,7 @@ class Trainer {
     if (!not_finite_.empty()) return not_finite_;
     if (kernels::all_finite(gradients_[0].data(), gradients_[0].size())) return {};
     // Gradients run from the last parameter to the first.
-    const ParameterStore<T>& store = model_.parameters();
+    const ParameterStore<T>& store = model_.store();
     for (std::size_t i = store.parameters().size(); i-- > 0;) {
       const std::span<const T> own = store.slice_of(gradients_[0].span(), static_cast<int>(i));
       if (!kernels::all_finite(own.data(), std::ssize(own)))
@@ -221,7 +212,7 @@ class Trainer {
 
   // After the optimiser's step: moves BatchNorm's running statistics.
   void commit() {
-    for (auto& tape : tapes_) tape->commit_statistics();
+    model_.store().commit_buffers();
     uncommitted_ = false;
   }
 
@@ -242,9 +233,10 @@ class Trainer {
   // Of several micro-batches the first: the message is the same for any number of threads.
   void note_not_finite(const Tape<T>& tape) {
     const std::lock_guard lock(mutex_);
+    model_.store().discard_buffers();
     if (tape.options().first_sample >= not_finite_sample_) return;
     not_finite_sample_ = tape.options().first_sample;
-    not_finite_ = first_not_finite(tape, model_.parameters());
+    not_finite_ = first_not_finite(tape);
   }
 
   // A tape that no thread uses; a new one where there is none.
@@ -296,7 +288,7 @@ class Trainer {
       const BorrowedTape borrowed(*this);
       Tape<T>& tape = *borrowed;
       if (tape_options.backward)
-        tape.use_gradients(gradients_[static_cast<std::size_t>(lane)].span());
+        tape.use_gradients(model_.store(), gradients_[static_cast<std::size_t>(lane)].span());
       for (std::int64_t m = lane; m < count; m += lanes) {
         const std::int64_t first = m * micro_batch;
         const std::int64_t size = std::min(micro_batch, samples - first);

@@ -71,14 +71,9 @@ class TorchTensors {
     const auto& buffers = store.buffers();
     for (std::size_t i = 0; i < buffers.size(); ++i)
       add(name_in(options.names, buffers[i].name), buffers[i], store.buffer(static_cast<int>(i)));
-    const std::size_t last = tensors_.size();
-    for (std::size_t i = first; i < last; ++i) {
-      tensors_[i].dtype = options.dtype;
-      constexpr std::string_view mean = "running_mean";
-      const std::string name = tensors_[i].name;
-      if (name.ends_with(mean))
-        add(name.substr(0, name.size() - mean.size()) + "num_batches_tracked", options.batches);
-    }
+    for (std::size_t i = first; i < tensors_.size(); ++i) tensors_[i].dtype = options.dtype;
+    for (const std::string& name : store.counters())
+      add(name_in(options.names, name), options.batches);
   }
   std::span<const io::SafetensorsTensor> tensors() const { return tensors_; }
 
@@ -203,10 +198,11 @@ std::vector<std::string> load_weights(const io::SafetensorsFile& file, Parameter
                                                  static_cast<std::size_t>(info.size)));
     return values;
   };
-  const std::vector<T> values = read(store.parameters(), std::as_const(store).values());
-  const std::vector<T> buffers = read(store.buffers(), std::as_const(store).buffer_values());
-  std::copy(values.begin(), values.end(), store.values().begin());
-  std::copy(buffers.begin(), buffers.end(), store.buffer_values().begin());
+  const std::vector<T> values = read(store.parameters(), store.values());
+  const std::vector<T> buffers = read(store.buffers(), store.buffer_values());
+  const auto edit = store.edit();
+  std::ranges::copy(values, edit.values().begin());
+  std::ranges::copy(buffers, edit.buffer_values().begin());
   return replaced;
 }
 

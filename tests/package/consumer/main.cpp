@@ -33,7 +33,7 @@ inline constexpr anther::Op<T> square_op = {
 
 template <class T>
 anther::Variable<T> square(const anther::Variable<T>& x) {
-  return x.tape().record(square_op<T>, 0, {x}, {x.shape()});
+  return x.tape().apply(square_op<T>, 0, {x}, x.shape());
 }
 
 }  // namespace consumer

@@ -331,10 +331,10 @@ class EdgeViT : public Module<T> {
 
   Variable<T> forward(Variable<T> x) const override {
     const Shape& image = x.shape();
-    x.tape().check_layer(image.rank() == 4 && image[1] % 32 == 0 && image[2] % 32 == 0 &&
-                             image[1] > 0 && image[2] > 0,
-                         "EdgeViT: expected images (N, H, W, C) with H and W multiples of 32, got ",
-                         image);
+    x.tape().check(image.rank() == 4 && image[1] % 32 == 0 && image[2] % 32 == 0 && image[1] > 0 &&
+                       image[2] > 0,
+                   "EdgeViT: expected images (N, H, W, C) with H and W multiples of 32, got ",
+                   image);
     for (const auto& stage : stages_) x = (*stage)(x);
     return head_(global_average_pool(norm_(x)));
   }

@@ -80,6 +80,8 @@ WeightNames official_edgevit_names(const ParameterStore<T>& store) {
         places.emplace_back(info.name, *place);
         if (place->part.starts_with("pw_in.")) with_local.insert(place->stage);
       }
+  for (const std::string& counter : store.counters())
+    if (const auto place = stage_place(counter)) places.emplace_back(counter, *place);
 
   WeightNames names;
   for (const auto& [name, place] : places) {

@@ -1,0 +1,137 @@
+// What an op sees of one of its calls: its attributes, its values and their gradients.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "anther/autograd/tape.hpp"
+#include "anther/core/parallel_for.hpp"
+#include "anther/kernels/elementwise.hpp"
+
+namespace anther::inline v0_1 {
+
+template <class T>
+class Call {
+ public:
+  Call(Tape<T>& tape, const TapeEntry<T>& entry) : tape_(tape), entry_(entry) {}
+
+  template <class Attributes>
+  const Attributes& attributes() const {
+    return *static_cast<const Attributes*>(entry_.attributes);
+  }
+  bool training() const { return tape_.options_.training; }
+  const TapeOptions& options() const { return tape_.options_; }
+  // What the pass draws from.
+  RandomKey random() const { return tape_.random(); }
+  std::string_view layer() const { return entry_.layer; }
+  // Whether what forward keeps will be read.
+  bool keeps() const { return tape_.options_.backward; }
+
+  int inputs() const { return static_cast<int>(entry_.inputs.size()); }
+  bool has_input(int i) const { return input_id(i) >= 0; }
+  const Shape& input_shape(int i) const { return tape_.at(input_id(i)).shape; }
+  // Null where the input is absent.
+  const T* input(int i) const { return has_input(i) ? tape_.at(input_id(i)).data : nullptr; }
+  // Of an input that holds integers.
+  const std::int32_t* integers(int i) const { return tape_.at(input_id(i)).integers; }
+  // Results, and after them what forward keeps for backward.
+  const Shape& output_shape(int i = 0) const { return tape_.at(output_id(i)).shape; }
+  T* output(int i = 0) const {
+    return tape_.at(i == 0 && entry_.into >= 0 ? entry_.into : output_id(i)).data;
+  }
+  std::int32_t* output_integers(int i = 0) const { return tape_.at(output_id(i)).integers; }
+  // What forward adds to its result (its shape is the result's), or null.
+  const T* add() const { return entry_.add < 0 ? nullptr : tape_.at(entry_.add).data; }
+
+  // In backward: the gradient of a result, null where nothing came of it; and where those of the
+  // inputs go. Ask for the targets in the order in which they are written.
+  const T* output_gradient(int i = 0) const {
+    const int slot = tape_.at(output_id(i)).slot;
+    return slot < 0 ? nullptr : tape_.slots_.data(slot);
+  }
+  GradientTarget<T> input_gradient(int i) const {
+    return has_input(i) ? tape_.gradient_target(input_id(i)) : GradientTarget<T>{};
+  }
+
+  // Hands the gradient of the result on to an input, as an addition does: without a copy where it
+  // can.
+  void pass_gradient(int i) const {
+    tape_.share_gradient(input_id(i), tape_.at(output_id(0)).slot);
+  }
+
+  // Gives a gradient that is to be accumulated its start: zeros, or what is there already.
+  void start(const GradientTarget<T>& target, std::int64_t size) const {
+    if (target.to == nullptr) return;
+    if (target.add == nullptr)
+      std::fill_n(target.to, size, T(0));
+    else if (target.add != target.to)
+      std::copy_n(target.add, size, target.to);
+  }
+
+  // The call whose result is this one's first input, where that is lazy and not stored.
+  std::optional<Call> lazy_input() const {
+    if (entry_.lazy < 0) return std::nullopt;
+    return Call(tape_, tape_.entries_[static_cast<std::size_t>(entry_.lazy)]);
+  }
+  // Of a lazy op: rows of the result, and backward through them (see Op), shared among threads.
+  void forward_rows(T* y, std::int64_t first, std::int64_t count) const {
+    for_row_tiles(first, count, [&](std::int64_t row, std::int64_t rows, std::int64_t at) {
+      compute_rows(y + at, row, rows);
+    });
+  }
+  // The same by the calling thread alone.
+  void compute_rows(T* y, std::int64_t first, std::int64_t count) const {
+    entry_.op->forward_rows(*this, y, first, count);
+  }
+  bool has_backward_rows() const { return entry_.op->backward_rows != nullptr; }
+  void backward_rows(const GradientTarget<T>& dx, T* y, const T* dy, std::int64_t first,
+                     std::int64_t count) const {
+    for_row_tiles(first, count, [&](std::int64_t row, std::int64_t rows, std::int64_t at) {
+      entry_.op->backward_rows(*this, dx, y ? y + at : nullptr, dy + at, row, rows);
+    });
+  }
+
+  // Uninitialised scratch memory for this call.
+  T* workspace(std::int64_t count) const { return tape_.scratch_.template allocate<T>(count); }
+
+  // Input i, a weight, packed for a matrix product: kept between calls where it is a parameter.
+  const T* packed(int i, PackUse use, const kernels::PackOptions& pack) const {
+    const auto& value = tape_.at(input_id(i));
+    if (value.parameter)
+      if (const T* kept = value.parameter.store->packed(value.parameter.number, use, pack))
+        return kept;
+    T* memory = workspace(kernels::packed_size<T>(pack));
+    kernels::pack_weight(memory, static_cast<const T*>(value.data), pack);
+    return memory;
+  }
+
+  // What a training pass makes of a buffer (BatchNorm's running statistics): it counts once the
+  // optimiser has made its step, or when the next pass begins.
+  std::span<T> pending_buffer(const Buffer<T>& buffer) const {
+    tape_.stores_[static_cast<std::size_t>(tape_.number_of(*buffer.store))].trained = true;
+    return buffer.store->pending_buffer(buffer.number);
+  }
+
+ private:
+  // Calls body(row, rows, the first element within the rows asked for) for tiles of rows.
+  template <class Body>
+  void for_row_tiles(std::int64_t first, std::int64_t count, const Body& body) const {
+    constexpr std::int64_t tile_rows = 96;
+    const std::int64_t columns = output_shape().back();
+    parallel_for((count + tile_rows - 1) / tile_rows, count * columns / 2, [&](std::int64_t tile) {
+      const std::int64_t row = tile * tile_rows;
+      body(first + row, std::min(tile_rows, count - row), row * columns);
+    });
+  }
+
+  int input_id(int i) const { return entry_.inputs[static_cast<std::size_t>(i)]; }
+  int output_id(int i) const { return entry_.outputs[static_cast<std::size_t>(i)]; }
+
+  Tape<T>& tape_;
+  const TapeEntry<T>& entry_;
+};
+
+}  // namespace anther::inline v0_1

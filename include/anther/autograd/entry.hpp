@@ -1,0 +1,52 @@
+// What a tape records: calls of ops, and calls of layers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "anther/autograd/op.hpp"
+#include "anther/core/check.hpp"
+#include "anther/core/shape.hpp"
+
+namespace anther::inline v0_1 {
+
+// A call of an op. It is data: its memory is the tape's, and nothing runs when it is dropped.
+template <class T>
+struct TapeEntry {
+  const Op<T>* op;
+  const void* attributes;
+  std::span<const int> inputs;   // numbers of values, -1 for an absent one
+  std::span<const int> outputs;  // the results, then what forward keeps for backward
+  int results = 1;
+  std::string_view layer;  // the path of the innermost layer
+  int lazy = -1;           // the entry whose rows it computes in place of input 0, or -1
+  // An op that takes_add, with the addition that follows it: forward adds the value `add` and
+  // writes the sum to the value `into`, in place of its own result. The addition is then `merged`:
+  // its own forward has nothing left to do.
+  int add = -1, into = -1;
+  bool merged = false;
+
+  // The number of an input, -1 where that is absent. Throws where the op has no such input.
+  int input(int i) const {
+    detail::check(i >= 0 && i < std::ssize(inputs), "expected an input of 0 to ",
+                  std::ssize(inputs) - 1, ", got ", i);
+    return inputs[static_cast<std::size_t>(i)];
+  }
+  // "stages.0.0.conv: conv2d", for messages.
+  std::string where() const { return detail::text_of(layer, layer.empty() ? "" : ": ", op->name); }
+};
+
+// A call of a layer; calls are recorded in the order in which they end.
+struct LayerCall {
+  std::string_view path;
+  std::string_view type;
+  bool container = false;  // only calls other layers
+  int depth = 0;
+  int first_entry = 0, last_entry = 0;
+  Shape input, output;
+};
+
+}  // namespace anther::inline v0_1

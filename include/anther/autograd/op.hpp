@@ -1,0 +1,60 @@
+// What an op is: how its result and its gradients are computed. An op is data: a constexpr struct
+// of functions, one for each scalar type, told apart by its address.
+#pragma once
+
+#include <cstdint>
+
+namespace anther::inline v0_1 {
+
+namespace exports {
+class GraphBuilder;
+class CodeBuilder;
+}  // namespace exports
+
+template <class T>
+class Call;
+
+// Where an op's backward puts the gradient of an input: to = add + contribution. Without `to` the
+// gradient is not wanted; without `add` the contribution overwrites what is there.
+template <class T>
+struct GradientTarget {
+  T* to = nullptr;
+  const T* add = nullptr;
+
+  explicit operator bool() const { return to != nullptr; }
+};
+
+template <class T>
+struct Op {
+  const char* name;
+  // Computes the results from the inputs; null for a view, which computes nothing.
+  void (*forward)(Call<T>& call);
+  // Computes the inputs' gradients from the results'; null for a view, and for an op whose results
+  // have no gradient.
+  void (*backward)(Call<T>& call);
+  // Multiply-accumulates of a call; null where none are counted (norms, activations, additions).
+  std::int64_t (*macs)(const Call<T>& call) = nullptr;
+  // Whether forward can add call.add() to its result: then x + op(...) is one pass over memory.
+  bool takes_add = false;
+  // Whether the op is the sum of two values of one shape, which an op that takes_add may compute.
+  bool is_addition = false;
+  // A lazy op: a row of its result follows from the same row of its first input and from what
+  // `forward` (which may be null) keeps. The result is stored only where an op reads it that does
+  // not take lazy inputs; other ops compute rows of it where they read them, and again in backward.
+  // It runs on several threads at once, and takes no workspace.
+  void (*forward_rows)(const Call<T>& call, T* y, std::int64_t first, std::int64_t count) = nullptr;
+  // Optional: given the gradient dy of these rows, computes rows of dx, and of y again (where not
+  // null). Without it a reader writes the gradient of the whole result, for `backward`.
+  void (*backward_rows)(const Call<T>& call, const GradientTarget<T>& dx, T* y, const T* dy,
+                        std::int64_t first, std::int64_t count) = nullptr;
+  // Whether it reads its first input by call.lazy_input() where that is not stored.
+  bool takes_lazy = false;
+  // Bit i: input i holds integers (labels, indices), and result i does. They have no gradients.
+  std::uint32_t integer_inputs = 0;
+  std::uint32_t integer_results = 0;
+  // Describes a call for export to ONNX, and as C++.
+  void (*onnx)(exports::GraphBuilder& graph, const Call<T>& call) = nullptr;
+  void (*embed)(exports::CodeBuilder& code, const Call<T>& call) = nullptr;
+};
+
+}  // namespace anther::inline v0_1

@@ -1,0 +1,325 @@
+// All parameters of a model in one buffer, and all its other state in another.
+//
+// A ParameterStore lays every parameter out as a slice of one 64-byte-aligned buffer. Gradients, an
+// optimiser's moments and averaged weights have the same layout, so that a step, a clipping or a
+// checkpoint is one pass. It also keeps what the modules of the model say of themselves.
+//
+// Reading never changes anything. Who writes asks for an edit, which lasts as long as it is held:
+//
+//   auto edit = store.edit();
+//   edit.value(parameter.number)[0] = 1;
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "anther/autograd/parameter.hpp"
+#include "anther/core/random.hpp"
+#include "anther/core/tensor.hpp"
+#include "anther/kernels/packed_weight.hpp"
+
+namespace anther::inline v0_1 {
+
+// Which product a packed weight is for.
+enum class PackUse { forward, input_gradient };
+
+template <class T>
+class ParameterStore {
+ public:
+  ParameterStore() = default;
+  ParameterStore(const ParameterStore&) = delete;
+  ParameterStore& operator=(const ParameterStore&) = delete;
+
+  // Adds a parameter (learned) or a buffer (kept, not learned) of the module of a path; returns its
+  // number. Its name is the path and the given name; names are unique. The values are undefined
+  // until initialize() or an edit gives them.
+  int add_parameter(std::string_view module, std::string_view name,
+                    const ParameterOptions& options) {
+    return add(parameters_, parameters_size_, module, name, options);
+  }
+  int add_parameter(std::string_view name, const ParameterOptions& options) {
+    return add_parameter({}, name, options);
+  }
+  int add_buffer(std::string_view module, std::string_view name, const ParameterOptions& options) {
+    return add(buffers_, buffers_size_, module, name, options);
+  }
+  int add_buffer(std::string_view name, const ParameterOptions& options) {
+    return add_buffer({}, name, options);
+  }
+  // Adds the name of a counter of batches (PyTorch's num_batches_tracked), which files hold and
+  // nothing computes with.
+  void add_counter(std::string_view module, std::string_view name) {
+    counters_.push_back(name_in(module, name));
+  }
+  // Called by the constructor of Module.
+  void add_module(ModuleInfo module) { modules_.push_back(std::move(module)); }
+
+  const std::vector<ParameterInfo>& parameters() const { return parameters_; }
+  const std::vector<ParameterInfo>& buffers() const { return buffers_; }
+  const std::vector<std::string>& counters() const { return counters_; }
+  // In the order in which they were made: a module after those that it is within.
+  const std::vector<ModuleInfo>& modules() const { return modules_; }
+
+  // Whether samples of a batch see each other in training, so that the batch cannot be cut.
+  bool couples_samples() const {
+    for (const ModuleInfo& module : modules_)
+      if (module.traits.couples_samples) return true;
+    return false;
+  }
+
+  // The number of learned values, padding not counted.
+  std::int64_t parameter_count() const {
+    std::int64_t count = 0;
+    for (const ParameterInfo& info : parameters_) count += info.size;
+    return count;
+  }
+
+  // All parameters in their order, with padding (zeros) between them; and one of them.
+  std::span<const T> values() const {
+    allocate();
+    return std::as_const(values_).span();
+  }
+  std::span<const T> value(int parameter) const { return slice(values(), parameters_, parameter); }
+  std::span<const T> buffer_values() const {
+    allocate();
+    return std::as_const(buffer_values_).span();
+  }
+  std::span<const T> buffer(int number) const { return slice(buffer_values(), buffers_, number); }
+
+  // The right to write to parameters and buffers, for as long as it lives; no pass may run
+  // meanwhile. Its end makes the packed copies of the weights out of date. Its spans end with it.
+  class Edit {
+   public:
+    explicit Edit(ParameterStore& store) : store_(store) {
+      store.allocate();
+      store.editing_.fetch_add(1);
+    }
+    ~Edit() {
+      store_.version_.fetch_add(1, std::memory_order_release);
+      store_.has_values_.store(true);
+      store_.editing_.fetch_sub(1);
+    }
+    Edit(const Edit&) = delete;
+    Edit& operator=(const Edit&) = delete;
+
+    std::span<T> values() const { return store_.values_.span(); }
+    std::span<T> value(int parameter) const {
+      return slice(values(), store_.parameters_, parameter);
+    }
+    std::span<T> buffer_values() const { return store_.buffer_values_.span(); }
+    std::span<T> buffer(int number) const {
+      return slice(buffer_values(), store_.buffers_, number);
+    }
+
+   private:
+    ParameterStore& store_;
+  };
+  Edit edit() { return Edit(*this); }
+
+  // Throws unless a pass may read the parameters: they have been given values, and nobody is
+  // editing them.
+  void check_readable() const {
+    detail::check(has_values_.load() || parameters_.empty(),
+                  "parameters: they have no values yet; call initialize(seed), or load weights");
+    detail::check(editing_.load() == 0,
+                  "parameters: they are being edited; a pass needs the end of the edit first");
+  }
+
+  // The part of a buffer of the store's layout (gradients, moments) that belongs to a parameter.
+  template <class U>
+  std::span<U> slice_of(std::span<U> all, int parameter) const {
+    return slice(all, parameters_, parameter);
+  }
+  // The same of a buffer of buffer_values()' layout.
+  template <class U>
+  std::span<U> buffer_slice_of(std::span<U> all, int number) const {
+    return slice(all, buffers_, number);
+  }
+
+  // The length of values(), and of everything that has its layout.
+  std::int64_t size() const { return parameters_size_; }
+
+  // Frozen parameters get no gradient and take no step. Throws unless there is one of the number.
+  void set_trainable(int parameter, bool trainable) {
+    detail::check(parameter >= 0 && parameter < std::ssize(parameters_),
+                  "set_trainable: expected a parameter of 0 to ", std::ssize(parameters_) - 1,
+                  ", got ", parameter);
+    parameters_[static_cast<std::size_t>(parameter)].trainable = trainable;
+  }
+
+  // Gives every parameter and buffer its start. A value depends on the seed, the parameter's name
+  // and its place in PyTorch's order alone.
+  void initialize(std::uint64_t seed) {
+    const RandomKey key = RandomKey(seed).fold("initialize");
+    discard_buffers();
+    const Edit edit(*this);
+    for (const ParameterInfo& info : parameters_) initialize(info, edit.values(), key);
+    for (const ParameterInfo& info : buffers_) initialize(info, edit.buffer_values(), key);
+  }
+
+  // What a training pass makes of a buffer, until commit_buffers(): it begins as the buffer is, or
+  // as an earlier pass has left it.
+  std::span<T> pending_buffer(int number) {
+    allocate();
+    const std::lock_guard lock(mutex_);
+    const std::span<T> pending = slice(pending_values_.span(), buffers_, number);
+    char& is_pending = is_pending_[static_cast<std::size_t>(number)];
+    if (!is_pending) std::ranges::copy(buffer(number), pending.begin());
+    is_pending = 1;
+    any_pending_ = true;
+    return pending;
+  }
+  // Makes the buffers what training passes have made of them since the last commit.
+  void commit_buffers() {
+    const std::lock_guard lock(mutex_);
+    if (!any_pending_) return;
+    for (int i = 0; i < std::ssize(buffers_); ++i)
+      if (is_pending_[static_cast<std::size_t>(i)])
+        std::ranges::copy(slice(pending_values_.span(), buffers_, i),
+                          slice(buffer_values_.span(), buffers_, i).begin());
+    forget_pending();
+  }
+  // Forgets that instead: where the step that it belongs to is not made.
+  void discard_buffers() {
+    const std::lock_guard lock(mutex_);
+    if (any_pending_) forget_pending();
+  }
+
+  // A weight packed for a matrix product, made anew after the values have changed. Safe to call
+  // from several threads. Kept for the first way of packing that was asked for; null for another.
+  const T* packed(int parameter, PackUse use, const kernels::PackOptions& pack) const {
+    allocate();
+    Packed& entry = packed_[static_cast<std::size_t>(parameter)][static_cast<std::size_t>(use)];
+    const std::uint64_t current = version_.load(std::memory_order_acquire);
+    if (entry.version.load(std::memory_order_acquire) != current) {
+      const std::lock_guard lock(entry.mutex);
+      if (entry.version.load(std::memory_order_relaxed) != current) {
+        if (entry.data.size() == 0) {
+          entry.data = AlignedBuffer<T>(kernels::packed_size<T>(pack));
+          entry.pack = pack;
+        }
+        kernels::pack_weight(entry.data.data(), value(parameter).data(), entry.pack);
+        entry.version.store(current, std::memory_order_release);
+      }
+    }
+    return entry.pack == pack ? entry.data.data() : nullptr;
+  }
+
+ private:
+  struct Packed {
+    AlignedBuffer<T> data;
+    kernels::PackOptions pack;
+    std::atomic<std::uint64_t> version{0};
+    std::mutex mutex;
+  };
+
+  static std::string name_in(std::string_view module, std::string_view name) {
+    return module.empty() ? std::string(name) : detail::text_of(module, ".", name);
+  }
+
+  int add(std::vector<ParameterInfo>& list, std::int64_t& size, std::string_view module,
+          std::string_view own_name, const ParameterOptions& options) {
+    const std::string name = name_in(module, own_name);
+    detail::check(!allocated_.load(), "parameter ", name,
+                  ": the store is in use already; make all layers before the first pass, "
+                  "initialize() or edit");
+    for (const auto* known : {&parameters_, &buffers_})
+      for (const ParameterInfo& info : *known)
+        detail::check(info.name != name, "parameter ", name,
+                      ": the model has another of that name");
+    ParameterInfo info;
+    static_cast<ParameterOptions&>(info) = options;
+    info.name = name;
+    info.module = module;
+    info.size = options.shape.numel();
+    info.offset = size;
+    constexpr std::int64_t unit = static_cast<std::int64_t>(alignment / sizeof(T));
+    size += (info.size + unit - 1) / unit * unit;
+    list.push_back(std::move(info));
+    return static_cast<int>(list.size()) - 1;
+  }
+
+  // Takes the memory, once all parameters are known: at the first use.
+  void allocate() const {
+    if (allocated_.load(std::memory_order_acquire)) return;
+    const std::lock_guard lock(mutex_);
+    if (allocated_.load(std::memory_order_relaxed)) return;
+    values_ = AlignedBuffer<T>(parameters_size_);
+    buffer_values_ = AlignedBuffer<T>(buffers_size_);
+    pending_values_ = AlignedBuffer<T>(buffers_size_);
+    is_pending_.assign(buffers_.size(), 0);
+    packed_ = std::vector<std::array<Packed, 2>>(parameters_.size());
+    allocated_.store(true, std::memory_order_release);
+  }
+
+  void forget_pending() {
+    std::ranges::fill(is_pending_, char{0});
+    any_pending_ = false;
+  }
+
+  template <class U>
+  static std::span<U> slice(std::span<U> all, const std::vector<ParameterInfo>& list, int number) {
+    const ParameterInfo& info = list[static_cast<std::size_t>(number)];
+    return all.subspan(static_cast<std::size_t>(info.offset), static_cast<std::size_t>(info.size));
+  }
+
+  static void initialize(const ParameterInfo& info, std::span<T> all, RandomKey seed_key) {
+    const RandomKey key = seed_key.fold(info.name);
+    T* to = all.data() + info.offset;
+    for_each_torch_index(info, [&](std::int64_t torch_index, std::int64_t index) {
+      const auto i = static_cast<std::uint64_t>(torch_index);
+      double value = info.init.value;
+      switch (info.init.kind) {
+        case Init::Kind::constant:
+          break;
+        case Init::Kind::uniform:
+          value *= 2 * uniform(key, i) - 1;
+          break;
+        case Init::Kind::normal:
+          value *= normal(key, i);
+          break;
+        case Init::Kind::truncated_normal: {
+          double drawn = value * normal(key, i);
+          for (std::uint64_t again = 1; std::abs(drawn) > 2; ++again)
+            drawn = value * normal(key.fold(again), i);
+          value = drawn;
+          break;
+        }
+      }
+      to[index] = static_cast<T>(value);
+    });
+  }
+
+  std::vector<ParameterInfo> parameters_, buffers_;
+  std::vector<std::string> counters_;
+  std::vector<ModuleInfo> modules_;
+  std::int64_t parameters_size_ = 0, buffers_size_ = 0;
+  mutable AlignedBuffer<T> values_, buffer_values_, pending_values_;
+  mutable std::vector<char> is_pending_;  // of each buffer
+  bool any_pending_ = false;
+  mutable std::vector<std::array<Packed, 2>> packed_;
+  mutable std::atomic<bool> allocated_{false};
+  mutable std::mutex mutex_;
+  std::atomic<std::uint64_t> version_{1};
+  std::atomic<bool> has_values_{false};
+  std::atomic<int> editing_{0};
+};
+
+// The numbers of the parameters of the module of a path, and of all within it.
+template <class T>
+std::vector<int> parameters_within(const ParameterStore<T>& store, std::string_view path) {
+  std::vector<int> numbers;
+  for (std::size_t i = 0; i < store.parameters().size(); ++i)
+    if (is_within(store.parameters()[i].module, path)) numbers.push_back(static_cast<int>(i));
+  return numbers;
+}
+
+}  // namespace anther::inline v0_1

@@ -1,0 +1,331 @@
+// The bodies of tape.hpp: recording, running, and backward.
+
+namespace anther::inline v0_1 {
+
+template <class T>
+void Tape<T>::reset() {
+  ++generation_;
+  values_.clear();
+  entries_.clear();
+  layer_calls_.clear();
+  scopes_.clear();
+  slots_.reset();
+  merged_ = pending_ = 0;
+  for (StoreUse& use : stores_) use.trained = false;
+  values_memory_.reset();
+  entries_memory_.reset();
+  scratch_.reset();
+}
+
+template <class T>
+void Tape<T>::abandon() {
+  for (const StoreUse& use : stores_)
+    if (use.trained) use.store->discard_buffers();
+  reset();
+}
+
+template <class T>
+int Tape<T>::add_value(const Shape& shape, bool wants_gradient) {
+  Value value;
+  value.shape = shape;
+  value.wants_gradient = wants_gradient;
+  values_.push_back(value);
+  return static_cast<int>(values_.size()) - 1;
+}
+
+template <class T>
+int Tape<T>::number_of(ParameterStore<T>& store) {
+  for (std::size_t i = 0; i < stores_.size(); ++i)
+    if (stores_[i].store == &store) return static_cast<int>(i);
+  stores_.push_back({&store, {}, {}});
+  return static_cast<int>(stores_.size()) - 1;
+}
+
+template <class T>
+int Tape<T>::prepare_gradients(ParameterStore<T>& store) {
+  const int number = number_of(store);
+  StoreUse& use = stores_[static_cast<std::size_t>(number)];
+  if (std::ssize(use.gradients) != store.size()) {
+    use.own = AlignedBuffer<T>(store.size());
+    use.gradients = use.own.span();
+  }
+  return number;
+}
+
+// Recording.
+
+template <class T>
+std::span<int> Tape<T>::input_ids(const Op<T>& op, std::span<const Variable<T>> inputs) {
+  int* ids = entries_memory_.allocate<int>(std::ssize(inputs));
+  std::size_t count = 0;
+  for (const Variable<T>& input : inputs) {
+    const int id = input ? id_of(input) : -1;
+    const bool integers = count < 32 && (op.integer_inputs >> count & 1U) != 0;
+    if (id >= 0)
+      check(at(id).holds_integers == integers, op.name, ": expected input ", count, " to hold ",
+            integers ? "integers" : "real numbers");
+    ids[count++] = id;
+  }
+  return {ids, count};
+}
+
+template <class T>
+std::span<const Variable<T>> Tape<T>::record(const Op<T>& op, const void* attributes,
+                                             std::span<const Variable<T>> inputs,
+                                             std::span<const Shape> results,
+                                             std::span<const Shape> kept) {
+  Entry entry{.op = &op,
+              .attributes = attributes,
+              .inputs = input_ids(op, inputs),
+              .outputs = {},
+              .results = static_cast<int>(results.size()),
+              .layer = layer()};
+  const bool may_merge = op.is_addition && pending_ == 1;
+  if (!may_merge) run_pending(entry.inputs);
+  bool wants_gradient = false;
+  for (std::size_t i = 0; i < entry.inputs.size(); ++i) {
+    const int id = entry.inputs[i];
+    if (id < 0) continue;
+    wants_gradient |= at(id).wants_gradient;
+    if (may_merge) continue;  // see to it below
+    if (i == 0 && op.takes_lazy && is_lazy(id))
+      entry.lazy = at(id).producer;
+    else
+      store(id);
+  }
+  const std::size_t outputs = results.size() + kept.size();
+  int* ids = entries_memory_.allocate<int>(static_cast<std::int64_t>(outputs));
+  auto* handles = entries_memory_.allocate<Variable<T>>(static_cast<std::int64_t>(results.size()));
+  for (std::size_t i = 0; i < outputs; ++i) {
+    const bool result = i < results.size();
+    const bool integers = result && i < 32 && (op.integer_results >> i & 1U) != 0;
+    const int id = add_value(result ? results[i] : kept[i - results.size()],
+                             result && wants_gradient && !integers);
+    at(id).holds_integers = integers;
+    at(id).producer = static_cast<int>(entries_.size());
+    ids[i] = id;
+    if (result) handles[i] = handle(id);
+  }
+  entry.outputs = {ids, outputs};
+  entries_.push_back(entry);
+  ++pending_;
+  if (may_merge && !merge_addition()) {
+    --pending_;  // the op before goes first
+    entries_.pop_back();
+    run_pending(entry.inputs);
+    for (const int id : entry.inputs) store(id);
+    entries_.push_back(entry);
+    ++pending_;
+  }
+  if (!op.takes_add && !entries_.back().merged) run_pending();
+  return {handles, results.size()};
+}
+
+template <class T>
+bool Tape<T>::merge_addition() {
+  Entry& addition = entries_.back();
+  Entry& before = entries_[entries_.size() - 2];
+  const int result = before.outputs[0];
+  for (const int i : {1, 0}) {
+    const int other = addition.input(1 - i);
+    if (addition.input(i) != result || other == result) continue;
+    const Root root = root_of(other);
+    if (root.id == result || at(other).shape.numel() != at(result).shape.numel()) continue;
+    store(other);
+    before.add = other;
+    before.into = addition.outputs[0];
+    addition.merged = true;
+    ++merged_;
+    return true;
+  }
+  return false;
+}
+
+template <class T>
+Variable<T> Tape<T>::record_view(const Op<T>& op, const void* attributes, const Variable<T>& x,
+                                 std::int64_t first, const Shape& shape) {
+  const int of = id_of(x);
+  check(first >= 0 && shape.numel() <= at(of).shape.numel() - first, op.name, ": a view of ", shape,
+        " from element ", first, " on is not within ", at(of).shape);
+  run_pending({&of, 1});
+  store(of);
+  const Root root = root_of(of);
+  const int id = add_value(shape, at(of).wants_gradient);
+  Value& value = at(id);
+  value.base = root.id;
+  value.first = root.first + first;
+  value.holds_integers = at(of).holds_integers;
+  value.producer = static_cast<int>(entries_.size());
+  if (at(of).data) value.data = at(of).data + first;
+  if (at(of).integers) value.integers = at(of).integers + first;
+  int* ids = entries_memory_.allocate<int>(2);
+  ids[0] = of;
+  ids[1] = id;
+  entries_.push_back({.op = &op,
+                      .attributes = attributes,
+                      .inputs = {ids, 1},
+                      .outputs = {ids + 1, 1},
+                      .layer = layer()});
+  return handle(id);
+}
+
+// Running.
+
+template <class T>
+void Tape<T>::run_pending(std::span<const int> read) {
+  if (pending_ == 0) return;
+  const std::size_t first = entries_.size() - static_cast<std::size_t>(pending_);
+  pending_ = 0;
+  Entry& op = entries_[first];
+  if (op.into >= 0 && std::ranges::find(read, op.outputs[0]) != read.end()) {
+    op.add = op.into = -1;
+    entries_[first + 1].merged = false;
+    --merged_;
+  }
+  if (options_.dry_run) return;
+  try {
+    for (std::size_t i = first; i < entries_.size(); ++i) run_forward(entries_[i]);
+  } catch (...) {
+    abandon();
+    throw;
+  }
+}
+
+template <class T>
+void Tape<T>::run_forward(const Entry& entry) {
+  if (entry.merged) return;
+  const bool lazy = entry.op->forward_rows != nullptr;
+  int number = 0;
+  for (const int output : entry.outputs) {
+    const bool result = number++ < entry.results;
+    if (result && lazy) continue;
+    const int id = number == 1 && entry.into >= 0 ? entry.into : output;
+    // What backward alone reads needs no place in a pass without one.
+    Arena& memory = result || lazy || options_.backward ? values_memory_ : scratch_;
+    const std::int64_t size = at(id).shape.numel();
+    if (at(id).holds_integers)
+      at(id).integers = memory.template allocate<std::int32_t>(size);
+    else
+      at(id).data = memory.template allocate<T>(size);
+  }
+  if (entry.op->forward) run(entry, entry.op->forward, false);
+}
+
+template <class T>
+void Tape<T>::run(const Entry& entry, void (*function)(Call<T>&), bool backward) {
+  Call<T> call(*this, entry);
+  if (options_.profile == nullptr) {
+    function(call);
+  } else {
+    const auto begin = std::chrono::steady_clock::now();
+    function(call);
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+    const std::int64_t macs = entry.op->macs ? entry.op->macs(call) * (backward ? 2 : 1) : 0;
+    options_.profile->add(entry.op->name, entry.layer, backward, time.count(), macs);
+  }
+  scratch_.reset();
+}
+
+template <class T>
+void Tape<T>::store(int id) {
+  if (id < 0 || at(id).holds_integers || is_stored(id)) return;
+  const Entry& producer = entry(at(id).producer);
+  if (producer.op->forward_rows) {
+    const Shape& shape = at(id).shape;
+    T* data = values_memory_.template allocate<T>(shape.numel());
+    Call<T>(*this, producer).forward_rows(data, 0, shape.rows());
+    at(id).data = data;
+    return;
+  }
+  // An addition has taken it over, and it is read after all: computed again, alone.
+  Entry alone = producer;
+  alone.add = alone.into = -1;
+  run_forward(alone);
+}
+
+// Backward.
+
+template <class T>
+GradientTarget<T> Tape<T>::gradient_target(int id) {
+  if (!at(id).wants_gradient) return {};
+  const Root root = root_of(id);
+  Value& value = at(root.id);
+  if (value.store >= 0) {
+    T* to = parameter_gradient(value) + root.first;
+    return {to, to};
+  }
+  const std::int64_t size = value.shape.numel();
+  const bool whole = at(id).shape.numel() == size;
+  if (value.slot < 0) {
+    value.slot = slots_.take(size);
+    T* to = slots_.data(value.slot);
+    if (whole) return {to, nullptr};
+    std::fill_n(to, size, T(0));
+  } else if (slots_.is_shared(value.slot)) {
+    const T* shared = slots_.data(value.slot);
+    const int slot = slots_.take(size);
+    slots_.release(value.slot);
+    value.slot = slot;
+    T* to = slots_.data(slot);
+    if (whole) return {to, shared};
+    std::copy_n(shared, size, to);
+  }
+  T* to = slots_.data(value.slot) + root.first;
+  return {to, to};
+}
+
+template <class T>
+void Tape<T>::share_gradient(int id, int slot) {
+  if (id < 0 || !at(id).wants_gradient) return;
+  const std::int64_t size = at(id).shape.numel();
+  Value& value = at(root_of(id).id);
+  if (value.store < 0 && value.slot < 0 && value.shape.numel() == size) {
+    value.slot = slot;
+    slots_.share(slot);
+    return;
+  }
+  const T* dy = slots_.data(slot);
+  const GradientTarget<T> dx = gradient_target(id);
+  kernels::add<T>(dx.to, dx.add, dy, size);
+}
+
+template <class T>
+void Tape<T>::run_backward(const Entry& entry) {
+  bool wanted = false;
+  for (int i = 0; i < entry.results; ++i)
+    wanted |= at(entry.outputs[static_cast<std::size_t>(i)]).slot >= 0;
+  if (!wanted || entry.op->backward == nullptr) return;
+  if (entry.merged) {
+    const int slot = at(entry.outputs[0]).slot;
+    for (const int id : entry.inputs) share_gradient(id, slot);
+  } else {
+    run(entry, entry.op->backward, true);
+  }
+  for (int i = 0; i < entry.results; ++i) {
+    Value& result = at(entry.outputs[static_cast<std::size_t>(i)]);
+    if (result.slot >= 0) slots_.release(result.slot);
+    result.slot = -1;
+  }
+}
+
+template <class T>
+void Tape<T>::backward(const Variable<T>& loss) {
+  const int id = id_of(loss);
+  run_pending({&id, 1});
+  detail::check(options_.backward, "backward: the tape was told to keep nothing for it");
+  detail::check(!options_.dry_run, "backward: a dry run has computed nothing");
+  detail::check(at(id).shape.numel() == 1, "backward: expected a scalar, got the shape ",
+                at(id).shape);
+  detail::check(at(id).wants_gradient,
+                "backward: nothing that the loss came from wants a gradient");
+  const GradientTarget<T> seed = gradient_target(id);
+  *seed.to = (seed.add ? *seed.add : T(0)) + T(1);
+  try {
+    for (std::size_t i = entries_.size(); i-- > 0;) run_backward(entries_[i]);
+  } catch (...) {
+    abandon();
+    throw;
+  }
+}
+
+}  // namespace anther::inline v0_1
