@@ -227,12 +227,13 @@ constexpr Op<float> halve_op = {
             call.output()[i] = call.input(0)[i] / 2;
         },
     .backward = nullptr,
-    .embed =
-        [](CodeBuilder& code, const Call<float>& call) {
-          code.include("halve.hpp");
-          code.call("user::halve", code.output(), code.input(0), call.output_shape().numel());
-        },
 };
+void add_halve_form() {
+  add_cpp_form(halve_op, [](CodeBuilder& code, const Call<float>& call) {
+    code.include("halve.hpp");
+    code.call("user::halve", code.output(), code.input(0), call.output_shape().numel());
+  });
+}
 constexpr Op<float> secret_op = {
     .name = "secret", .forward = halve_op.forward, .backward = nullptr};
 V apply(const Op<float>& op, const V& x) {
@@ -271,6 +272,7 @@ TEST_CASE("embed: compiled alone, the engine's logits") {
   options.local_norm = NormKind::in;
   const Vit improved(options);
   programs.add(0, "improved", improved.net, 32);
+  add_halve_form();
   const Layers layers;
   programs.add(0, "layers", layers.net, 17, Dtype::f32, with_halve);
 
@@ -331,7 +333,7 @@ TEST_CASE("embed: what cannot be embedded fails with a reason") {
   Sequential<float> net(store);
   net.add<Linear>(3, 5).add<Apply>([](V x) { return apply(secret_op, x); });
   CHECK(refusal(net, {.sources = sources}) ==
-        "1: secret: this op has no embedded form (Op::embed)");
+        "1: secret: this op has no form in C++ (exports::add_cpp_form gives it one)");
 
   ParameterStore<float> other_store;
   Sequential<float> map(other_store);
@@ -367,7 +369,8 @@ TEST_CASE("embed: text that stands in a program") {
   for (const char* bad :
        {"", "2a", "a b", "_a", "a__b", "std", "anther", "class", "xor_eq", "\xC3"})
     CHECK_FALSE(is_namespace_name(bad));
-  CHECK(code_struct(std::int64_t{-3}, 0.1, "x") == "{-3, 0x1.999999999999ap-4, x}");
+  CHECK(code_list(std::int64_t{-3}, 0.1, "x") == "-3, 0x1.999999999999ap-4, x");
+  CHECK(code_of(SoftmaxDims{2, 3, 4, 5, 0.5}) == "{2, 3, 4, 5, 0x1p-1}");
 }
 
 TEST_CASE("base85: every digit, and back") {

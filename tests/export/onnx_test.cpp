@@ -120,25 +120,15 @@ struct Apply : Module<float> {
   Function function;
 };
 
-// An op of a user's own, with and without a form in ONNX.
+// Ops of a user's own.
 void square_forward(Call<float>& call) {
   for (std::int64_t i = 0; i < call.output_shape().numel(); ++i)
     call.output()[i] = call.input(0)[i] * call.input(0)[i];
 }
-constexpr Op<float> square_op = {.name = "square",
-                                 .forward = square_forward,
-                                 .backward = [](Call<float>&) {},
-                                 .onnx =
-                                     [](GraphBuilder& graph, const Call<float>&) {
-                                       const std::string x = graph.input(0);
-                                       graph.output(graph.node("Mul", {x, x}));
-                                     }};
-constexpr Op<float> secret_op = {
-    .name = "secret", .forward = square_forward, .backward = [](Call<float>&) {}};
-constexpr Op<float> silent_op = {.name = "silent",
-                                 .forward = square_forward,
-                                 .backward = [](Call<float>&) {},
-                                 .onnx = [](GraphBuilder&, const Call<float>&) {}};
+constexpr Op<float> square_op = {
+    .name = "square", .forward = square_forward, .backward = [](Call<float>&) {}};
+constexpr Op<float> silent_op = {
+    .name = "silent", .forward = square_forward, .backward = [](Call<float>&) {}};
 
 template <const Op<float>& op>
 Variable<float> apply(Variable<float> x) {
@@ -260,20 +250,37 @@ TEST_CASE("onnx: preprocessing takes bytes, channels last") {
                        Error);
 }
 
-TEST_CASE("onnx: a user's op is exported as its descriptor says, or fails by name and layer") {
+TEST_CASE("onnx: a user's op is exported as its row says, or fails by name and layer") {
   ParameterStore<float> store;
   const Scope<float> scope(store);
-  const Apply with(scope / "with", apply<square_op>), without(scope / "deep" / 3, apply<secret_op>),
+  const Apply square(scope / "deep" / 3, apply<square_op>),
       silent(scope / "silent", apply<silent_op>);
-  const Message graph = Message(to_onnx(with, {1, 4})).message(7);
+  CHECK_FALSE(static_cast<bool>(onnx_form(square_op)));
+  CHECK_THROWS_WITH_AS(
+      to_onnx(square, {1, 4}),
+      "deep.3: square: this op has no form in ONNX (exports::add_onnx_form gives it one)", Error);
+
+  add_onnx_form(square_op, [](GraphBuilder& graph, const Call<float>&) {
+    const std::string x = graph.input(0);
+    graph.output(graph.node("Mul", {x, x}));
+  });
+  const Message graph = Message(to_onnx(square, {1, 4})).message(7);
   CHECK(types_of(graph) == "Mul Identity");
   CHECK(graph.messages(1)[0].texts.at(1) == std::vector<std::string>{"images", "images"});
-  CHECK(graph.messages(1)[0].texts.at(2) == std::vector<std::string>{"with/Mul"});
-  CHECK_THROWS_WITH_AS(to_onnx(without, {1, 4}),
-                       "deep.3: secret: this op has no form in ONNX (Op::onnx)", Error);
+  CHECK(graph.messages(1)[0].texts.at(2) == std::vector<std::string>{"deep.3/Mul"});
+
+  // A second form takes the place of the first.
+  add_onnx_form(square_op, [](auto& builder, const auto&) {
+    builder.output(builder.node("Pow", {builder.input(0), builder.constant({}, {2.0})}));
+  });
+  CHECK(types_of(Message(to_onnx(square, {1, 4})).message(7)) == "Pow Identity");
+
+  add_onnx_form(silent_op, [](auto&, const auto&) {});
   CHECK_THROWS_WITH_AS(to_onnx(silent, {1, 4}),
-                       "silent: silent: cannot be exported to ONNX: Op::onnx named no output",
+                       "silent: silent: cannot be exported to ONNX: its form named no output",
                        Error);
+  CHECK_THROWS_WITH_AS(add_onnx_form(silent_op, nullptr),
+                       "silent: expected a form, got a null pointer", Error);
 }
 
 TEST_CASE("onnx: what has no form fails with a reason") {
@@ -298,7 +305,8 @@ TEST_CASE("onnx: what has no form fails with a reason") {
   const Apply loss(scope / "loss", [](Variable<float> x) {
     return cross_entropy<float>(x, std::vector<std::int32_t>{0});
   });
-  CHECK(error(loss, {1, 2}) == "loss: cross_entropy: this op has no form in ONNX (Op::onnx)");
+  CHECK(error(loss, {1, 2}) ==
+        "loss: cross_entropy: this op has no form in ONNX (exports::add_onnx_form gives it one)");
 }
 
 TEST_CASE("onnx: a model that does nothing, and a file that is written whole") {

@@ -6,11 +6,6 @@
 
 namespace anther::inline v0_1 {
 
-namespace exports {
-class GraphBuilder;
-class CodeBuilder;
-}  // namespace exports
-
 template <class T>
 class Call;
 
@@ -52,9 +47,6 @@ struct Op {
   // Bit i: input i holds integers (labels, indices), and result i does. They have no gradients.
   std::uint32_t integer_inputs = 0;
   std::uint32_t integer_results = 0;
-  // Describes a call for export to ONNX, and as C++.
-  void (*onnx)(exports::GraphBuilder& graph, const Call<T>& call) = nullptr;
-  void (*embed)(exports::CodeBuilder& code, const Call<T>& call) = nullptr;
 };
 
 }  // namespace anther::inline v0_1

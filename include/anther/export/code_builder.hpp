@@ -1,12 +1,12 @@
-// What an op describes itself to when a recorded pass is written down as C++: a call of the kernel
-// that its forward calls, with the dims as numbers (io/embed.hpp).
+// What the form of an op in C++ speaks to: it writes one call of the op as a call of the kernel
+// that the op's forward calls, with the dims as numbers.
 //
-//   .embed = [](CodeBuilder& code, const Call<T>& call) {
+//   add_cpp_form(relu_op<float>, [](CodeBuilder& code, const Call<float>& call) {
 //     code.include("anther/kernels/elementwise.hpp");
 //     code.call("relu_forward<float>", code.output(), code.input(0), call.output_shape().numel());
-//   }
+//   });
 //
-// Expressions are text. What is called stands in a header that is included by nothing but the
+// Expressions are text. The header with the function that is called includes nothing but the
 // standard library, anther/core/ and anther/kernels/.
 #pragma once
 
@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/export/op_forms.hpp"
 #include "anther/kernels/packed_weight.hpp"
 
 namespace anther::inline v0_1::exports {
@@ -34,18 +35,24 @@ inline std::string code_of(std::string_view expression) {
   return std::string(expression);
 }
 
-// Arguments, numbers and expressions: "a, 3, 0x1p-1".
+template <class First, class... Rest>
+std::string code_list(const First& first, const Rest&... rest);
+
+// A struct that lists its members, as the kernels' dims do: "{1, 196, 36}".
+template <class Dims>
+requires requires(const Dims& dims) {
+  dims.members([](const auto&...) {});
+}
+std::string code_of(const Dims& dims) {
+  return dims.members([](const auto&... members) { return "{" + code_list(members...) + "}"; });
+}
+
+// Arguments: numbers, dims and expressions: "a, 3, 0x1p-1".
 template <class First, class... Rest>
 std::string code_list(const First& first, const Rest&... rest) {
   std::string text = code_of(first);
   ((text += ", " + code_of(rest)), ...);
   return text;
-}
-
-// A struct of dims, its members in their order: "{1, 196, 36}".
-template <class... Members>
-std::string code_struct(const Members&... members) {
-  return "{" + code_list(members...) + "}";
 }
 
 // One call of an op at a time, in the order of the tape. The element type is float.
@@ -82,5 +89,9 @@ class CodeBuilder {
     rows(detail::text_of(function, "(", code_list(arguments...), ")"));
   }
 };
+
+// Describes a call of an op, the addition that is fused with it included.
+using CppForm = void (*)(CodeBuilder& code, const Call<float>& call);
+using CppForms = OpForms<float, CppForm>;
 
 }  // namespace anther::inline v0_1::exports

@@ -1,7 +1,7 @@
 // A model as one C++ header that needs nothing but the standard library: the calls of kernels that
 // a forward pass is, the text of those kernels, and the weights as string literals. From a walk
-// over one recorded pass: each op's descriptor says which call it is
-// (autograd/code_builder.hpp). An op without an embedded form fails by its name and layer.
+// over one recorded pass: a table says which call each op is
+// (export/cpp_forms.hpp). An op without a form in C++ fails by its name and layer.
 //
 // The header's own first lines say how it is used; tests/export/embed_test.cpp compiles and runs
 // some.
@@ -26,6 +26,7 @@
 #include "anther/core/version.hpp"
 #include "anther/export/amalgamation.hpp"
 #include "anther/export/code_builder.hpp"
+#include "anther/export/cpp_forms.hpp"
 #include "anther/io/atomic_file.hpp"
 #include "anther/io/base85.hpp"
 #include "anther/io/dtype.hpp"
@@ -130,8 +131,7 @@ class EmbeddedPass : public CodeBuilder {
                   ": expected a parameter; computed weights have no form here");
     // Room for any instruction set: all pad to vectors of 16 elements at most.
     const std::int64_t room = pack.groups * pack.depth * padded(pack.columns);
-    const std::string options = code_struct(pack.columns, pack.depth, pack.column_stride,
-                                            pack.depth_stride, pack.groups, pack.group_stride);
+    const std::string options = code_of(pack);
     const std::string key = detail::text_of(parameter, options);
     const auto [known, is_new] = packed_.try_emplace(key, packed_size_);
     if (is_new) {
@@ -175,14 +175,16 @@ class EmbeddedPass : public CodeBuilder {
 
   std::string add_plain(const std::vector<double>& values) {
     const std::int64_t at = plain_size_;
-    weights_.push_back(code_struct(add_numbers(values), std::ssize(values), at, "{}"));
+    weights_.push_back("{" + code_list(add_numbers(values), std::ssize(values), at, "{}") + "}");
     plain_size_ += padded(std::ssize(values));
     return detail::text_of("plain + ", at);
   }
   void add_weight(int parameter, std::int64_t at, const std::string& options) {
     const std::span<const float> values = store_.value(parameter);
     weights_.push_back(
-        code_struct(add_numbers({values.begin(), values.end()}), std::ssize(values), at, options));
+        "{" +
+        code_list(add_numbers({values.begin(), values.end()}), std::ssize(values), at, options) +
+        "}");
   }
 
   // Appends numbers, and fills their last word. Gives the number of the first.
@@ -202,14 +204,16 @@ class EmbeddedPass : public CodeBuilder {
     added_ = false;
     workspace_used_ = 0;
     const std::string where = entry.where();
-    detail::check(entry.op->embed != nullptr, where, ": this op has no embedded form (Op::embed)");
+    const CppForm form = cpp_form(*entry.op);
+    detail::check(form != nullptr, where,
+                  ": this op has no form in C++ (exports::add_cpp_form gives it one)");
     statements_ += detail::text_of("\n    // ", where, "\n");
     try {
-      entry.op->embed(*this, Call<float>(pass_.tape, entry));
-      detail::check(entry.add < 0 || added_, "Op::embed leaves out the addition");
+      form(*this, Call<float>(pass_.tape, entry));
+      detail::check(entry.add < 0 || added_, "its form leaves out the addition");
       const int result = entry.outputs[0];
       if (entry.op->forward_rows == nullptr) return;
-      detail::check(!rows_[number].empty(), "Op::embed says no rows of a lazy result");
+      detail::check(!rows_[number].empty(), "its form says no rows of a lazy result");
       if (plan_.offset_of(result) >= 0)
         statement(detail::text_of(rows_[number], "(", value(result), ", 0, ",
                                   pass_.tape.shape_of(result).rows(), ")"));
@@ -344,8 +348,8 @@ class EmbeddedHeader {
     };
     const auto three = [&](std::string_view name, const std::array<float, 3>& values) {
       const auto code = [](float value) { return code_of(static_cast<double>(value)) + "f"; };
-      line("  static constexpr float ", name,
-           "[] = ", code_struct(code(values[0]), code(values[1]), code(values[2])), ";");
+      line("  static constexpr float ", name, "[] = {",
+           code_list(code(values[0]), code(values[1]), code(values[2])), "};");
     };
     line("\n// This model: its sizes, its weights, and its layers, one after another.");
     line("struct Pass {");

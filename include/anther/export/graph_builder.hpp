@@ -1,14 +1,14 @@
-// What an op describes itself to when a recorded pass is written down as a graph: ONNX's operators
+// What the form of an op in ONNX speaks to: it describes one call of the op as ONNX's operators
 // (opset 17) between named values.
 //
 // A map, (N, H, W, C) on the tape, is (N, C, H, W) in the graph; a parameter has PyTorch's shape;
 // everything else is as on the tape. N stays open: in the shape that a Reshape is given, 0 stands
 // for it (ONNX: the extent of the input's same axis), and no op writes the number that it ran with.
 //
-//   .onnx = [](GraphBuilder& graph, const Call<T>&) {
+//   add_onnx_form(square_op<float>, [](GraphBuilder& graph, const Call<float>&) {
 //     const std::string x = graph.input(0);
 //     graph.output(graph.node("Mul", {x, x}));
-//   }
+//   });
 #pragma once
 
 #include <cstddef>
@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "anther/core/shape.hpp"
+#include "anther/export/op_forms.hpp"
 
 namespace anther::inline v0_1::exports {
 
@@ -66,21 +67,10 @@ class GraphBuilder {
   }
 };
 
-// Takes the channels of a value of `shape` (on the tape) to the second axis, where ONNX's
-// normalisations have them. A map is so already, and (N, C) too; tokens (N, n, C) turn, and turn
-// back by the same call.
-inline std::string turn_channels(GraphBuilder& graph, const std::string& x, const Shape& shape) {
-  return shape.rank() == 3 ? graph.transpose(x, {0, 2, 1}) : x;
-}
-
-// A constant vector of equal elements.
-inline std::string filled(GraphBuilder& graph, std::int64_t size, double value) {
-  return graph.constant({size}, std::vector<double>(static_cast<std::size_t>(size), value));
-}
-
-// Input i, the weight or bias (C) of a normalisation, or as many times `otherwise`.
-inline std::string weight_or(GraphBuilder& graph, int i, std::int64_t size, double otherwise) {
-  return graph.input(i).empty() ? filled(graph, size, otherwise) : graph.weight(i, {size});
-}
+// Describes a call of an op, without an addition that is fused with it.
+template <class T>
+using OnnxForm = void (*)(GraphBuilder& graph, const Call<T>& call);
+template <class T>
+using OnnxForms = OpForms<T, OnnxForm<T>>;
 
 }  // namespace anther::inline v0_1::exports

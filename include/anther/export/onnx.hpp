@@ -1,5 +1,5 @@
 // A model as an ONNX file (opset 17, which runtimes since 2022 read), from a walk over one recorded
-// forward pass: each op's descriptor says what it is in ONNX (autograd/graph_builder.hpp).
+// forward pass: a table says what each op is in ONNX (export/onnx_forms.hpp).
 //
 // A map is (N, C, H, W), as PyTorch's users expect; N is open, all else is as in the pass. Weights
 // are float, under PyTorch's names. An op without a form in ONNX fails by its name and layer.
@@ -22,6 +22,7 @@
 #include "anther/core/check.hpp"
 #include "anther/core/version.hpp"
 #include "anther/export/graph_builder.hpp"
+#include "anther/export/onnx_forms.hpp"
 #include "anther/io/atomic_file.hpp"
 #include "anther/io/protobuf.hpp"
 #include "anther/nn/dry_run.hpp"
@@ -250,13 +251,15 @@ class OnnxGraph : public GraphBuilder {
     layer_ = entry.layer;
     result_.clear();
     const std::string where = entry.where();
-    detail::check(entry.op->onnx != nullptr, where, ": this op has no form in ONNX (Op::onnx)");
+    const OnnxForm<T> form = onnx_form(*entry.op);
+    detail::check(form != nullptr, where,
+                  ": this op has no form in ONNX (exports::add_onnx_form gives it one)");
     try {
       for (const int id : entry.inputs)
         detail::check(id < 0 || tape_.shape_of(id).rank() <= 4, "expected at most four axes, got ",
                       id < 0 ? Shape{} : tape_.shape_of(id));
-      entry.op->onnx(*this, Call<T>(tape_, entry));
-      detail::check(!result_.empty(), "Op::onnx named no output");
+      form(*this, Call<T>(tape_, entry));
+      detail::check(!result_.empty(), "its form named no output");
     } catch (const Error& error) {
       detail::fail(where, ": cannot be exported to ONNX: ", error.what());
     }

@@ -2,12 +2,7 @@
 // gelu is lazy: a linear layer computes it as it reads, so that its result takes no memory.
 #pragma once
 
-#include <cmath>
-#include <string>
-
 #include "anther/autograd/tape.hpp"
-#include "anther/export/code_builder.hpp"
-#include "anther/export/graph_builder.hpp"
 #include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gelu.hpp"
 
@@ -39,24 +34,6 @@ inline constexpr Op<T> gelu_op = {
           else
             kernels::gelu_backward(dx.to + at, add, dy, x, count * columns);
         },
-    .onnx =
-        [](exports::GraphBuilder& graph, const Call<T>&) {
-          // x (1 + erf(x / sqrt 2)) / 2, in the order that runtimes know for GELU.
-          const std::string x = graph.input(0);
-          const std::string scaled = graph.node("Div", {x, graph.constant({}, {std::sqrt(2.0)})});
-          const std::string twice_phi =
-              graph.node("Add", {graph.node("Erf", {scaled}), graph.constant({}, {1.0})});
-          graph.output(
-              graph.node("Mul", {graph.node("Mul", {x, twice_phi}), graph.constant({}, {0.5})}));
-        },
-    .embed =
-        [](exports::CodeBuilder& code, const Call<T>& call) {
-          const std::int64_t columns = call.output_shape().back();
-          code.include("anther/kernels/gelu.hpp");
-          code.call_rows("gelu_forward<float>", "y",
-                         detail::text_of(code.input(0), " + first * ", columns),
-                         detail::text_of("count * ", columns));
-        },
 };
 
 // x Phi(x), Phi the normal distribution's (Hendrycks and Gimpel 2016).
@@ -77,14 +54,6 @@ inline constexpr Op<T> relu_op = {
           if (const auto dx = call.input_gradient(0))
             kernels::relu_backward<T>(dx.to, dx.add, call.output_gradient(), call.output(),
                                       call.output_shape().numel());
-        },
-    .onnx = [](exports::GraphBuilder& graph,
-               const Call<T>&) { graph.output(graph.node("Relu", {graph.input(0)})); },
-    .embed =
-        [](exports::CodeBuilder& code, const Call<T>& call) {
-          code.include("anther/kernels/elementwise.hpp");
-          code.call("relu_forward<float>", code.output(), code.input(0),
-                    call.output_shape().numel());
         },
 };
 

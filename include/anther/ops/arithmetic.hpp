@@ -4,8 +4,6 @@
 #pragma once
 
 #include "anther/autograd/tape.hpp"
-#include "anther/export/code_builder.hpp"
-#include "anther/export/graph_builder.hpp"
 #include "anther/kernels/elementwise.hpp"
 
 namespace anther::inline v0_1 {
@@ -23,16 +21,6 @@ inline constexpr Op<T> add_op = {
           call.pass_gradient(1);
         },
     .is_addition = true,
-    .onnx =
-        [](exports::GraphBuilder& graph, const Call<T>&) {
-          graph.output(graph.node("Add", {graph.input(0), graph.input(1)}));
-        },
-    .embed =
-        [](exports::CodeBuilder& code, const Call<T>& call) {
-          code.include("anther/kernels/elementwise.hpp");
-          code.call("add<float>", code.output(), code.input(0), code.input(1),
-                    call.output_shape().numel());
-        },
 };
 
 template <class T>
@@ -58,18 +46,6 @@ inline constexpr Op<T> scale_op = {
             kernels::scale(dx.to, dx.add, call.output_gradient(),
                            static_cast<T>(call.template attributes<double>()),
                            call.output_shape().numel());
-        },
-    .onnx =
-        [](exports::GraphBuilder& graph, const Call<T>& call) {
-          const double factor = call.template attributes<double>();
-          graph.output(graph.node("Mul", {graph.input(0), graph.constant({}, {factor})}));
-        },
-    .embed =
-        [](exports::CodeBuilder& code, const Call<T>& call) {
-          code.include("anther/kernels/elementwise.hpp");
-          code.call("scale<float>", code.output(), "nullptr", code.input(0),
-                    exports::code_of(call.template attributes<double>()) + "f",
-                    call.output_shape().numel());
         },
 };
 

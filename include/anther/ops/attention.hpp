@@ -6,49 +6,11 @@
 #pragma once
 
 #include <cmath>
-#include <string>
-#include <vector>
 
 #include "anther/autograd/tape.hpp"
-#include "anther/export/code_builder.hpp"
-#include "anther/export/graph_builder.hpp"
 #include "anther/kernels/attention.hpp"
 
 namespace anther::inline v0_1 {
-
-// softmax(q k^T scale) v; all (N, heads, n, d).
-inline std::string graph_attention(exports::GraphBuilder& graph, const std::string& q,
-                                   const std::string& k, const std::string& v, double scale) {
-  const std::string products = graph.node("MatMul", {q, graph.transpose(k, {0, 1, 3, 2})});
-  const std::string scaled = graph.node("Mul", {products, graph.constant({}, {scale})});
-  return graph.node("MatMul", {graph.node("Softmax", {scaled}, {{"axis", -1}}), v});
-}
-// Between tokens (N, n, C), or a map (N, C, H, W), and (N, heads, n, d).
-inline std::string to_heads(exports::GraphBuilder& graph, const std::string& x,
-                            const kernels::AttentionDims& d, bool map) {
-  return map ? graph.transpose(graph.reshape(x, {0, d.heads, d.head_dim, -1}), {0, 1, 3, 2})
-             : graph.transpose(graph.reshape(x, {0, 0, d.heads, d.head_dim}), {0, 2, 1, 3});
-}
-inline std::string from_heads(exports::GraphBuilder& graph, const std::string& x,
-                              const kernels::AttentionDims& d, const Shape& y) {
-  if (y.rank() == 4) return graph.reshape(graph.transpose(x, {0, 1, 3, 2}), {0, y[3], y[1], y[2]});
-  return graph.reshape(graph.transpose(x, {0, 2, 1, 3}), {0, 0, d.heads * d.head_dim});
-}
-
-// The call of attention_forward on q, k and v, none of the probabilities kept.
-template <class T>
-void embed_attention(exports::CodeBuilder& code, const std::string& q, const std::string& k,
-                     const std::string& v, const kernels::AttentionDims& d) {
-  // Room for any instruction set: all pad to vectors of 16 elements at most.
-  kernels::AttentionDims widest = d;
-  widest.keys = (d.keys + 15) / 16 * 16;
-  widest.head_dim = (d.head_dim + 15) / 16 * 16;
-  code.include("anther/kernels/attention.hpp");
-  code.call("attention_forward<float>", code.output(), "nullptr", q, k, v,
-            code.workspace(kernels::attention_workspace<T>(widest)),
-            exports::code_struct(d.batch, d.heads, d.queries, d.keys, d.head_dim, d.q_stride,
-                                 d.kv_stride, d.scale));
-}
 
 template <class T>
 inline constexpr Op<T> self_attention_op = {
@@ -77,23 +39,6 @@ inline constexpr Op<T> self_attention_op = {
         [](const Call<T>& call) {
           const auto& d = call.template attributes<kernels::AttentionDims>();
           return 2 * d.probabilities() * d.head_dim;
-        },
-    .onnx =
-        [](exports::GraphBuilder& graph, const Call<T>& call) {
-          const auto& d = call.template attributes<kernels::AttentionDims>();
-          const bool map = call.output_shape().rank() == 4;
-          std::vector<std::string> parts =
-              graph.nodes("Split", {graph.input(0)}, {{"axis", map ? 1 : 2}}, 3);
-          for (std::string& part : parts) part = to_heads(graph, part, d, map);
-          const std::string y = graph_attention(graph, parts[0], parts[1], parts[2], d.scale);
-          graph.output(from_heads(graph, y, d, call.output_shape()));
-        },
-    .embed =
-        [](exports::CodeBuilder& code, const Call<T>& call) {
-          const auto& d = call.template attributes<kernels::AttentionDims>();
-          const std::string qkv = code.input(0);
-          embed_attention<T>(code, qkv, detail::text_of(qkv, " + ", d.o_stride()),
-                             detail::text_of(qkv, " + ", 2 * d.o_stride()), d);
         },
 };
 
@@ -150,19 +95,6 @@ inline constexpr Op<T> scaled_dot_product_attention_op = {
                                       call.workspace(kernels::attention_workspace<T>(d)), d);
         },
     .macs = self_attention_op<T>.macs,
-    .onnx =
-        [](exports::GraphBuilder& graph, const Call<T>& call) {
-          const auto& d = call.template attributes<kernels::AttentionDims>();
-          std::string heads[3];
-          for (int i = 0; i < 3; ++i) heads[i] = to_heads(graph, graph.input(i), d, false);
-          const std::string y = graph_attention(graph, heads[0], heads[1], heads[2], d.scale);
-          graph.output(from_heads(graph, y, d, call.output_shape()));
-        },
-    .embed =
-        [](exports::CodeBuilder& code, const Call<T>& call) {
-          embed_attention<T>(code, code.input(0), code.input(1), code.input(2),
-                             call.template attributes<kernels::AttentionDims>());
-        },
 };
 
 // q (N, n, C), k and v (N, m, C); gives (N, n, C). Throws where they do not fit, or num_heads does

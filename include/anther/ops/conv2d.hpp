@@ -4,11 +4,7 @@
 // (kh, kw, C) or (kh, kw, C, 1). Backward keeps x.
 #pragma once
 
-#include <vector>
-
 #include "anther/autograd/tape.hpp"
-#include "anther/export/code_builder.hpp"
-#include "anther/export/graph_builder.hpp"
 #include "anther/kernels/conv2d.hpp"
 #include "anther/kernels/depthwise_conv2d.hpp"
 #include "anther/kernels/depthwise_conv_transpose2d.hpp"
@@ -51,16 +47,6 @@ void check_kernel_fits(Tape<T>& tape, std::int64_t height, std::int64_t width,
       kernel_height > 0 && kernel_width > 0 && kernel_height <= height && kernel_width <= width,
       "expected a kernel of at most the padded map's ", Extent2d{height, width}, ", got ",
       Extent2d{kernel_height, kernel_width});
-}
-
-// The attributes of ONNX's Conv and ConvTranspose.
-template <class Dims>
-std::vector<exports::GraphAttribute> window_attributes(const Dims& d, std::int64_t groups) {
-  return {{"kernel_shape", exports::Integers{d.kernel_height, d.kernel_width}},
-          {"strides", exports::Integers{d.stride_height, d.stride_width}},
-          {"pads",
-           exports::Integers{d.padding_height, d.padding_width, d.padding_height, d.padding_width}},
-          {"group", groups}};
 }
 
 // What both depth-wise convolutions ask of their inputs.
@@ -130,27 +116,6 @@ inline constexpr Op<T> conv2d_op = {
           return call.output_shape().numel() *
                  call.template attributes<kernels::Conv2dDims>().depth();
         },
-    .onnx =
-        [](exports::GraphBuilder& graph, const Call<T>& call) {
-          const auto& d = call.template attributes<kernels::Conv2dDims>();
-          graph.output(graph.node("Conv",
-                                  {graph.input(0),
-                                   graph.weight(1, {d.out_channels, d.in_channels / d.groups,
-                                                    d.kernel_height, d.kernel_width}),
-                                   graph.input(2)},
-                                  window_attributes(d, d.groups)));
-        },
-    .embed =
-        [](exports::CodeBuilder& code, const Call<T>& call) {
-          const auto& d = call.template attributes<kernels::Conv2dDims>();
-          code.include("anther/kernels/conv2d.hpp");
-          code.call(
-              "conv2d_forward<float>", code.output(), code.input(0), code.packed(1, conv2d_pack(d)),
-              code.input(2), code.workspace(kernels::conv2d_workspace(d)),
-              exports::code_struct(d.batch, d.height, d.width, d.in_channels, d.out_channels,
-                                   d.kernel_height, d.kernel_width, d.stride_height, d.stride_width,
-                                   d.padding_height, d.padding_width, d.groups));
-        },
 };
 
 // Throws where the shapes do not fit, or the kernel is larger than the padded map.
@@ -216,25 +181,6 @@ inline constexpr Op<T> depthwise_conv2d_op = {
           return call.output_shape().numel() * d.kernel_height * d.kernel_width;
         },
     .takes_add = true,
-    .onnx =
-        [](exports::GraphBuilder& graph, const Call<T>& call) {
-          const auto& d = call.template attributes<kernels::DepthwiseConv2dDims>();
-          graph.output(graph.node(
-              "Conv",
-              {graph.input(0), graph.weight(1, {d.channels, 1, d.kernel_height, d.kernel_width}),
-               graph.input(2)},
-              window_attributes(d, d.channels)));
-        },
-    .embed =
-        [](exports::CodeBuilder& code, const Call<T>& call) {
-          const auto& d = call.template attributes<kernels::DepthwiseConv2dDims>();
-          code.include("anther/kernels/depthwise_conv2d.hpp");
-          code.call("depthwise_conv2d_forward<float>", code.output(), code.add(), code.input(0),
-                    code.input(1), code.input(2),
-                    exports::code_struct(d.batch, d.height, d.width, d.channels, d.kernel_height,
-                                         d.kernel_width, d.stride_height, d.stride_width,
-                                         d.padding_height, d.padding_width));
-        },
 };
 
 // Throws where the shapes do not fit, or the kernel is larger than the padded map.
@@ -287,29 +233,6 @@ inline constexpr Op<T> depthwise_conv_transpose2d_op = {
         [](const Call<T>& call) {
           const auto& d = call.template attributes<kernels::DepthwiseConvTranspose2dDims>();
           return call.input_shape(0).numel() * d.kernel_height * d.kernel_width;
-        },
-    .onnx =
-        [](exports::GraphBuilder& graph, const Call<T>& call) {
-          const auto& d = call.template attributes<kernels::DepthwiseConvTranspose2dDims>();
-          std::vector<exports::GraphAttribute> attributes = window_attributes(d, d.channels);
-          attributes.push_back({"output_padding", exports::Integers{d.output_padding_height,
-                                                                    d.output_padding_width}});
-          graph.output(graph.node(
-              "ConvTranspose",
-              {graph.input(0), graph.weight(1, {d.channels, 1, d.kernel_height, d.kernel_width}),
-               graph.input(2)},
-              attributes));
-        },
-    .embed =
-        [](exports::CodeBuilder& code, const Call<T>& call) {
-          const auto& d = call.template attributes<kernels::DepthwiseConvTranspose2dDims>();
-          code.include("anther/kernels/depthwise_conv_transpose2d.hpp");
-          code.call("depthwise_conv_transpose2d_forward<float>", code.output(), code.input(0),
-                    code.input(1), code.input(2),
-                    exports::code_struct(d.batch, d.height, d.width, d.channels, d.kernel_height,
-                                         d.kernel_width, d.stride_height, d.stride_width,
-                                         d.padding_height, d.padding_width, d.output_padding_height,
-                                         d.output_padding_width));
         },
 };
 

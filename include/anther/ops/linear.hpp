@@ -7,11 +7,8 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <string>
 
 #include "anther/autograd/tape.hpp"
-#include "anther/export/code_builder.hpp"
-#include "anther/export/graph_builder.hpp"
 #include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gemm.hpp"
 #include "anther/ops/affine.hpp"
@@ -105,38 +102,6 @@ inline constexpr Op<T> linear_op = {
         },
     .takes_add = true,
     .takes_lazy = true,
-    .onnx =
-        [](exports::GraphBuilder& graph, const Call<T>& call) {
-          const Shape& x = call.input_shape(0);
-          const std::int64_t in = x.back(), out = call.output_shape().back();
-          const std::string bias = graph.input(2);
-          if (x.rank() == 2) {
-            graph.output(graph.node("Gemm", {graph.input(0), graph.weight(1, {out, in}), bias},
-                                    {{"transB", 1}}));
-          } else if (x.rank() == 4) {
-            graph.output(graph.node("Conv",
-                                    {graph.input(0), graph.weight(1, {out, in, 1, 1}), bias},
-                                    {{"kernel_shape", exports::Integers{1, 1}}}));
-          } else {
-            const std::string weight = graph.transpose(graph.weight(1, {out, in}), {1, 0});
-            const std::string y = graph.node("MatMul", {graph.input(0), weight});
-            graph.output(bias.empty() ? y : graph.node("Add", {y, bias}));
-          }
-        },
-    .embed =
-        [](exports::CodeBuilder& code, const Call<T>& call) {
-          const std::int64_t rows = call.input_shape(0).rows(), in = call.input_shape(0).back();
-          const std::int64_t out = call.output_shape().back();
-          const std::string packed = code.packed(1, linear_pack(out, in)), bias = code.input(2);
-          const std::string dims = exports::code_struct(rows, out, in, in, out, out);
-          code.include("anther/kernels/gemm.hpp");
-          if (call.lazy_input()) {
-            code.call("gemm_of_rows<float>", code.output(), code.add(), code.input_rows(), packed,
-                      bias, code.workspace(kernels::computed_rows(rows, 1) * in), dims);
-          } else {
-            code.call("gemm<float>", code.output(), code.add(), code.input(0), packed, bias, dims);
-          }
-        },
 };
 
 // x (..., C), weight (O, C) or (O, 1, 1, C), bias (O) or empty. Throws where they do not fit.

@@ -19,12 +19,7 @@
 // the statistics, and who reads the result computes it from them, a fused multiply-add an element.
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "anther/autograd/tape.hpp"
-#include "anther/export/code_builder.hpp"
-#include "anther/export/graph_builder.hpp"
 #include "anther/kernels/batch_norm.hpp"
 #include "anther/kernels/group_norm.hpp"
 #include "anther/kernels/layer_norm.hpp"
@@ -64,39 +59,6 @@ inline constexpr Op<T> group_norm_op = {
         [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
           kernels::group_norm_rows<T>(y, call.input(0), call.output(3), first, count,
                                       call.template attributes<GroupNormAttributes>().dims);
-        },
-    .onnx =
-        [](exports::GraphBuilder& graph, const Call<T>& call) {
-          // InstanceNormalization of (N, groups, the rest), then weight and bias.
-          const auto& [d, eps] = call.template attributes<GroupNormAttributes>();
-          const Shape& shape = call.output_shape();
-          const std::string x = exports::turn_channels(graph, graph.input(0), shape);
-          const std::string groups =
-              graph.node("InstanceNormalization",
-                         {graph.reshape(x, {0, d.groups, -1}), exports::filled(graph, d.groups, 1),
-                          exports::filled(graph, d.groups, 0)},
-                         {{"epsilon", eps}});
-          exports::Integers back{0, d.channels};
-          Shape one_a_channel{d.channels};
-          for (int axis = 1; axis + 1 < shape.rank(); ++axis) {
-            back.push_back(shape[axis]);
-            one_a_channel.push_back(1);
-          }
-          std::string y = graph.reshape(groups, back);
-          if (call.has_input(1)) y = graph.node("Mul", {y, graph.weight(1, one_a_channel)});
-          if (call.has_input(2)) y = graph.node("Add", {y, graph.weight(2, one_a_channel)});
-          graph.output(exports::turn_channels(graph, y, shape));
-        },
-    .embed =
-        [](exports::CodeBuilder& code, const Call<T>& call) {
-          const auto& [d, eps] = call.template attributes<GroupNormAttributes>();
-          const std::string dims = exports::code_struct(d.batch, d.positions, d.channels, d.groups);
-          code.include("anther/kernels/group_norm.hpp");
-          code.call("group_norm_statistics<float>", code.output(3), code.output(1), code.output(2),
-                    code.input(0), code.input(1), code.input(2), exports::code_of(eps) + "f",
-                    code.workspace(kernels::group_norm_workspace(d)), dims);
-          code.call_rows("group_norm_rows<float>", "y", code.input(0), code.output(3), "first",
-                         "count", dims);
         },
 };
 
@@ -155,27 +117,6 @@ inline constexpr Op<T> layer_norm_op = {
               call.output(1), call.output(2), call.input(1),
               call.workspace(kernels::layer_norm_workspace(x.rows(), x.back())), x.rows(),
               x.back());
-        },
-    .onnx =
-        [](exports::GraphBuilder& graph, const Call<T>& call) {
-          const bool map = call.output_shape().rank() == 4;
-          const std::int64_t channels = call.output_shape().back();
-          const std::string x =
-              map ? graph.transpose(graph.input(0), {0, 2, 3, 1}) : graph.input(0);
-          const std::string y =
-              graph.node("LayerNormalization",
-                         {x, exports::weight_or(graph, 1, channels, 1),
-                          exports::weight_or(graph, 2, channels, 0)},
-                         {{"axis", -1}, {"epsilon", call.template attributes<double>()}});
-          graph.output(map ? graph.transpose(y, {0, 3, 1, 2}) : y);
-        },
-    .embed =
-        [](exports::CodeBuilder& code, const Call<T>& call) {
-          const Shape& x = call.input_shape(0);
-          code.include("anther/kernels/layer_norm.hpp");
-          code.call("layer_norm_forward<float>", code.output(), code.output(1), code.output(2),
-                    code.input(0), code.input(1), code.input(2),
-                    exports::code_of(call.template attributes<double>()) + "f", x.rows(), x.back());
         },
 };
 
@@ -261,37 +202,6 @@ inline constexpr Op<T> batch_norm_op = {
           const Shape& x = call.input_shape(0);
           kernels::batch_norm_rows<T>(y, call.input(0), call.output(4), first, count, x.rows(),
                                       x.back());
-        },
-    .onnx =
-        [](exports::GraphBuilder& graph, const Call<T>& call) {
-          const auto& a = call.template attributes<BatchNormAttributes<T>>();
-          const Shape& shape = call.output_shape();
-          const std::int64_t channels = shape.back();
-          const auto statistic = [&](const T* values) {
-            return graph.constant({channels}, std::vector<double>(values, values + channels));
-          };
-          const std::string y = graph.node(
-              "BatchNormalization",
-              {exports::turn_channels(graph, graph.input(0), shape),
-               exports::weight_or(graph, 1, channels, 1), exports::weight_or(graph, 2, channels, 0),
-               statistic(a.mean()), statistic(a.var())},
-              {{"epsilon", a.eps}});
-          graph.output(exports::turn_channels(graph, y, shape));
-        },
-    .embed =
-        [](exports::CodeBuilder& code, const Call<T>& call) {
-          const auto& a = call.template attributes<BatchNormAttributes<T>>();
-          const std::int64_t rows = call.input_shape(0).rows(),
-                             channels = call.input_shape(0).back();
-          const auto statistic = [&](const T* values) {
-            return code.constant(std::vector<double>(values, values + channels));
-          };
-          code.include("anther/kernels/batch_norm.hpp");
-          code.call("batch_norm_inference_affine<float>", code.output(4), statistic(a.mean()),
-                    statistic(a.var()), code.input(1), code.input(2), exports::code_of(a.eps) + "f",
-                    code.workspace(kernels::batch_norm_workspace(rows, channels)), rows, channels);
-          code.call_rows("batch_norm_rows<float>", "y", code.input(0), code.output(4), "first",
-                         "count", rows, channels);
         },
 };
 

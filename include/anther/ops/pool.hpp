@@ -4,8 +4,6 @@
 #pragma once
 
 #include "anther/autograd/tape.hpp"
-#include "anther/export/code_builder.hpp"
-#include "anther/export/graph_builder.hpp"
 #include "anther/kernels/global_average_pool.hpp"
 #include "anther/kernels/subsample.hpp"
 
@@ -26,17 +24,6 @@ inline constexpr Op<T> global_average_pool_op = {
             kernels::global_average_pool_backward(
                 dx.to, dx.add, call.output_gradient(),
                 call.template attributes<kernels::GlobalAveragePoolDims>());
-        },
-    .onnx =
-        [](exports::GraphBuilder& graph, const Call<T>&) {
-          graph.output(graph.node("Flatten", {graph.node("GlobalAveragePool", {graph.input(0)})}));
-        },
-    .embed =
-        [](exports::CodeBuilder& code, const Call<T>& call) {
-          const auto& d = call.template attributes<kernels::GlobalAveragePoolDims>();
-          code.include("anther/kernels/global_average_pool.hpp");
-          code.call("global_average_pool_forward<float>", code.output(), code.input(0),
-                    exports::code_struct(d.batch, d.height, d.width, d.channels));
         },
 };
 
@@ -73,26 +60,6 @@ inline constexpr Op<T> subsample_op = {
                                         call.template attributes<kernels::SubsampleDims>());
         },
     .takes_lazy = true,
-    .onnx =
-        [](exports::GraphBuilder& graph, const Call<T>& call) {
-          const auto& d = call.template attributes<kernels::SubsampleDims>();
-          graph.output(
-              graph.node("Slice", {graph.input(0), graph.constant(exports::Integers{0, 0}),
-                                   graph.constant(exports::Integers{d.height, d.width}),
-                                   graph.constant(exports::Integers{2, 3}),
-                                   graph.constant(exports::Integers{d.stride, d.stride})}));
-        },
-    .embed =
-        [](exports::CodeBuilder& code, const Call<T>& call) {
-          const auto& d = call.template attributes<kernels::SubsampleDims>();
-          const std::string dims =
-              exports::code_struct(d.batch, d.height, d.width, d.channels, d.stride);
-          code.include("anther/kernels/subsample.hpp");
-          if (call.lazy_input())
-            code.call("subsample_forward_rows<float>", code.output(), code.input_rows(), dims);
-          else
-            code.call("subsample_forward<float>", code.output(), code.input(0), dims);
-        },
 };
 
 // y = x[:, ::stride, ::stride, :]

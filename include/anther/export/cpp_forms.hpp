@@ -1,0 +1,53 @@
+// The forms of ops in C++: a table that has all ops of the engine. An op of one's own joins it by
+// one line, before the export:
+//
+//   exports::add_cpp_form(square_op<float>, [](auto& code, const auto& call) {
+//     code.include("square.hpp");
+//     code.call("square_forward<float>", code.output(), code.input(0),
+//               call.output_shape().numel());
+//   });
+//
+// The table belongs to the program and is made when it is first asked for, so that a row may also
+// be added before main begins.
+#pragma once
+
+#include "anther/export/code_builder.hpp"
+#include "anther/export/cpp_ops/attention.hpp"
+#include "anther/export/cpp_ops/convolution.hpp"
+#include "anther/export/cpp_ops/elementwise.hpp"
+#include "anther/export/cpp_ops/linear.hpp"
+#include "anther/export/cpp_ops/norm.hpp"
+#include "anther/export/cpp_ops/pool.hpp"
+#include "anther/export/op_forms.hpp"
+
+namespace anther::inline v0_1::exports {
+
+// The program's table, which begins with the engine's ops.
+inline CppForms& cpp_forms() {
+  struct Table : CppForms {
+    Table() {
+      add_attention_cpp(*this);
+      add_convolution_cpp(*this);
+      add_elementwise_cpp(*this);
+      add_linear_cpp(*this);
+      add_norm_cpp(*this);
+      add_pool_cpp(*this);
+    }
+  };
+  static Table table;
+  return table;
+}
+
+// Says how calls of an op are written in C++. The op is a variable that lasts as long as the
+// program; a second form takes the place of the first.
+inline void add_cpp_form(const Op<float>& op, CppForm form) {
+  cpp_forms().add(op, form);
+}
+void add_cpp_form(const Op<float>&& op, CppForm form) = delete;
+
+// The form of an op; null where it has none.
+inline CppForm cpp_form(const Op<float>& op) {
+  return cpp_forms().find(op);
+}
+
+}  // namespace anther::inline v0_1::exports

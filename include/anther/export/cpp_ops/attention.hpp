@@ -1,0 +1,36 @@
+// The forms of attention in C++.
+#pragma once
+
+#include <string>
+
+#include "anther/export/code_builder.hpp"
+#include "anther/ops/attention.hpp"
+
+namespace anther::inline v0_1::exports {
+
+// The call of attention_forward on q, k and v, none of the probabilities kept.
+inline void attention_cpp(CodeBuilder& code, const std::string& q, const std::string& k,
+                          const std::string& v, const kernels::AttentionDims& d) {
+  // Room for any instruction set: all pad to vectors of 16 elements at most.
+  kernels::AttentionDims widest = d;
+  widest.keys = (d.keys + 15) / 16 * 16;
+  widest.head_dim = (d.head_dim + 15) / 16 * 16;
+  code.include("anther/kernels/attention.hpp");
+  code.call("attention_forward<float>", code.output(), "nullptr", q, k, v,
+            code.workspace(kernels::attention_workspace<float>(widest)), d);
+}
+
+inline void add_attention_cpp(CppForms& forms) {
+  forms.add(self_attention_op<float>, [](CodeBuilder& code, const Call<float>& call) {
+    const auto& d = call.attributes<kernels::AttentionDims>();
+    const std::string qkv = code.input(0);
+    attention_cpp(code, qkv, detail::text_of(qkv, " + ", d.o_stride()),
+                  detail::text_of(qkv, " + ", 2 * d.o_stride()), d);
+  });
+  forms.add(scaled_dot_product_attention_op<float>, [](CodeBuilder& code, const Call<float>& call) {
+    attention_cpp(code, code.input(0), code.input(1), code.input(2),
+                  call.attributes<kernels::AttentionDims>());
+  });
+}
+
+}  // namespace anther::inline v0_1::exports

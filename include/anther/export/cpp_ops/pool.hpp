@@ -1,0 +1,25 @@
+// The forms of pooling in C++.
+#pragma once
+
+#include "anther/export/code_builder.hpp"
+#include "anther/ops/pool.hpp"
+
+namespace anther::inline v0_1::exports {
+
+inline void add_pool_cpp(CppForms& forms) {
+  forms.add(global_average_pool_op<float>, [](CodeBuilder& code, const Call<float>& call) {
+    code.include("anther/kernels/global_average_pool.hpp");
+    code.call("global_average_pool_forward<float>", code.output(), code.input(0),
+              call.attributes<kernels::GlobalAveragePoolDims>());
+  });
+  forms.add(subsample_op<float>, [](CodeBuilder& code, const Call<float>& call) {
+    const auto& d = call.attributes<kernels::SubsampleDims>();
+    code.include("anther/kernels/subsample.hpp");
+    if (call.lazy_input())
+      code.call("subsample_forward_rows<float>", code.output(), code.input_rows(), d);
+    else
+      code.call("subsample_forward<float>", code.output(), code.input(0), d);
+  });
+}
+
+}  // namespace anther::inline v0_1::exports

@@ -1,0 +1,85 @@
+// The forms of normalisations in ONNX.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "anther/export/graph_builder.hpp"
+#include "anther/ops/norm.hpp"
+
+namespace anther::inline v0_1::exports {
+
+// Takes the channels of a value of `shape` (on the tape) to the second axis, where ONNX's
+// normalisations have them. A map is so already, and (N, C) too; tokens (N, n, C) are transposed,
+// and transposed back by the same call.
+inline std::string turn_channels(GraphBuilder& graph, const std::string& x, const Shape& shape) {
+  return shape.rank() == 3 ? graph.transpose(x, {0, 2, 1}) : x;
+}
+
+// A constant vector of equal elements.
+inline std::string filled(GraphBuilder& graph, std::int64_t size, double value) {
+  return graph.constant({size}, std::vector<double>(static_cast<std::size_t>(size), value));
+}
+
+// Input i, the weight or bias (C) of a normalisation; where it is absent, C times `otherwise`.
+inline std::string weight_or(GraphBuilder& graph, int i, std::int64_t size, double otherwise) {
+  return graph.input(i).empty() ? filled(graph, size, otherwise) : graph.weight(i, {size});
+}
+
+// InstanceNormalization of (N, groups, the rest), then weight and bias.
+template <class T>
+void group_norm_onnx(GraphBuilder& graph, const Call<T>& call) {
+  const auto& [d, eps] = call.template attributes<GroupNormAttributes>();
+  const Shape& shape = call.output_shape();
+  const std::string x = turn_channels(graph, graph.input(0), shape);
+  const std::string groups = graph.node(
+      "InstanceNormalization",
+      {graph.reshape(x, {0, d.groups, -1}), filled(graph, d.groups, 1), filled(graph, d.groups, 0)},
+      {{"epsilon", eps}});
+  Integers back{0, d.channels};
+  Shape one_a_channel{d.channels};
+  for (int axis = 1; axis + 1 < shape.rank(); ++axis) {
+    back.push_back(shape[axis]);
+    one_a_channel.push_back(1);
+  }
+  std::string y = graph.reshape(groups, back);
+  if (call.has_input(1)) y = graph.node("Mul", {y, graph.weight(1, one_a_channel)});
+  if (call.has_input(2)) y = graph.node("Add", {y, graph.weight(2, one_a_channel)});
+  graph.output(turn_channels(graph, y, shape));
+}
+
+template <class T>
+void layer_norm_onnx(GraphBuilder& graph, const Call<T>& call) {
+  const bool map = call.output_shape().rank() == 4;
+  const std::int64_t channels = call.output_shape().back();
+  const std::string x = map ? graph.transpose(graph.input(0), {0, 2, 3, 1}) : graph.input(0);
+  const std::string y = graph.node(
+      "LayerNormalization", {x, weight_or(graph, 1, channels, 1), weight_or(graph, 2, channels, 0)},
+      {{"axis", -1}, {"epsilon", call.template attributes<double>()}});
+  graph.output(map ? graph.transpose(y, {0, 3, 1, 2}) : y);
+}
+
+template <class T>
+void batch_norm_onnx(GraphBuilder& graph, const Call<T>& call) {
+  const auto& a = call.template attributes<BatchNormAttributes<T>>();
+  const Shape& shape = call.output_shape();
+  const std::int64_t channels = shape.back();
+  const auto statistic = [&](const T* values) {
+    return graph.constant({channels}, std::vector<double>(values, values + channels));
+  };
+  const std::string y =
+      graph.node("BatchNormalization",
+                 {turn_channels(graph, graph.input(0), shape), weight_or(graph, 1, channels, 1),
+                  weight_or(graph, 2, channels, 0), statistic(a.mean()), statistic(a.var())},
+                 {{"epsilon", a.eps}});
+  graph.output(turn_channels(graph, y, shape));
+}
+
+template <class T>
+void add_norm_onnx(OnnxForms<T>& forms) {
+  forms.add(group_norm_op<T>, group_norm_onnx<T>);
+  forms.add(layer_norm_op<T>, layer_norm_onnx<T>);
+  forms.add(batch_norm_op<T>, batch_norm_onnx<T>);
+}
+
+}  // namespace anther::inline v0_1::exports
