@@ -14,6 +14,7 @@
 #include "anther/anther.hpp"
 #include "anther/data/vision/class_folders.hpp"
 #include "anther/io/atomic_file.hpp"
+#include "anther/models/models.hpp"
 #include "anther/train/classifier.hpp"
 #include "anther/train/run_folder.hpp"
 
@@ -84,14 +85,15 @@ int classify(const Options& o) {
   const std::vector<std::filesystem::path> files = image_files(o.images);
   const std::filesystem::path weights =
       o.checkpoint.empty() ? weights_at_hand() : std::filesystem::path(o.checkpoint);
-  Classifier classifier(weights);
+  const Classifier classifier(weights);
   if (o.checkpoint.empty())
     std::printf("Model: %s, %lld classes\n", weights.c_str(),
                 static_cast<long long>(classifier.classes()));
   const std::vector<std::string>& names = classifier.card().class_names;
   nlohmann::json all = nlohmann::json::array();
   int failures = 0;
-  constexpr std::size_t at_once = 32;  // so that the first answers come early
+  // So many files at once that the threads are busy to the last, and the first answers come early.
+  const auto at_once = static_cast<std::size_t>(std::max(32, 8 * num_threads()));
   for (std::size_t at = 0; at < files.size(); at += at_once) {
     const auto part = std::span(files).subspan(at, std::min(at_once, files.size() - at));
     for (const Classified& image : classifier.classify(part, o.tta)) {

@@ -1,6 +1,6 @@
-// Converts EdgeViT's weights between safetensors files: of PyTorch's into a checkpoint that every
-// program here takes, under the names of edgevit_torch.py or of the authors' code (recognised); and
-// back.
+// Converts weights between safetensors files: of PyTorch's into a checkpoint that every program
+// here takes, under the store's names or those of a scheme that the model brings along (recognised:
+// EdgeViT has "official", its authors'); and back.
 //
 //   convert_weights edgevit_xxs.safetensors xxs.safetensors --model xxs --preset original
 //   convert_weights edgevit_xxs.safetensors start.safetensors --model xxs --preset original
@@ -15,18 +15,16 @@
 #include <vector>
 
 #include "anther/anther.hpp"
-#include "anther/train/checkpoint.hpp"
+#include "model_flags.hpp"
 
 namespace {
 
 using namespace anther;
 
 struct Options {
-  std::string in, out, model, preset = "original", names = "anther", dtype = "f32", class_names;
-  std::string resize;
-  std::int64_t num_classes = 0, img_size = 0;
+  std::string in, out, names = "anther", dtype = "f32", class_names, resize;
+  ModelFlags model;
   std::vector<float> mean, std;
-  std::uint64_t seed = 0;
 };
 
 std::vector<std::string> lines_of(const std::string& path) {
@@ -40,61 +38,99 @@ std::vector<std::string> lines_of(const std::string& path) {
   return lines;
 }
 
+// The number of classes of the head in a file: its weight is (classes, channels).
+std::int64_t classes_in(const io::SafetensorsFile& file, const RegisteredModel& model,
+                        const nlohmann::json& options) {
+  ParameterStore<float> store;
+  const auto module = model.make(store, options);
+  const WeightNames names = names_in(model, file, store);
+  const std::vector<std::string> heads = head_modules(store);
+  for (const ParameterInfo& info : store.parameters())
+    if (is_in_modules(info.name, heads) && info.shape.rank() > 1) {
+      const io::SafetensorsEntry& head = file.entry(name_in(names, info.name));
+      detail::check(head.shape.rank() >= 2, file.path().string(), ": ", head.name,
+                    ": expected (classes, channels), got ", head.shape);
+      return head.shape[0];
+    }
+  detail::fail("the model ", model.name, " has no head whose classes could be counted");
+}
+
 // What the model is: as the file says or, with --model, as the options do; how its images are
 // prepared is ImageNet's custom then.
 ModelCard card_of(const io::SafetensorsFile& file, const Options& o) {
   ModelCard card;
-  if (o.model.empty()) {
+  const bool given = !o.model.model.empty();
+  if (!given) {
     card = model_card_of(file);
   } else {
-    const io::SafetensorsEntry& head = file.entry("head.weight");
-    detail::check(head.shape.rank() == 2, file.path().string(),
-                  ": head.weight: expected (classes, ", "channels), got ", head.shape);
-    card.options = edgevit_options(o.model, head.shape[0], o.preset);
-    card.preprocess = {.resize = vision::ResizeMode::short_side,
-                       .mean = {0.485f, 0.456f, 0.406f},
-                       .std = {0.229f, 0.224f, 0.225f}};
+    const ChosenModel chosen = o.model.choose();
+    card.architecture = chosen.model->name;
+    card.options = chosen.options;
+    if (chosen.sample_shape(224).rank() == 3)
+      card.preprocess = to_json(vision::Preprocess{.resize = vision::ResizeMode::short_side,
+                                                   .mean = {0.485f, 0.456f, 0.406f},
+                                                   .std = {0.229f, 0.224f, 0.225f}});
   }
-  if (o.num_classes > 0 && o.num_classes != card.options.num_classes) {
-    card.options.num_classes = o.num_classes;
-    card.class_names.clear();
+  const RegisteredModel& model = *chosen_model(card).model;
+  if (model.has_option("num_classes")) {
+    // As many classes as the file's head has, unless told otherwise.
+    if (given && o.model.num_classes == 0)
+      card.options["num_classes"] = classes_in(file, model, card.options);
+    if (o.model.num_classes > 0 && card.options["num_classes"] != o.model.num_classes) {
+      card.options["num_classes"] = o.model.num_classes;
+      card.class_names.clear();
+    }
+    if (!o.class_names.empty()) card.class_names = lines_of(o.class_names);
+    const auto classes = card.options["num_classes"].get<std::int64_t>();
+    detail::check(card.class_names.empty() || std::ssize(card.class_names) == classes,
+                  o.class_names, ": expected ", classes, " class names, one a line, got ",
+                  card.class_names.size());
+  } else {
+    detail::check(o.class_names.empty() && o.model.num_classes == 0,
+                  "--num-classes, --class-names: ", model.name, " has no option num_classes");
   }
-  if (!o.class_names.empty()) card.class_names = lines_of(o.class_names);
-  detail::check(
-      card.class_names.empty() || std::ssize(card.class_names) == card.options.num_classes,
-      o.class_names, ": expected ", card.options.num_classes, " class names, one a line, got ",
-      card.class_names.size());
-  vision::Preprocess& p = card.preprocess;
-  if (o.img_size > 0) p.image_size = o.img_size;
-  if (!o.resize.empty()) p.resize = vision::parse_resize_mode(o.resize);
-  if (!o.mean.empty()) std::copy(o.mean.begin(), o.mean.end(), p.mean.begin());
-  if (!o.std.empty()) std::copy(o.std.begin(), o.std.end(), p.std.begin());
-  p.validate();
+  if (!card.preprocess.is_null()) {
+    vision::Preprocess p = vision::preprocess_from_json(card.preprocess);
+    if (o.model.img_size > 0) p.image_size = o.model.img_size;
+    if (!o.resize.empty()) p.resize = vision::parse_resize_mode(o.resize);
+    if (!o.mean.empty()) std::copy(o.mean.begin(), o.mean.end(), p.mean.begin());
+    if (!o.std.empty()) std::copy(o.std.begin(), o.std.end(), p.std.begin());
+    p.validate();
+    card.preprocess = to_json(p);
+  }
   return card;
 }
 
 void run(const Options& o) {
   const io::SafetensorsFile file(o.in);
   const ModelCard card = card_of(file, o);
+  const ChosenModel chosen = chosen_model(card);
   ParameterStore<float> store;
-  const EdgeViT<float> model(store, card.options);
-  LoadWeightsOptions loading;
-  if (o.num_classes > 0) loading.replaced = "head.";
+  const auto model = chosen.make(store);
+  LoadWeightsOptions loading{.names = names_in(*chosen.model, file, store)};
+  if (o.model.num_classes > 0) loading.replaced = head_modules(store);
   check_weights(file, store, loading);  // before anything of their size is allocated
-  store.initialize(o.seed);
-  for (const std::string& name : load_weights(file, store, loading))
-    std::printf("Not taken from the file, but drawn anew: %s\n", name.c_str());
+  if (loading.replaced.empty() || o.model.num_classes == 0)
+    load_weights(file, store, loading);
+  else {
+    store.initialize(o.model.seed);
+    for (const std::string& name : load_weights(file, store, loading))
+      std::printf("Not taken from the file, but drawn anew: %s\n", name.c_str());
+  }
 
   SaveWeightsOptions saving;
-  if (o.names == "official") saving.names = official_edgevit_names(store);
+  if (o.names != "anther") saving.names = chosen.model->names_of(o.names, store);
   if (o.dtype == "f16") saving.dtype = io::Dtype::f16;
-  save_weights<float>(o.out, store, store.values(), to_metadata(card), saving);
+  save_weights<float>(o.out, store, std::as_const(store).values(), to_metadata(card), saving);
 
-  const vision::Preprocess& p = card.preprocess;
-  std::printf("%s: %s parameters, %lld classes (%s)\n", o.out.c_str(),
-              with_commas(store.parameter_count()).c_str(),
-              static_cast<long long>(card.options.num_classes),
-              card.class_names.empty() ? "without names" : "with names");
+  std::printf("%s: %s parameters", o.out.c_str(), with_commas(store.parameter_count()).c_str());
+  if (card.options.contains("num_classes"))
+    std::printf(", %lld classes (%s)",
+                static_cast<long long>(card.options["num_classes"].get<std::int64_t>()),
+                card.class_names.empty() ? "without names" : "with names");
+  std::printf("\n");
+  if (card.preprocess.is_null()) return;
+  const vision::Preprocess p = vision::preprocess_from_json(card.preprocess);
   std::printf("Images: %lld px, resized %s, mean %g %g %g, std %g %g %g\n",
               static_cast<long long>(p.image_size), to_string(p.resize).c_str(),
               static_cast<double>(p.mean[0]), static_cast<double>(p.mean[1]),
@@ -106,23 +142,17 @@ void run(const Options& o) {
 
 int main(int argc, char** argv) {
   Options o;
-  CLI::App app("Converts EdgeViT's weights between safetensors files.");
+  CLI::App app("Converts weights between safetensors files.");
   app.add_option("in", o.in, "a checkpoint, or PyTorch's weights with --model")->required();
   app.add_option("out", o.out)->required();
-  app.add_option("--model", o.model, "what PyTorch's weights are of: xxs, xs or s");
-  app.add_option("--preset", o.preset, "of --model: original (LayerNorm, BatchNorm) or improved")
-      ->capture_default_str();
-  app.add_option("--num-classes", o.num_classes,
-                 "classes; where the file has others, the head is drawn anew (0: the file's)");
-  app.add_option("--seed", o.seed, "of a head that is drawn anew")->capture_default_str();
-  app.add_option("--names", o.names, "the output's names: anther (edgevit_torch.py's) or official")
-      ->check(CLI::IsMember({"anther", "official"}))
+  add_model_flags(app, o.model, ": what PyTorch's weights are of");
+  app.add_option("--seed", o.model.seed, "of a head that is drawn anew")->capture_default_str();
+  app.add_option("--names", o.names, "the output's names: anther, or a scheme of the model's")
       ->capture_default_str();
   app.add_option("--dtype", o.dtype, "the output's numbers")
       ->check(CLI::IsMember({"f32", "f16"}))
       ->capture_default_str();
   app.add_option("--class-names", o.class_names, "a text file with a class name a line");
-  app.add_option("--img-size", o.img_size, "side of the images in pixels");
   app.add_option("--resize", o.resize, "tensor or short-side");
   app.add_option("--mean", o.mean, "of red, green and blue, 0 to 1")->expected(3);
   app.add_option("--std", o.std, "of the same")->expected(3);

@@ -34,10 +34,10 @@ class LglNet : public Module<float> {
   }
 
  private:
-  Embed<float> embed1;
-  LglBlock<float> block1;
-  Embed<float> embed2;
-  LglBlock<float> block2, block3;
+  edgevit::PatchEmbed<float> embed1;
+  edgevit::LglBlock<float> block1;
+  edgevit::PatchEmbed<float> embed2;
+  edgevit::LglBlock<float> block2, block3;
   GroupNorm<float> norm;
   Linear<float> head;
 };

@@ -264,11 +264,11 @@ TEST_CASE("train options: what the model's flags are to the library") {
   o.gn_groups = 4;
   o.drop_path = 0.25;
   anther::EdgeViTOptions expected = anther::edgevit_options("s", 7, "original");
-  expected.norm = anther::NormKind::in;
-  expected.local_norm = anther::NormKind::ln;
-  expected.ffn = anther::FfnKind::conv;
+  expected.norm = anther::edgevit::NormKind::in;
+  expected.local_norm = anther::edgevit::NormKind::ln;
+  expected.ffn = anther::edgevit::FfnKind::conv;
   expected.ffn_kernel = 3;
-  expected.init = anther::InitScheme::official;
+  expected.init = anther::edgevit::InitScheme::official;
   expected.gn_groups = 4;
   expected.drop_path = 0.25;
   CHECK(to_json(model_options(o, 7)) == to_json(expected));

@@ -269,7 +269,7 @@ TEST_CASE("embed: compiled alone, the engine's logits") {
   Programs programs;
   // GroupNorm, and InstanceNorm where the model offers the choice.
   EdgeViTOptions options = edgevit_options("xxs", 7, "improved");
-  options.local_norm = NormKind::in;
+  options.local_norm = edgevit::NormKind::in;
   const Vit improved(options);
   programs.add(0, "improved", improved.net, 32);
   add_halve_form();

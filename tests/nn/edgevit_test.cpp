@@ -69,16 +69,16 @@ const Variant variants[] = {
      218,
      34,
      2'736,
-     {{{{"Embed", {1'836, 5'419'008}},
+     {{{{"PatchEmbed", {1'836, 5'419'008}},
         {"LocalAgg", {14'652, 44'481'024}},
         {"GlobalBlock", {17'064, 41'235'264}}},
-       {{"Embed", {10'584, 8'128'512}},
+       {{"PatchEmbed", {10'584, 8'128'512}},
         {"LocalAgg", {55'224, 42'561'792}},
         {"GlobalBlock", {64'368, 45'722'880}}},
-       {{"Embed", {41'904, 8'128'512}},
+       {{"PatchEmbed", {41'904, 8'128'512}},
         {"LocalAgg", {214'128, 41'602'176}},
         {"GlobalBlock", {253'152, 40'600'224}}},
-       {{"Embed", {166'752, 8'128'512}}, {"GlobalBlock", {1'001'952, 50'281'056}}}}}},
+       {{"PatchEmbed", {166'752, 8'128'512}}, {"GlobalBlock", {1'001'952, 50'281'056}}}}}},
     {"xs",
      {{{57'408, 156'172'800},
        {228'864, 167'838'720},
@@ -90,16 +90,16 @@ const Variant variants[] = {
      204,
      32,
      4'224,
-     {{{{"Embed", {2'448, 7'225'344}},
+     {{{{"PatchEmbed", {2'448, 7'225'344}},
         {"LocalAgg", {25'296, 77'371'392}},
         {"GlobalBlock", {29'664, 71'576'064}}},
-       {{"Embed", {18'720, 14'450'688}},
+       {{"PatchEmbed", {18'720, 14'450'688}},
         {"LocalAgg", {96'672, 74'812'416}},
         {"GlobalBlock", {113'472, 78'575'616}}},
-       {{"Embed", {92'880, 18'063'360}},
+       {{"PatchEmbed", {92'880, 18'063'360}},
         {"LocalAgg", {587'280, 114'495'360}},
         {"GlobalBlock", {698'400, 111'696'480}}},
-       {{"Embed", {369'792, 18'063'360}}, {"GlobalBlock", {1'778'304, 88'717'440}}}}}},
+       {{"PatchEmbed", {369'792, 18'063'360}}, {"GlobalBlock", {1'778'304, 88'717'440}}}}}},
     {"s",
      {{{57'408, 156'172'800},
        {439'008, 321'226'752},
@@ -155,7 +155,7 @@ TEST_CASE("edgevit: parameters and multiply-accumulates of every variant, stage 
       int checked = 0;
       for (const LayerSummary& layer : summary.layers) {
         const std::string type = layer.name.substr(0, layer.name.find('-'));
-        if (type != "Embed" && type != "LocalAgg" && type != "GlobalBlock") continue;
+        if (type != "PatchEmbed" && type != "LocalAgg" && type != "GlobalBlock") continue;
         const std::size_t stage = static_cast<std::size_t>(layer.path[7] - '0');
         REQUIRE(blocks[stage].count(type) == 1);
         CHECK(count(layer.path) == blocks[stage].at(type));
@@ -261,7 +261,7 @@ TEST_CASE("edgevit: Paddle's and the authors' initialisation") {
   };
   for (const bool official : {false, true}) {
     EdgeViTOptions options = edgevit_options("xxs", 102);
-    options.init = official ? InitScheme::official : InitScheme::paddle;
+    options.init = official ? edgevit::InitScheme::official : edgevit::InitScheme::paddle;
     ParameterStore<float> store;
     const EdgeViT<float> model(store, options);
     for (const Row& row : rows) {
@@ -318,14 +318,14 @@ void run_model(const EdgeViTOptions& options, std::int64_t height, std::int64_t 
 }
 
 TEST_CASE("edgevit: a model with every option runs forward and backward") {
-  const NormKind norms[] = {NormKind::gn, NormKind::ln, NormKind::bn, NormKind::in};
-  for (const NormKind norm : norms) {
+  const edgevit::NormKind norms[] = {edgevit::NormKind::gn, edgevit::NormKind::ln, edgevit::NormKind::bn, edgevit::NormKind::in};
+  for (const edgevit::NormKind norm : norms) {
     EdgeViTOptions options = small_options();
     options.norm = norm;
     run_model(options, 64, 64);
-    for (const NormKind local_norm : norms) {
+    for (const edgevit::NormKind local_norm : norms) {
       options.local_norm = local_norm;
-      options.ffn = norm == local_norm ? FfnKind::linear : FfnKind::conv;
+      options.ffn = norm == local_norm ? edgevit::FfnKind::linear : edgevit::FfnKind::conv;
       CAPTURE(static_cast<int>(norm));
       CAPTURE(static_cast<int>(local_norm));
       run_model(options, 64, 64);
@@ -339,12 +339,12 @@ TEST_CASE("edgevit: a model with every option runs forward and backward") {
   with([](EdgeViTOptions& o) { o.gn_groups = 1; });
   with([](EdgeViTOptions& o) { o.gn_groups = 6; });
   with([](EdgeViTOptions& o) { o.ffn_kernel = 3; });
-  with([](EdgeViTOptions& o) { o.ffn = FfnKind::linear; });
+  with([](EdgeViTOptions& o) { o.ffn = edgevit::FfnKind::linear; });
   with([](EdgeViTOptions& o) { o.mlp_ratio = 2.5; });
   with([](EdgeViTOptions& o) { o.qkv_bias = false; });
   with([](EdgeViTOptions& o) { o.drop = 0.2; });
   with([](EdgeViTOptions& o) { o.drop_path = 0.2; });
-  with([](EdgeViTOptions& o) { o.init = InitScheme::official; });
+  with([](EdgeViTOptions& o) { o.init = edgevit::InitScheme::official; });
   with([](EdgeViTOptions& o) { o.in_channels = 1; });
   with([](EdgeViTOptions& o) { o.sr_ratios = {2, 4, 1, 2}; });
   with([](EdgeViTOptions& o) { o.depths = {2, 0, 1, 3}; });
@@ -437,10 +437,10 @@ TEST_CASE("edgevit: drop path rates rise linearly over the blocks") {
 
 TEST_CASE("lgl block: alone, it keeps the map's shape") {
   for (const std::int64_t r : {1, 2, 4})
-    for (const NormKind norm : {NormKind::gn, NormKind::ln}) {
+    for (const edgevit::NormKind norm : {edgevit::NormKind::gn, edgevit::NormKind::ln}) {
       CAPTURE(r);
       ParameterStore<float> store;
-      const LglBlock<float> block(store, 24, 3, r, {.norm = norm}, 0.1);
+      const edgevit::LglBlock<float> block(store, 24, 3, r, {.norm = norm}, 0.1);
       store.initialize(1);
       // Its local part is absent where r = 1.
       CHECK(store.parameters()[0].name == (r > 1 ? "local.pos.weight" : "global.pos.weight"));
@@ -454,7 +454,7 @@ TEST_CASE("lgl block: alone, it keeps the map's shape") {
       CHECK(all_finite(y.value()));
     }
   ParameterStore<float> store;
-  const LglBlock<float> block(store, 24, 3, 4);
+  const edgevit::LglBlock<float> block(store, 24, 3, 4);
   Tape<float> tape;
   tape.begin();
   CHECK(contains(error_of([&] {
@@ -462,7 +462,7 @@ TEST_CASE("lgl block: alone, it keeps the map's shape") {
                  }),
                  "global: add: expected two tensors of one shape"));
   ParameterStore<float> other;
-  const LglBlock<float> heads(other, 24, 5, 2);
+  const edgevit::LglBlock<float> heads(other, 24, 5, 2);
   tape.begin();
   CHECK(contains(error_of([&] {
                    (void)heads(tape.input(Tensor<float>({1, 8, 8, 24})));

@@ -36,7 +36,7 @@ std::vector<float> copy_of(std::span<const float> values) {
 
 TEST_CASE("inference: the bits of a pass on a tape, in a fraction of its memory") {
   for (const char* preset : {"improved", "original"}) {
-    for (const NormKind norm : {NormKind::gn, NormKind::ln, NormKind::bn, NormKind::in}) {
+    for (const edgevit::NormKind norm : {edgevit::NormKind::gn, edgevit::NormKind::ln, edgevit::NormKind::bn, edgevit::NormKind::in}) {
       CAPTURE(preset);
       CAPTURE(static_cast<int>(norm));
       EdgeViTOptions options = edgevit_options("xxs", 10, preset);

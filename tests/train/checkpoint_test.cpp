@@ -10,8 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "anther/data/vision/preprocess_json.hpp"
 #include "anther/io/atomic_file.hpp"
 #include "anther/io/file.hpp"
+#include "anther/models/edgevit/config.hpp"
 #include "anther/optim/adam.hpp"
 #include "tests/io/limited_file_size.hpp"
 #include "tests/io/temporary_folder.hpp"
@@ -270,21 +272,23 @@ TEST_CASE("a full disk leaves the old checkpoint as it was") {
 
 ModelCard unusual_card() {
   ModelCard card;
-  card.options = edgevit_options("xs", 3, "original", true);
-  card.options.gn_groups = 4;
-  card.options.ffn_kernel = 3;
-  card.options.mlp_ratio = 2.5;
-  card.options.qkv_bias = false;
-  card.options.drop = 0.1;
-  card.options.drop_path = 0.3;
-  card.options.in_channels = 1;
+  EdgeViTOptions options = edgevit_options("xs", 3, "original", true);
+  options.gn_groups = 4;
+  options.ffn_kernel = 3;
+  options.mlp_ratio = 2.5;
+  options.qkv_bias = false;
+  options.drop = 0.1;
+  options.drop_path = 0.3;
+  options.in_channels = 1;
+  card.architecture = "edgevit";
+  card.options = to_json(options);
   card.class_names = {"rose", "t\xC3\xAAte \"d'or\"", ""};
-  card.preprocess = {.image_size = 160,
-                     .resize = ResizeMode::short_side,
-                     .resize_size = 190,
-                     .crop_pct = 0.9,
-                     .mean = {0.1f, 0.2f, 0.3f},
-                     .std = {0.4f, 0.5f, 0.6f}};
+  card.preprocess = to_json(Preprocess{.image_size = 160,
+                                       .resize = ResizeMode::short_side,
+                                       .resize_size = 190,
+                                       .crop_pct = 0.9,
+                                       .mean = {0.1f, 0.2f, 0.3f},
+                                       .std = {0.4f, 0.5f, 0.6f}});
   card.notes = {{"epoch", "12"}, {"val_top1", "0.81"}};
   return card;
 }
@@ -297,11 +301,15 @@ TEST_CASE("model card: comes back from a weights file as it was") {
   save_weights<float>(path, a.store, a.store.values(), to_metadata(card));
   const SafetensorsFile file(path);
   const ModelCard read = model_card_of(file);
-  CHECK(to_json(read.options) == to_json(card.options));
-  CHECK(read.options.dims == card.options.dims);
-  CHECK(read.options.local_norm_kind() == NormKind::bn);
+  CHECK(read.architecture == "edgevit");
+  CHECK(read.options == card.options);
+  CHECK(edgevit_options_from_json(read.options).dims[3] == 384);
+  CHECK(read.options["local_norm"] == "bn");
   CHECK(read.class_names == card.class_names);
   CHECK(read.preprocess == card.preprocess);
+  CHECK(preprocess_from_json(read.preprocess) == preprocess_from_json(card.preprocess));
+  CHECK(read.sample.rank() == 0);
+  CHECK(sample_shape_of(read) == Shape{160, 160, 1});
   CHECK(read.notes == card.notes);
   CHECK(file.metadata().at("format") == "pt");  // which PyTorch's readers ask for
 }
@@ -322,24 +330,25 @@ TEST_CASE("model card: each option has its place in it") {
   changed([](EdgeViTOptions& o) { o.sr_ratios[0] = 2; });
   changed([](EdgeViTOptions& o) { o.num_classes = 6; });
   changed([](EdgeViTOptions& o) { o.in_channels = 4; });
-  for (const NormKind norm : {NormKind::ln, NormKind::bn, NormKind::in}) {
+  for (const edgevit::NormKind norm :
+       {edgevit::NormKind::ln, edgevit::NormKind::bn, edgevit::NormKind::in}) {
     changed([&](EdgeViTOptions& o) { o.norm = norm; });
     changed([&](EdgeViTOptions& o) { o.local_norm = norm; });
   }
   changed([](EdgeViTOptions& o) { o.gn_groups = 1; });
-  changed([](EdgeViTOptions& o) { o.ffn = FfnKind::linear; });
+  changed([](EdgeViTOptions& o) { o.ffn = edgevit::FfnKind::linear; });
   changed([](EdgeViTOptions& o) { o.ffn_kernel = 3; });
   changed([](EdgeViTOptions& o) { o.mlp_ratio = 3; });
   changed([](EdgeViTOptions& o) { o.qkv_bias = false; });
   changed([](EdgeViTOptions& o) { o.drop = 0.1; });
   changed([](EdgeViTOptions& o) { o.drop_path = 0.1; });
-  changed([](EdgeViTOptions& o) { o.init = InitScheme::official; });
+  changed([](EdgeViTOptions& o) { o.init = edgevit::InitScheme::official; });
 
   // Names stand for whole sets of options, and single ones come on top.
   const EdgeViTOptions named = edgevit_options_from_json(
       {{"variant", "s"}, {"preset", "original"}, {"num_classes", 9}, {"drop_path", 0.1}});
   CHECK(named.depths == edgevit_options("s").depths);
-  CHECK(named.norm == NormKind::ln);
+  CHECK(named.norm == edgevit::NormKind::ln);
   CHECK(named.num_classes == 9);
   CHECK(named.drop_path == 0.1);
   CHECK(contains(error_of([] { edgevit_options_from_json({{"dmis", 3}}); }), "unknown key dmis"));
@@ -393,28 +402,63 @@ TEST_CASE("model card: a file of somebody else's, or a damaged one, is refused b
     CHECK(message.starts_with(path.string() + ": "));
     CHECK(message.size() < 1000);
   };
-  for (const char* key : {"architecture", "options", "class_names", "preprocess"})
+  for (const char* key : {"architecture", "options", "class_names"})
     refuses(key, nullptr, text_of("none of the metadata \"", key, "\""));
-  refuses("architecture", "resnet", "expected the architecture edgevit, got resnet");
   refuses("options", "{", "metadata: ");
-  refuses("options", "{\"norm\": 3}", "metadata: model options: ");
-  refuses("class_names", "[1, 2]", "metadata: ");
-  refuses("class_names", "3", "metadata: ");
-  refuses("preprocess", "{}", "metadata: ");
-  refuses("preprocess", "[]", "metadata: ");
-  refuses("preprocess",
-          R"({"image_size": 1e300, "resize": "tensor", "resize_size": 0, "crop_pct": 1})",
-          "image_size: expected a whole number");
-  refuses("preprocess",
-          R"({"image_size": 64, "resize": "short-side", "resize_size": 0, "crop_pct": 1e-300,)"
-          R"("mean": [0, 0, 0], "std": [1, 1, 1]})",
-          "resize_size: expected at least image_size");
+  refuses("options", "[]", "metadata: model options: expected a JSON object, got array");
+  refuses("options", "{\"norm\": 3}", "metadata: norm: expected text, got number");
+  refuses("class_names", "[1, 2]", "metadata: class_names: expected text");
+  refuses("class_names", "3", "metadata: class_names: expected a list");
+  refuses("preprocess", "{", "metadata: ");
+  refuses("sample", "[0]", "metadata: sample: expected extents of at least 1, got 0");
+  refuses("sample", "[1,1,1,1,1,1]", "metadata: sample: expected at most 5 extents, got 6");
   // Far too deep for a walk by recursion, and far too long for a message.
   const std::string deep(1'000'000, '[');
-  refuses("options", (deep + std::string(deep.size(), ']')).c_str(), "expected a JSON object");
+  refuses("options", (deep + std::string(deep.size(), ']')).c_str(), "of a few levels");
   refuses("options", deep.c_str(), "metadata: ");
-  refuses("architecture", deep.c_str(), "[[[...");
-  refuses("architecture", "a\033[2Jb", "got a?[2Jb");
+  refuses("preprocess", (deep + std::string(deep.size(), ']')).c_str(), "of a few levels");
+}
+
+TEST_CASE("model card: a model that is not registered is named when it is asked for") {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.safetensors";
+  State a(1);
+  const auto refuses = [&](const std::string& architecture, const std::string& part) {
+    ModelCard card = unusual_card();
+    card.architecture = architecture;
+    save_weights<float>(path, a.store, a.store.values(), to_metadata(card));
+    CHECK(model_card_of(SafetensorsFile(path)).class_names == card.class_names);
+    const std::string message = error_of([&] { LoadedModel model(path); });
+    CHECK_MESSAGE(contains(message, part), message);
+    CHECK(message.starts_with(path.string() + ": "));
+    CHECK(message.size() < 1000);
+  };
+  refuses("resnet", "the model \"resnet\" is not registered in this program, which knows edgevit");
+  const std::string deep(1'000'000, '[');
+  refuses(deep, "[[[...");
+  refuses("a\033[2Jb", "a?[2Jb");
+}
+
+TEST_CASE("preprocess: comes back from JSON; what is wrong is named") {
+  const nlohmann::json good = unusual_card().preprocess;
+  CHECK(to_json(preprocess_from_json(good)) == good);
+  const auto refuses = [&](const char* key, const nlohmann::json& value, const char* part) {
+    nlohmann::json json = good;
+    if (value.is_null())
+      json.erase(key);
+    else
+      json[key] = value;
+    const std::string message = error_of([&] { preprocess_from_json(json); });
+    CHECK_MESSAGE(contains(message, part), message);
+  };
+  for (const auto& [key, value] : good.items()) refuses(key.c_str(), nullptr, key.c_str());
+  refuses("image_size", 1e300, "image_size: expected a whole number");
+  refuses("resize", "wide", "wide");
+  refuses("crop_pct", "1", "crop_pct: expected a number, got string");
+  refuses("resize_size", 100, "resize_size: expected at least image_size");
+  refuses("mean", {1, 2}, "mean: expected 3 numbers");
+  CHECK(contains(error_of([] { preprocess_from_json(nlohmann::json::array()); }),
+                 "expected a JSON object, got array"));
 }
 
 }  // namespace

@@ -24,11 +24,11 @@ using namespace anther::io;
 using namespace anther::kernels;
 
 struct Model {
-  Model(std::int64_t classes, std::uint64_t seed, NormKind local = NormKind::bn)
+  Model(std::int64_t classes, std::uint64_t seed, edgevit::NormKind local = edgevit::NormKind::bn)
       : model(store, options(classes, local)) {
     store.initialize(seed);
   }
-  static EdgeViTOptions options(std::int64_t classes, NormKind local) {
+  static EdgeViTOptions options(std::int64_t classes, edgevit::NormKind local) {
     EdgeViTOptions o = edgevit_options("xxs", classes);
     o.dims = {12, 24, 36, 48};
     o.depths = {1, 1, 2, 1};

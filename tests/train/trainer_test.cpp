@@ -126,7 +126,7 @@ TEST_CASE("trainer: micro-batches, lanes and parts give the whole batch's gradie
 
 TEST_CASE("trainer: with BatchNorm a batch is one piece, and its statistics move at commit") {
   EdgeViTOptions options = small_options();
-  options.local_norm = NormKind::bn;
+  options.local_norm = edgevit::NormKind::bn;
   Model m(options);
   const Images images(6);
   const std::string refused = "the model has BatchNorm";
@@ -407,9 +407,9 @@ TEST_CASE("trainer: eight images are learned by heart") {
     CAPTURE(original);
     EdgeViTOptions options = small_options();
     if (original) {
-      options.norm = NormKind::ln;  // and so BatchNorm in LocalAgg
-      options.ffn = FfnKind::linear;
-      options.init = InitScheme::official;
+      options.norm = edgevit::NormKind::ln;  // and so BatchNorm in LocalAgg
+      options.ffn = edgevit::FfnKind::linear;
+      options.init = edgevit::InitScheme::official;
     }
     Model m(options);
     const Images images(8);

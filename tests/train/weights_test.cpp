@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "anther/anther.hpp"
+#include "anther/models/edgevit/config.hpp"
+#include "anther/train/model_card.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {
@@ -36,9 +38,17 @@ struct Model {
   EdgeViT<float> net;
 };
 
+LoadWeightsOptions names_of(const SafetensorsFile& file, const ParameterStore<float>& store) {
+  return {.names = names_in(registered_model("edgevit"), file, store)};
+}
+void load_named(const std::filesystem::path& path, ParameterStore<float>& store) {
+  const SafetensorsFile file(path);
+  load_weights(file, store, names_of(file, store));
+}
+
 TEST_CASE("names: the authors' for every tensor of EdgeViT, and each once") {
   const Model model;
-  const WeightNames names = official_edgevit_names(model.store);
+  const WeightNames names = official_edgevit_names(weight_names(model.store));
   const auto official = [&](const std::string& name) { return name_in(names, name); };
   CHECK(official("stages.0.0.conv.weight") == "patch_embed1.proj.weight");
   CHECK(official("stages.3.0.norm.bias") == "patch_embed4.norm.bias");
@@ -71,7 +81,7 @@ TEST_CASE("names: what is no layer of a stage keeps its own") {
   for (const char* name : {"stages.weight", "stages.0.weight", "stages.x.0.weight", "stages.1.",
                            "stages", "other.0.1.pos.weight"})
     store.add_parameter(name, {.shape = {1}});
-  CHECK(official_edgevit_names(store).empty());
+  CHECK(official_edgevit_names(weight_names(store)).empty());
 }
 
 TEST_CASE("names: a file of the authors' names is recognised, both ways") {
@@ -80,7 +90,7 @@ TEST_CASE("names: a file of the authors' names is recognised, both ways") {
   for (const char* preset : {"original", "improved"}) {
     const Model a(preset, 1);
     save_weights<float>(path, a.store, a.values(), {},
-                        {.batches = 7, .names = official_edgevit_names(a.store)});
+                        {.batches = 7, .names = official_edgevit_names(weight_names(a.store))});
     const SafetensorsFile file(path);
     CHECK(file.find("patch_embed1.proj.weight"));
     CHECK_FALSE(file.find("stages.0.0.conv.weight"));
@@ -88,7 +98,7 @@ TEST_CASE("names: a file of the authors' names is recognised, both ways") {
       CHECK(file.read<std::int64_t>("blocks1.0.LocalAgg.norm1.num_batches_tracked")[0] == 7);
     Model b(preset, 2);
     CHECK_FALSE(a == b);
-    CHECK(load_weights(file, b.store).empty());
+    CHECK(load_weights(file, b.store, names_of(file, b.store)).empty());
     CHECK(a == b);
   }
 }
@@ -97,13 +107,13 @@ TEST_CASE("names: differences are listed in the file's names") {
   const TemporaryFolder folder;
   const auto path = folder / "official.safetensors";
   const Model a("original", 1, 10);
-  save_weights<float>(path, a.store, a.values(), {}, {.names = official_edgevit_names(a.store)});
+  save_weights<float>(path, a.store, a.values(), {},
+                      {.names = official_edgevit_names(weight_names(a.store))});
   Model improved("improved"), more("original", 1, 12);
-  const std::string message =
-      error_of([&] { load_weights(SafetensorsFile(path), improved.store); });
+  const std::string message = error_of([&] { load_named(path, improved.store); });
   CHECK(contains(message, "(22 differences)"));
   CHECK(contains(message, "\n  not of this model: blocks3.2.LocalAgg.norm1.running_mean"));
-  CHECK(contains(error_of([&] { load_weights(SafetensorsFile(path), more.store); }),
+  CHECK(contains(error_of([&] { load_named(path, more.store); }),
                  "(2 differences):\n  head.weight: expected the shape (12, 288), got (10, 288)"));
 }
 
@@ -114,7 +124,7 @@ TEST_CASE("weights: a head for other classes keeps its start where that is asked
   save_weights<float>(path, a.store, a.values(), {});
   const Model fresh("improved", 2, 12);
   Model b("improved", 2, 12);
-  const LoadWeightsOptions options{.replaced = "head."};
+  const LoadWeightsOptions options{.replaced = {"head"}};
   CHECK(load_weights(SafetensorsFile(path), b.store, options) ==
         std::vector<std::string>{"head.weight", "head.bias"});
   const int last = static_cast<int>(b.store.parameters().size()) - 1;

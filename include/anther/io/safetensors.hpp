@@ -95,7 +95,6 @@ class SafetensorsFile {
   template <class T>
   void read_into(const SafetensorsEntry& tensor, std::span<T> into) const {
     static_assert(std::is_arithmetic_v<T> && !std::same_as<T, bool>);
-    const std::int64_t size = size_of(tensor.dtype);
     const std::int64_t count = tensor.shape.numel();
     detail::check(static_cast<std::int64_t>(into.size()) == count, path().string(), ": tensor ",
                   in_quotes(tensor.name), " has ", count, " elements, to be read into ",
@@ -104,16 +103,33 @@ class SafetensorsFile {
       file_.read_at(data_begin_ + tensor.begin, into.data(), tensor.end - tensor.begin);
       return;
     }
-    constexpr std::int64_t chunk = 1 << 14;
-    std::vector<std::byte> bytes(static_cast<std::size_t>(std::min(chunk, count) * size));
-    for (std::int64_t first = 0; first < count; first += chunk) {
-      const std::int64_t n = std::min(chunk, count - first);
-      file_.read_at(data_begin_ + tensor.begin + first * size, bytes.data(), n * size);
-      try {
-        decode(tensor.dtype, bytes.data(), n, into.data() + first, first);
-      } catch (const Error& error) {
-        detail::fail(path().string(), ": tensor ", in_quotes(tensor.name), ": ", error.what());
+    T* to = into.data();
+    for_each_chunk<T>(tensor,
+                      [&](std::span<const T> chunk) { to = std::ranges::copy(chunk, to).out; });
+  }
+
+  // The same without memory for all of it: body(std::span<const T>) for one part after another.
+  template <class T, class Body>
+  void for_each_chunk(const SafetensorsEntry& tensor, const Body& body) const {
+    static_assert(std::is_arithmetic_v<T> && !std::same_as<T, bool>);
+    constexpr std::int64_t most = 1 << 14;
+    const std::int64_t size = size_of(tensor.dtype), count = tensor.shape.numel();
+    const bool same = tensor.dtype == dtype_of<T>();
+    const auto room = static_cast<std::size_t>(std::min(most, count));
+    std::vector<T> values(room);
+    std::vector<std::byte> bytes(same ? 0 : room * static_cast<std::size_t>(size));
+    for (std::int64_t first = 0; first < count; first += most) {
+      const std::int64_t n = std::min(most, count - first);
+      file_.read_at(data_begin_ + tensor.begin + first * size,
+                    same ? static_cast<void*>(values.data()) : bytes.data(), n * size);
+      if (!same) {
+        try {
+          decode(tensor.dtype, bytes.data(), n, values.data(), first);
+        } catch (const Error& error) {
+          detail::fail(path().string(), ": tensor ", in_quotes(tensor.name), ": ", error.what());
+        }
       }
+      body(std::span<const T>(values).first(static_cast<std::size_t>(n)));
     }
   }
 

@@ -1,5 +1,4 @@
-// Checkpoints of a run: weights to use (PyTorch's names, everything needed to use them in the
-// metadata), and the state to go on with bit for bit.
+// The state of a run, to go on with bit for bit. Weights to use are model_card.hpp's.
 #pragma once
 
 #include <algorithm>
@@ -13,11 +12,10 @@
 #include <system_error>
 #include <vector>
 
-#include "anther/data/vision/transforms.hpp"
 #include "anther/io/safetensors.hpp"
-#include "anther/models/edgevit/config.hpp"
 #include "anther/optim/model_ema.hpp"
 #include "anther/optim/optimizer.hpp"
+#include "anther/train/model_card.hpp"
 #include "anther/train/weights.hpp"
 
 namespace anther::inline v0_1 {
@@ -25,70 +23,6 @@ namespace anther::inline v0_1 {
 // What the names of a state's tensors begin with that are no weights of the model's own.
 inline const std::string state_prefix = "optimizer.";
 inline const std::string ema_prefix = state_prefix + "ema.";
-
-// What a weights file says of the model beside its weights.
-struct ModelCard {
-  EdgeViTOptions options;
-  std::vector<std::string> class_names;
-  vision::Preprocess preprocess;
-  std::map<std::string, std::string> notes = {};  // epoch, accuracy, ...: for people
-};
-
-inline nlohmann::json to_json(const vision::Preprocess& p) {
-  return {{"image_size", p.image_size},
-          {"resize", to_string(p.resize)},
-          {"resize_size", p.resize_size},
-          {"crop_pct", p.crop_pct},
-          {"mean", p.mean},
-          {"std", p.std}};
-}
-
-inline vision::Preprocess preprocess_from_json(const nlohmann::json& json) {
-  vision::Preprocess p;
-  get_integer("image_size", json.at("image_size"), p.image_size);
-  p.resize = vision::parse_resize_mode(json.at("resize").get<std::string>());
-  get_integer("resize_size", json.at("resize_size"), p.resize_size);
-  json.at("crop_pct").get_to(p.crop_pct);
-  json.at("mean").get_to(p.mean);
-  json.at("std").get_to(p.std);
-  p.validate();
-  return p;
-}
-
-// Throws where a class's name is not UTF-8.
-inline std::map<std::string, std::string> to_metadata(const ModelCard& card) {
-  for (const std::string& name : card.class_names) io::json_string(name, "class names: ");
-  std::map<std::string, std::string> metadata = card.notes;
-  metadata["format"] = "pt";
-  metadata["architecture"] = "edgevit";
-  metadata["options"] = to_json(card.options).dump();
-  metadata["class_names"] = nlohmann::json(card.class_names).dump();
-  metadata["preprocess"] = to_json(card.preprocess).dump();
-  return metadata;
-}
-
-// Throws, naming the file, where the metadata is not that of a model of Anther's.
-inline ModelCard model_card_of(const io::SafetensorsFile& file) {
-  const auto text = [&](const char* key) {
-    const auto found = file.metadata().find(key);
-    detail::check(found != file.metadata().end(), file.path().string(),
-                  ": expected weights that Anther saved, got none of the metadata \"", key, "\"");
-    return found->second;
-  };
-  detail::check(text("architecture") == "edgevit", file.path().string(),
-                ": expected the architecture edgevit, got ", io::printable(text("architecture")));
-  try {
-    ModelCard card{.options = edgevit_options_from_json(nlohmann::json::parse(text("options"))),
-                   .class_names = nlohmann::json::parse(text("class_names")),
-                   .preprocess = preprocess_from_json(nlohmann::json::parse(text("preprocess")))};
-    card.notes = file.metadata();
-    for (const char* key : {"format", "architecture", "options", "class_names", "preprocess"})
-      card.notes.erase(key);
-    return card;
-  } catch (const std::exception& error) {
-    detail::fail(file.path().string(), ": metadata: ", io::printable(error.what()));
-  }
-}
 
 // Everything that a run needs to go on: weights, optimiser, their average where there is one, how
 // far the run is, and what the caller adds.
@@ -151,6 +85,7 @@ nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optim
     AlignedBuffer<T> values(store.size());
     for (std::size_t i = 0; i < store.parameters().size(); ++i) {
       const ParameterInfo& info = store.parameters()[i];
+      check_tensor<T>(file, prefix + info.name, info);
       load_tensor(file, prefix + info.name, info,
                   store.slice_of(values.span(), static_cast<int>(i)));
     }
@@ -163,9 +98,12 @@ nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optim
   if (ema) {
     average = read(ema_prefix);
     average_buffers = AlignedBuffer<T>(std::ssize(ema->buffer_values()));
-    for (std::size_t i = 0; i < store.buffers().size(); ++i)
-      load_tensor(file, ema_prefix + store.buffers()[i].name, store.buffers()[i],
+    for (std::size_t i = 0; i < store.buffers().size(); ++i) {
+      const ParameterInfo& info = store.buffers()[i];
+      check_tensor<T>(file, ema_prefix + info.name, info);
+      load_tensor(file, ema_prefix + info.name, info,
                   store.buffer_slice_of(average_buffers.span(), static_cast<int>(i)));
+    }
   }
   load_weights(file, store, {.ignored = state_prefix});
   for (std::size_t i = 0; i < states.size(); ++i)

@@ -1,5 +1,5 @@
-// A trained model to use: everything from its weights file, whose metadata has the options, the
-// class names and the preprocessing.
+// A trained classifier of images, to use: everything from its weights file, whose metadata has the
+// model, its options, the class names and how images are prepared.
 //
 //   Classifier classifier("runs/train_flowers/1");
 //   for (const Classified& image : classifier.classify(files)) ...
@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <numeric>
 #include <span>
 #include <string>
@@ -20,11 +19,13 @@
 #include "anther/core/parallel_for.hpp"
 #include "anther/data/vision/decode.hpp"
 #include "anther/data/vision/image.hpp"
+#include "anther/data/vision/mirror.hpp"
+#include "anther/data/vision/preprocess_json.hpp"
 #include "anther/data/vision/transforms.hpp"
-#include "anther/models/edgevit/edgevit.hpp"
-#include "anther/train/checkpoint.hpp"
-#include "anther/train/evaluation.hpp"
-#include "anther/train/trainer.hpp"
+#include "anther/train/flip.hpp"
+#include "anther/train/metrics.hpp"
+#include "anther/train/model_card.hpp"
+#include "anther/train/predictor.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -47,89 +48,92 @@ struct Classified {
   }
 };
 
-// The weights that a path means: the file, or the best of the run whose folder it is.
-inline std::filesystem::path weights_of(const std::filesystem::path& path) {
-  std::error_code error;
-  return std::filesystem::is_directory(path, error) ? path / "weights" / "best.safetensors" : path;
-}
-
 class Classifier {
  public:
   // Reads a weights file, or the best weights of a run's folder. Throws, naming the file, where it
-  // is not one that Anther saved.
+  // is not one of a classifier of images that this program has registered.
   explicit Classifier(const std::filesystem::path& path)
-      : Classifier(io::SafetensorsFile(weights_of(path))) {}
+      : model_(path),
+        preprocess_(preprocess_of(path, model_.card)),
+        predictor_(*model_.module, sample_shape_of(model_.card)) {
+    const Shape& sample = predictor_.sample_shape();
+    detail::check(sample.rank() == 3 && sample.numel() == preprocess_.numel(),
+                  weights_of(path).string(), ": expected a model of images of ",
+                  preprocess_.image_size, " x ", preprocess_.image_size,
+                  " pixels in 3 colours, got samples of ", sample);
+    detail::check(std::ssize(card().class_names) == classes(), weights_of(path).string(),
+                  ": expected ", classes(), " class names, got ", card().class_names.size());
+  }
   Classifier(const Classifier&) = delete;
   Classifier& operator=(const Classifier&) = delete;
 
-  const ModelCard& card() const { return card_; }
-  const EdgeViT<float>& model() const { return *model_; }
-  Trainer<float>& trainer() { return *trainer_; }
-  std::int64_t classes() const { return card_.options.num_classes; }
+  const ModelCard& card() const { return model_.card; }
+  const vision::Preprocess& preprocess() const { return preprocess_; }
+  const Module<float>& model() const { return *model_.module; }
+  const Predictor<float>& predictor() const { return predictor_; }
+  std::int64_t classes() const { return predictor_.output_shape().numel(); }
 
-  // An answer for each file, in their order; a file that cannot be decoded gets its error.
+  // An answer for each file, in their order; a file that cannot be decoded gets its error. flip:
+  // the mean over each image and its mirror image. Each thread decodes an image and computes it;
+  // where there are fewer files than threads, the threads share the computation.
   std::vector<Classified> classify(std::span<const std::filesystem::path> files,
-                                   bool flip = false) {
-    std::vector<Classified> results;
-    results.reserve(files.size());
-    for (std::size_t at = 0; at < files.size(); at += batch_size)
-      classify_batch(files.subspan(at, std::min(batch_size, files.size() - at)), flip, results);
+                                   bool flip = false) const {
+    std::vector<Classified> results(files.size());
+    const auto one = [&](std::int64_t i) {
+      const auto at = static_cast<std::size_t>(i);
+      results[at] = classify(files[at], flip);
+    };
+    if (std::ssize(files) < available_threads())
+      for (std::int64_t i = 0; i < std::ssize(files); ++i) one(i);
+    else
+      parallel_for(std::ssize(files), std::int64_t{1} << 40, one);
     return results;
   }
 
+  Classified classify(const std::filesystem::path& file, bool flip = false) const {
+    Classified result{.file = file};
+    Tensor<float> image({1, preprocess_.image_size, preprocess_.image_size, 3});
+    try {
+      const vision::Transform transform(preprocess_);
+      transform(vision::decode_image(file), image.data());
+    } catch (const Error& error) {
+      result.error = error.what();
+      return result;
+    }
+    const Tensor<float> logits = predict(image, flip);
+    result.probabilities = log_softmax_of(logits.span());
+    for (double& value : result.probabilities) value = std::exp(value);
+    return result;
+  }
+
+  // The logits (N, classes) of images (N, H, W, 3). flip: the mean over each and its mirror image.
+  Tensor<float> predict(const Tensor<float>& images, bool flip = false) const {
+    Tensor<float> logits = predictor_(images);
+    if (!flip) return logits;
+    const std::vector<float> mirrored = vision::mirrored(images.shape(), images.span());
+    const std::vector<float> mean = mean_of_views<float>(
+        logits.span(), predictor_(std::span<const float>(mirrored)), classes());
+    std::ranges::copy(mean, logits.begin());
+    return logits;
+  }
+
  private:
-  static constexpr std::size_t batch_size = 32;
-
-  explicit Classifier(const io::SafetensorsFile& file) : card_(model_card_of(file)) {
-    detail::check(std::ssize(card_.class_names) == card_.options.num_classes, file.path().string(),
-                  ": expected ", card_.options.num_classes, " class names, got ",
-                  card_.class_names.size());
-    model_ = std::make_unique<EdgeViT<float>>(store_, card_.options);
-    load_weights(file, store_);
-    trainer_ = std::make_unique<Trainer<float>>(*model_, evaluation_options(store_));
-  }
-
-  void classify_batch(std::span<const std::filesystem::path> files, bool flip,
-                      std::vector<Classified>& results) {
-    const vision::Transform transform(card_.preprocess);
-    const std::int64_t size = card_.preprocess.image_size, numel = card_.preprocess.numel();
-    const std::size_t first = results.size();
-    for (const auto& file : files) results.push_back({.file = file});
-
-    std::vector<float> images(files.size() * static_cast<std::size_t>(numel));
-    parallel_for(std::ssize(files), std::int64_t{1} << 40, [&](std::int64_t i) {
-      Classified& result = results[first + static_cast<std::size_t>(i)];
-      try {
-        transform(vision::decode_image(result.file), images.data() + i * numel);
-      } catch (const Error& error) {
-        result.error = error.what();
-      }
-    });
-
-    // Those that could be decoded, one after another.
-    std::vector<Classified*> good;
-    for (std::size_t i = 0; i < files.size(); ++i) {
-      if (!results[first + i].error.empty()) continue;
-      std::copy_n(images.data() + static_cast<std::int64_t>(i) * numel, numel,
-                  images.data() + std::ssize(good) * numel);
-      good.push_back(&results[first + i]);
-    }
-    if (good.empty()) return;
-    images.resize(good.size() * static_cast<std::size_t>(numel));
-    const std::vector<float> logits =
-        predict<float>(*trainer_, {std::ssize(good), size, size, 3}, images, flip);
-    const auto row_size = static_cast<std::size_t>(classes());
-    for (std::size_t n = 0; n < good.size(); ++n) {
-      good[n]->probabilities =
-          log_softmax_of(std::span<const float>(logits).subspan(n * row_size, row_size));
-      for (double& value : good[n]->probabilities) value = std::exp(value);
+  static vision::Preprocess preprocess_of(const std::filesystem::path& path,
+                                          const ModelCard& card) {
+    const std::string file = weights_of(path).string();
+    detail::check(!card.preprocess.is_null(), file,
+                  ": expected weights that Anther saved of a model of images, got none of the "
+                  "metadata \"preprocess\"");
+    try {
+      return vision::preprocess_from_json(card.preprocess);
+    } catch (const Error& error) {
+      detail::fail(file, ": metadata: ", io::printable(error.what()));
     }
   }
 
-  ModelCard card_;
-  ParameterStore<float> store_;
-  std::unique_ptr<EdgeViT<float>> model_;
-  std::unique_ptr<Trainer<float>> trainer_;
+  LoadedModel model_;
+  vision::Preprocess preprocess_;
+  Predictor<float> predictor_;
 };
 
 }  // namespace anther::inline v0_1

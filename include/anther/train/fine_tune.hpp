@@ -12,13 +12,9 @@
 #include <vector>
 
 #include "anther/autograd/parameter.hpp"
+#include "anther/train/weights.hpp"
 
 namespace anther::inline v0_1 {
-
-// Whether a name is the module's of this path, or of something in it.
-inline bool is_in_module(std::string_view name, std::string_view path) {
-  return name.starts_with(path) && (name.size() == path.size() || name[path.size()] == '.');
-}
 
 // Freezes parameters: `what` is a list of modules, "stages.0,stages.1.2", or a number of stages,
 // "2" for stages.0 and stages.1. BatchNorm's running statistics in them stay as well. Gives how

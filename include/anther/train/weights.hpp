@@ -1,5 +1,5 @@
-// A model's parameters and buffers in safetensors files, with PyTorch's names, shapes and order;
-// EdgeViT's under the names of its authors' code as well.
+// A model's parameters and buffers in safetensors files, with PyTorch's names, shapes and order, or
+// under names of other programs.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +16,7 @@
 
 #include "anther/autograd/parameter.hpp"
 #include "anther/io/safetensors.hpp"
-#include "anther/models/edgevit/names.hpp"
+#include "anther/models/weight_names.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -30,19 +30,10 @@ std::vector<T> to_torch_order(const ParameterInfo& info, std::span<const T> valu
   return result;
 }
 
-// And back.
-template <class T>
-void from_torch_order(const ParameterInfo& info, std::span<const T> torch_values,
-                      std::span<T> values) {
-  for_each_torch_index(info, [&](std::int64_t torch_index, std::int64_t index) {
-    values[static_cast<std::size_t>(index)] = torch_values[static_cast<std::size_t>(torch_index)];
-  });
-}
-
 struct SaveWeightsOptions {
   std::int64_t batches = 0;             // how many the running statistics have seen
   std::optional<io::Dtype> dtype = {};  // f16, say; else the values' own
-  WeightNames names = {};               // official_edgevit_names(store), say; else the store's
+  WeightNames names = {};               // of a WeightScheme, say; else the store's
 };
 
 // Tensors in PyTorch's order with the memory that they stand in.
@@ -101,33 +92,73 @@ inline bool same_but_for_ones(const Shape& a, const Shape& b) {
   return true;
 }
 
-// Reads the tensor `name` of a parameter. Throws, naming the file and the tensor, where it is not
-// there or its shape is another.
+// Throws, naming the file and the tensor, where the tensor `name` of a parameter is not there, its
+// shape is another, or a value of it cannot be a T.
+template <class T>
+void check_tensor(const io::SafetensorsFile& file, const std::string& name,
+                  const ParameterInfo& info) {
+  const io::SafetensorsEntry& entry = file.entry(name);
+  detail::check(same_but_for_ones(entry.shape, info.torch_shape()), file.path().string(), ": ",
+                name, ": expected the shape ", info.torch_shape(), ", got ", entry.shape);
+  file.for_each_chunk<T>(entry, [](std::span<const T>) {});
+}
+
+// Whether PyTorch's order of the elements is the store's: the axes that differ have an extent of 1.
+inline bool same_element_order(const ParameterInfo& info) {
+  if (info.torch_order) return true;
+  int last = -1;
+  for (int i = 0; i < info.shape.rank(); ++i) {
+    const int axis = info.torch_axes[static_cast<std::size_t>(i)];
+    if (info.shape[axis] == 1) continue;
+    if (axis < last) return false;
+    last = axis;
+  }
+  return true;
+}
+
+// Reads a tensor that check_tensor has found right from the file to its place.
 template <class T>
 void load_tensor(const io::SafetensorsFile& file, const std::string& name,
                  const ParameterInfo& info, std::span<T> values) {
   const io::SafetensorsEntry& entry = file.entry(name);
-  detail::check(same_but_for_ones(entry.shape, info.torch_shape()), file.path().string(), ": ",
-                name, ": expected the shape ", info.torch_shape(), ", got ", entry.shape);
-  const Tensor<T> read = file.read<T>(name);
-  from_torch_order<T>(info, read.span(), values);
+  if (same_element_order(info)) {
+    file.read_into(entry, values);
+    return;
+  }
+  std::vector<std::int64_t> place(static_cast<std::size_t>(info.size));
+  for_each_torch_index(info, [&](std::int64_t torch_index, std::int64_t index) {
+    place[static_cast<std::size_t>(torch_index)] = index;
+  });
+  auto next = place.begin();
+  file.for_each_chunk<T>(entry, [&](std::span<const T> chunk) {
+    for (const T value : chunk) values[static_cast<std::size_t>(*next++)] = value;
+  });
 }
 
 struct LoadWeightsOptions {
+  WeightNames names = {};  // what the file calls the store's weights, where it has other names
   // What the names of tensors begin with that are no weights.
   std::string_view ignored = {};
-  // What the names of parameters begin with that may be missing or of another shape: "head.", for
-  // another number of classes. They all keep their values then.
-  std::string_view replaced = {};
+  // Paths of modules whose parameters may be missing or of another shape: the head, for another
+  // number of classes. They all keep their values then.
+  std::vector<std::string> replaced = {};
   // They keep them where the file's would fit too: as many classes, but others.
   bool replace_always = false;
 };
 
-// The names that a model's weights have in a file: the store's, or those of EdgeViT's authors where
-// the file has them.
+// Whether a parameter is in one of the modules of these paths.
+inline bool is_in_modules(std::string_view name, const std::vector<std::string>& paths) {
+  return std::any_of(paths.begin(), paths.end(),
+                     [&](const std::string& path) { return is_within(name, path); });
+}
+
+// The paths of a model's heads: what is replaced where it learns other classes.
 template <class T>
-WeightNames names_of(const io::SafetensorsFile& file, const ParameterStore<T>& store) {
-  return file.find("patch_embed1.proj.weight") ? official_edgevit_names(store) : WeightNames{};
+std::vector<std::string> head_modules(const ParameterStore<T>& store) {
+  std::vector<std::string> heads;
+  for (const ModuleInfo& module : store.modules())
+    if (module.traits.head) heads.push_back(module.path);
+  return heads;
 }
 
 // Compares the weights in a file with a model's; gives the names of those parameters that are to be
@@ -137,14 +168,13 @@ template <class T>
 std::vector<std::string> check_weights(const io::SafetensorsFile& file,
                                        const ParameterStore<T>& store,
                                        const LoadWeightsOptions& options = {}) {
-  const WeightNames names = names_of(file, store);
   std::vector<std::string> problems, replaced;
   std::set<std::string> known;
   const auto compare = [&](const ParameterInfo& info) {
-    const std::string name = name_in(names, info.name);
+    const std::string name = name_in(options.names, info.name);
     known.insert(name);
     const io::SafetensorsEntry* entry = file.find(name);
-    const bool replaceable = !options.replaced.empty() && info.name.starts_with(options.replaced);
+    const bool replaceable = is_in_modules(info.name, options.replaced);
     const bool fits = entry && same_but_for_ones(entry->shape, info.torch_shape());
     if (fits && !(replaceable && options.replace_always)) return;
     if (replaceable)
@@ -157,9 +187,9 @@ std::vector<std::string> check_weights(const io::SafetensorsFile& file,
   };
   for (const ParameterInfo& info : store.parameters()) compare(info);
   for (const ParameterInfo& info : store.buffers()) compare(info);
+  for (const std::string& counter : store.counters()) known.insert(name_in(options.names, counter));
   for (const io::SafetensorsEntry& entry : file.entries())
-    if (!entry.name.ends_with("num_batches_tracked") &&
-        (options.ignored.empty() || !entry.name.starts_with(options.ignored)) &&
+    if ((options.ignored.empty() || !entry.name.starts_with(options.ignored)) &&
         !known.contains(entry.name))
       problems.push_back("not of this model: " + entry.name);
   if (!problems.empty()) {
@@ -177,32 +207,34 @@ std::vector<std::string> check_weights(const io::SafetensorsFile& file,
   // A weight without its bias would be of no use.
   replaced.clear();
   for (const ParameterInfo& info : store.parameters())
-    if (info.name.starts_with(options.replaced)) replaced.push_back(info.name);
+    if (is_in_modules(info.name, options.replaced)) replaced.push_back(info.name);
   return replaced;
 }
 
-// Reads all weights of a model, once check_weights has found nothing; gives what that gives. Where
-// it throws, nothing has changed.
+// Reads all weights of a model from the file into the store, once check_weights has found nothing;
+// gives what that gives. Where the file is wrong it throws, and nothing has changed: all values are
+// read twice, and looked at before the first is stored.
 template <class T>
 std::vector<std::string> load_weights(const io::SafetensorsFile& file, ParameterStore<T>& store,
                                       const LoadWeightsOptions& options = {}) {
   const std::vector<std::string> replaced = check_weights(file, store, options);
-  const WeightNames names = names_of(file, store);
-  // Into new memory first: a value that does not fit T must not leave half of the file behind.
-  const auto read = [&](const std::vector<ParameterInfo>& list, std::span<const T> old) {
-    std::vector<T> values(old.begin(), old.end());
-    for (const ParameterInfo& info : list)
-      if (std::find(replaced.begin(), replaced.end(), info.name) == replaced.end())
-        load_tensor(file, name_in(names, info.name), info,
-                    std::span<T>(values).subspan(static_cast<std::size_t>(info.offset),
-                                                 static_cast<std::size_t>(info.size)));
-    return values;
+  const auto for_each = [&](const std::vector<ParameterInfo>& list, const auto& body) {
+    for (std::size_t i = 0; i < list.size(); ++i)
+      if (std::find(replaced.begin(), replaced.end(), list[i].name) == replaced.end())
+        body(name_in(options.names, list[i].name), list[i], static_cast<int>(i));
   };
-  const std::vector<T> values = read(store.parameters(), store.values());
-  const std::vector<T> buffers = read(store.buffers(), store.buffer_values());
+  const auto check = [&](const std::string& name, const ParameterInfo& info, int) {
+    check_tensor<T>(file, name, info);
+  };
+  for_each(store.parameters(), check);
+  for_each(store.buffers(), check);
   const auto edit = store.edit();
-  std::ranges::copy(values, edit.values().begin());
-  std::ranges::copy(buffers, edit.buffer_values().begin());
+  for_each(store.parameters(), [&](const std::string& name, const ParameterInfo& info, int i) {
+    load_tensor(file, name, info, edit.value(i));
+  });
+  for_each(store.buffers(), [&](const std::string& name, const ParameterInfo& info, int i) {
+    load_tensor(file, name, info, edit.buffer(i));
+  });
   return replaced;
 }
 

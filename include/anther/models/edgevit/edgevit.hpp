@@ -1,58 +1,25 @@
 // EdgeViT (Pan et al., "EdgeViTs: Competing Light-weight CNNs on Mobile Devices with Vision
-// Transformers", ECCV 2022): XXS, XS and S, as the authors build it (`original`: LayerNorm,
-// BatchNorm, a fully connected feed-forward part) and with GroupNorm and convolutions in their
-// place
-// (`improved`, the default).
+// Transformers", ECCV 2022): XXS, XS and S. The preset `original` is the authors' code: LayerNorm,
+// BatchNorm and a fully connected feed-forward part. `improved`, the default, has GroupNorm and
+// convolutions in their place.
 //
-//   image -> [ Embed -> LGL block x depth ] x 4 stages -> norm -> mean over the map -> head
+//   image -> [ PatchEmbed -> LGL block x depth ] x 4 stages -> norm -> mean over the map -> head
 //   LGL block = LocalAgg, then GlobalBlock (the last stage has no LocalAgg)
 //
 // Names of parameters: stages.<stage>.<number>.<layer>.weight, norm.*, head.*.
 #pragma once
 
 #include <array>
-#include <cmath>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 
-#include "anther/nn/conv.hpp"
-#include "anther/nn/drop.hpp"
-#include "anther/nn/linear.hpp"
-#include "anther/nn/module.hpp"
-#include "anther/nn/norm.hpp"
-#include "anther/ops/activation.hpp"
-#include "anther/ops/arithmetic.hpp"
-#include "anther/ops/attention.hpp"
-#include "anther/ops/pool.hpp"
+#include "anther/models/edgevit/lgl.hpp"
 
 namespace anther::inline v0_1 {
 
-enum class NormKind { gn, ln, bn, in };      // GroupNorm, LayerNorm, BatchNorm, InstanceNorm
-enum class FfnKind { conv, linear };         // two convolutions, or two fully connected layers
-enum class InitScheme { paddle, official };  // Paddle's layer defaults, or the authors' code's
-
-// What the blocks of a model have in common.
-struct LglOptions {
-  NormKind norm = NormKind::gn;             // of the embedding and the attention block
-  std::optional<NormKind> local_norm = {};  // of LocalAgg; gn with gn, in with in, else bn
-  std::int64_t gn_groups = 0;               // 0: groups of 12 channels
-  FfnKind ffn = FfnKind::conv;              // of the attention block
-  std::int64_t ffn_kernel = 1;              // 1 or 3, for convolutions
-  double mlp_ratio = 4;                     // hidden channels of an FFN over its channels
-  bool qkv_bias = true;
-  double drop = 0;  // dropout after the FFN's layers and the attention's projection
-  InitScheme init = InitScheme::paddle;
-
-  NormKind local_norm_kind() const {
-    const bool same = norm == NormKind::gn || norm == NormKind::in;
-    return local_norm.value_or(same ? norm : NormKind::bn);
-  }
-};
-
-struct EdgeViTOptions : LglOptions {
+struct EdgeViTOptions : edgevit::LglOptions {
   std::array<std::int64_t, 4> dims = {36, 72, 144, 288};  // channels of the four stages
   std::array<std::int64_t, 4> depths = {1, 1, 3, 2};      // LGL blocks
   std::array<std::int64_t, 4> heads = {1, 2, 4, 8};       // attention heads
@@ -61,250 +28,70 @@ struct EdgeViTOptions : LglOptions {
   std::int64_t in_channels = 3;
   double drop_path = 0;  // of the last block; it rises linearly from 0
 
+  template <class Self, class Visit>
+  static void members(Self& self, const Visit& visit) {
+    visit("dims", self.dims);
+    visit("depths", self.depths);
+    visit("heads", self.heads);
+    visit("sr_ratios", self.sr_ratios);
+    visit("num_classes", self.num_classes);
+    visit("in_channels", self.in_channels);
+    visit("norm", self.norm);
+    visit("local_norm", self.local_norm);
+    visit("gn_groups", self.gn_groups);
+    visit("ffn", self.ffn);
+    visit("ffn_kernel", self.ffn_kernel);
+    visit("mlp_ratio", self.mlp_ratio);
+    visit("qkv_bias", self.qkv_bias);
+    visit("drop", self.drop);
+    visit("drop_path", self.drop_path);
+    visit("init", self.init);
+  }
+
+  // The names of a whole set of options. table: the numbers of blocks and heads that early ports
+  // took, where they differ from the authors' code.
+  struct Start {
+    std::string variant = "xxs", preset = "improved";
+    bool table = false;
+
+    template <class Self, class Visit>
+    static void members(Self& self, const Visit& visit) {
+      visit("variant", self.variant);
+      visit("preset", self.preset);
+      visit("table", self.table);
+    }
+  };
+  static EdgeViTOptions of(const Start& start);
+  void complete() { local_norm = local_norm_kind(); }
+
   // Throws where a value makes no sense, with its name: a file may ask for anything, and what is
   // built of these must be countable.
   void validate() const;
+
+  // Of an image of `size` x `size` pixels.
+  Shape sample_shape(std::int64_t size) const { return {size, size, in_channels}; }
 };
 
-// The options of a variant ("xxs", "xs" or "s") and a preset ("improved" or "original"). table: the
-// numbers of blocks and heads that early ports took, where they differ from the authors' code.
-EdgeViTOptions edgevit_options(std::string_view variant, std::int64_t num_classes = 1000,
-                               std::string_view preset = "improved", bool table = false);
-
-// The layers of EdgeViT, started as `init` says.
-template <class T>
-class LayerFactory {
- public:
-  LayerFactory(const LglOptions& options) : o(options) {}  // NOLINT: options are all it is
-
-  Conv2d<T> conv(const Scope<T>& scope, std::int64_t in, std::int64_t out,
-                 Conv2dLayerOptions options = {}) const {
-    if (o.init == InitScheme::paddle) {
-      const auto area = static_cast<double>(options.kernel_size.height * options.kernel_size.width);
-      options.weight_init = Init::normal(std::sqrt(2 / (area * static_cast<double>(in))));
-      options.bias_init = Init::constant(0);
-    }
-    return {scope, in, out, options};
-  }
-  // A depth-wise convolution that keeps the map's size.
-  Conv2d<T> depthwise(const Scope<T>& scope, std::int64_t channels, std::int64_t kernel) const {
-    return conv(scope, channels, channels,
-                {.kernel_size = kernel, .padding = kernel / 2, .groups = channels});
-  }
-  // A depth-wise transposed convolution that enlarges the map r times.
-  ConvTranspose2d<T> spread(const Scope<T>& scope, std::int64_t channels, std::int64_t r) const {
-    Conv2dLayerOptions options{.kernel_size = r, .stride = r, .groups = channels};
-    const auto area = static_cast<double>(r * r);
-    if (o.init == InitScheme::paddle) {
-      options.weight_init =
-          Init::uniform(std::sqrt(6 / (area + static_cast<double>(channels) * area)));
-      options.bias_init = Init::constant(0);
-    }
-    return {scope, channels, options};
-  }
-  Linear<T> linear(const Scope<T>& scope, std::int64_t in, std::int64_t out,
-                   bool bias = true) const {
-    const Init weight = o.init == InitScheme::paddle
-                            ? Init::uniform(std::sqrt(6 / static_cast<double>(in + out)))
-                            : Init::truncated_normal(0.02);
-    return {scope, in, out, {.bias = bias, .weight_init = weight, .bias_init = Init::constant(0)}};
-  }
-  AnyModule<T> norm(const Scope<T>& scope, NormKind kind, std::int64_t channels,
-                    double ln_eps = 1e-5) const {
-    switch (kind) {
-      case NormKind::ln:
-        return std::make_unique<LayerNorm<T>>(scope, channels, ln_eps);
-      case NormKind::bn:
-        return std::make_unique<BatchNorm2d<T>>(scope, channels);
-      case NormKind::in:
-        return std::make_unique<InstanceNorm2d<T>>(scope, channels);
-      case NormKind::gn:
-        break;
-    }
-    detail::check(o.gn_groups > 0 || channels % 12 == 0, scope.path(), ": ", channels,
-                  " channels do not make groups of 12; give gn_groups");
-    return std::make_unique<GroupNorm<T>>(scope, o.gn_groups > 0 ? o.gn_groups : channels / 12,
-                                          channels);
-  }
-  std::int64_t hidden(std::int64_t channels) const {
-    return static_cast<std::int64_t>(static_cast<double>(channels) * o.mlp_ratio);
-  }
-
-  const LglOptions& o;
-};
-
-// Patch embedding: a convolution of kernel and stride p, then a norm.
-template <class T>
-class Embed : public Module<T> {
- public:
-  Embed(const Scope<T>& scope, std::int64_t in, std::int64_t channels, std::int64_t p,
-        const LglOptions& options)
-      : Embed(scope, in, channels, p, LayerFactory<T>(options)) {}
-
-  Variable<T> forward(Variable<T> x) const override { return norm(conv(x)); }
-
- private:
-  Embed(const Scope<T>& scope, std::int64_t in, std::int64_t channels, std::int64_t p,
-        const LayerFactory<T>& make)
-      : Module<T>(scope, "Embed"),
-        conv(make.conv(scope / "conv", in, channels, {.kernel_size = p, .stride = p})),
-        norm(make.norm(scope / "norm", make.o.norm, channels)) {}
-
-  Conv2d<T> conv;
-  AnyModule<T> norm;
-};
-
-// Two convolutions (or fully connected layers) with GELU between them.
-template <class T>
-class Ffn : public Module<T> {
- public:
-  Ffn(const Scope<T>& scope, std::int64_t channels, FfnKind kind, const LayerFactory<T>& make)
-      : Module<T>(scope, "FFN"),
-        expand(layer(scope / "expand", channels, make.hidden(channels), kind, make)),
-        reduce(layer(scope / "reduce", make.hidden(channels), channels, kind, make)),
-        drop(scope / "drop", make.o.drop) {}
-
-  Variable<T> forward(Variable<T> x) const override { return drop(reduce(drop(gelu(expand(x))))); }
-
- private:
-  static AnyModule<T> layer(const Scope<T>& scope, std::int64_t in, std::int64_t out, FfnKind kind,
-                            const LayerFactory<T>& make) {
-    if (kind == FfnKind::linear) return std::make_unique<Linear<T>>(make.linear(scope, in, out));
-    const std::int64_t kernel = make.o.ffn == FfnKind::conv ? make.o.ffn_kernel : 1;
-    return std::make_unique<Conv2d<T>>(
-        make.conv(scope, in, out, {.kernel_size = kernel, .padding = kernel / 2}));
-  }
-
-  AnyModule<T> expand, reduce;
-  Dropout<T> drop;
-};
-
-// Local aggregation: position encoding, then point-wise / depth-wise 5x5 / point-wise, then an FFN.
-template <class T>
-class LocalAgg : public Module<T> {
- public:
-  LocalAgg(const Scope<T>& scope, std::int64_t channels, double drop_path_rate,
-           const LglOptions& options)
-      : LocalAgg(scope, channels, drop_path_rate, LayerFactory<T>(options)) {}
-
-  Variable<T> forward(Variable<T> x) const override {
-    x = x + pos(x);
-    x = x + drop_path(pw_out(dw(pw_in(norm1(x)))));
-    return x + drop_path(ffn(norm2(x)));
-  }
-
- private:
-  LocalAgg(const Scope<T>& scope, std::int64_t channels, double drop_path_rate,
-           const LayerFactory<T>& make)
-      : Module<T>(scope, "LocalAgg"),
-        pos(make.depthwise(scope / "pos", channels, 3)),
-        norm1(make.norm(scope / "norm1", make.o.local_norm_kind(), channels)),
-        pw_in(make.conv(scope / "pw_in", channels, channels)),
-        dw(make.depthwise(scope / "dw", channels, 5)),
-        pw_out(make.conv(scope / "pw_out", channels, channels)),
-        norm2(make.norm(scope / "norm2", make.o.local_norm_kind(), channels)),
-        ffn(scope / "ffn", channels, FfnKind::conv, make),
-        drop_path(scope / "drop_path", drop_path_rate) {}
-
-  Conv2d<T> pos;
-  AnyModule<T> norm1;
-  Conv2d<T> pw_in, dw, pw_out;
-  AnyModule<T> norm2;
-  Ffn<T> ffn;
-  DropPath<T> drop_path;
-};
-
-// Attention among the positions at multiples of r (global sparse attention), spread back over the
-// map by a transposed depth-wise convolution (local propagation); the projection acts on all of it.
-template <class T>
-class SparseAttention : public Module<T> {
- public:
-  SparseAttention(const Scope<T>& scope, std::int64_t channels, std::int64_t num_heads,
-                  std::int64_t r, const LayerFactory<T>& make)
-      : Module<T>(scope, "SparseAttention"),
-        num_heads_(num_heads),
-        r_(r),
-        qkv(make.linear(scope / "qkv", channels, 3 * channels, make.o.qkv_bias)),
-        proj_drop(scope / "drop", make.o.drop) {
-    if (r > 1) {
-      spread = std::make_unique<ConvTranspose2d<T>>(make.spread(scope / "spread", channels, r));
-      norm = make.norm(scope / "norm", make.o.norm, channels);
-    }
-    proj = std::make_unique<Linear<T>>(make.linear(scope / "proj", channels, channels));
-  }
-
-  Variable<T> forward(Variable<T> x) const override {
-    Variable<T> tokens = self_attention(qkv(subsample(x, r_)), num_heads_);
-    return proj_drop(proj(norm(spread(tokens))));
-  }
-
- private:
-  std::int64_t num_heads_, r_;
-  Linear<T> qkv;
-  AnyModule<T> spread, norm, proj;
-  Dropout<T> proj_drop;
-};
-
-// Position encoding, then sparse attention, then an FFN.
-template <class T>
-class GlobalBlock : public Module<T> {
- public:
-  GlobalBlock(const Scope<T>& scope, std::int64_t channels, std::int64_t num_heads, std::int64_t r,
-              double drop_path_rate, const LglOptions& options)
-      : GlobalBlock(scope, channels, num_heads, r, drop_path_rate, LayerFactory<T>(options)) {}
-
-  Variable<T> forward(Variable<T> x) const override {
-    x = x + pos(x);
-    x = x + drop_path(attn(norm1(x)));
-    return x + drop_path(ffn(norm2(x)));
-  }
-
- private:
-  GlobalBlock(const Scope<T>& scope, std::int64_t channels, std::int64_t num_heads, std::int64_t r,
-              double drop_path_rate, const LayerFactory<T>& make)
-      : Module<T>(scope, "GlobalBlock"),
-        pos(make.depthwise(scope / "pos", channels, 3)),
-        norm1(make.norm(scope / "norm1", make.o.norm, channels, 1e-6)),
-        attn(scope / "attn", channels, num_heads, r, make),
-        norm2(make.norm(scope / "norm2", make.o.norm, channels, 1e-6)),
-        ffn(scope / "ffn", channels, make.o.ffn, make),
-        drop_path(scope / "drop_path", drop_path_rate) {}
-
-  Conv2d<T> pos;
-  AnyModule<T> norm1;
-  SparseAttention<T> attn;
-  AnyModule<T> norm2;
-  Ffn<T> ffn;
-  DropPath<T> drop_path;
-};
-
-// One local-global-local block, to build other models from: (N, H, W, C) -> the same shape. H and W
-// are multiples of r; r = 1 has no local part, as EdgeViT's last stage.
-template <class T>
-class LglBlock : public Module<T> {
- public:
-  LglBlock(const Scope<T>& scope, std::int64_t channels, std::int64_t num_heads, std::int64_t r,
-           const LglOptions& options = {}, double drop_path_rate = 0)
-      : Module<T>(scope, "LglBlock"),
-        local(r > 1 ? std::make_unique<LocalAgg<T>>(scope / "local", channels, drop_path_rate,
-                                                    options)
-                    : nullptr),
-        global(scope / "global", channels, num_heads, r, drop_path_rate, options) {}
-
-  Variable<T> forward(Variable<T> x) const override { return global(local(x)); }
-
- private:
-  AnyModule<T> local;
-  GlobalBlock<T> global;
-};
+// The options of a variant ("xxs", "xs" or "s") and a preset ("improved" or "original").
+inline EdgeViTOptions edgevit_options(std::string_view variant, std::int64_t num_classes = 1000,
+                                      std::string_view preset = "improved", bool table = false) {
+  EdgeViTOptions options = EdgeViTOptions::of(
+      {.variant = std::string(variant), .preset = std::string(preset), .table = table});
+  options.num_classes = num_classes;
+  return options;
+}
 
 // Images (N, H, W, 3), H and W multiples of 32, to logits (N, num_classes).
 template <class T>
 class EdgeViT : public Module<T> {
  public:
+  using Options = EdgeViTOptions;
+
   EdgeViT(const Scope<T>& scope, const EdgeViTOptions& options)
-      : Module<T>(scope, "EdgeViT"), options_(options), make_(options_) {
+      : Module<T>(scope, "EdgeViT"), options_(options) {
     options.validate();
+    options_.complete();
+    const edgevit::LayerFactory<T> make(options_);
     const double blocks = static_cast<double>(options.depths[0] + options.depths[1] +
                                               options.depths[2] + options.depths[3]);
     double block = 0;
@@ -313,18 +100,19 @@ class EdgeViT : public Module<T> {
       const std::int64_t channels = options.dims[s], r = options.sr_ratios[s];
       auto& stage = stages_[s];
       stage = std::make_unique<Sequential<T>>(scope / "stages" / static_cast<int>(s));
-      stage->template add<Embed>(in, channels, s == 0 ? 4 : 2, options_);
+      stage->template add<edgevit::PatchEmbed>(in, channels, s == 0 ? 4 : 2, options_);
       for (std::int64_t i = 0; i < options.depths[s]; ++i, ++block) {
         const double rate = blocks > 1 ? options.drop_path * block / (blocks - 1) : 0;
-        if (r > 1) stage->template add<LocalAgg>(channels, rate, options_);
-        stage->template add<GlobalBlock>(channels, options.heads[s], r, rate, options_);
+        if (r > 1) stage->template add<edgevit::LocalAgg>(channels, rate, options_);
+        stage->template add<edgevit::GlobalBlock>(channels, options.heads[s], r, rate, options_);
       }
       in = channels;
     }
     // InstanceNorm here would make the mean of every channel its bias, whatever the picture.
-    const NormKind last = options.local_norm_kind();
-    norm_ = make_.norm(scope / "norm", last == NormKind::in ? NormKind::gn : last, in);
-    head_ = std::make_unique<Linear<T>>(make_.linear(scope / "head", in, options.num_classes));
+    const auto last = options.local_norm_kind();
+    norm_ =
+        make.norm(scope / "norm", last == edgevit::NormKind::in ? edgevit::NormKind::gn : last, in);
+    head_ = std::make_unique<Linear<T>>(make.linear(scope / "head", in, options.num_classes));
   }
   EdgeViT(const EdgeViT&) = delete;
   EdgeViT& operator=(const EdgeViT&) = delete;
@@ -339,11 +127,11 @@ class EdgeViT : public Module<T> {
     return head_(global_average_pool(norm_(x)));
   }
 
+  // With local_norm as it was chosen.
   const EdgeViTOptions& options() const { return options_; }
 
  private:
-  const EdgeViTOptions options_;
-  LayerFactory<T> make_;
+  EdgeViTOptions options_;
   std::array<std::unique_ptr<Sequential<T>>, 4> stages_;
   AnyModule<T> norm_, head_;
 };
@@ -366,10 +154,10 @@ inline void EdgeViTOptions::validate() const {
                 "mlp_ratio: expected more than 0, at most 1000, got ", mlp_ratio);
 }
 
-inline EdgeViTOptions edgevit_options(std::string_view variant, std::int64_t num_classes,
-                                      std::string_view preset, bool table) {
+inline EdgeViTOptions EdgeViTOptions::of(const Start& start) {
+  using namespace edgevit;
+  const auto& [variant, preset, table] = start;
   EdgeViTOptions options;
-  options.num_classes = num_classes;
   if (variant != "xxs") {
     detail::check(variant == "xs" || variant == "s",
                   "EdgeViT: expected the variant xxs, xs or s, got ", variant);

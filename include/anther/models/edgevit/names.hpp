@@ -11,8 +11,6 @@
 #pragma once
 
 #include <charconv>
-#include <functional>
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -21,18 +19,10 @@
 #include <utility>
 #include <vector>
 
-#include "anther/autograd/parameter.hpp"
 #include "anther/core/check.hpp"
+#include "anther/models/weight_names.hpp"
 
 namespace anther::inline v0_1 {
-
-// What tensors are called in a file, by their names in the store; those of no entry alike.
-using WeightNames = std::map<std::string, std::string, std::less<>>;
-
-inline std::string name_in(const WeightNames& names, const std::string& name) {
-  const auto found = names.find(name);
-  return found == names.end() ? name : found->second;
-}
 
 // The authors' name of a layer's part: pw_in.weight is conv1.weight.
 inline std::string official_part(std::string_view part) {
@@ -67,21 +57,17 @@ inline std::optional<StagePlace> stage_place(std::string_view name) {
   return place;
 }
 
-// The names of a model's parameters and buffers in the authors' scheme. Names that are not
-// EdgeViT's stay as they are.
-template <class T>
-WeightNames official_edgevit_names(const ParameterStore<T>& store) {
+// The names in the authors' scheme of parameters and buffers. Those that are not EdgeViT's stay as
+// they are.
+inline WeightNames official_edgevit_names(const std::vector<std::string>& all) {
   std::vector<std::pair<std::string, StagePlace>> places;
   // Stages with local aggregation have two layers a block here, the others one.
   std::set<int> with_local;
-  for (const auto* list : {&store.parameters(), &store.buffers()})
-    for (const ParameterInfo& info : *list)
-      if (const auto place = stage_place(info.name)) {
-        places.emplace_back(info.name, *place);
-        if (place->part.starts_with("pw_in.")) with_local.insert(place->stage);
-      }
-  for (const std::string& counter : store.counters())
-    if (const auto place = stage_place(counter)) places.emplace_back(counter, *place);
+  for (const std::string& name : all)
+    if (const auto place = stage_place(name)) {
+      places.emplace_back(name, *place);
+      if (place->part.starts_with("pw_in.")) with_local.insert(place->stage);
+    }
 
   WeightNames names;
   for (const auto& [name, place] : places) {
