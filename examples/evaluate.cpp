@@ -16,8 +16,11 @@
 
 #include "anther/anther.hpp"
 #include "anther/report/confusion_plot.hpp"
+#include "anther/report/progress_callback.hpp"
 #include "anther/report/report.hpp"
-#include "anther/train/run_log.hpp"
+#include "anther/train/evaluation.hpp"
+#include "anther/train/flip.hpp"
+#include "anther/train/run_folder.hpp"
 #include "trained_data.hpp"
 
 namespace {
@@ -35,10 +38,10 @@ struct Options {
 };
 
 // NaN, for a class without images, is null in JSON.
-nlohmann::json to_json(const Evaluation& evaluation, const data::Dataset& data,
-                       const std::vector<std::string>& class_names) {
-  const ClassificationMetrics& metrics = evaluation.metrics;
-  const ConfusionMatrix& confusion = metrics.confusion();
+nlohmann::json to_json(const Evaluation& evaluation, std::int64_t skipped,
+                       const vision::ImageSet& data, const std::vector<std::string>& class_names) {
+  const StepReport& report = evaluation.report;
+  const ConfusionMatrix& confusion = evaluation.confusion;
   nlohmann::json classes = nlohmann::json::array(), matrix = nlohmann::json::array();
   for (std::int64_t c = 0; c < confusion.classes(); ++c) {
     classes.push_back({{"class", class_names[static_cast<std::size_t>(c)]},
@@ -55,11 +58,16 @@ nlohmann::json to_json(const Evaluation& evaluation, const data::Dataset& data,
                            {"class", class_names[static_cast<std::size_t>(p.label)]},
                            {"predicted", class_names[static_cast<std::size_t>(p.predicted)]},
                            {"probability", p.probability}});
-  return {{"top1", metrics.top1()},        {"top5", metrics.top5()},
-          {"loss", metrics.loss()},        {"macro_accuracy", confusion.macro_recall()},
-          {"images", metrics.images()},    {"skipped", evaluation.skipped},
-          {"seconds", evaluation.seconds}, {"classes", classes},
-          {"confusion_matrix", matrix},    {"predictions", predictions}};
+  return {{"top1", value_of(report.metrics, "top1")},
+          {"top5", value_of(report.metrics, "top5")},
+          {"loss", report.mean_loss},
+          {"macro_accuracy", confusion.macro_recall()},
+          {"images", report.samples},
+          {"skipped", skipped},
+          {"seconds", evaluation.seconds},
+          {"classes", classes},
+          {"confusion_matrix", matrix},
+          {"predictions", predictions}};
 }
 
 std::string percent(double share) {
@@ -67,7 +75,7 @@ std::string percent(double share) {
 }
 
 void print(const Evaluation& evaluation, const std::vector<std::string>& class_names) {
-  const ConfusionMatrix& confusion = evaluation.metrics.confusion();
+  const ConfusionMatrix& confusion = evaluation.confusion;
   std::size_t width = 5;
   for (const std::string& name : class_names) width = std::max(width, name.size());
   std::printf("%-*s  images  accuracy %%  precision %%\n", static_cast<int>(width), "class");
@@ -85,11 +93,14 @@ std::string title_of(const std::filesystem::path& run) {
 }
 
 // With the curves and arguments of the run that the weights are from, where its folder is there.
-void write_report_of(const Options& o, const Classifier& classifier, const data::Dataset& part,
-                     const std::string& part_name, const Evaluation& evaluation) {
+void write_report_of(const Options& o, const Classifier& classifier, const vision::OpenedData& data,
+                     const vision::ImageSet& part, const std::string& part_name,
+                     const Evaluation& evaluation) {
   const std::filesystem::path run = run_of(o.weights);
   const bool has_run = std::filesystem::exists(run / "results.csv");
   const ModelCard& card = classifier.card();
+  // The split that the run evaluated, whatever is evaluated now: its curves are of that.
+  const bool run_on_val = arguments_of_run(o.weights).value("eval_split", "test") == "valid";
   const std::filesystem::path weights = weights_of(o.weights);
   report::write_report(o.report, {.model = classifier.model(),
                                   .data = part,
@@ -99,6 +110,7 @@ void write_report_of(const Options& o, const Classifier& classifier, const data:
                                   .title = has_run ? title_of(run) : weights.stem().string(),
                                   .part = part_name,
                                   .weights = weights.filename().string(),
+                                  .run_part = run_on_val ? data.val_name : data.test_name,
                                   .run = has_run ? run : "",
                                   .arguments = arguments_of_run(o.weights)});
 }
@@ -109,38 +121,46 @@ void evaluate(const Options& o) {
   const vision::OpenedData data = open_data_of(classifier, arguments_of_run(o.weights), o.data);
   std::printf("Data: %s\n", data.description.c_str());
   const bool train = o.part == "train", test = o.part == "test";
-  const data::DatasetPointer part = train ? data.train : test ? data.test : data.val;
+  const vision::ImageSetPointer part = train ? data.train : test ? data.test : data.val;
   // What the data calls it: of class folders without test/ the test is val.
   const std::string part_name = train ? "train" : test ? data.test_name : data.val_name;
   data::Loader loader(
-      part, classifier.card().preprocess,
+      vision::prepared(part, classifier.card().preprocess),
       {.batch_size = o.batch_size, .workers = o.workers, .skip_bad = o.data.skip_bad});
-  ProgressCallback progress(1, part->size());
-  Callback* callbacks[] = {&progress};
-  const Evaluation evaluation =
-      evaluate_images(classifier.trainer(), loader, classifier.classes(), o.tta, callbacks);
+  report::ProgressCallback progress(1, part->size(), {.unit = "img"});
+  PredictionsCallback predictions(classifier.classes());
+  const Predictor<float>& predictor = classifier.predictor();
+  const auto predict = [&](const Tensor<float>& images) {
+    if (!o.tta) return predictor(images);
+    Tensor<float> logits({images.shape()[0], classifier.classes()});
+    std::ranges::copy(predict_with_flip(predictor, images.span()), logits.begin());
+    return logits;
+  };
+  const StepReport result = anther::evaluate(predict, loader, cross_entropy_objective(),
+                                             {top_k(1), top_k(5)}, {&progress, &predictions});
+  const Evaluation& evaluation = predictions.evaluation();
 
   const std::vector<std::string>& names = classifier.card().class_names;
-  const ClassificationMetrics& metrics = evaluation.metrics;
   print(evaluation, names);
-  if (evaluation.skipped > 0)
+  if (loader.skipped() > 0)
     std::printf("Left out: %lld damaged images (the first: %s)\n",
-                static_cast<long long>(evaluation.skipped), loader.first_skipped().c_str());
+                static_cast<long long>(loader.skipped()), loader.first_skipped().c_str());
   std::printf(
       "Top-1 %.2f %%, top-5 %.2f %%, loss %.4f, mean over classes %.2f %% on %lld images (%s)\n",
-      100 * metrics.top1(), 100 * metrics.top5(), metrics.loss(),
-      100 * metrics.confusion().macro_recall(), static_cast<long long>(metrics.images()),
-      part_name.c_str());
+      100 * value_of(result.metrics, "top1"), 100 * value_of(result.metrics, "top5"),
+      result.mean_loss, 100 * evaluation.confusion.macro_recall(),
+      static_cast<long long>(result.samples), part_name.c_str());
   if (!o.json.empty()) {
-    nlohmann::json json = to_json(evaluation, *part, names);
+    nlohmann::json json = to_json(evaluation, loader.skipped(), *part, names);
     json["weights"] = weights_of(o.weights).string();
     json["data"] = data.description;
     json["part"] = part_name;
     json["tta"] = o.tta;
     io::write_file_atomically(o.json, json.dump(2) + "\n");
   }
-  if (!o.report.empty()) write_report_of(o, classifier, *part, part_name, evaluation);
-  if (!o.confusion.empty()) report::write_confusion_matrix(o.confusion, metrics.confusion(), names);
+  if (!o.report.empty()) write_report_of(o, classifier, data, *part, part_name, evaluation);
+  if (!o.confusion.empty())
+    report::write_confusion_matrix(o.confusion, evaluation.confusion, names);
 }
 
 }  // namespace

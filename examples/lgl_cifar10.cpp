@@ -10,7 +10,9 @@
 
 #include "anther/anther.hpp"
 #include "anther/data/vision/open.hpp"
-#include "anther/train/run_log.hpp"
+#include "anther/painted/opener.hpp"
+#include "anther/report/progress_callback.hpp"
+#include "anther/train/fit.hpp"
 
 using namespace anther;
 
@@ -58,7 +60,8 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   try {
     detail::check(lr > 0, "--lr: expected more than 0, got ", lr);
-    const vision::OpenedData data = vision::open_data(data_dir, {.image_size = 32});
+    const vision::OpenedData data =
+        vision::open_data(data_dir, {.image_size = 32}, {painted::opener()});
     std::printf("%s\n", data.description.c_str());
     ParameterStore<float> parameters;
     const LglNet net(parameters, static_cast<std::int64_t>(data.class_names.size()));
@@ -67,22 +70,23 @@ int main(int argc, char** argv) {
 
     const vision::Preprocess preprocess{
         .image_size = 32, .mean = {0.5f, 0.5f, 0.5f}, .std = {0.25f, 0.25f, 0.25f}};
-    data::Loader train(data.train, preprocess,
+    data::Loader train(prepared(data.train, preprocess),
                        {.batch_size = batch_size, .shuffle = true, .limit = limit, .seed = 1});
-    data::Loader test(data.test, preprocess, {.batch_size = batch_size});
+    data::Loader test(prepared(data.test, preprocess), {.batch_size = batch_size});
     Adam<float> adam(parameters, {});
     const std::int64_t steps = epochs * train.batches();
-    ProgressCallback progress(epochs, data.test->size());
-    Callback* callbacks[] = {&progress};
-    const History history = fit(net, adam, train, &test,
-                                {.epochs = epochs,
+    report::ProgressCallback progress(epochs, data.test->size(), {.unit = "img"});
+    const History history = fit(net, adam, train, test,
+                                {.objective = cross_entropy_objective(),
+                                 .metrics = {top_k(1)},
+                                 .epochs = epochs,
                                  .schedule = {.kind = ScheduleKind::cosine,
                                               .lr = lr,
                                               .warmup_steps = steps / 20,
                                               .steps = steps},
                                  .trainer = {.micro_batch = 16, .lanes = 4}},
-                                callbacks);
-    std::printf("Test accuracy: %.2f %%\n", 100 * history.back().val_top1);
+                                {&progress});
+    std::printf("Test accuracy: %.2f %%\n", 100 * history.back().metric().value);
   } catch (const std::exception& error) {
     std::fflush(stdout);
     std::fprintf(stderr, "lgl_cifar10: %s\n", error.what());

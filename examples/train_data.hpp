@@ -12,7 +12,7 @@
 #include "anther/data/batch.hpp"
 #include "anther/data/vision/augment.hpp"
 #include "anther/data/vision/cache.hpp"
-#include "anther/data/vision/mix_options.hpp"
+#include "anther/data/vision/mix.hpp"
 #include "anther/data/vision/open.hpp"
 #include "anther/data/vision/transforms.hpp"
 #include "anther/io/csv.hpp"
@@ -115,7 +115,7 @@ inline anther::data::LoaderOptions loader_options(const TrainOptions& o) {
           .seed = static_cast<std::uint64_t>(o.seed),
           .workers = static_cast<int>(o.workers),
           .skip_bad = o.skip_bad,
-          .mix = mix_options(o)};
+          .mix = anther::vision::mixing(mix_options(o))};
 }
 
 // Keeps decoded images in memory as --cache says: those that are trained on and evaluated, which
@@ -126,11 +126,11 @@ inline void cache_images(anther::vision::OpenedData& data, const TrainOptions& o
   using namespace anther;
   if (o.cache == "none") return;
   const std::int64_t side = o.cache_size > 0 ? o.cache_size : largest_size * 5 / 4;
-  data::DatasetPointer& evaluated = o.eval_split == "valid" ? data.val : data.test;
+  vision::ImageSetPointer& evaluated = o.eval_split == "valid" ? data.val : data.test;
   const std::int64_t all = data.train->size() + evaluated->size();
-  const auto cache = [&](data::DatasetPointer& part, std::int64_t short_side) {
+  const auto cache = [&](vision::ImageSetPointer& part, std::int64_t short_side) {
     const double share = static_cast<double>(part->size()) / static_cast<double>(all);
-    part = std::make_shared<const vision::CachedDataset>(
+    part = std::make_shared<const vision::CachedImages>(
         part, vision::CacheOptions{.max_bytes = static_cast<std::int64_t>(o.cache_gb * share * 1e9),
                                    .short_side = short_side});
   };

@@ -17,10 +17,16 @@
 #include <vector>
 
 #include "anther/anther.hpp"
+#include "anther/data/vision/image_sizes.hpp"
 #include "anther/data/vision/open.hpp"
 #include "anther/data/vision/png.hpp"
+#include "anther/painted/opener.hpp"
 #include "anther/report/contact_sheet.hpp"
+#include "anther/report/curves_callback.hpp"
+#include "anther/report/progress_callback.hpp"
 #include "anther/report/report.hpp"
+#include "anther/train/checkpoint_callback.hpp"
+#include "anther/train/evaluation.hpp"
 #include "anther/train/fine_tune.hpp"
 #include "anther/train/run_log.hpp"
 #include "anther/train/tensorboard_callback.hpp"
@@ -119,16 +125,15 @@ void print_setup() {
               num_threads() == 1 ? "thread" : "threads", parallel_backend_name(), warning);
 }
 
-void print_outcome(const EpochReport& last, const data::Dataset& images) {
-  const auto print = [&](const char* what, double top1, double top5, double loss) {
+void print_outcome(const EpochReport& last, const vision::ImageSet& images) {
+  const auto print = [&](const char* what, const std::vector<MetricValue>& metrics, double loss) {
     std::printf("%sTop-1 %.2f %%, top-5 %.2f %%, loss %.4f on %lld images after epoch %lld\n", what,
-                100 * top1, 100 * top5, loss,
+                100 * value_of(metrics, "top1"), 100 * value_of(metrics, "top5"), loss,
                 static_cast<long long>(images.size() - last.val_skipped),
                 static_cast<long long>(last.epoch));
   };
-  print("", last.val_top1, last.val_top5, last.val_loss);
-  if (!std::isnan(last.ema_top1))
-    print("Averaged weights: ", last.ema_top1, last.ema_top5, last.ema_loss);
+  print("", last.val_metrics, last.val_loss);
+  if (last.averaged()) print("Averaged weights: ", last.ema_metrics, last.ema_loss);
 }
 
 int train(TrainOptions o, const std::string& resume) {
@@ -139,17 +144,18 @@ int train(TrainOptions o, const std::string& resume) {
   std::optional<StartingWeights> start;
   if (!o.initial_checkpoint.empty() && resume.empty()) start.emplace(o.initial_checkpoint);
   complete_preprocess(o, start);
-  const ImageSizes sizes("--img-size", o.img_size);
+  const vision::ImageSizes sizes("--img-size", o.img_size);
   const auto preprocess = [&](std::int64_t size) {
     return naming_flag([&] { return preprocess_of(o, size); });
   };
   const vision::AugmentOptions augmentation = naming_flag([&] { return augment_options(o); });
-  vision::OpenedData data = vision::open_data(o.data_dir, open_options(o, sizes.last()));
+  vision::OpenedData data =
+      vision::open_data(o.data_dir, open_options(o, sizes.last()), {painted::opener()});
   if (!o.classes.empty()) naming_flag([&] { vision::select_classes(data, o.classes); });
   cache_images(data, o, sizes.last());
   const std::int64_t images =
       o.limit > 0 ? std::min(o.limit, data.train->size()) : data.train->size();
-  const data::DatasetPointer& evaluated = o.eval_split == "valid" ? data.val : data.test;
+  const vision::ImageSetPointer& evaluated = o.eval_split == "valid" ? data.val : data.test;
   std::printf("Data: %s\n", data.description.c_str());
   if (o.limit > 0 && o.limit < data.train->size())
     std::printf("Only the first %lld images are trained on.\n", static_cast<long long>(o.limit));
@@ -176,16 +182,19 @@ int train(TrainOptions o, const std::string& resume) {
   const data::LoaderOptions loading = loader_options(o);
   const auto part = [&](std::int64_t size) {
     const std::int64_t micro =
-        o.micro_batch > 0 ? o.micro_batch : automatic_micro_batch(size, size);
+        o.micro_batch > 0 ? o.micro_batch : automatic_micro_batch(size * size * 3);
     return part_of(o.batch_size, whole_batch ? 0 : micro * o.lanes * 2);
   };
-  LoaderBySize train_loader(sizes, [&](std::int64_t size) {
+  const auto augmented = [&](std::int64_t size) {
+    return vision::prepared(data.train, size, size,
+                            vision::Augment(preprocess(size), augmentation));
+  };
+  vision::LoaderBySize train_loader(sizes, [&](std::int64_t size) {
     data::LoaderOptions own = loading;
     own.batch_size = part(size);
-    return std::make_unique<data::Loader>(data.train, size, size,
-                                          vision::Augment(preprocess(size), augmentation), own);
+    return std::make_unique<data::Loader>(augmented(size), own);
   });
-  data::Loader evaluation_loader(evaluated, preprocess(sizes.last()),
+  data::Loader evaluation_loader(vision::prepared(evaluated, preprocess(sizes.last())),
                                  {.batch_size = std::min<std::int64_t>(part(sizes.last()), 32),
                                   .workers = loading.workers,
                                   .skip_bad = o.skip_bad});
@@ -193,9 +202,8 @@ int train(TrainOptions o, const std::string& resume) {
   const auto optimizer = make_optimizer(o, store);
   if (o.layer_decay < 1) optimizer->set_lr_scales(layer_decay_scales(store, o.layer_decay));
   Profile profile;
-  FitOptions options = fit_options(o, images);
+  FitOptions options = fit_options(o, images, logit_offsets(o, data, images));
   options.stop = [] { return interrupted != 0; };
-  options.trainer.logit_offsets = logit_offsets(o, data, images);
   if (o.profile) options.trainer.profile = &profile;
   const RunFolder folder({.experiment = "train_flowers",
                           .output = resume.empty() ? o.output : resume,
@@ -220,35 +228,43 @@ int train(TrainOptions o, const std::string& resume) {
 
   const std::string title =
       detail::text_of("EdgeViT-", o.model, ", ", o.preset, ", ", o.img_size, " px");
-  ProgressCallback progress(o.time_budget > 0 ? 0 : o.epochs,
-                            evaluated->size() * (average ? 2 : 1) / o.val_interval);
+  report::ProgressCallback progress(o.time_budget > 0 ? 0 : o.epochs,
+                                    evaluated->size() * (average ? 2 : 1) / o.val_interval,
+                                    {.unit = "img"});
   const std::string& part_name = o.eval_split == "valid" ? data.val_name : data.test_name;
-  LogCallback log(folder, title, part_name, options.progress.epochs, optimizer->steps(),
-                  average != nullptr);
+  LogCallback log(
+      folder,
+      {.metrics = options.metrics,
+       .averaged = average != nullptr,
+       .unit = "images",
+       .columns = {{"img_size",
+                    [](const EpochReport& r) { return static_cast<double>(r.input_shape[0]); }}},
+       .last_epoch = options.progress.epochs,
+       .last_step = optimizer->steps()});
+  report::CurvesCallback curves(folder, title, part_name, options.metrics);
+  PredictionsCallback predictions(std::ssize(data.class_names));
   CheckpointCallback<float> checkpoint(
       folder, *optimizer, {model.options(), data.class_names, preprocess(sizes.last())}, average);
-  TensorBoardCallback events(folder.path(), optimizer->steps());
+  TensorBoardCallback events(folder.path(), optimizer->steps(), "images");
   if (resume.empty()) {
     events.add_text("arguments", to_json(o).dump(2));
-    data::Loader first(data.train, sizes.first(), sizes.first(),
-                       vision::Augment(preprocess(sizes.first()), augmentation), [&] {
-                         data::LoaderOptions own = loading;
-                         own.batch_size = std::min<std::int64_t>(o.batch_size, 32);
-                         return own;
-                       }());
+    data::Loader first(augmented(sizes.first()), [&] {
+      data::LoaderOptions own = loading;
+      own.batch_size = std::min<std::int64_t>(o.batch_size, 32);
+      return own;
+    }());
     first.start_epoch(0);
     if (data::Batch batch; first.next(batch)) {
       const vision::Image sheet =
           report::contact_sheet(batch, preprocess(sizes.first()), data.class_names);
       vision::write_png(folder / "train_batch0.png", sheet);
-      events.add_image("train_batch0", sheet);
+      events.add_png("train_batch0", sheet.width, sheet.height, vision::encode_png(sheet));
     }
   }
-  Callback* callbacks[] = {&progress, &log, &checkpoint, &events};
   History history;
   try {
-    history = fit(model, *optimizer, std::ref(train_loader), &evaluation_loader, options, callbacks,
-                  average);
+    history = fit(model, *optimizer, std::ref(train_loader), &evaluation_loader, options,
+                  {&progress, &log, &curves, &predictions, &checkpoint, &events}, average);
   } catch (const Error& error) {
     if (!std::filesystem::exists(folder.weights() / "last.state.safetensors")) throw;
     detail::fail(error.what(), "\nWhat was done before is kept. To go on, once that is mended:\n",
@@ -272,7 +288,7 @@ int train(TrainOptions o, const std::string& resume) {
                               .part = part_name,
                               .weights = average ? "the averaged weights" : "",
                               .arguments = to_json(o)},
-                             model, *evaluated, evaluation_loader);
+                             model, *evaluated, predictions.evaluation());
   }
   if (o.profile) std::fputs(profile.table().c_str(), stdout);
   std::printf("Report: %s\nWeights: %s\n", (folder / "report.html").c_str(),

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "anther/models/edgevit/config.hpp"
 #include "anther/models/edgevit/edgevit.hpp"
@@ -43,14 +45,19 @@ inline std::unique_ptr<anther::Optimizer<float>> make_optimizer(
   return std::make_unique<anther::Adam<float>>(store, adam_options(o));
 }
 
-// images: that an epoch has, which the steps of the schedule follow from.
-inline anther::FitOptions fit_options(const TrainOptions& o, std::int64_t images) {
+// images: that an epoch has, which the steps of the schedule follow from. logit_offsets: of the
+// loss, a number for each class, or none.
+inline anther::FitOptions fit_options(const TrainOptions& o, std::int64_t images,
+                                      std::vector<double> logit_offsets = {}) {
   const std::int64_t batch = o.batch_size * o.grad_accum_steps;
   const auto steps = [&](double epochs) {
     return static_cast<std::int64_t>(epochs * static_cast<double>((images + batch - 1) / batch) +
                                      0.5);
   };
-  return {.epochs = o.epochs,
+  return {.objective = anther::cross_entropy_objective(
+              {.label_smoothing = o.smoothing, .logit_offsets = std::move(logit_offsets)}),
+          .metrics = {anther::top_k(1), anther::top_k(5)},
+          .epochs = o.epochs,
           .batch_size = o.batch_size,
           .grad_accum_steps = o.grad_accum_steps,
           .schedule = {.kind = anther::schedule_kind(o.sched),
@@ -67,6 +74,5 @@ inline anther::FitOptions fit_options(const TrainOptions& o, std::int64_t images
           .time_budget = o.time_budget * 60,
           .trainer = {.micro_batch = o.micro_batch,
                       .lanes = o.lanes,
-                      .label_smoothing = o.smoothing,
                       .seed = static_cast<std::uint64_t>(o.seed)}};
 }

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
-#include "anther/train/image_sizes.hpp"
+#include "anther/data/vision/image_sizes.hpp"
 
 struct TrainOptions {
   std::string data_dir = "data/flowers102";
@@ -289,7 +289,7 @@ inline void check_options(const TrainOptions& o) {
   for (const auto& [flag, values] : {std::pair("mean", &o.mean), {"std", &o.std}})
     anther::detail::check(values->empty() || values->size() == 3, "--", flag,
                           ": expected 3 numbers, got ", values->size());
-  if (!o.img_size.empty()) anther::ImageSizes("--img-size", o.img_size);
+  if (!o.img_size.empty()) anther::vision::ImageSizes("--img-size", o.img_size);
 }
 
 // What a call gives. Its errors, which begin with an option's name, then begin with the flag.

@@ -10,6 +10,7 @@
 
 #include "anther/data/vision/open.hpp"
 #include "anther/io/file.hpp"
+#include "anther/painted/opener.hpp"
 #include "anther/train/classifier.hpp"
 
 // Empty: as the run's arguments have it, else train_flowers' default.
@@ -48,11 +49,13 @@ inline anther::vision::OpenedData open_data_of(const anther::Classifier& classif
                                                const DataFlags& flags) {
   const std::string where = flags.data_dir.value_or(arguments.value("data_dir", "data/flowers102"));
   anther::vision::OpenedData data = anther::vision::open_data(
-      where, {.split = flags.split.value_or(arguments.value("split", "paddle")),
-              .val_fraction = flags.val_fraction.value_or(arguments.value("val_fraction", 0.1)),
-              .seed = flags.seed.value_or(arguments.value("seed", std::uint64_t{42})),
-              .skip_bad = flags.skip_bad,
-              .image_size = classifier.card().preprocess.image_size});
+      where,
+      {.split = flags.split.value_or(arguments.value("split", "paddle")),
+       .val_fraction = flags.val_fraction.value_or(arguments.value("val_fraction", 0.1)),
+       .seed = flags.seed.value_or(arguments.value("seed", std::uint64_t{42})),
+       .skip_bad = flags.skip_bad,
+       .image_size = classifier.card().preprocess.image_size},
+      {anther::painted::opener()});
   // One class is a number in args.json.
   const nlohmann::json classes = arguments.value("classes", nlohmann::json(""));
   anther::detail::check(classes.is_string() || classes.is_number_integer(),

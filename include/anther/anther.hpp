@@ -22,6 +22,7 @@
 #include "anther/ops/cross_entropy.hpp"
 #include "anther/ops/dropout.hpp"
 #include "anther/ops/linear.hpp"
+#include "anther/ops/mse.hpp"
 #include "anther/ops/norm.hpp"
 #include "anther/ops/pool.hpp"
 #include "anther/optim/adam.hpp"

@@ -21,30 +21,31 @@ namespace {
 using namespace anther;
 using namespace anther::detail;
 using namespace anther::data;
-using namespace anther::vision;
 using test_files::contains;
 using test_files::error_of;
 
-// Images whose pixels are their number, some of them damaged; slow where asked to be.
+// Samples of three numbers: their own, one of the sample's key, and 1. Some are damaged; slow where
+// asked to be.
 class Numbers final : public Dataset {
  public:
   explicit Numbers(std::int64_t size, std::set<std::int64_t> bad = {})
       : size_(size), bad_(std::move(bad)) {}
   std::int64_t size() const override { return size_; }
-  int label(std::int64_t index) const override { return static_cast<int>(index % 7); }
+  Shape input_shape() const override { return {1, 1, 3}; }
+  TargetSpec target() const override { return classes(); }
   std::string name(std::int64_t index) const override {
     return "image_" + std::to_string(index) + ".jpg";
   }
-  const std::vector<std::string>& class_names() const override { return names_; }
-  Image image(std::int64_t index) const override {
+  void load(std::int64_t index, RandomKey key, const Sample& sample) const override {
     calls.fetch_add(1);
     if (index % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(50 * (index % 5)));
     check(!bad_.contains(index),
           index % 2 == 0 ? name(index) + ": truncated" : std::string("truncated"));
     if (index == out_of_memory) throw std::bad_alloc();
-    Image image(2, 2);
-    std::fill(image.pixels.begin(), image.pixels.end(), static_cast<std::uint8_t>(index));
-    return image;
+    sample.input[0] = static_cast<float>(index);
+    sample.input[1] = static_cast<float>(uniform(key, 0));
+    sample.input[2] = 1;
+    sample.classes[0] = static_cast<std::int32_t>(index % 7);
   }
   mutable std::atomic<int> calls{0};
   std::int64_t out_of_memory = -1;
@@ -52,18 +53,10 @@ class Numbers final : public Dataset {
  private:
   std::int64_t size_;
   std::set<std::int64_t> bad_;
-  std::vector<std::string> names_ = std::vector<std::string>(7, "class");
 };
 
-// One float of the image's, one of the sample's key; (1, 1, 3).
-void transform(const Image& image, RandomKey key, float* out) {
-  out[0] = image.pixels[0];
-  out[1] = static_cast<float>(uniform(key, 0));
-  out[2] = 1;
-}
-
 Loader make(std::shared_ptr<const Dataset> data, const LoaderOptions& options) {
-  return Loader(std::move(data), 1, 1, transform, options);
+  return Loader(std::move(data), options);
 }
 
 struct Seen {
@@ -73,12 +66,12 @@ struct Seen {
   friend bool operator==(const Seen&, const Seen&) = default;
 };
 void add(Seen& seen, const Batch& batch) {
-  CHECK(batch.images.shape() == Shape{batch.size(), 1, 1, 3});
+  CHECK(batch.inputs.shape() == Shape{batch.size(), 1, 1, 3});
   CHECK(batch.indices.size() == batch.labels.size());
   seen.sizes.push_back(batch.size());
   seen.indices.insert(seen.indices.end(), batch.indices.begin(), batch.indices.end());
   seen.labels.insert(seen.labels.end(), batch.labels.begin(), batch.labels.end());
-  seen.pixels.insert(seen.pixels.end(), batch.images.begin(), batch.images.end());
+  seen.pixels.insert(seen.pixels.end(), batch.inputs.begin(), batch.inputs.end());
 }
 Seen see(Loader& loader, std::int64_t epoch, std::int64_t first_batch = 0) {
   Seen seen;
@@ -159,7 +152,7 @@ TEST_CASE("limit takes the first images, drop_last leaves out the rest of a batc
   CHECK(*std::max_element(seen.indices.begin(), seen.indices.end()) == 19);
   Loader dropped = make(data, {.batch_size = 8, .shuffle = true, .drop_last = true, .workers = 2});
   CHECK(dropped.batches() == 6);
-  CHECK(dropped.images() == 48);
+  CHECK(dropped.samples() == 48);
   std::set<std::int64_t> ever;
   for (int epoch = 0; epoch < 6; ++epoch) {
     const Seen each = see(dropped, epoch);
@@ -210,7 +203,7 @@ TEST_CASE("skip_bad leaves damaged images out, whatever the number of workers, a
   const auto none = std::make_shared<const Numbers>(3, std::set<std::int64_t>{0, 1, 2});
   Loader loader = make(none, {.batch_size = 2, .skip_bad = true});
   CHECK(error_of([&] { see(loader, 0); }) ==
-        "none of 3 images could be decoded; the first: image_0.jpg: truncated");
+        "none of 3 samples could be read; the first: image_0.jpg: truncated");
 }
 
 TEST_CASE("a lack of memory is never skipped") {
@@ -227,7 +220,7 @@ TEST_CASE("memory is used again: the batches stand in the same few places") {
   std::set<const float*> places;
   for (int epoch = 0; epoch < 6; ++epoch) {
     loader.start_epoch(epoch);
-    while (loader.next(batch)) places.insert(batch.images.data());
+    while (loader.next(batch)) places.insert(batch.inputs.data());
   }
   CHECK(places.size() <= 3 + 2);  // the slots', the caller's, and that of the last batch
 }
@@ -263,17 +256,51 @@ TEST_CASE("it prepares ahead, but no further than asked, and knows how long it w
   CHECK(loader.stall_seconds() >= before);
 }
 
-TEST_CASE("images are prepared as Preprocess says") {
-  const auto data = std::make_shared<const Numbers>(3);
-  Loader loader(data, Preprocess{.image_size = 4, .mean = {0, .5f, 0}, .std = {1, 1, 2}},
-                {.batch_size = 2});
-  Batch batch;
-  loader.start_epoch(0);
-  CHECK(loader.next(batch));
-  CHECK(batch.images.shape() == Shape{2, 4, 4, 3});
-  CHECK(batch.images[48] == doctest::Approx(1 / 255.0));
-  CHECK(batch.images[49] == doctest::Approx(1 / 255.0 - .5));
-  CHECK(batch.images[50] == doctest::Approx(1 / 510.0));
+TEST_CASE("targets of any kind, and gaps of damaged samples closed in all of them") {
+  // Sample i has two numbers 10 i and 10 i + 1, and a map of classes (2, 1) of i and i + 1.
+  struct Maps final : Dataset {
+    explicit Maps(bool has_numbers) : numbers(has_numbers) {}
+    std::int64_t size() const override { return 7; }
+    Shape input_shape() const override { return {2}; }
+    TargetSpec target() const override {
+      return numbers ? data::numbers({2, 1}) : data::classes({2, 1});
+    }
+    void load(std::int64_t index, RandomKey, const Sample& sample) const override {
+      check(index != 2, "damaged");
+      for (int i = 0; i < 2; ++i) {
+        sample.input[static_cast<std::size_t>(i)] = static_cast<float>(10 * index + i);
+        CHECK(sample.classes.size() == (numbers ? 0 : 2));
+        CHECK(sample.numbers.size() == (numbers ? 2 : 0));
+        if (numbers)
+          sample.numbers[static_cast<std::size_t>(i)] = static_cast<float>(index + i) / 2;
+        else
+          sample.classes[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(index + i);
+      }
+    }
+    bool numbers;
+  };
+  for (const bool numbers : {false, true})
+    for (const int workers : {0, 2}) {
+      Loader loader(std::make_shared<const Maps>(numbers),
+                    {.batch_size = 4, .workers = workers, .skip_bad = true});
+      for (int epoch = 0; epoch < 2; ++epoch) {
+        loader.start_epoch(epoch);
+        Batch batch;
+        REQUIRE(loader.next(batch));
+        CHECK(batch.indices == std::vector<std::int64_t>{0, 1, 3});
+        CHECK(batch.inputs.shape() == Shape{3, 2});
+        CHECK(batch.inputs[5] == 31);
+        CHECK(batch.target_shape == Shape{2, 1});
+        const std::vector<float> values = {0, 0.5f, 0.5f, 1, 1.5f, 2};
+        CHECK(batch.values == (numbers ? values : std::vector<float>{}));
+        const std::vector<std::int32_t> labels = {0, 1, 1, 2, 3, 4};
+        CHECK(batch.labels == (numbers ? std::vector<std::int32_t>{} : labels));
+        REQUIRE(loader.next(batch));
+        CHECK(batch.size() == 3);
+        CHECK(batch.labels.size() == (numbers ? 0 : 6));
+        CHECK(loader.first_skipped() == "sample 2: damaged");
+      }
+    }
 }
 
 TEST_CASE("options that make no sense are errors") {
@@ -286,7 +313,7 @@ TEST_CASE("options that make no sense are errors") {
   CHECK(contains(error({.workers = -1}), "workers"));
   CHECK(contains(error({.prefetch = 0}), "prefetch"));
   CHECK(contains(error({.batch_size = 11, .drop_last = true}), "drop_last"));
-  CHECK(contains(error_of([&] { make(std::make_shared<const Numbers>(0), {}); }), "no images"));
+  CHECK(contains(error_of([&] { make(std::make_shared<const Numbers>(0), {}); }), "no samples"));
   CHECK(contains(error_of([&] { make(nullptr, {}); }), "data set"));
   Loader loader = make(data, {});
   Batch batch;

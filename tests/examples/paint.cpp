@@ -13,6 +13,7 @@
 #include "anther/data/vision/open.hpp"
 #include "anther/data/vision/png.hpp"
 #include "anther/io/atomic_file.hpp"
+#include "anther/painted/opener.hpp"
 #include "anther/report/progress.hpp"
 
 namespace {
@@ -25,7 +26,7 @@ using namespace anther::report;
 using namespace anther::vision;
 
 void write_class_folders(const std::filesystem::path& folder, const OpenedData& data) {
-  const auto write = [&](const char* part, const Dataset& images) {
+  const auto write = [&](const char* part, const ImageSet& images) {
     for (std::int64_t i = 0; i < images.size(); ++i) {
       const auto own =
           folder / part / images.class_names()[static_cast<std::size_t>(images.label(i))];
@@ -45,7 +46,7 @@ void write_flowers102(const std::filesystem::path& folder, const OpenedData& dat
   };
   std::vector<double> labels;
   std::vector<mat_writer::Bytes> parts;
-  const auto add_part = [&](const char* name, const Dataset& images) {
+  const auto add_part = [&](const char* name, const ImageSet& images) {
     std::vector<double> numbers;
     for (std::int64_t i = 0; i < images.size(); ++i) {
       labels.push_back(images.label(i) + 1);
@@ -68,10 +69,10 @@ void write_flowers102(const std::filesystem::path& folder, const OpenedData& dat
 int main(int argc, char** argv) {
   if (argc < 4) return 2;
   const OpenedData data =
-      open_data("painted", {.image_size = 48,
-                            .painted_train = std::atoll(argv[2]),
-                            .painted_val = std::atoll(argv[3]),
-                            .painted_test = argc > 4 ? std::atoll(argv[4]) : 1});
+      open_data("painted", {.image_size = 48},
+                {painted::opener({.train = std::atoll(argv[2]),
+                                  .val = std::atoll(argv[3]),
+                                  .test = argc > 4 ? std::atoll(argv[4]) : 1})});
   if (argc > 4)
     write_flowers102(argv[1], data);
   else

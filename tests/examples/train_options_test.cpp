@@ -16,6 +16,7 @@
 #include "anther/data/vision/cache.hpp"
 #include "anther/data/vision/open.hpp"
 #include "anther/io/atomic_file.hpp"
+#include "anther/painted/opener.hpp"
 #include "examples/train_data.hpp"
 #include "examples/train_model.hpp"
 #include "tests/io/temporary_folder.hpp"
@@ -349,7 +350,18 @@ TEST_CASE("train options: what the run's flags are to the library, epochs as ste
   CHECK(fit.time_budget == 120);
   CHECK(fit.trainer.micro_batch == 4);
   CHECK(fit.trainer.lanes == 3);
-  CHECK(fit.trainer.label_smoothing == 0.2);
+  REQUIRE(fit.metrics.size() == 2);
+  CHECK(fit.metrics[0]->info().name == "top1");  // what is best goes by
+  // The loss has the smoothing.
+  anther::Tape<float> tape;
+  tape.begin();
+  const std::vector<float> logits = {2, 0};
+  anther::data::Batch batch;
+  batch.labels = {0};
+  batch.indices = {0};
+  const double greater = std::log1p(std::exp(-2.0));  // -log softmax of the first
+  CHECK(fit.objective(tape.input({1, 2}, logits), batch, {0, 1}).item() ==
+        doctest::Approx(0.9 * greater + 0.1 * (greater + 2)));
   CHECK(fit.trainer.seed == 9);
 }
 
@@ -408,8 +420,9 @@ TEST_CASE("train options: what the data's flags are to the library") {
   CHECK(loading.limit == 11);
   CHECK(loading.workers == 5);
   CHECK(loading.skip_bad);
-  CHECK(loading.mix.mixup == 0.5);
+  CHECK(loading.mix != nullptr);
   CHECK_FALSE(loader_options({}).skip_bad);
+  CHECK(loader_options({}).mix == nullptr);
 }
 
 TEST_CASE("train options: images are cached as asked, within the limit") {
@@ -419,10 +432,11 @@ TEST_CASE("train options: images are cached as asked, within the limit") {
     o.cache = cache;
     o.cache_gb = gigabytes;
     o.cache_size = cache_size;
-    anther::vision::OpenedData data = anther::vision::open_data(
-        "painted", {.image_size = 64, .painted_train = 8, .painted_val = 2, .painted_test = 8});
+    anther::vision::OpenedData data =
+        anther::vision::open_data("painted", {.image_size = 64},
+                                  {anther::painted::opener({.train = 8, .val = 2, .test = 8})});
     cache_images(data, o, 32);
-    const auto train = std::dynamic_pointer_cast<const anther::vision::CachedDataset>(data.train);
+    const auto train = std::dynamic_pointer_cast<const anther::vision::CachedImages>(data.train);
     for (std::int64_t i = 0; i < data.train->size(); ++i) data.train->image(i);
     return train ? train->bytes() : -1;
   };
@@ -439,7 +453,8 @@ TEST_CASE("train options: images are cached as asked, within the limit") {
     TrainOptions o;
     o.cache = "uint8";
     o.eval_split = split;
-    const anther::vision::OpenedData whole = anther::vision::open_data("painted");
+    const anther::vision::OpenedData whole =
+        anther::vision::open_data("painted", {}, {anther::painted::opener()});
     anther::vision::OpenedData data = whole;
     cache_images(data, o, 32);
     const bool valid = o.eval_split == "valid";

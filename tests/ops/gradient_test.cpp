@@ -152,6 +152,15 @@ const std::vector<Row> rows = {
      [](const Variables& v) {
        return cross_entropy<double>(v[0], labels, {.label_smoothing = 0.1, .count = 7});
      }},
+    {"cross_entropy of maps",
+     {{1, 3, 1, 5}},
+     [](const Variables& v) { return cross_entropy<double>(v[0], labels); }},
+    {"mse_loss", {{3, 4}, {3, 4}}, [](const Variables& v) { return mse_loss(v[0], v[1]); }},
+    {"mse_loss, of what else reads the prediction",
+     {{2, 5}, {2, 5}},
+     [](const Variables& v) {
+       return mse_loss(v[0], v[1], {.count = 2}) + mse_loss(v[0] + v[0], v[1]);
+     }},
     {"cross_entropy of mixed images",
      {{3, 5}},
      [](const Variables& v) {

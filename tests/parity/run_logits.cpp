@@ -16,6 +16,7 @@
 #include "anther/anther.hpp"
 #include "anther/data/vision/open.hpp"
 #include "anther/data/vision/transforms.hpp"
+#include "anther/painted/opener.hpp"
 #include "anther/train/checkpoint.hpp"
 #include "tests/parity/channels.hpp"
 
@@ -54,7 +55,7 @@ struct Batch {
 };
 
 Batch test_images(const Job& job, const Preprocess& preprocess) {
-  const OpenedData data = open_data(job.data_dir, {});
+  const OpenedData data = open_data(job.data_dir, {}, {painted::opener()});
   const std::int64_t count = std::min(job.limit, data.test->size());
   Batch batch{Tensor<float>({count, preprocess.image_size, preprocess.image_size, 3}), {}};
   const Transform transform(preprocess);

@@ -19,6 +19,7 @@
 #include "anther/data/loader.hpp"
 #include "anther/data/vision/open.hpp"
 #include "anther/models/edgevit/config.hpp"
+#include "anther/painted/opener.hpp"
 #include "anther/train/trainer.hpp"
 #include "anther/train/weights.hpp"
 #include "tests/parity/channels.hpp"
@@ -44,13 +45,14 @@ EdgeViTOptions model_options(const Job& job) {
 }
 
 void write_data(const Job& job) {
-  const OpenedData data = open_data(job.data_dir, {.seed = job.seed, .image_size = job.img_size});
-  Loader loader(data.train, {.image_size = job.img_size},
+  const OpenedData data =
+      open_data(job.data_dir, {.seed = job.seed, .image_size = job.img_size}, {painted::opener()});
+  Loader loader(prepared(data.train, {.image_size = job.img_size}),
                 {.batch_size = data.train->size(), .limit = job.limit, .prefetch = 1});
   loader.start_epoch(0);
   Batch all;
   loader.next(all);
-  const Tensor<float> images = nchw_of(all.images);
+  const Tensor<float> images = nchw_of(all.inputs);
   const std::vector<std::int64_t> labels(all.labels.begin(), all.labels.end());
   const std::int64_t classes[] = {std::ssize(data.class_names)};
   const std::vector<SafetensorsTensor> out = {
@@ -86,31 +88,30 @@ void train(const Job& job) {
   ParameterStore<T> store;
   const EdgeViT<T> model(store, model_options(job));
   load_weights(start, store, {.ignored = "order"});
-  const Tensor<T> images = nhwc_of(data.read<T>("images"));
+  const Tensor<float> images = nhwc_of(data.read<float>("images"));
   const Tensor<std::int64_t> labels = data.read<std::int64_t>("labels");
   const Tensor<std::int64_t> order = start.read<std::int64_t>("order");
   const std::int64_t epochs = order.shape()[0], count = order.shape()[1];
   const std::int64_t size = images.size() / images.shape()[0];
 
   // As fit() does it.
-  Trainer<T> trainer(model, {.micro_batch = job.micro_batch, .lanes = 4});
+  Trainer<T> trainer(model, cross_entropy_objective<T>(),
+                     {.micro_batch = job.micro_batch, .lanes = 4});
   Adam<T> adam(store);
   std::vector<double> losses;
-  std::vector<T> batch;
-  std::vector<std::int32_t> own;
   for (std::int64_t epoch = 0; epoch < epochs; ++epoch)
     for (std::int64_t first = 0; first < count; first += job.batch_size) {
-      batch.clear();
-      own.clear();
+      data::Batch batch;
+      Shape shape = images.shape();
+      shape[0] = std::min(job.batch_size, count - first);
+      batch.inputs = Tensor<float>(shape);
       for (std::int64_t i = first; i < std::min(first + job.batch_size, count); ++i) {
         const std::int64_t index = order[epoch * count + i];
-        const T* image = images.data() + index * size;
-        batch.insert(batch.end(), image, image + size);
-        own.push_back(static_cast<std::int32_t>(labels[index]));
+        std::copy_n(images.data() + index * size, size, batch.inputs.data() + (i - first) * size);
+        batch.labels.push_back(static_cast<std::int32_t>(labels[index]));
+        batch.indices.push_back(index);
       }
-      Shape shape = images.shape();
-      shape[0] = std::ssize(own);
-      losses.push_back(trainer.compute_gradients(shape, batch, own, adam.steps()).loss);
+      losses.push_back(trainer.compute_gradients(batch, adam.steps()).loss);
       adam.step(trainer.gradients(), job.lr);
       trainer.commit();
     }

@@ -13,7 +13,6 @@ namespace {
 using namespace anther;
 using namespace anther::detail;
 using namespace anther::io;
-using namespace anther::kernels;
 using namespace anther::report;
 
 ConfusionMatrix matrix_of(const std::vector<std::vector<int>>& counts) {
@@ -32,7 +31,7 @@ TEST_CASE("confusion plot: a cell for each pair that occurs, blue where right") 
   CHECK(count_of(svg, "fill=\"#ea580c\"") == 1);
   CHECK(contains(svg, "<title>a&lt;b taken for rose: 1 of 4</title>"));
   CHECK(contains(svg, "fill-opacity=\"0.500\""));  // the root of 1 / 4
-  CHECK(contains(svg, "7 of 8 images right (87.5%)"));
+  CHECK(contains(svg, "7 of 8 right (87.5%)"));
   CHECK(count_of(svg, ">lily</text>") == 2);
   CHECK(count_of(svg, "<text") == count_of(svg, "</text>"));
 }
@@ -42,7 +41,7 @@ TEST_CASE("confusion plot: of many classes, and of none of their images") {
   for (int i = 0; i < 200; ++i) names.push_back(text_of("a rather long name of class ", i));
   const ConfusionMatrix empty(200);
   const std::string svg = ConfusionPlot::svg(empty, names);
-  CHECK(contains(svg, "0 of 0 images right; "));
+  CHECK(contains(svg, "0 of 0 right; "));
   CHECK(!contains(svg, "nan"));
   CHECK(contains(error_of([&] { ConfusionPlot::svg(empty, {"a"}); }), "expected 200 class names"));
 }

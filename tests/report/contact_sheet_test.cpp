@@ -26,13 +26,13 @@ const std::vector<std::string> names = {"rose", "giant white arum lily", "tulip"
 // Patterns, each shifted a little, normalised.
 Batch batch_of(int count, int side) {
   Batch batch;
-  batch.images = Tensor<float>(Shape{count, side, side, 3});
+  batch.inputs = Tensor<float>(Shape{count, side, side, 3});
   const LevelTable levels = level_table(normalised.mean, normalised.std);
   for (int n = 0; n < count; ++n) {
     const Image image = pattern(side, side + n);
     Image own(side, side);
     std::copy_n(image.pixels.begin() + 3 * side * n, 3 * side * side, own.pixels.begin());
-    to_tensor(own, levels, batch.images.data() + std::int64_t{n} * side * side * 3);
+    to_tensor(own, levels, batch.inputs.data() + std::int64_t{n} * side * side * 3);
     batch.labels.push_back(n % 3);
     batch.indices.push_back(n);
   }

@@ -46,19 +46,20 @@ std::string path_of(const std::string& svg, const std::string& width) {
 }
 
 TrainingCurves run(int epochs, int steps_per_epoch) {
-  TrainingCurves curves{.title = "EdgeViT"};
+  TrainingCurves curves{.title = "EdgeViT",
+                        .metrics = {anther::metric_info("top1"), anther::metric_info("top5")}};
   for (int step = 1; step <= epochs * steps_per_epoch; ++step)
     curves.steps.push_back({1.0 * step / steps_per_epoch, 4.6 / (1 + 0.01 * step), 0.001 * step});
   for (int epoch = 1; epoch <= epochs; ++epoch)
     curves.epochs.push_back(
-        {1.0 * epoch, 4.0 / epoch, 0.04 * epoch, 4.2 / epoch, 0.03 * epoch, 0.045 * epoch});
+        {1.0 * epoch, 4.0 / epoch, 0.04 * epoch, 4.2 / epoch, nan, {0.03 * epoch, 0.045 * epoch}});
   return curves;
 }
 
 TEST_CASE("curves: all series, their last values and the best epoch are there") {
   TrainingCurves curves = run(20, 49);
   curves.val_name = "test";
-  curves.epochs[9].val_top1 = 0.75;
+  curves.epochs[9].val_metrics[0] = 0.75;
   const std::string svg = svg_of(curves);
   CHECK(contains(svg, ">20 epochs, 980 steps, best test top-1 75.0% after epoch 10<"));
   CHECK(count_of(svg, ">each step<") == 2);
@@ -80,7 +81,7 @@ TEST_CASE("curves: any number of points") {
   CHECK(count_of(large, "<circle") == 5);
   // A run without accuracies or evaluations has no series for these.
   TrainingCurves only_loss = run(2, 3);
-  for (auto& step : only_loss.steps) step.top1 = nan;
+  for (auto& step : only_loss.steps) step.metric = nan;
   for (auto& epoch : only_loss.epochs) epoch = {epoch.epoch, epoch.train_loss};
   const auto plot = training_plot(only_loss);
   CHECK(plot.panels[0].series.size() == 2);
@@ -106,7 +107,8 @@ TEST_CASE("curves: an epoch without an evaluation is no gap") {
   const std::string full = svg_of(curves);
   for (std::size_t i = 0; i < 20; i += 2) {
     auto& epoch = curves.epochs[i];
-    epoch.val_loss = epoch.val_top1 = epoch.val_top5 = epoch.ema_top1 = nan;
+    epoch.val_loss = nan;
+    epoch.val_metrics.clear();
   }
   const std::string svg = svg_of(curves);
   CHECK(count_of(svg, "M") == count_of(full, "M"));
@@ -124,8 +126,8 @@ TEST_CASE("curves: extreme values") {
       curves.epochs[0].train_loss = a;
       curves.epochs[1].train_loss = b;
       curves.steps[3].loss = b;
-      curves.epochs[1].val_top1 = a;
-      curves.epochs[2].val_top5 = b;
+      curves.epochs[1].val_metrics[0] = a;
+      curves.epochs[2].val_metrics[1] = b;
       CHECK(svg_of(curves).size() < 30'000);
     }
 }
@@ -204,20 +206,34 @@ TEST_CASE("curves: read from a run's tables") {
   REQUIRE(curves.steps.size() == 2);
   CHECK(curves.steps[0].epoch == 0.5);
   CHECK(curves.steps[1].loss == 3.0);
-  CHECK(std::isnan(curves.steps[1].top1));
+  CHECK(std::isnan(curves.steps[1].metric));
   REQUIRE(curves.epochs.size() == 1);
   CHECK(curves.epochs[0].epoch == 1);
   CHECK(curves.epochs[0].train_loss == 3.5);
-  CHECK(curves.epochs[0].train_top1 == 0.25);
+  CHECK(curves.epochs[0].train_metric == 0.25);
   CHECK(curves.epochs[0].val_loss == 3.75);
-  CHECK(curves.epochs[0].val_top1 == 0.125);
-  CHECK(std::isnan(curves.epochs[0].val_top5));
+  CHECK(curves.metrics == std::vector{anther::metric_info("top1")});
+  CHECK(curves.epochs[0].val_metrics == std::vector{0.125});
   CHECK(curves.epochs[0].ema_loss == 3.25);
-  CHECK(curves.epochs[0].metric() == 0.5);
+  CHECK(curves.best_by(curves.epochs[0]) == 0.5);
   const std::string svg = svg_of(curves);
   CHECK(contains(svg, "best valid top-1 50.0% after epoch 1"));
   CHECK(contains(svg, ">valid, averaged weights<"));
   CHECK(contains(svg, ">valid top-1, averaged weights<"));
+}
+
+TEST_CASE("curves: a metric that is no share, of which less is better") {
+  TrainingCurves curves{.metrics = {anther::metric_info("mae"), anther::metric_info("rmse")}};
+  for (int epoch = 1; epoch <= 3; ++epoch)
+    curves.epochs.push_back({1.0 * epoch, 1, 40.0, 1, nan, {epoch == 2 ? 12.5 : 30, 50}});
+  const std::string svg = svg_of(curves);
+  CHECK(contains(svg, "best val mean absolute error 12.500 after epoch 2"));
+  CHECK(contains(svg, ">val mean absolute error<"));
+  CHECK(!contains(svg, "RMSE"));  // of another scale
+  curves.metrics.clear();
+  curves.epochs[2].val_loss = 0.5;
+  CHECK(contains(svg_of(curves), "best val loss 0.500 after epoch 3"));
+  CHECK(training_plot(curves).panels.size() == 1);
 }
 
 TEST_CASE("plot: the legend's value is one that can be read") {

@@ -26,7 +26,11 @@ struct Stage {
     std::free(memory);
   }
   ProgressOptions options(bool terminal, int columns = 0) {
-    return {.out = out, .terminal = terminal, .columns = columns, .clock = [this] { return now; }};
+    return {.out = out,
+            .terminal = terminal,
+            .columns = columns,
+            .clock = [this] { return now; },
+            .unit = "img"};
   }
   std::string text() {
     std::fflush(out);
@@ -86,15 +90,18 @@ TEST_CASE("progress: a terminal of 80 columns") {
   CHECK(stage.shown(80).back() == "Epoch 3/20   0/49 [............]");
   for (int step = 1; step <= 12; ++step) {
     stage.now += 3.45;
-    progress.update({.steps = step, .images = 128 * step, .loss = 3.99112, .accuracy = 0.0815});
+    progress.update(
+        {.steps = step, .samples = 128 * step, .loss = 3.99112, .metric = "top-1 8.2%"});
   }
   CHECK(stage.shown(80).back() ==
-        "Epoch 3/20  12/49 [==>...........] loss 3.9911  acc 8.2%  37.1 img/s  ETA 2:04");
-  CHECK(progress.images_per_second() == doctest::Approx(128 / 3.45));
+        "Epoch 3/20  12/49 [==>.........] loss 3.9911  top-1 8.2%  37.1 img/s  ETA 2:04");
+  CHECK(progress.samples_per_second() == doctest::Approx(128 / 3.45));
   for (int step = 13; step <= 49; ++step) {
     stage.now += 3.45;
-    progress.update(
-        {.steps = step, .images = std::min(6149, 128 * step), .loss = 3.8, .accuracy = 0.1234});
+    progress.update({.steps = step,
+                     .samples = std::min(6149, 128 * step),
+                     .loss = 3.8,
+                     .metric = "top-1 12.3%"});
   }
   progress.finish();
   const auto lines = stage.shown(80);
@@ -114,10 +121,11 @@ TEST_CASE("progress: no width makes it wrap, and the narrower the less it says")
     progress.start("Epoch 12/20", 1049, 61490);
     for (int step = 1; step < 1000; step += 131) {
       stage.now += 100.0 * step;
+      const std::string metric = anther::report::formatted("acc %.1f%%", 0.1 * step);
       progress.update({.steps = step,
-                       .images = 58 * step,
+                       .samples = 58 * step,
                        .loss = 0.00001 * step * step * step,
-                       .accuracy = 0.001 * step,
+                       .metric = metric,
                        .note = "wait 12%"});
     }
     const auto lines = stage.shown(columns);
@@ -144,7 +152,7 @@ TEST_CASE("progress: drawn ten times a second at most") {
   progress.start("Epoch 1/1", 1000, 1000);
   for (int step = 1; step <= 1000; ++step) {
     stage.now += 0.001;
-    progress.update({.steps = step, .images = step});
+    progress.update({.steps = step, .samples = step});
   }
   progress.finish();
   const std::string text = stage.text();
@@ -162,13 +170,13 @@ TEST_CASE("progress: plain lines where there is no terminal") {
     for (int step = 1; step <= 49; ++step) {
       stage.now += 10;
       progress.update({.steps = step,
-                       .images = std::min(6149, 128 * step),
+                       .samples = std::min(6149, 128 * step),
                        .loss = 4.5,
                        .note = "a note that makes the line longer than eighty columns, by far"});
     }
     progress.finish();
     progress.start("Epoch 2/2", 3, 3);
-    progress.update({.steps = 1, .images = 1});
+    progress.update({.steps = 1, .samples = 1});
   }
   const std::string text = stage.text();
   CHECK(std::count(text.begin(), text.end(), '\n') == 11);
@@ -190,7 +198,7 @@ TEST_CASE("progress: the ETA is smooth, and follows a change of speed") {
     for (const int end = step + steps; step < end;) {
       stage.now += seconds;
       ++step;
-      progress.update({.steps = step, .images = step});
+      progress.update({.steps = step, .samples = step});
     }
   };
   run(100, 1);
@@ -208,7 +216,7 @@ TEST_CASE("progress: text above the bar, and an exception below it") {
     Progress progress(stage.options(true, 80));
     progress.start("Epoch 1/1", 10, 10);
     stage.now += 1;
-    progress.update({.steps = 1, .images = 1, .loss = std::numeric_limits<double>::quiet_NaN()});
+    progress.update({.steps = 1, .samples = 1, .loss = std::numeric_limits<double>::quiet_NaN()});
     progress.print("a.jpg: skipped");
     throw 1;
   } catch (int) {
@@ -229,11 +237,11 @@ TEST_CASE("progress: what was done before it began does not count for the rate")
   progress.start("Epoch 2/3", 10, 100);
   progress.skip(6, 60);
   stage.now += 2;
-  progress.update({.steps = 7, .images = 70});
-  CHECK(progress.images_per_second() == doctest::Approx(5));
+  progress.update({.steps = 7, .samples = 70});
+  CHECK(progress.samples_per_second() == doctest::Approx(5));
   CHECK(progress.seconds_left() == doctest::Approx(6));
   stage.now += 6;
-  progress.update({.steps = 10, .images = 100});
+  progress.update({.steps = 10, .samples = 100});
   progress.finish();
   CHECK(contains(stage.text(), "10/10  5.00 img/s  time 8s"));
 }

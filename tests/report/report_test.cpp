@@ -46,7 +46,12 @@ struct Source {
     const auto add = [&](std::int32_t label, std::vector<float> logits) {
       const std::vector<double> p = log_softmax_of<float>(logits);
       const auto best = std::max_element(p.begin(), p.end()) - p.begin();
-      evaluation.metrics.add<float>(logits, std::vector<std::int32_t>{label});
+      evaluation.confusion.add(label, best);
+      data::Batch batch;
+      batch.labels = {label};
+      metrics.add({{1, 3}, logits}, batch);
+      evaluation.report.samples = std::ssize(evaluation.predictions) + 1;
+      evaluation.report.metrics = metrics.values();
       evaluation.predictions.push_back(
           {.index = std::ssize(evaluation.predictions),
            .label = label,
@@ -77,7 +82,8 @@ struct Source {
   PaintedFlowers data{PaintedOptions{.size = 8, .image_size = 40, .seed = 1}};
   std::vector<std::string> class_names = {"rose", "<lily>", "never seen"};
   Preprocess preprocess{.image_size = 32};
-  Evaluation evaluation{ClassificationMetrics(3)};
+  MetricSums metrics{{top_k(1), top_k(5)}};
+  Evaluation evaluation{.confusion = ConfusionMatrix(3)};
 };
 
 TEST_CASE("report: a page that needs nothing else, with all its parts") {
@@ -122,8 +128,8 @@ TEST_CASE("report: the most confident mistake is first, and its truth is said") 
 
 TEST_CASE("report: nothing wrong, nothing to attend with") {
   Source made;
-  made.evaluation = {ClassificationMetrics(3)};
-  made.evaluation.metrics.add<float>(std::vector<float>{1, 0, 0}, std::vector<std::int32_t>{0});
+  made.evaluation = {.confusion = ConfusionMatrix(3)};
+  made.evaluation.confusion.add(0, 0);
   const std::string page = ReportWriter::html(made.source());
   CHECK(contains(page, "every image was recognised"));
   CHECK(!contains(page, "<h2>Attention"));

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "anther/core/openmp.hpp"
@@ -17,6 +18,7 @@
 #include "anther/optim/adam.hpp"
 #include "anther/optim/clip_grad.hpp"
 #include "anther/optim/model_ema.hpp"
+#include "anther/train/metrics.hpp"
 #include "anther/train/trainer.hpp"
 
 #if defined(__has_feature)
@@ -120,25 +122,30 @@ TEST_CASE("allocation: a training step in its steady state makes none") {
   Tensor<float> images(shape);
   for (std::int64_t i = 0; i < images.size(); ++i)
     images[i] = static_cast<float>(uniform(RandomKey(2), static_cast<std::uint64_t>(i)));
-  const std::vector<std::int32_t> labels = {0, 1, 2, 3, 4, 5, 6, 7},
-                                  labels2 = {7, 6, 5, 4, 3, 2, 1, 0};
-  const std::vector<float> lambda(8, 0.75f);
+  data::Batch batch;
+  batch.inputs = std::move(images);
+  batch.labels = {0, 1, 2, 3, 4, 5, 6, 7};
+  batch.labels2 = {7, 6, 5, 4, 3, 2, 1, 0};
+  batch.lambda.assign(8, 0.75f);
+  batch.indices.resize(8);
 
   for (const int threads : {1, 2})
     for (const std::int64_t lanes : {1, 4}) {
       CAPTURE(threads);
       CAPTURE(lanes);
       set_num_threads(threads);
-      Trainer<float> trainer(model, {.micro_batch = lanes > 1 ? 1 : 8,
-                                     .lanes = lanes,
-                                     .logit_offsets = std::vector<double>(10, 0.1)});
+      Trainer<float> trainer(
+          model, cross_entropy_objective({.logit_offsets = std::vector<double>(10, 0.1)}),
+          {.micro_batch = lanes > 1 ? 1 : 8, .lanes = lanes});
+      MetricSums metrics({top_k(1), top_k(5)});
       Adam<float> adam(store);
       ModelEma<float> ema(store, 0.99);
       GradientNorm<float> norm(store.size());
       adam.set_lr_scales(std::vector<double>(store.parameters().size(), 0.5));
       const auto train = [&] {
         trainer.begin_step(adam.steps());
-        trainer.add(shape, images.span(), {labels, labels2, lambda});
+        trainer.add(batch);
+        metrics.add({trainer.output_shape(), trainer.outputs()}, batch);
         trainer.finish_step();
         if (!trainer.not_finite().empty()) fail("not finite");
         adam.step(trainer.gradients(), 1e-4, clip_scale(norm(trainer.gradients()), 1));

@@ -15,7 +15,10 @@
 #include "anther/data/vision/open.hpp"
 #include "anther/data/vision/png.hpp"
 #include "anther/optim/adam.hpp"
+#include "anther/painted/opener.hpp"
 #include "anther/report/report.hpp"
+#include "anther/train/checkpoint_callback.hpp"
+#include "anther/train/evaluation.hpp"
 #include "anther/train/run_log.hpp"
 #include "tests/io/temporary_folder.hpp"
 
@@ -32,7 +35,7 @@ using namespace anther::vision;
 struct TrainedRun {
   TrainedRun() {
     const OpenedData painted =
-        open_data("painted", {.image_size = 40, .painted_train = 170, .painted_val = 51});
+        open_data("painted", {.image_size = 40}, {painted::opener({.train = 170, .val = 51})});
     for (const auto& [part, images] :
          {std::pair{"train", painted.train}, std::pair{"val", painted.val}})
       for (std::int64_t i = 0; i < images->size(); ++i) {
@@ -51,24 +54,29 @@ struct TrainedRun {
     options.num_classes = std::ssize(data.class_names);
     const EdgeViT<float> model(store, options);
     store.initialize(3);
-    Loader train(data.train, preprocess, {.batch_size = 8, .shuffle = true});
-    Loader val(data.val, preprocess, {.batch_size = 20});
+    Loader train(prepared(data.train, preprocess), {.batch_size = 8, .shuffle = true});
+    Loader val(prepared(data.val, preprocess), {.batch_size = 20});
     Adam<float> adam(store, {});
     CheckpointCallback<float> checkpoint(run, adam,
                                          {model.options(), data.class_names, preprocess});
-    LogCallback log(run, "painted flowers", "val");
-    Callback* callbacks[] = {&checkpoint, &log};
-    report =
-        fit(model, adam, train, &val,
-            {.epochs = 12, .schedule = {.lr = 2e-3}, .trainer = {.micro_batch = 4, .lanes = 2}},
-            callbacks)
-            .back();
+    const Metrics metrics = {top_k(1), top_k(5)};
+    LogCallback log(run, {.metrics = metrics});
+    report = fit(model, adam, train, val,
+                 {.objective = cross_entropy_objective(),
+                  .metrics = metrics,
+                  .epochs = 12,
+                  .schedule = {.lr = 2e-3},
+                  .trainer = {.micro_batch = 4, .lanes = 2}},
+                 {&checkpoint, &log, &predictions})
+                 .back();
   }
 
   TemporaryFolder folder;
   Preprocess preprocess{.image_size = 32, .resize = ResizeMode::short_side};
   OpenedData data;
   EpochReport report;
+  PredictionsCallback predictions{17};
+  double top1() const { return value_of(report.val_metrics, "top1"); }
 };
 
 const TrainedRun& trained_run() {
@@ -81,12 +89,17 @@ TEST_CASE("classifier: evaluating the weights gives what the run reported") {
   Classifier classifier(run.folder / "run" / "weights" / "last.safetensors");
   CHECK(classifier.card().class_names == run.data.class_names);
   CHECK(classifier.card().preprocess == run.preprocess);
-  Loader loader(run.data.val, classifier.card().preprocess, {.batch_size = 7});
-  const Evaluation evaluation = evaluate_images(classifier.trainer(), loader, classifier.classes());
-  CHECK(evaluation.metrics.images() == 51);
-  CHECK(evaluation.metrics.top1() == run.report.val_top1);
-  CHECK(evaluation.metrics.top5() == run.report.val_top5);
-  CHECK(evaluation.metrics.loss() == doctest::Approx(run.report.val_loss).epsilon(1e-5));
+  Loader loader(prepared(run.data.val, classifier.card().preprocess), {.batch_size = 7});
+  PredictionsCallback predictions(classifier.classes());
+  const StepReport again =
+      evaluate(std::cref(classifier.predictor()), loader, cross_entropy_objective(),
+               {top_k(1), top_k(5)}, {&predictions});
+  const Evaluation& evaluation = predictions.evaluation();
+  CHECK(again.samples == 51);
+  CHECK(value_of(again.metrics, "top1") == run.top1());
+  CHECK(value_of(again.metrics, "top5") == value_of(run.report.val_metrics, "top5"));
+  CHECK(again.mean_loss == doctest::Approx(run.report.val_loss).epsilon(1e-5));
+  CHECK(evaluation.confusion.accuracy() == run.top1());
   std::int64_t correct = 0;
   std::set<std::int32_t> predicted;
   for (std::size_t i = 0; i < evaluation.predictions.size(); ++i) {
@@ -98,25 +111,23 @@ TEST_CASE("classifier: evaluating the weights gives what the run reported") {
     predicted.insert(prediction.predicted);
   }
   CHECK(predicted.size() >= 3);  // not one answer to everything
-  CHECK(share_of(correct, 51) == run.report.val_top1);
+  CHECK(share_of(correct, 51) == run.top1());
 }
 
 TEST_CASE("classifier: the report of a run has its own accuracy, and its files are there") {
   const TrainedRun& run = trained_run();
   Classifier classifier(run.folder / "run" / "weights" / "last.safetensors");
-  Loader loader(run.data.val, run.preprocess, {.batch_size = 16});
   const RunFolder folder({.output = run.folder / "run", .resume = true});
-  const Evaluation evaluation = write_run_report({.folder = folder,
-                                                  .class_names = run.data.class_names,
-                                                  .preprocess = run.preprocess,
-                                                  .title = "A run",
-                                                  .part = "val",
-                                                  .arguments = {{"epochs", 12}}},
-                                                 classifier.model(), *run.data.val, loader);
-  CHECK(evaluation.metrics.top1() == run.report.val_top1);
+  write_run_report({.folder = folder,
+                    .class_names = run.data.class_names,
+                    .preprocess = run.preprocess,
+                    .title = "A run",
+                    .part = "val",
+                    .arguments = {{"epochs", 12}}},
+                   classifier.model(), *run.data.val, run.predictions.evaluation());
   const std::string page = read_text_file(folder / "report.html");
   CHECK(contains(page, "<h1>A run</h1>"));
-  CHECK(contains(page, fixed_decimals(100 * run.report.val_top1, 1) + "%</b><span>val top-1"));
+  CHECK(contains(page, fixed_decimals(100 * run.top1(), 1) + "%</b><span>val top-1"));
   CHECK(contains(page, "Loss and accuracy"));
   CHECK(contains(page, "peak memory"));
   CHECK(contains(page, "stages.3."));  // attention of the last stage
@@ -145,8 +156,8 @@ TEST_CASE("classifier: classifying the files gives what the run reported") {
     top1 += place == 0;
     top5 += place < 5;
   }
-  CHECK(share_of(top1, 51) == run.report.val_top1);
-  CHECK(share_of(top5, 51) == run.report.val_top5);
+  CHECK(share_of(top1, 51) == run.top1());
+  CHECK(share_of(top5, 51) == value_of(run.report.val_metrics, "top5"));
 }
 
 TEST_CASE("classifier: a file that is none is named, and the others have their answers") {

@@ -162,13 +162,15 @@ TEST_CASE("fine-tuning: frozen layers keep all their bits, BatchNorm's statistic
 
   Adam<float> adam(m.store);
   ModelEma<float> ema(m.store, 0.5);
-  Trainer<float> trainer(m.model, {});
-  Tensor<float> images({4, 64, 64, 3});
+  Trainer<float> trainer(m.model, cross_entropy_objective());
+  data::Batch batch;
+  Tensor<float>& images = batch.inputs = Tensor<float>({4, 64, 64, 3});
   for (std::int64_t i = 0; i < images.size(); ++i)
     images[i] = static_cast<float>(uniform(RandomKey(6), static_cast<std::uint64_t>(i)));
-  const std::vector<std::int32_t> labels = {0, 1, 2, 3};
+  batch.labels = {0, 1, 2, 3};
+  batch.indices = {0, 1, 2, 3};
   for (std::int64_t step = 0; step < 3; ++step) {
-    trainer.compute_gradients(images.shape(), images.span(), labels, step);
+    trainer.compute_gradients(batch, step);
     adam.step(trainer.gradients(), 1e-2);
     trainer.commit();
     ema.update(step + 1);

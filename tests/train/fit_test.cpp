@@ -17,6 +17,9 @@
 
 #include "anther/core/openmp.hpp"
 #include "anther/data/vision/augment.hpp"
+#include "anther/data/vision/image_set.hpp"
+#include "anther/data/vision/image_sizes.hpp"
+#include "anther/data/vision/mix.hpp"
 #include "anther/nn/conv.hpp"
 #include "anther/nn/drop.hpp"
 #include "anther/nn/linear.hpp"
@@ -28,9 +31,8 @@
 #include "anther/optim/sgd.hpp"
 #include "anther/painted/painted.hpp"
 #include "anther/train/checkpoint.hpp"
+#include "anther/train/checkpoint_callback.hpp"
 #include "anther/train/fine_tune.hpp"
-#include "anther/train/image_sizes.hpp"
-#include "anther/train/run_log.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {
@@ -75,17 +77,22 @@ std::shared_ptr<PaintedFlowers> flowers(std::int64_t count, std::uint64_t seed =
       PaintedOptions{.size = count, .image_size = 32, .seed = seed});
 }
 
+const Objective<float> objective = cross_entropy_objective();
+const Metrics metrics = {top_k(1), top_k(5)};
+
 // A run's objects, as a program makes them at its start.
 struct Run {
   explicit Run(bool batch_norm = true, std::int64_t part = 8)
       : net(store, batch_norm),
         adam(store),
-        train(flowers(27), small_images,
+        train(prepared(flowers(27), small_images),
               {.batch_size = part, .shuffle = true, .seed = 5, .workers = 2}),
-        val(flowers(13, 2), small_images, {.batch_size = 5}) {
+        val(prepared(flowers(13, 2), small_images), {.batch_size = 5}) {
     store.initialize(3);
   }
-  History fit(FitOptions options, std::span<Callback* const> callbacks = {}) {
+  History fit(FitOptions options, const Callbacks& callbacks = {}) {
+    options.objective = objective;
+    options.metrics = metrics;
     options.schedule = schedule;
     options.trainer.seed = 7;
     return anther::fit(net, adam, train, &val, options, callbacks);
@@ -111,9 +118,16 @@ void check_same(const EpochReport& a, const EpochReport& b) {
   CHECK(a.epoch == b.epoch);
   CHECK(a.all_steps == b.all_steps);
   CHECK(a.train_loss == b.train_loss);
-  CHECK(a.train_top1 == b.train_top1);
   CHECK(a.val_loss == b.val_loss);
-  CHECK(a.val_top5 == b.val_top5);
+  const auto same = [](const std::vector<MetricValue>& x, const std::vector<MetricValue>& y) {
+    CHECK(x.size() == y.size());
+    for (std::size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
+      CHECK(x[i].info == y[i].info);
+      CHECK(x[i].value == y[i].value);
+    }
+  };
+  same(a.train_metrics, b.train_metrics);
+  same(a.val_metrics, b.val_metrics);
   CHECK(a.lr == b.lr);
 }
 
@@ -154,12 +168,12 @@ TEST_CASE("fit: a run that was interrupted goes on with the same bits") {
 TEST_CASE("fit: the steps are those of the loop that one would write") {
   Run run, by_hand;
   run.fit({.epochs = 2});
-  Trainer<float> trainer(by_hand.net, {.seed = 7});
+  Trainer<float> trainer(by_hand.net, objective, {.seed = 7});
   Batch batch;
   for (std::int64_t epoch = 0, step = 0; epoch < 2; ++epoch) {
     by_hand.train.start_epoch(epoch);
     for (; by_hand.train.next(batch); ++step) {
-      trainer.compute_gradients(batch.images.shape(), batch.images.span(), batch.labels, step);
+      trainer.compute_gradients(batch, step);
       by_hand.adam.step(trainer.gradients(), Run::schedule.at(step));
       trainer.commit();
     }
@@ -175,7 +189,7 @@ TEST_CASE("fit: a batch that comes from the loader in parts") {
   for (std::size_t i = 0; i < 2; ++i) {
     CHECK(a[i].all_steps == b[i].all_steps);
     CHECK(a[i].train_loss == doctest::Approx(b[i].train_loss).epsilon(1e-12));
-    CHECK(a[i].train_top1 == b[i].train_top1);
+    CHECK(a[i].train_metrics[0].value == b[i].train_metrics[0].value);
   }
   CHECK(contains(error_of([&] { whole.fit({.batch_size = 12}); }), "a multiple of the loader's 8"));
   // With BatchNorm the parts would not be the batch.
@@ -191,7 +205,7 @@ TEST_CASE("fit: what an epoch waited for images, also of one that is resumed") {
         doctest::Approx(run.train.stall_seconds()));
   CHECK(history[0].stall_seconds <= history[0].seconds);
   FitProgress progress{.epochs = 2, .batches = 2};
-  progress.epoch = {.step = 2, .images = 16, .stall_seconds = 1e6};
+  progress.epoch = {.step = 2, .samples = 16, .stall_seconds = 1e6};
   const History rest =
       run.fit({.epochs = 3, .progress = fit_progress_from_json(to_json(progress))});
   CHECK(rest[0].stall_seconds > 1e6);
@@ -200,20 +214,20 @@ TEST_CASE("fit: what an epoch waited for images, also of one that is resumed") {
 
 // Notes what it is told.
 struct Notes : Callback {
-  void on_epoch_begin(std::int64_t epoch, std::int64_t steps, std::int64_t images) override {
-    text += text_of("epoch ", epoch, ": ", steps, " steps, ", images, " images\n");
+  void on_epoch_begin(std::int64_t epoch, std::int64_t steps, std::int64_t samples) override {
+    text += text_of("epoch ", epoch, ": ", steps, " steps, ", samples, " samples\n");
   }
   void on_step(const StepReport& r) override {
-    text += text_of(r.step, "/", r.steps, " all ", r.all_steps, " images ", r.images, "/",
-                    r.all_images, "\n");
+    text += text_of(r.step, "/", r.steps, " all ", r.all_steps, " samples ", r.samples, "/",
+                    r.all_samples, "\n");
     last = r;
     rates.push_back(r.lr);
   }
-  void on_evaluation_begin(std::int64_t steps, std::int64_t images) override {
-    text += text_of("evaluation: ", steps, " steps, ", images, " images\n");
+  void on_evaluation_begin(std::int64_t steps, std::int64_t samples) override {
+    text += text_of("evaluation: ", steps, " steps, ", samples, " samples\n");
   }
   void on_evaluation_step(const StepReport& r) override {
-    text += text_of(r.step, "/", r.steps, " images ", r.images, "/", r.all_images, "\n");
+    text += text_of(r.step, "/", r.steps, " samples ", r.samples, "/", r.all_samples, "\n");
     evaluation = r;
   }
   void on_epoch_end(const EpochReport& r) override {
@@ -232,23 +246,23 @@ TEST_CASE("fit: what callbacks are told, and the history") {
   Callback* const callbacks[] = {&notes};
   const History history = run.fit({.epochs = 2, .progress = {.epochs = 1}}, callbacks);
   CHECK(notes.text ==
-        "epoch 2: 4 steps, 27 images\n"
-        "1/4 all 1 images 8/27\n"
-        "2/4 all 2 images 16/27\n"
-        "3/4 all 3 images 24/27\n"
-        "4/4 all 4 images 27/27\n"
-        "evaluation: 3 steps, 13 images\n"
-        "1/3 images 5/13\n"
-        "2/3 images 10/13\n"
-        "3/3 images 13/13\n"
+        "epoch 2: 4 steps, 27 samples\n"
+        "1/4 all 1 samples 8/27\n"
+        "2/4 all 2 samples 16/27\n"
+        "3/4 all 3 samples 24/27\n"
+        "4/4 all 4 samples 27/27\n"
+        "evaluation: 3 steps, 13 samples\n"
+        "1/3 samples 5/13\n"
+        "2/3 samples 10/13\n"
+        "3/3 samples 13/13\n"
         "end of 2\n");
   REQUIRE(history.size() == 1);
   check_same(history[0], notes.end);
   CHECK(history[0].train_loss == notes.last.mean_loss);
   CHECK(history[0].val_loss == notes.evaluation.mean_loss);
-  CHECK(history[0].val_top1 == notes.evaluation.top1);
+  CHECK(history[0].val_metrics[0].value == notes.evaluation.metrics[0].value);
   CHECK(history[0].seconds > 0);
-  CHECK(history[0].images_per_second == doctest::Approx(27 / history[0].seconds));
+  CHECK(history[0].samples_per_second == doctest::Approx(27 / history[0].seconds));
   // The rates are those of the optimiser's steps: warm-up, then the cosine.
   const std::vector<double> expected = {5e-3 / 3, 5e-3 * 2 / 3, 5e-3, 5e-3};
   REQUIRE(notes.rates.size() == 4);
@@ -256,26 +270,24 @@ TEST_CASE("fit: what callbacks are told, and the history") {
   CHECK(history[0].lr == notes.rates[3]);
 
   // Without an evaluation there are no such figures.
-  const History plain = fit(run.net, run.adam, run.train, nullptr, {.epochs = 1});
+  const History plain =
+      fit(run.net, run.adam, run.train, nullptr, {.objective = objective, .epochs = 1});
   CHECK(std::isnan(plain[0].val_loss));
   CHECK(plain[0].train_loss > 0);
 }
 
-TEST_CASE("fit: means over an epoch are over images, not over batches") {
+TEST_CASE("fit: means over an epoch are over samples, not over batches") {
   StepReport report;
-  accumulate(report, {.loss = 1, .samples = 8, .top1 = 4, .top5 = 8});
-  accumulate(report, {.loss = 4, .samples = 2, .top1 = 0, .top5 = 1});
+  accumulate(report, {.loss = 1, .samples = 8});
+  accumulate(report, {.loss = 4, .samples = 2});
   CHECK(report.mean_loss == doctest::Approx(1.6));
   CHECK(report.loss == 4);
-  CHECK(report.batch_top1 == 0);
-  CHECK(report.top1 == doctest::Approx(0.4));
-  CHECK(report.top5 == doctest::Approx(0.9));
   CHECK(report.step == 2);
-  CHECK(report.images == 10);
+  CHECK(report.samples == 10);
 }
 
 // Flowers of which some are damaged.
-struct Damaged : Dataset {
+struct Damaged : ImageSet {
   Damaged(std::int64_t count, std::vector<std::int64_t> bad, std::uint64_t seed = 1)
       : whole(flowers(count, seed)), bad_(std::move(bad)) {}
   std::int64_t size() const override { return whole->size(); }
@@ -294,18 +306,21 @@ struct Damaged : Dataset {
 TEST_CASE("fit: damaged images that are left out are counted, those of the evaluation too") {
   Run run(false);
   const auto skipping = [](std::int64_t count, std::vector<std::int64_t> bad) {
-    return std::make_unique<Loader>(std::make_shared<Damaged>(count, std::move(bad)), small_images,
-                                    LoaderOptions{.batch_size = 4, .skip_bad = true});
+    return std::make_unique<Loader>(
+        prepared(std::make_shared<Damaged>(count, std::move(bad)), small_images),
+        LoaderOptions{.batch_size = 4, .skip_bad = true});
   };
   const auto train = skipping(10, {2, 7}), val = skipping(6, {1}), whole = skipping(6, {});
-  const History history = fit(run.net, run.adam, *train, &*val, {.epochs = 2});
+  const History history =
+      fit(run.net, run.adam, *train, *val, {.objective = objective, .epochs = 2});
   REQUIRE(history.size() == 2);
   for (const EpochReport& report : history) {
     CHECK(report.skipped == 2);
     CHECK(report.val_skipped == 1);
     CHECK(report.first_skipped == "2.jpg: truncated");
   }
-  const EpochReport other = fit(run.net, run.adam, *whole, &*val, {.epochs = 1}).back();
+  const EpochReport other =
+      fit(run.net, run.adam, *whole, *val, {.objective = objective, .epochs = 1}).back();
   CHECK(other.skipped == 0);
   CHECK(other.val_skipped == 1);
   CHECK(other.first_skipped == "1.jpg: truncated");
@@ -314,12 +329,14 @@ TEST_CASE("fit: damaged images that are left out are counted, those of the evalu
 TEST_CASE("fit: it learns, and the evaluation is of the model as it is") {
   Run run;
   const History history =
-      fit(run.net, run.adam, run.train, &run.val, {.epochs = 12, .schedule = {.lr = 0.01}});
+      fit(run.net, run.adam, run.train, run.val,
+          {.objective = objective, .metrics = metrics, .epochs = 12, .schedule = {.lr = 0.01}});
   CHECK(history[11].train_loss < 0.9 * history[0].train_loss);
-  Trainer<float> trainer(run.net, {});
-  const StepReport again = evaluate(trainer, run.val);
+  const Predictor<float> predictor(run.net, {32, 32, 3});
+  const StepReport again = evaluate(std::cref(predictor), run.val, objective, metrics);
   CHECK(again.mean_loss == history[11].val_loss);
-  CHECK(again.top1 == history[11].val_top1);
+  CHECK(again.metrics[0].value == history[11].val_metrics[0].value);
+  CHECK(history[11].val_metrics[1].value >= history[11].val_metrics[0].value);
 }
 
 TEST_CASE("fit: a loss that is not finite stops the run, with the weights before the step") {
@@ -355,16 +372,16 @@ struct FullRun {
   explicit FullRun(bool batch_norm)
       : net(store, batch_norm),
         sgd(store, {.momentum = 0.9, .nesterov = true, .weight_decay = 1e-3}),
-        val(flowers(13, 2), {.image_size = 64}, {.batch_size = 5}),
+        val(prepared(flowers(13, 2), {.image_size = 64}), {.batch_size = 5}),
         train(ImageSizes("sizes", "32@1:64@2"), [this](std::int64_t size) {
           sizes.push_back(size);
           return std::make_unique<Loader>(
-              flowers(27), size, size, Augment({.image_size = size}, augmentation),
+              prepared(flowers(27), size, size, Augment({.image_size = size}, augmentation)),
               LoaderOptions{.batch_size = 4,
                             .shuffle = true,
                             .seed = 5,
                             .workers = 2,
-                            .mix = {.mixup = 0.8, .cutmix = 1, .prob = 0.7}});
+                            .mix = mixing({.mixup = 0.8, .cutmix = 1, .prob = 0.7})});
         }) {
     store.initialize(3);
     store.set_trainable(net.embed.bias.number, false);
@@ -372,18 +389,17 @@ struct FullRun {
     ema = std::make_unique<ModelEma<float>>(store, 0.9);
   }
   FitOptions options(bool batch_norm) const {
-    return {.epochs = 3,
+    return {.objective = cross_entropy_objective(
+                {.label_smoothing = 0.1, .logit_offsets = std::vector<double>(17, 0.25)}),
+            .metrics = metrics,
+            .epochs = 3,
             .batch_size = batch_norm ? 4 : 8,
             .grad_accum_steps = 2,
             .schedule = {.kind = ScheduleKind::cosine, .lr = 0.05, .warmup_steps = 2, .steps = 9},
             .clip_grad = 0.5,
-            .trainer = {.micro_batch = batch_norm ? 0 : 3,
-                        .lanes = 2,
-                        .label_smoothing = 0.1,
-                        .logit_offsets = std::vector<double>(17, 0.25),
-                        .seed = 7}};
+            .trainer = {.micro_batch = batch_norm ? 0 : 3, .lanes = 2, .seed = 7}};
   }
-  History fit(const FitOptions& options, std::span<Callback* const> callbacks = {}) {
+  History fit(const FitOptions& options, const Callbacks& callbacks = {}) {
     return anther::fit(net, sgd, std::ref(train), &val, options, callbacks, ema.get());
   }
   std::vector<float> all() {
@@ -420,8 +436,8 @@ TEST_CASE("fit: with everything on, stopped after any step, a run goes on with t
     const std::int64_t steps = whole.sgd.steps();
     CHECK(steps == (batch_norm ? 12 : 6));  // of 8 and of 16 images
     CHECK(whole.sizes == std::vector<std::int64_t>{32, 64});
-    CHECK(expected[0].image_size == 32);
-    CHECK(expected[1].image_size == 64);
+    CHECK(expected[0].input_shape == Shape{32, 32, 3});
+    CHECK(expected[1].input_shape == Shape{64, 64, 3});
     for (std::int64_t stop = 1; stop < steps; ++stop) {
       CAPTURE(batch_norm);
       CAPTURE(stop);
@@ -471,15 +487,22 @@ TEST_CASE("fit: a damaged image costs nothing of what was done before it") {
     const TemporaryFolder folder;
     {
       Run first;
-      Loader train(std::make_shared<Damaged>(27, std::vector{in_evaluation ? -1 : third_batch}),
-                   small_images, {.batch_size = 8, .shuffle = true, .seed = 5, .workers = 2});
-      Loader val(std::make_shared<Damaged>(13, std::vector<std::int64_t>{7}, 2), small_images,
-                 {.batch_size = 5});
+      Loader train(
+          prepared(std::make_shared<Damaged>(27, std::vector{in_evaluation ? -1 : third_batch}),
+                   small_images),
+          {.batch_size = 8, .shuffle = true, .seed = 5, .workers = 2});
+      Loader val(
+          prepared(std::make_shared<Damaged>(13, std::vector<std::int64_t>{7}, 2), small_images),
+          {.batch_size = 5});
       StopAt notes(1000);
       Callback* const callbacks[] = {&notes};
       CHECK(contains(error_of([&] {
                        fit(first.net, first.adam, train, &val,
-                           {.epochs = 2, .schedule = Run::schedule, .trainer = {.seed = 7}},
+                           {.objective = objective,
+                            .metrics = metrics,
+                            .epochs = 2,
+                            .schedule = Run::schedule,
+                            .trainer = {.seed = 7}},
                            callbacks);
                      }),
                      ".jpg: truncated"));
@@ -496,7 +519,7 @@ TEST_CASE("fit: a damaged image costs nothing of what was done before it") {
     REQUIRE(history.size() == 2);
     for (std::size_t i = 0; i < 2; ++i) {
       check_same(expected[i], history[i]);
-      CHECK(history[i].image_size == 32);
+      CHECK(history[i].input_shape == Shape{32, 32, 3});
     }
   }
 }
@@ -504,13 +527,14 @@ TEST_CASE("fit: a damaged image costs nothing of what was done before it") {
 TEST_CASE("fit: within a step that has moved BatchNorm's statistics nothing is saved") {
   for (const bool batch_norm : {false, true}) {
     Run run(batch_norm);
-    Loader train(std::make_shared<Damaged>(16, std::vector<std::int64_t>{15}), small_images,
-                 {.batch_size = 4});
+    Loader train(
+        prepared(std::make_shared<Damaged>(16, std::vector<std::int64_t>{15}), small_images),
+        {.batch_size = 4});
     StopAt notes(1000);
     Callback* const callbacks[] = {&notes};
     CHECK(contains(error_of([&] {
-                     fit(run.net, run.adam, train, nullptr, {.epochs = 1, .grad_accum_steps = 2},
-                         callbacks);
+                     fit(run.net, run.adam, train, nullptr,
+                         {.objective = objective, .epochs = 1, .grad_accum_steps = 2}, callbacks);
                    }),
                    "15.jpg: truncated"));
     CHECK(run.adam.steps() == 1);
@@ -524,7 +548,7 @@ TEST_CASE("fit: with everything on, the steps are those of the loop that one wou
   const std::span<const float> frozen = by_hand.store.value(by_hand.net.embed.bias.number);
   const std::vector<float> before(frozen.begin(), frozen.end());
   run.fit(options);
-  Trainer<float> trainer(by_hand.net, options.trainer);
+  Trainer<float> trainer(by_hand.net, options.objective, options.trainer);
   std::vector<float> average(by_hand.store.values().begin(), by_hand.store.values().end());
   std::int64_t clipped = 0;
   for (std::int64_t epoch = 0, step = 0; epoch < 3; ++epoch) {
@@ -534,9 +558,7 @@ TEST_CASE("fit: with everything on, the steps are those of the loop that one wou
     for (bool more = true; more; ++step) {
       trainer.begin_step(step);
       for (int part = 0; more && part < 4; ++part)
-        if ((more = loader.next(batch)))
-          trainer.add(batch.images.shape(), batch.images.span(),
-                      Labels<float>{batch.labels, batch.labels2, batch.lambda});
+        if ((more = loader.next(batch))) trainer.add(batch);
       trainer.finish_step();
       double sum = 0;
       for (const float g : trainer.gradients())
@@ -566,62 +588,83 @@ TEST_CASE("fit: the average is evaluated in the model's place, and is what is be
   const History history = run.fit(run.options(true));
   CHECK(history[2].ema_loss != history[2].val_loss);
   const std::vector<float> weights(run.store.values().begin(), run.store.values().end());
-  Trainer<float> trainer(run.net, {});
-  CHECK(evaluate(trainer, run.val).mean_loss == history[2].val_loss);
+  const Predictor<float> predictor(run.net, {64, 64, 3});
+  const auto loss = [&] { return evaluate(std::cref(predictor), run.val, objective).mean_loss; };
+  CHECK(loss() == history[2].val_loss);
   {
     const AveragedWeights<float> averaged(*run.ema);
-    CHECK(evaluate(trainer, run.val).mean_loss == history[2].ema_loss);
+    CHECK(loss() == history[2].ema_loss);
   }
   CHECK(std::ranges::equal(run.store.values(), weights));
-  CHECK(EpochReport{.val_top1 = 0.25, .ema_top1 = 0.5}.metric() == 0.5);
-  CHECK(EpochReport{.val_top1 = 0.25}.metric() == 0.25);
+  const std::vector<MetricValue> quarter = {{top_k(1)->info(), 0.25}},
+                                 half = {{top_k(1)->info(), 0.5}};
+  CHECK(EpochReport{.val_metrics = quarter, .ema_metrics = half}.metric().value == 0.5);
+  CHECK(EpochReport{.val_metrics = quarter}.metric().value == 0.25);
+  CHECK(EpochReport{.val_loss = 2}.metric().value == 2);
+  CHECK_FALSE(EpochReport{.val_loss = 2}.metric().info.higher_is_better);
   double best = -1;
   for (const EpochReport& report : history) {
-    CHECK(report.metric() == report.ema_top1);
-    CHECK(report.best == (report.ema_top1 > best));
-    best = std::max(best, report.ema_top1);
+    CHECK(report.metric().value == report.ema_metrics[0].value);
+    CHECK(report.best == (report.metric().value > best));
+    best = std::max(best, report.metric().value);
   }
 }
 
 TEST_CASE("fit: patience ends a run that gets no better") {
   Run run;
   // A rate of nothing: no epoch after the first is better.
-  const History history = fit(run.net, run.adam, run.train, &run.val,
-                              {.epochs = 50, .schedule = {.lr = 1e-30}, .patience = 3});
+  const History history = fit(run.net, run.adam, run.train, run.val,
+                              {.objective = objective,
+                               .metrics = metrics,
+                               .epochs = 50,
+                               .schedule = {.lr = 1e-30},
+                               .patience = 3});
   CHECK(history.size() == 4);
   CHECK(history[0].best);
   CHECK_FALSE(history[3].best);
   // Where a run is resumed, the epochs before count.
-  const History rest = fit(run.net, run.adam, run.train, &run.val,
-                           {.epochs = 50,
+  const History rest = fit(run.net, run.adam, run.train, run.val,
+                           {.objective = objective,
+                            .metrics = metrics,
+                            .epochs = 50,
                             .schedule = {.lr = 1e-30},
                             .patience = 3,
                             .progress = {.epochs = 3, .best = 1, .best_epoch = 2}});
   CHECK(rest.size() == 2);
-  CHECK(contains(error_of([&] { fit(run.net, run.adam, run.train, nullptr, {.patience = 1}); }),
+  CHECK(contains(error_of([&] {
+                   fit(run.net, run.adam, run.train, nullptr,
+                       {.objective = objective, .patience = 1});
+                 }),
                  "expected an evaluation to go by"));
 }
 
 TEST_CASE("fit: an evaluation every few epochs, and after the last") {
   Run run;
   const History history =
-      fit(run.net, run.adam, run.train, &run.val, {.epochs = 5, .val_interval = 2});
+      fit(run.net, run.adam, run.train, run.val,
+          {.objective = objective, .metrics = metrics, .epochs = 5, .val_interval = 2});
   REQUIRE(history.size() == 5);
   for (const EpochReport& report : history) {
     CAPTURE(report.epoch);
     const bool expected = report.epoch != 1 && report.epoch != 3;
-    CHECK(std::isnan(report.val_top1) != expected);
+    CHECK(report.evaluated() == expected);
     CHECK((expected || !report.best));
   }
   // Patience counts epochs, and ends a run after an evaluation.
   Run slow;
-  const History ended =
-      fit(slow.net, slow.adam, slow.train, &slow.val,
-          {.epochs = 50, .schedule = {.lr = 1e-30}, .val_interval = 3, .patience = 4});
+  const History ended = fit(slow.net, slow.adam, slow.train, slow.val,
+                            {.objective = objective,
+                             .metrics = metrics,
+                             .epochs = 50,
+                             .schedule = {.lr = 1e-30},
+                             .val_interval = 3,
+                             .patience = 4});
   CHECK(ended.size() == 9);
-  CHECK(
-      contains(error_of([&] { fit(run.net, run.adam, run.train, &run.val, {.val_interval = 0}); }),
-               "expected one in at least 1 epoch"));
+  CHECK(contains(error_of([&] {
+                   fit(run.net, run.adam, run.train, run.val,
+                       {.objective = objective, .val_interval = 0});
+                 }),
+                 "expected one in at least 1 epoch"));
 }
 
 TEST_CASE("fit: a time budget is filled, and the schedule and the sizes go by it") {
@@ -633,6 +676,7 @@ TEST_CASE("fit: a time budget is filled, and the schedule and the sizes go by it
   double now = 0;
   std::vector<double> shares;
   const FitOptions options{
+      .objective = objective,
       .epochs = 2,
       .schedule = {.kind = ScheduleKind::linear, .lr = 1, .warmup_steps = 0, .steps = 8},
       .time_budget = 140,
@@ -663,14 +707,15 @@ TEST_CASE("fit: a run that a time budget ends has been evaluated, whenever the t
     CAPTURE(budget);
     Run run;
     double now = 0;
-    const History history =
-        fit(run.net, run.adam, run.train, &run.val,
-            {.val_interval = 1000, .time_budget = static_cast<double>(budget), .clock = [&] {
-               return now += 1;
-             }});
+    const History history = fit(run.net, run.adam, run.train, run.val,
+                                {.objective = objective,
+                                 .metrics = metrics,
+                                 .val_interval = 1000,
+                                 .time_budget = static_cast<double>(budget),
+                                 .clock = [&] { return now += 1; }});
     REQUIRE(history.size() > 1);
-    CHECK(std::isnan(history.front().val_top1));
-    CHECK_FALSE(std::isnan(history.back().val_top1));
+    CHECK_FALSE(history.front().evaluated());
+    CHECK(history.back().evaluated());
   }
 }
 

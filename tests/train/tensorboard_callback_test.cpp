@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "tests/io/temporary_folder.hpp"
 
@@ -11,7 +12,6 @@ namespace {
 
 using namespace anther;
 using namespace anther::io;
-using namespace anther::vision;
 
 std::string all_events(const TemporaryFolder& folder) {
   std::string text;
@@ -22,18 +22,20 @@ std::string all_events(const TemporaryFolder& folder) {
 
 TEST_CASE("tensorboard callback: scalars for every step and epoch, what is unknown left out") {
   const TemporaryFolder folder;
-  TensorBoardCallback callback(folder.path());
+  TensorBoardCallback callback(folder.path(), 0, "images");
+  const std::vector<MetricValue> values = {{top_k(1)->info(), 0.5}, {top_k(5)->info(), 0}};
   for (int step = 1; step <= 5; ++step)
-    callback.on_step({.all_steps = step, .loss = 1, .batch_top1 = 0.5, .lr = 1e-3});
-  callback.on_epoch_end({.epoch = 1, .all_steps = 5, .train_loss = 1, .train_top1 = 0.5});
+    callback.on_step({.all_steps = step, .loss = 1, .batch_metrics = values, .lr = 1e-3});
+  callback.on_epoch_end({.epoch = 1, .all_steps = 5, .train_loss = 1, .train_metrics = values});
   std::string text = all_events(folder);
   for (const char* tag : {"step/loss", "step/top1", "step/lr"}) CHECK(count_of(text, tag) == 5);
   for (const char* tag : {"train/loss", "train/top1", "images_per_s", "stall_s", "epoch"})
     CHECK(count_of(text, tag) == 1);
   CHECK(count_of(text, "val/") == 0);
 
-  callback.on_epoch_end({.epoch = 2, .all_steps = 10, .val_loss = 1, .val_top1 = 0, .val_top5 = 0});
-  callback.add_image("train_batch0", Image(4, 3));
+  callback.on_epoch_end({.epoch = 2, .all_steps = 10, .val_loss = 1, .val_metrics = values});
+  const std::vector<std::uint8_t> png = {0x89, 'P', 'N', 'G'};
+  callback.add_png("train_batch0", 4, 3, png);
   callback.add_text("arguments", "--lr 0.1");
   text = all_events(folder);
   CHECK(count_of(text, "val/") == 3);

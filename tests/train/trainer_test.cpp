@@ -16,6 +16,8 @@
 #include "anther/core/openmp.hpp"
 #include "anther/models/edgevit/edgevit.hpp"
 #include "anther/optim/adam.hpp"
+#include "anther/train/metrics.hpp"
+#include "anther/train/predictor.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {
@@ -50,20 +52,30 @@ struct Images {
   }
   const Shape& shape() const { return tensor.shape(); }
   // Images first, ..., first + count - 1.
-  Shape shape_of(std::int64_t count) const { return {count, shape()[1], shape()[2], 3}; }
-  std::span<const float> pixels(std::int64_t first, std::int64_t count) const {
+  data::Batch part(std::int64_t first, std::int64_t count) const {
     const std::int64_t size = tensor.size() / shape()[0];
-    return tensor.span().subspan(static_cast<std::size_t>(first * size),
-                                 static_cast<std::size_t>(count * size));
+    data::Batch batch;
+    batch.inputs = Tensor<float>({count, shape()[1], shape()[2], 3});
+    std::copy_n(tensor.data() + first * size, count * size, batch.inputs.data());
+    batch.labels.assign(labels.begin() + first, labels.begin() + first + count);
+    for (std::int64_t i = 0; i < count; ++i) batch.indices.push_back(first + i);
+    return batch;
   }
-  std::span<const std::int32_t> labels_of(std::int64_t first, std::int64_t count) const {
-    return std::span(labels).subspan(static_cast<std::size_t>(first),
-                                     static_cast<std::size_t>(count));
-  }
+  data::Batch batch() const { return part(0, shape()[0]); }
 
   Tensor<float> tensor;
   std::vector<std::int32_t> labels;
 };
+
+const Objective<float> plain = cross_entropy_objective();
+const Objective<float> smoothed = cross_entropy_objective({.label_smoothing = 0.1});
+
+// How many of the last batch's labels were first.
+std::int64_t top1_of(const Trainer<float>& trainer, const data::Batch& batch) {
+  MetricSums sums({top_k(1)});
+  sums.add({trainer.output_shape(), trainer.outputs()}, batch);
+  return static_cast<std::int64_t>(sums.sums(0)[0]);
+}
 
 // |a - b| over |a|.
 double relative_difference(std::span<const float> a, std::span<const float> b) {
@@ -82,18 +94,16 @@ TEST_CASE("trainer: micro-batches, lanes and parts give the whole batch's gradie
   options.drop_path = 0.3;
   Model m(options);
   const Images images(10);
-  Trainer<float> whole(m.model, {.label_smoothing = 0.1, .seed = 3});
-  const BatchResult expected =
-      whole.compute_gradients(images.shape(), images.tensor.span(), images.labels, 4);
+  Trainer<float> whole(m.model, smoothed, {.seed = 3});
+  const BatchResult expected = whole.compute_gradients(images.batch(), 4);
   CHECK(expected.samples == 10);
+  CHECK(whole.output_shape() == Shape{10, 7});
   CHECK(expected.loss > 0.5);
 
   const auto check_same = [&](Trainer<float>& trainer, const BatchResult& result) {
     CHECK(relative_difference(whole.gradients(), trainer.gradients()) < 1e-5);
     CHECK(result.loss == doctest::Approx(expected.loss).epsilon(1e-6));
     CHECK(result.samples == 10);
-    CHECK(result.top1 == expected.top1);
-    CHECK(result.top5 == expected.top5);
   };
   struct Row {
     std::int64_t micro_batch, lanes;
@@ -101,25 +111,23 @@ TEST_CASE("trainer: micro-batches, lanes and parts give the whole batch's gradie
   for (const Row& row : {Row{1, 1}, Row{5, 1}, Row{3, 2}, Row{4, 8}, Row{100, 2}}) {
     CAPTURE(row.micro_batch);
     CAPTURE(row.lanes);
-    Trainer<float> trainer(
-        m.model,
-        {.micro_batch = row.micro_batch, .lanes = row.lanes, .label_smoothing = 0.1, .seed = 3});
+    Trainer<float> trainer(m.model, smoothed,
+                           {.micro_batch = row.micro_batch, .lanes = row.lanes, .seed = 3});
     // A step before it leaves nothing behind.
-    trainer.compute_gradients(images.shape_of(3), images.pixels(2, 3), images.labels_of(2, 3), 9);
-    check_same(trainer,
-               trainer.compute_gradients(images.shape(), images.tensor.span(), images.labels, 4));
+    trainer.compute_gradients(images.part(2, 3), 9);
+    check_same(trainer, trainer.compute_gradients(images.batch(), 4));
+    CHECK(relative_difference(whole.outputs(), trainer.outputs()) < 1e-5);
     trainer.begin_step(4);
-    trainer.add(images.shape_of(6), images.pixels(0, 6), images.labels_of(0, 6));
-    const BatchResult part =
-        trainer.add(images.shape_of(4), images.pixels(6, 4), images.labels_of(6, 4));
+    trainer.add(images.part(0, 6));
+    const BatchResult part = trainer.add(images.part(6, 4));
     CHECK(part.samples == 4);
     check_same(trainer, trainer.finish_step());
   }
 
   // Another step, or another seed, drops something else.
-  Trainer<float> other(m.model, {.label_smoothing = 0.1, .seed = 4});
+  Trainer<float> other(m.model, smoothed, {.seed = 4});
   for (const std::int64_t step : {4, 5}) {
-    other.compute_gradients(images.shape(), images.tensor.span(), images.labels, step);
+    other.compute_gradients(images.batch(), step);
     CHECK(relative_difference(whole.gradients(), other.gradients()) > 1e-3);
   }
 }
@@ -130,114 +138,75 @@ TEST_CASE("trainer: with BatchNorm a batch is one piece, and its statistics move
   Model m(options);
   const Images images(6);
   const std::string refused = "the model has BatchNorm";
-  CHECK(contains(error_of([&] { Trainer<float>(m.model, {.micro_batch = 2}); }), refused));
-  Trainer<float> trainer(m.model, {.lanes = 2});  // which only evaluation uses
+  CHECK(contains(error_of([&] { Trainer<float>(m.model, plain, {.micro_batch = 2}); }), refused));
+  Trainer<float> trainer(m.model, plain, {.lanes = 2});
   trainer.begin_step(0);
-  trainer.add(images.shape_of(3), images.pixels(0, 3), images.labels_of(0, 3));
-  CHECK(contains(error_of([&] {
-                   trainer.add(images.shape_of(3), images.pixels(3, 3), images.labels_of(3, 3));
-                 }),
-                 "has to come in one part"));
+  trainer.add(images.part(0, 3));
+  CHECK(contains(error_of([&] { trainer.add(images.part(3, 3)); }), "has to come in one part"));
   // Batches whose gradients are accumulated are batches each.
-  Trainer<float> first(m.model, {}), second(m.model, {});
-  first.compute_gradients(images.shape_of(3), images.pixels(0, 3), images.labels_of(0, 3), 0);
-  second.compute_gradients(images.shape_of(3), images.pixels(3, 3), images.labels_of(3, 3), 0);
+  Trainer<float> first(m.model, plain, {}), second(m.model, plain, {});
+  first.compute_gradients(images.part(0, 3), 0);
+  second.compute_gradients(images.part(3, 3), 0);
   trainer.commit();
-  trainer.add(images.shape_of(3), images.pixels(3, 3), images.labels_of(3, 3));
+  trainer.add(images.part(3, 3));
   CHECK(trainer.finish_step().samples == 6);
   std::vector<float> mean(first.gradients().begin(), first.gradients().end());
   for (std::size_t i = 0; i < mean.size(); ++i) mean[i] = (mean[i] + second.gradients()[i]) / 2;
   CHECK(relative_difference(mean, trainer.gradients()) < 1e-5);
 
   const std::vector<float> start(m.store.buffer_values().begin(), m.store.buffer_values().end());
-  trainer.compute_gradients(images.shape(), images.tensor.span(), images.labels, 0);
+  trainer.compute_gradients(images.batch(), 0);
   CHECK(std::ranges::equal(m.store.buffer_values(), start));
   trainer.commit();
   CHECK_FALSE(std::ranges::equal(m.store.buffer_values(), start));
-  const std::vector<float> moved(m.store.buffer_values().begin(), m.store.buffer_values().end());
-  trainer.evaluate(images.shape(), images.tensor.span(), images.labels);
-  trainer.commit();
-  CHECK(std::ranges::equal(m.store.buffer_values(), moved));
 }
 
 TEST_CASE("trainer: an automatic micro-batch is about two images of 224 x 224 pixels") {
-  const std::int64_t sizes[][2] = {{224, 2}, {192, 3}, {160, 4}, {128, 6}, {96, 11},
-                                   {64, 24}, {32, 24}, {1, 24},  {8192, 1}};
-  for (const auto& [side, expected] : sizes) CHECK(automatic_micro_batch(side, side) == expected);
-  CHECK(automatic_micro_batch(112, 448) == 2);
+  const std::int64_t sizes[][2] = {{224, 2}, {192, 3}, {160, 4}, {128, 6},
+                                   {96, 11}, {64, 24}, {32, 24}, {8192, 1}};
+  for (const auto& [side, expected] : sizes)
+    CHECK(automatic_micro_batch(side * side * 3) == expected);
+  CHECK(automatic_micro_batch(112 * 448 * 3) == 2);
+  // More of what is smaller: vectors.
+  CHECK(automatic_micro_batch(300) == 245);
+  CHECK(automatic_micro_batch(8) == 4096);
 
   // The trainer's 0 is this: the same bits as when it is asked for, and others than of another.
   Model m(small_options());
   const Images images(28);
-  Trainer<float> automatic(m.model, {}), asked(m.model, {.micro_batch = 24}),
-      whole(m.model, {.micro_batch = 28});
+  Trainer<float> automatic(m.model, plain, {}), asked(m.model, plain, {.micro_batch = 24}),
+      whole(m.model, plain, {.micro_batch = 28});
   for (Trainer<float>* trainer : {&automatic, &asked, &whole})
-    trainer->compute_gradients(images.shape(), images.tensor.span(), images.labels, 0);
+    trainer->compute_gradients(images.batch(), 0);
   CHECK(std::ranges::equal(automatic.gradients(), asked.gradients()));
   CHECK_FALSE(std::ranges::equal(automatic.gradients(), whole.gradients()));
-}
-
-TEST_CASE("trainer: evaluation, in micro-batches and lanes") {
-  EdgeViTOptions options = small_options();
-  options.drop = 0.5;  // which evaluation leaves out
-  Model m(options);
-  const Images images(11);
-  // All at once, by hand.
-  Tape<float> tape;
-  tape.begin({.training = false, .backward = false});
-  const Variable<float> logits = m.model(tape.input(images.tensor));
-  const double loss = static_cast<double>(cross_entropy<float>(logits, images.labels).item());
-  std::int64_t top1 = 0;
-  for (std::size_t n = 0; n < 11; ++n) {
-    const auto row = logits.value().subspan(n * 7, 7);
-    top1 += std::ranges::max_element(row) - row.begin() == images.labels[n];
-  }
-  for (const TrainerOptions& o : {TrainerOptions{}, TrainerOptions{.micro_batch = 2, .lanes = 3}}) {
-    Trainer<float> trainer(m.model, o);
-    std::vector<float> found;
-    const BatchResult result =
-        trainer.evaluate(images.shape(), images.tensor.span(), images.labels, &found);
-    CHECK(result.samples == 11);
-    CHECK(result.loss == doctest::Approx(loss).epsilon(1e-6));
-    CHECK(result.top1 == top1);
-    CHECK(result.top5 >= result.top1);
-    REQUIRE(found.size() == 77);
-    CHECK(relative_difference(logits.value(), found) < 1e-6);
-  }
 }
 
 TEST_CASE("trainer: what does not fit is refused, and the trainer goes on") {
   Model m(small_options());
   const Images images(4);
-  CHECK(contains(error_of([&] { Trainer<float>(m.model, {.micro_batch = -1}); }), "micro-batch"));
-  CHECK(contains(error_of([&] { Trainer<float>(m.model, {.lanes = 0}); }), "lanes"));
+  CHECK(contains(error_of([&] { Trainer<float>(m.model, plain, {.micro_batch = -1}); }),
+                 "micro-batch"));
+  CHECK(contains(error_of([&] { Trainer<float>(m.model, plain, {.lanes = 0}); }), "lanes"));
   for (const std::int64_t lanes : {1, 2}) {
-    Trainer<float> trainer(m.model, {.micro_batch = 1, .lanes = lanes});
+    Trainer<float> trainer(m.model, plain, {.micro_batch = 1, .lanes = lanes});
     // Labels far off: they must not be looked up before they are checked.
     for (const std::int32_t label : {7, -1, 1 << 30}) {
-      std::vector<std::int32_t> wrong = images.labels;
-      wrong[2] = label;
-      const std::string expected = text_of("is ", label, ", expected 0 to 6");
-      CHECK(contains(error_of([&] {
-                       trainer.compute_gradients(images.shape(), images.tensor.span(), wrong, 0);
-                     }),
-                     expected));
-      CHECK(
-          contains(error_of([&] { trainer.evaluate(images.shape(), images.tensor.span(), wrong); }),
-                   expected));
+      data::Batch wrong = images.batch();
+      wrong.labels[2] = label;
+      CHECK(contains(error_of([&] { trainer.compute_gradients(wrong, 0); }),
+                     text_of("is ", label, ", expected 0 to 6")));
     }
-    CHECK(contains(error_of([&] {
-                     trainer.compute_gradients(images.shape(), images.tensor.span(),
-                                               images.labels_of(0, 3), 0);
-                   }),
-                   "N labels, got the shape (4, 64, 64, 3)"));
+    data::Batch few = images.batch();
+    few.labels.pop_back();
+    CHECK(contains(error_of([&] { trainer.compute_gradients(few, 0); }),
+                   "N targets, got (4, 64, 64, 3) inputs, 4 indices, 3 labels"));
     CHECK(contains(error_of([&] {
                      trainer.begin_step(0);
                      trainer.finish_step();
                    }),
-                   "at least one image"));
-    const BatchResult result =
-        trainer.compute_gradients(images.shape(), images.tensor.span(), images.labels, 0);
+                   "at least one sample"));
+    const BatchResult result = trainer.compute_gradients(images.batch(), 0);
     CHECK(std::isfinite(result.loss));
   }
 }
@@ -250,15 +219,15 @@ TEST_CASE("trainer: mixed labels and logit offsets reach the loss") {
   const std::vector<double> offsets = {0.5, -1, 2, 0, 0.3, -0.7, 1};
 
   // log softmax in double, from the logits by themselves.
-  std::vector<float> logits;
-  Trainer<float>(m.model, {})
-      .evaluate(images.shape(), images.tensor.span(), images.labels, &logits);
+  const Predictor<float> predictor(m.model, {64, 64, 3});
+  const Tensor<float> logits = predictor(images.tensor);
   const auto loss_of = [&](bool mixed, bool offset) {
     double total = 0;
     for (std::size_t n = 0; n < 6; ++n) {
       double row[7], sum = 0;
       for (std::size_t k = 0; k < 7; ++k) {
-        row[k] = static_cast<double>(logits[n * 7 + k]) + (offset ? offsets[k] : 0);
+        row[k] = static_cast<double>(logits[static_cast<std::int64_t>(n * 7 + k)]) +
+                 (offset ? offsets[k] : 0);
         sum += std::exp(row[k]);
       }
       const auto of = [&](std::int32_t label) { return std::log(sum) - row[label]; };
@@ -271,27 +240,32 @@ TEST_CASE("trainer: mixed labels and logit offsets reach the loss") {
     for (const bool offset : {false, true}) {
       CAPTURE(mixed);
       CAPTURE(offset);
-      TrainerOptions options{.micro_batch = 4, .lanes = 2};
+      CrossEntropyObjectiveOptions options;
       if (offset) options.logit_offsets = offsets;
-      Trainer<float> trainer(m.model, options);
-      trainer.begin_step(0);
-      if (mixed)
-        trainer.add(images.shape(), images.tensor.span(), {images.labels, labels2, lambda});
-      else
-        trainer.add(images.shape(), images.tensor.span(), images.labels);
-      CHECK(trainer.finish_step().loss == doctest::Approx(loss_of(mixed, offset)).epsilon(1e-5));
-      // Evaluation has neither.
-      CHECK(trainer.evaluate(images.shape(), images.tensor.span(), images.labels).loss ==
-            doctest::Approx(loss_of(false, false)).epsilon(1e-5));
+      const Objective<float> objective = cross_entropy_objective(options);
+      Trainer<float> trainer(m.model, objective, {.micro_batch = 4, .lanes = 2});
+      data::Batch batch = images.batch();
+      if (mixed) {
+        batch.labels2 = labels2;
+        batch.lambda = lambda;
+      }
+      CHECK(trainer.compute_gradients(batch, 0).loss ==
+            doctest::Approx(loss_of(mixed, offset)).epsilon(1e-5));
+      // Evaluation has no offsets.
+      Tape<float> tape;
+      tape.begin({.training = false, .backward = false});
+      CHECK(objective(tape.input(logits), batch, {0, 6}).item() ==
+            doctest::Approx(6 * loss_of(mixed, false)).epsilon(1e-5));
     }
 
   // Accuracy while mixed counts the class of which there is more.
-  Trainer<float> trainer(m.model, {});
-  const std::vector<float> second(6, 0.25f);
-  trainer.begin_step(0);
-  trainer.add(images.shape(), images.tensor.span(), {images.labels, labels2, second});
-  CHECK(trainer.finish_step().top1 ==
-        trainer.evaluate(images.shape(), images.tensor.span(), labels2).top1);
+  Trainer<float> trainer(m.model, plain, {});
+  data::Batch batch = images.batch(), seconds = batch;
+  batch.labels2 = labels2;
+  batch.lambda.assign(6, 0.25f);
+  seconds.labels = labels2;
+  trainer.compute_gradients(batch, 0);
+  CHECK(top1_of(trainer, batch) == top1_of(trainer, seconds));
 
   // tau log prior.
   const std::vector<std::int64_t> counts = {30, 10, 0, 60};
@@ -309,9 +283,10 @@ TEST_CASE("trainer: frozen layers have no gradients, and the others the same one
     if (name.starts_with("stages.0.") || name.starts_with("stages.1.1.") || name == "head.bias")
       frozen.store.set_trainable(i, false);
   }
-  Trainer<float> a(all.model, {.micro_batch = 2}), b(frozen.model, {.micro_batch = 2});
-  a.compute_gradients(images.shape(), images.tensor.span(), images.labels, 0);
-  b.compute_gradients(images.shape(), images.tensor.span(), images.labels, 0);
+  Trainer<float> a(all.model, plain, {.micro_batch = 2}),
+      b(frozen.model, plain, {.micro_batch = 2});
+  a.compute_gradients(images.batch(), 0);
+  b.compute_gradients(images.batch(), 0);
   for (int i = 0; i < std::ssize(frozen.store.parameters()); ++i) {
     const auto own = frozen.store.slice_of(b.gradients(), i);
     CAPTURE(frozen.store.parameters()[static_cast<std::size_t>(i)].name);
@@ -328,8 +303,8 @@ TEST_CASE("trainer: what is not finite is named") {
     Model m(small_options());
     Images own = images;
     spoil(m, own);
-    Trainer<float> trainer(m.model, {.micro_batch = 1, .lanes = lanes});
-    trainer.compute_gradients(own.shape(), own.tensor.span(), own.labels, 0);
+    Trainer<float> trainer(m.model, plain, {.micro_batch = 1, .lanes = lanes});
+    trainer.compute_gradients(own.batch(), 0);
     return trainer.not_finite();
   };
   const auto parameter = [](Model& m, std::string_view name) {
@@ -343,7 +318,7 @@ TEST_CASE("trainer: what is not finite is named") {
     CHECK(found([&](Model& m, Images&) { parameter(m, "stages.1.1.dw.weight")[7] = infinity; },
                 lanes) == "the parameter stages.1.1.dw.weight");
     CHECK(found([&](Model&, Images& i) { i.tensor[64 * 64 * 3 * 5] = std::nanf(""); }, lanes) ==
-          "the images");
+          "the inputs");
     // Finite all of them, but their product is not.
     const auto large = [&](Model& m, Images&) {
       std::ranges::fill(parameter(m, "stages.2.1.ffn.expand.weight"), 1e38f);
@@ -375,13 +350,11 @@ TEST_CASE("trainer: the same bits for any number of threads, across lanes and wi
       EdgeViTOptions model_options = edgevit_options("xxs", 10);
       model_options.drop_path = 0.1;
       Model m(model_options);
-      Trainer<float> trainer(m.model, options);
+      Trainer<float> trainer(m.model, plain, options);
       Adam<float> adam(m.store);
       std::vector<double> found;
       for (std::int64_t step = 0; step < 3; ++step) {
-        found.push_back(
-            trainer.compute_gradients(images.shape(), images.tensor.span(), images.labels, step)
-                .loss);
+        found.push_back(trainer.compute_gradients(images.batch(), step).loss);
         adam.step(trainer.gradients(), 1e-3);
         trainer.commit();
       }
@@ -413,19 +386,19 @@ TEST_CASE("trainer: eight images are learned by heart") {
     }
     Model m(options);
     const Images images(8);
-    Trainer<float> trainer(m.model, {});
+    Trainer<float> trainer(m.model, plain, {});
     Adam<float> adam(m.store);
     BatchResult result;
     std::int64_t step = 0;
     for (; step < 300; ++step) {
-      result = trainer.compute_gradients(images.shape(), images.tensor.span(), images.labels, step);
+      result = trainer.compute_gradients(images.batch(), step);
       if (result.loss < 0.01) break;
       adam.step(trainer.gradients(), 3e-3);
       trainer.commit();
     }
     CAPTURE(step);
     CHECK(result.loss < 0.01);
-    CHECK(result.top1 == 8);
+    CHECK(top1_of(trainer, images.batch()) == 8);
   }
 }
 

@@ -1,4 +1,4 @@
-// Batches of images, what a loader is asked for, and the order of an epoch.
+// Batches of samples, what a loader is asked for, and the order of an epoch.
 #pragma once
 
 #include <cstddef>
@@ -10,41 +10,41 @@
 
 #include "anther/core/random.hpp"
 #include "anther/core/tensor.hpp"
-#include "anther/data/vision/image.hpp"
-#include "anther/data/vision/mix_options.hpp"
 
 namespace anther::inline v0_1::data {
 
-// N images. Hand the same Batch to next() again and again: its memory is used again.
+// N samples. Hand the same Batch to next() again and again: its memory is used again.
 struct Batch {
-  Tensor<float> images;               // (N, height, width, 3)
-  std::vector<std::int32_t> labels;   // (N)
+  Tensor<float> inputs;               // (N, ...)
+  std::vector<std::int32_t> labels;   // (N, ...): targets that are classes; else empty
+  std::vector<float> values;          // (N, ...): targets that are numbers; else empty
+  Shape target_shape;                 // of one sample's target: the dots of labels or values
   std::vector<std::int64_t> indices;  // (N): in the data set
-  // Where images are mixed, else empty: lambda[n] of image n is of labels[n], the rest of
-  // labels2[n].
+  // Where samples are mixed with one another, else empty: lambda[n] of sample n is of the class
+  // labels[n], the rest of labels2[n].
   std::vector<std::int32_t> labels2;  // (N)
   std::vector<float> lambda;          // (N): 0.5 to 1
 
-  std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
+  std::int64_t size() const { return std::ssize(indices); }
 };
+
+// Changes a batch of an epoch, whose key it is given: samples mixed with one another, say. What it
+// does to a sample must come from the key and the sample's index.
+using BatchTransform = std::function<void(Batch& batch, RandomKey key)>;
 
 struct LoaderOptions {
   std::int64_t batch_size = 32;
   bool shuffle = false;
-  bool drop_last = false;  // leave out a last batch of fewer images
-  std::int64_t limit = 0;  // only the first images of the data set; 0: all
+  bool drop_last = false;  // leave out a last batch of fewer samples
+  std::int64_t limit = 0;  // only the first samples of the data set; 0: all
   std::uint64_t seed = 0;
-  int workers = 1;              // threads; 0: next() does the work itself
-  int prefetch = 2;             // batches that are prepared ahead, each with memory of its own
-  bool skip_bad = false;        // leave out images that cannot be decoded, instead of throwing
-  vision::MixOptions mix = {};  // mixup and cutmix
+  int workers = 1;          // threads; 0: next() does the work itself
+  int prefetch = 2;         // batches that are prepared ahead, each with memory of its own
+  bool skip_bad = false;    // leave out samples that cannot be read, instead of throwing
+  BatchTransform mix = {};  // run on each batch by next()
 };
 
-// Prepares one image: writes height * width * 3 floats. Called from several threads at once; what
-// is random in it must come from the key alone.
-using SampleTransform = std::function<void(const vision::Image& image, RandomKey key, float* out)>;
-
-// The order in which an epoch goes through images 0, ..., count - 1.
+// The order in which an epoch goes through samples 0, ..., count - 1.
 inline std::vector<std::int64_t> epoch_order(std::int64_t count, bool shuffle, std::uint64_t seed,
                                              std::int64_t epoch) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(count));

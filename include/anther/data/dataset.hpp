@@ -1,14 +1,42 @@
-// A data set: numbered images, each with a label.
+// A data set: numbered samples, each of them an input and a target.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "anther/data/vision/image.hpp"
+#include "anther/core/random.hpp"
+#include "anther/core/shape.hpp"
 
 namespace anther::inline v0_1::data {
+
+// What the targets of a data set are. A class is one of classes() = { {}, integers }; a map of
+// classes has the shape (H, W); a number is numbers(), a vector or several yes-or-no classes are
+// numbers({K}).
+struct TargetSpec {
+  enum class Kind { none, classes, numbers };
+  Kind kind = Kind::none;
+  Shape shape = {};  // of one sample's target; {} is a single class or number
+
+  std::int64_t size() const { return kind == Kind::none ? 0 : shape.numel(); }
+  friend bool operator==(const TargetSpec&, const TargetSpec&) = default;
+};
+
+inline TargetSpec classes(const Shape& shape = {}) {
+  return {TargetSpec::Kind::classes, shape};
+}
+inline TargetSpec numbers(const Shape& shape = {}) {
+  return {TargetSpec::Kind::numbers, shape};
+}
+
+// Where Dataset::load writes a sample. Of the two kinds of target one is empty.
+struct Sample {
+  std::span<float> input;           // of the data set's input_shape()
+  std::span<std::int32_t> classes;  // where the target is classes, counted from 0
+  std::span<float> numbers;         // where the target is numbers
+};
 
 // Indices run from 0 to size() - 1. All functions may be called from several threads at once.
 class Dataset {
@@ -16,13 +44,19 @@ class Dataset {
   virtual ~Dataset() = default;
 
   virtual std::int64_t size() const = 0;
-  // The decoded image. Throws Error, naming the file, where it cannot be decoded.
-  virtual vision::Image image(std::int64_t index) const = 0;
-  // The class, from 0 to class_names().size() - 1.
-  virtual int label(std::int64_t index) const = 0;
-  // What to call the image in a message: its file's path.
-  virtual std::string name(std::int64_t index) const = 0;
-  virtual const std::vector<std::string>& class_names() const = 0;
+  virtual Shape input_shape() const = 0;  // of one sample
+  virtual TargetSpec target() const = 0;
+  // Writes the sample. What is random in it must come from the key alone, which is another one in
+  // each epoch. Throws Error, naming the sample, where it cannot be read.
+  virtual void load(std::int64_t index, RandomKey key, const Sample& sample) const = 0;
+
+  // What to call the sample in a message: its file's path, say.
+  virtual std::string name(std::int64_t index) const { return "sample " + std::to_string(index); }
+  // What the classes are called; empty where they have no names, or there are none.
+  virtual const std::vector<std::string>& class_names() const {
+    static const std::vector<std::string> none;
+    return none;
+  }
 };
 
 using DatasetPointer = std::shared_ptr<const Dataset>;

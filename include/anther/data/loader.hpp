@@ -1,7 +1,7 @@
-// Batches of prepared images, decoded ahead of time by threads of the loader's own.
+// Batches of samples, read ahead of time by threads of the loader's own.
 //
 // The order of an epoch, and every random number for a sample, are functions of (seed, epoch, index
-// of the image): batches have the same bits for any number of workers, and an epoch can be entered
+// of the sample): batches have the same bits for any number of workers, and an epoch can be entered
 // at any batch. The threads never call parallel_for, whose team belongs to the training step.
 #pragma once
 
@@ -23,33 +23,26 @@
 #include "anther/core/tensor.hpp"
 #include "anther/data/batch.hpp"
 #include "anther/data/dataset.hpp"
-#include "anther/data/vision/mix.hpp"
-#include "anther/data/vision/transforms.hpp"
 
 namespace anther::inline v0_1::data {
 
+// The shape of `count` samples of a shape: (count, ...).
+inline Shape shape_of_samples(std::int64_t count, const Shape& sample) {
+  Shape shape = {count};
+  for (int axis = 0; axis < sample.rank(); ++axis) shape.push_back(sample[axis]);
+  return shape;
+}
+
 class Loader {
  public:
-  // Prepares images as Preprocess says.
-  Loader(DatasetPointer data, const vision::Preprocess& preprocess, const LoaderOptions& options)
-      : Loader(
-            std::move(data), preprocess.image_size, preprocess.image_size,
-            [transform = vision::Transform(preprocess)](const vision::Image& image, RandomKey,
-                                                        float* out) { transform(image, out); },
-            options) {}
-
-  // Prepares images by a function, which makes each height x width. Throws for options that make no
-  // sense, and for a data set without images.
-  Loader(DatasetPointer data, std::int64_t height, std::int64_t width, SampleTransform transform,
-         const LoaderOptions& options)
-      : data_(std::move(data)),
-        height_(height),
-        width_(width),
-        transform_(std::move(transform)),
-        options_(options) {
+  // Throws for options that make no sense, and for a data set without samples.
+  Loader(DatasetPointer data, const LoaderOptions& options)
+      : data_(std::move(data)), options_(options) {
     detail::check(data_ != nullptr, "loader: expected a data set, got none");
-    detail::check(height >= 1 && width >= 1,
-                  "loader: expected images of at least 1 x 1 pixels, got ", height, " x ", width);
+    input_shape_ = data_->input_shape();
+    target_ = data_->target();
+    detail::check(input_shape_.numel() >= 1, "loader: expected inputs of at least one number, got ",
+                  input_shape_);
     detail::check(options.batch_size >= 1, "batch size: expected at least 1, got ",
                   options.batch_size);
     detail::check(options.limit >= 0, "limit: expected at least 0, got ", options.limit);
@@ -57,17 +50,19 @@ class Loader {
                   "workers: expected 0 to 1024, got ", options.workers);
     detail::check(options.prefetch >= 1, "prefetch: expected at least 1 batch, got ",
                   options.prefetch);
-    options.mix.validate();
     available_ = options.limit > 0 ? std::min(options.limit, data_->size()) : data_->size();
-    detail::check(available_ >= 1, "loader: the data set has no images");
+    detail::check(available_ >= 1, "loader: the data set has no samples");
     full_ = std::min(options.batch_size, available_);
-    images_ = options.drop_last ? available_ - available_ % options.batch_size : available_;
-    detail::check(images_ >= 1, "loader: a batch size of ", options.batch_size,
-                  " and drop_last leave none of ", available_, " images");
-    next_sample_ = images_;  // nothing to take until start_epoch
+    samples_ = options.drop_last ? available_ - available_ % options.batch_size : available_;
+    detail::check(samples_ >= 1, "loader: a batch size of ", options.batch_size,
+                  " and drop_last leave none of ", available_, " samples");
+    next_sample_ = samples_;  // nothing to take until start_epoch
     slots_.resize(options.workers == 0 ? 1 : static_cast<std::size_t>(options.prefetch));
     for (Slot& slot : slots_) {
-      slot.images = Tensor<float>(shape(full_));
+      slot.inputs = Tensor<float>(shape(full_));
+      const auto targets = static_cast<std::size_t>(full_ * target_.size());
+      if (target_.kind == TargetSpec::Kind::classes) slot.labels.resize(targets);
+      if (target_.kind == TargetSpec::Kind::numbers) slot.values.resize(targets);
       slot.failures.resize(static_cast<std::size_t>(full_));
     }
     try {
@@ -88,23 +83,23 @@ class Loader {
     detail::check(first_batch >= 0 && first_batch <= batches(), "first batch: expected 0 to ",
                   batches(), ", got ", first_batch);
     std::unique_lock lock(mutex_);
-    next_sample_ = images_;  // nothing more to take
+    next_sample_ = samples_;  // nothing more to take
     changed_.wait(lock, [&] { return in_flight_ == 0; });
     order_ = epoch_order(available_, options_.shuffle, options_.seed, epoch);
     const RandomKey seed(options_.seed);
     epoch_key_ = seed.fold("sample").fold(static_cast<std::uint64_t>(epoch));
     mix_key_ = seed.fold("mix").fold(static_cast<std::uint64_t>(epoch));
     next_batch_ = first_batch;
-    next_sample_ = std::min(first_batch * options_.batch_size, images_);
+    next_sample_ = std::min(first_batch * options_.batch_size, samples_);
     skipped_ = delivered_ = 0;
     first_skipped_.clear();
     work_.notify_all();
   }
 
-  // The next batch of the epoch; false at its end. Throws the error of the first image of the batch
-  // that could not be prepared, with its file's name, and again when called again; with skip_bad
-  // such an image is left out, and the batch is the smaller for it. Throws at the end of an epoch
-  // of which no image at all could be decoded.
+  // The next batch of the epoch; false at its end. Throws the error of the first sample of the
+  // batch that could not be read, with its name, and again when called again; with skip_bad such a
+  // sample is left out, and the batch is the smaller for it. Throws at the end of an epoch of which
+  // no sample at all could be read.
   bool next(Batch& batch) {
     detail::check(!order_.empty(), "loader: call start_epoch before next");
     const auto began = std::chrono::steady_clock::now();
@@ -118,26 +113,29 @@ class Loader {
       }
       work_.notify_all();
       if (count == 0) continue;
-      if (options_.mix.on()) mix(batch, options_.mix, mix_key_);
+      if (options_.mix) options_.mix(batch, mix_key_);
       delivered_ += count;
       stall_ += seconds_since(began);
       return true;
     }
     detail::check(delivered_ > 0 || skipped_ == 0, "none of ", skipped_,
-                  " images could be decoded; the first: ", first_skipped_);
+                  " samples could be read; the first: ", first_skipped_);
     return false;
   }
 
-  // Batches of an epoch, and images of an epoch (with those that skip_bad will leave out).
-  std::int64_t batches() const { return (images_ + options_.batch_size - 1) / options_.batch_size; }
-  std::int64_t images() const { return images_; }
+  // Batches of an epoch, and samples of an epoch (with those that skip_bad will leave out).
+  std::int64_t batches() const {
+    return (samples_ + options_.batch_size - 1) / options_.batch_size;
+  }
+  std::int64_t samples() const { return samples_; }
   const LoaderOptions& options() const { return options_; }
-  std::int64_t height() const { return height_; }  // of an image, in pixels
+  const Dataset& data() const { return *data_; }
+  const Shape& input_shape() const { return input_shape_; }  // of one sample
 
   // The number of the batch that next() gives next: where start_epoch goes on.
   std::int64_t next_batch() const { return next_batch_; }
 
-  // Images left out since start_epoch, and what was wrong with the first of them.
+  // Samples left out since start_epoch, and what was wrong with the first of them.
   std::int64_t skipped() const { return skipped_; }
   const std::string& first_skipped() const { return first_skipped_; }
 
@@ -147,19 +145,20 @@ class Loader {
  private:
   struct Failure {
     std::exception_ptr error;
-    bool bad_image = false;  // which skip_bad may leave out; not, say, a lack of memory
+    bool bad_sample = false;  // which skip_bad may leave out; not, say, a lack of memory
   };
   // Where a batch is prepared: batch b in slot b % slots.
   struct Slot {
-    Tensor<float> images;
+    Tensor<float> inputs;
+    std::vector<std::int32_t> labels;
+    std::vector<float> values;
     std::vector<Failure> failures;
     std::int64_t done = 0;
   };
 
-  Shape shape(std::int64_t count) const { return {count, height_, width_, 3}; }
-  std::int64_t sample_floats() const { return height_ * width_ * 3; }
-  std::int64_t batch_images(std::int64_t batch) const {
-    return std::min(options_.batch_size, images_ - batch * options_.batch_size);
+  Shape shape(std::int64_t count) const { return shape_of_samples(count, input_shape_); }
+  std::int64_t batch_samples(std::int64_t batch) const {
+    return std::min(options_.batch_size, samples_ - batch * options_.batch_size);
   }
   static double seconds_since(std::chrono::steady_clock::time_point began) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
@@ -179,14 +178,14 @@ class Loader {
       lock.lock();
       --in_flight_;
       ++slot.done;
-      if (in_flight_ == 0 || slot.done == batch_images(sample / options_.batch_size))
+      if (in_flight_ == 0 || slot.done == batch_samples(sample / options_.batch_size))
         changed_.notify_all();
     }
   }
 
   bool can_take() const {
-    return next_sample_ < images_ && next_sample_ / options_.batch_size <
-                                         next_batch_ + static_cast<std::int64_t>(slots_.size());
+    return next_sample_ < samples_ && next_sample_ / options_.batch_size <
+                                          next_batch_ + static_cast<std::int64_t>(slots_.size());
   }
   std::int64_t take() {
     const std::int64_t sample = next_sample_++;
@@ -199,7 +198,7 @@ class Loader {
 
   // Waits until the slot's batch is prepared, or prepares it where there are no threads.
   void await(Slot& slot) {
-    const std::int64_t count = batch_images(next_batch_);
+    const std::int64_t count = batch_samples(next_batch_);
     if (threads_.empty()) {
       const std::int64_t first = next_batch_ * options_.batch_size;
       while (next_sample_ < first + count) prepare(take(), slot);
@@ -211,13 +210,22 @@ class Loader {
     });
   }
 
+  // The numbers of a sample, of those of all samples of a slot; none where the slot has none.
+  template <class U>
+  static std::span<U> part(std::span<U> all, std::int64_t place, std::int64_t size) {
+    if (all.empty()) return {};
+    return all.subspan(static_cast<std::size_t>(place * size), static_cast<std::size_t>(size));
+  }
+
   void prepare(std::int64_t sample, Slot& slot) {
     const std::int64_t index = order_[static_cast<std::size_t>(sample)];
     const std::int64_t place = sample % options_.batch_size;
     Failure failure;
     try {
-      transform_(data_->image(index), epoch_key_.fold(static_cast<std::uint64_t>(index)),
-                 slot.images.data() + place * sample_floats());
+      data_->load(index, epoch_key_.fold(static_cast<std::uint64_t>(index)),
+                  {part(slot.inputs.span(), place, input_shape_.numel()),
+                   part(std::span(slot.labels), place, target_.size()),
+                   part(std::span(slot.values), place, target_.size())});
     } catch (const Error& error) {
       failure = {named(error, index), true};
     } catch (...) {
@@ -226,7 +234,7 @@ class Loader {
     slot.failures[static_cast<std::size_t>(place)] = std::move(failure);
   }
 
-  // The error under way, with the image's name where it does not say it itself.
+  // The error under way, with the sample's name where it does not say it itself.
   std::exception_ptr named(const Error& error, std::int64_t index) const {
     const std::string name = data_->name(index);
     if (std::string_view(error.what()).find(name) != std::string_view::npos)
@@ -234,26 +242,30 @@ class Loader {
     return std::make_exception_ptr(Error(name + ": " + error.what()));
   }
 
-  // Moves a prepared batch to the caller's; returns how many images it has.
+  // Moves a prepared batch to the caller's; returns how many samples it has.
   std::int64_t deliver(Slot& slot, Batch& batch) {
-    const std::int64_t count = batch_images(next_batch_);
+    const std::int64_t count = batch_samples(next_batch_);
     const std::int64_t good = leave_out_bad(slot, count);
-    batch.labels.resize(static_cast<std::size_t>(good));
     batch.indices.resize(static_cast<std::size_t>(good));
     if (good == 0) return 0;
-    reshape(batch.images, shape(good));
+    reshape(batch.inputs, shape(good));
     if (good == full_)
-      std::swap(batch.images, slot.images);
+      std::swap(batch.inputs, slot.inputs);
     else
-      std::copy_n(slot.images.data(), good * sample_floats(), batch.images.data());
+      std::copy_n(slot.inputs.data(), good * input_shape_.numel(), batch.inputs.data());
+    const auto take = [&](auto& to, const auto& from) {
+      to.assign(from.begin(), from.empty() ? from.end() : from.begin() + good * target_.size());
+    };
+    take(batch.labels, slot.labels);
+    take(batch.values, slot.values);
+    batch.target_shape = target_.shape;
+    batch.labels2.clear();
+    batch.lambda.clear();
     std::size_t to = 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-      if (slot.failures[static_cast<std::size_t>(i)].error) continue;
-      const std::int64_t index =
-          order_[static_cast<std::size_t>(next_batch_ * options_.batch_size + i)];
-      batch.indices[to] = index;
-      batch.labels[to++] = data_->label(index);
-    }
+    for (std::int64_t i = 0; i < count; ++i)
+      if (!slot.failures[static_cast<std::size_t>(i)].error)
+        batch.indices[to++] =
+            order_[static_cast<std::size_t>(next_batch_ * options_.batch_size + i)];
     return good;
   }
 
@@ -262,7 +274,7 @@ class Loader {
   std::int64_t leave_out_bad(Slot& slot, std::int64_t count) {
     for (std::int64_t i = 0; i < count; ++i) {
       const Failure& failure = slot.failures[static_cast<std::size_t>(i)];
-      if (failure.error && !(options_.skip_bad && failure.bad_image))
+      if (failure.error && !(options_.skip_bad && failure.bad_sample))
         std::rethrow_exception(failure.error);
     }
     std::int64_t good = 0;
@@ -271,12 +283,18 @@ class Loader {
         if (skipped_++ == 0) first_skipped_ = message(failure.error);
         continue;
       }
-      float* images = slot.images.data();
-      if (good != i)
-        std::copy_n(images + i * sample_floats(), sample_floats(), images + good * sample_floats());
+      if (good != i) {
+        move_sample(slot.inputs.data(), i, good, input_shape_.numel());
+        if (!slot.labels.empty()) move_sample(slot.labels.data(), i, good, target_.size());
+        if (!slot.values.empty()) move_sample(slot.values.data(), i, good, target_.size());
+      }
       ++good;
     }
     return good;
+  }
+  template <class U>
+  static void move_sample(U* all, std::int64_t from, std::int64_t to, std::int64_t size) {
+    std::copy_n(all + from * size, size, all + to * size);
   }
   static std::string message(const std::exception_ptr& error) {
     try {
@@ -305,11 +323,11 @@ class Loader {
   }
 
   DatasetPointer data_;
-  std::int64_t height_, width_;
-  SampleTransform transform_;
   LoaderOptions options_;
-  std::int64_t available_ = 0;  // images to choose from
-  std::int64_t images_ = 0;     // of an epoch
+  Shape input_shape_;
+  TargetSpec target_;
+  std::int64_t available_ = 0;  // samples to choose from
+  std::int64_t samples_ = 0;    // of an epoch
   std::int64_t full_ = 0;       // of a full batch
 
   // The consumer's alone.

@@ -135,10 +135,17 @@ class CsvWriter {
   // Writes one row: a number or text for each column.
   template <class... Values>
   void row(const Values&... values) {
-    detail::check(sizeof...(values) == columns_, file_.path().string(), ": expected a row of ",
-                  columns_, " values, got ", sizeof...(values));
+    write({csv_cell(values)...});
+  }
+  // The same of cells as csv_cell makes them.
+  void row(const std::vector<std::string>& cells) { write(cells); }
+
+ private:
+  void write(const std::vector<std::string>& cells) {
+    detail::check(cells.size() == columns_, file_.path().string(), ": expected a row of ", columns_,
+                  " values, got ", cells.size());
     std::string line;
-    ((line += csv_cell(values) + ','), ...);
+    for (const std::string& cell : cells) line += cell + ',';
     line.back() = '\n';
     try {
       file_.write(line);
@@ -149,7 +156,6 @@ class CsvWriter {
     size_ += static_cast<std::int64_t>(line.size());
   }
 
- private:
   CsvWriter(const std::filesystem::path& path, const std::vector<std::string>& columns,
             const std::string& content)
       : columns_(columns.size()), size_(static_cast<std::int64_t>(content.size())) {

@@ -33,8 +33,8 @@ struct CrossEntropyAttributes {
 
 template <class T>
 kernels::CrossEntropyDims dims_of(const Shape& logits, const CrossEntropyAttributes<T>& a) {
-  return {.rows = logits[0],
-          .classes = logits[1],
+  return {.rows = logits.rows(),
+          .classes = logits.back(),
           .label_smoothing = a.label_smoothing,
           .scale = a.scale};
 }
@@ -46,7 +46,7 @@ inline constexpr Op<T> cross_entropy_op = {
         [](Call<T>& call) {
           const auto& a = call.template attributes<CrossEntropyAttributes<T>>();
           const Shape& logits = call.input_shape(0);
-          kernels::cross_entropy_forward<T>(call.output(), call.workspace(logits[0]),
+          kernels::cross_entropy_forward<T>(call.output(), call.workspace(logits.rows()),
                                             call.output(1), call.input(0), a.targets,
                                             dims_of(logits, a));
         },
@@ -80,33 +80,34 @@ struct Labels {
   }
 };
 
-// logits (rows, K), labels in 0, ..., K - 1, lambda in [0, 1]. Gives a scalar. Throws where they do
-// not fit.
+// logits (rows, K), labels in 0, ..., K - 1, lambda in [0, 1]; of maps, logits (N, H, W, K) and
+// N * H * W labels. Gives a scalar. Throws where they do not fit.
 template <class T>
 Variable<T> cross_entropy(const Variable<T>& logits, const Labels<T>& labels,
                           const CrossEntropyOptions& options = {}) {
   Tape<T>& tape = logits.tape();
   const Shape& in = logits.shape();
   const auto fits = [&](const auto& values) {
-    return in.rank() == 2 && std::ssize(values) == in[0];
+    return in.rank() >= 2 && std::ssize(values) == in.rows();
   };
   tape.check(fits(labels.labels),
-             "cross_entropy: expected logits (rows, K) and as many labels, got ", in, " and ",
-             labels.labels.size(), " labels");
+                   "cross_entropy: expected logits (rows, K) and as many labels, got ", in, " and ",
+                   labels.labels.size(), " labels");
   tape.check((labels.labels2.empty() && labels.lambda.empty()) ||
-                 (fits(labels.labels2) && fits(labels.lambda)),
-             "cross_entropy: expected a second label and a weight for each of ", in[0],
-             " rows, or none, got ", labels.labels2.size(), " and ", labels.lambda.size());
+                       (fits(labels.labels2) && fits(labels.lambda)),
+                   "cross_entropy: expected a second label and a weight for each of ", in.rows(),
+                   " rows, or none, got ", labels.labels2.size(), " and ", labels.lambda.size());
   tape.check(options.label_smoothing >= 0 && options.label_smoothing <= 1,
-             "cross_entropy: expected a label smoothing in [0, 1], got ", options.label_smoothing);
+                   "cross_entropy: expected a label smoothing in [0, 1], got ",
+                   options.label_smoothing);
   for (const auto& list : {labels.labels, labels.labels2})
     for (std::size_t row = 0; row < list.size(); ++row)
-      tape.check(list[row] >= 0 && list[row] < in[1], "cross_entropy: the label of row ", row,
-                 " is ", list[row], ", expected 0 to ", in[1] - 1);
+      tape.check(list[row] >= 0 && list[row] < in.back(), "cross_entropy: the label of row ", row,
+                       " is ", list[row], ", expected 0 to ", in.back() - 1);
   for (const T weight : labels.lambda)
     tape.check(weight >= 0 && weight <= 1,
-               "cross_entropy: expected weights of labels in [0, 1], got ", weight);
-  const std::int64_t count = options.count > 0 ? options.count : in[0];
+                     "cross_entropy: expected weights of labels in [0, 1], got ", weight);
+  const std::int64_t count = options.count > 0 ? options.count : in.rows();
   kernels::CrossEntropyTargets<T> targets{.labels = tape.keep(labels.labels)};
   if (!labels.labels2.empty()) {
     targets.labels2 = tape.keep(labels.labels2);
@@ -114,7 +115,7 @@ Variable<T> cross_entropy(const Variable<T>& logits, const Labels<T>& labels,
   }
   const CrossEntropyAttributes<T> attributes{targets, options.label_smoothing,
                                              1 / static_cast<double>(count)};
-  return tape.apply(cross_entropy_op<T>, attributes, {logits}, Shape{}, {Shape{in[0]}});
+  return tape.apply(cross_entropy_op<T>, attributes, {logits}, Shape{}, {Shape{in.rows()}});
 }
 template <class T>
 Variable<T> cross_entropy(const Variable<T>& logits, std::span<const std::int32_t> labels,
@@ -129,21 +130,22 @@ inline constexpr Op<T> adjust_logits_op = {
         [](Call<T>& call) {
           const T* offsets = call.template attributes<const T*>();
           const Shape& logits = call.input_shape(0);
-          for (std::int64_t row = 0; row < logits[0]; ++row)
-            kernels::add<T>(call.output() + row * logits[1], call.input(0) + row * logits[1],
-                            offsets, logits[1]);
+          const std::int64_t classes = logits.back();
+          for (std::int64_t row = 0; row < logits.rows(); ++row)
+            kernels::add<T>(call.output() + row * classes, call.input(0) + row * classes, offsets,
+                            classes);
         },
     .backward = [](Call<T>& call) { call.pass_gradient(0); },
 };
 
-// logits (rows, K) + offsets (K), the same for each row.
+// logits (..., K) + offsets (K), the same for each row.
 template <class T>
 Variable<T> adjust_logits(const Variable<T>& logits, std::span<const T> offsets) {
   Tape<T>& tape = logits.tape();
   const Shape& in = logits.shape();
-  tape.check(in.rank() == 2 && std::ssize(offsets) == in[1],
-             "adjust_logits: expected logits (rows, K) and K offsets, got ", in, " and ",
-             offsets.size());
+  tape.check(in.rank() >= 2 && std::ssize(offsets) == in.back(),
+                   "adjust_logits: expected logits (..., K) and K offsets, got ", in, " and ",
+                   offsets.size());
   return tape.apply(adjust_logits_op<T>, static_cast<const T*>(tape.keep(offsets)), {logits}, in);
 }
 

@@ -16,7 +16,7 @@
 
 #include "anther/core/check.hpp"
 #include "anther/core/random.hpp"
-#include "anther/data/dataset.hpp"
+#include "anther/data/vision/image_set.hpp"
 #include "anther/painted/bloom.hpp"
 #include "anther/painted/flower_kinds.hpp"
 #include "anther/painted/painting.hpp"
@@ -30,7 +30,7 @@ struct PaintedOptions {
 };
 
 // Painted flowers. Image i is of class i % 17.
-class PaintedFlowers final : public data::Dataset {
+class PaintedFlowers final : public vision::ImageSet {
  public:
   // Throws for a negative number of images, or an image size outside 16 to 1024.
   explicit PaintedFlowers(const PaintedOptions& options) : options_(options) {

@@ -61,9 +61,8 @@ class ConfusionPlot {
         "fill=\"#ffffff\"/>\n");
     add("<text x=\"24\" y=\"38\" font-size=\"20\" font-weight=\"600\" fill=\"#111827\">",
         "Confusion matrix</text>\n<text x=\"24\" y=\"61\" font-size=\"13\" fill=\"#6b7280\">",
-        std::to_string(matrix_.correct()), " of ", std::to_string(matrix_.images()),
-        " images right");
-    if (matrix_.images() > 0) add(" (", fixed_decimals(100 * matrix_.accuracy(), 1), "%)");
+        std::to_string(matrix_.correct()), " of ", std::to_string(matrix_.samples()), " right");
+    if (matrix_.samples() > 0) add(" (", fixed_decimals(100 * matrix_.accuracy(), 1), "%)");
     add("; rows: the true class, columns: the predicted one</text>\n");
     add_grid(side);
     for (std::int64_t label = 0; label < matrix_.classes(); ++label) add_row(label);

@@ -62,13 +62,13 @@ inline std::vector<std::string> caption(const data::Batch& batch, std::size_t i,
 inline vision::Image contact_sheet(const data::Batch& batch, const vision::Preprocess& preprocess,
                                    const std::vector<std::string>& class_names,
                                    const ContactSheetOptions& options = {}) {
-  detail::check(batch.size() > 0 && batch.images.shape().rank() == 4,
+  detail::check(batch.size() > 0 && batch.inputs.shape().rank() == 4,
                 "contact sheet: expected a batch with images, got ", batch.size());
   detail::check(options.images >= 1 && options.columns >= 1,
                 "contact sheet: expected at least 1 image and 1 column, got ", options.images,
                 " and ", options.columns);
-  const int height = static_cast<int>(batch.images.shape()[1]);
-  const int width = static_cast<int>(batch.images.shape()[2]);
+  const int height = static_cast<int>(batch.inputs.shape()[1]);
+  const int width = static_cast<int>(batch.inputs.shape()[2]);
   const int count = static_cast<int>(std::min<std::int64_t>(options.images, batch.size()));
   const int columns = std::min(options.columns, count), lines = (count + columns - 1) / columns;
   const int zoom = std::max(1, (127 + width) / width), gap = 4;
@@ -80,7 +80,7 @@ inline vision::Image contact_sheet(const data::Batch& batch, const vision::Prepr
   for (int n = 0; n < count; ++n) {
     const int left = gap + n % columns * tile_width, top = gap + n / columns * tile_height;
     const vision::Image image = denormalized(
-        batch.images.data() + std::int64_t{n} * height * width * 3, width, height, preprocess);
+        batch.inputs.data() + std::int64_t{n} * height * width * 3, width, height, preprocess);
     for (int y = 0; y < height * zoom; ++y)
       for (int x = 0; x < width * zoom; ++x)
         std::copy_n(image.row(y / zoom) + 3 * (x / zoom), 3, sheet.row(top + y) + 3 * (left + x));

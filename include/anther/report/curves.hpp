@@ -1,4 +1,4 @@
-// The curves of a training run: loss on the left, accuracy on the right.
+// The curves of a training run: loss on the left, metrics on the right.
 #pragma once
 
 #include <cmath>
@@ -15,106 +15,176 @@
 #include "anther/io/atomic_file.hpp"
 #include "anther/io/csv.hpp"
 #include "anther/report/plot.hpp"
+#include "anther/train/metrics.hpp"
 
 namespace anther::inline v0_1::report {
 
-// What one training step saw; Accuracies here and below are
-// fractions; NaN: not known.
+// What one training step saw. Shares here and below are fractions of 1; NaN: not known.
 struct StepCurve {
-  double epoch =
-      0;  // how many epochs were done after it: 12 of the 49 steps of the third are 2.245
+  // How many epochs were done after it: 12 of the 49 steps of the third are 2.245.
+  double epoch = 0;
   double loss = std::numeric_limits<double>::quiet_NaN();
-  double top1 = std::numeric_limits<double>::quiet_NaN();
+  double metric = std::numeric_limits<double>::quiet_NaN();  // the first
 };
 
 struct EpochCurve {
   double epoch = 0;  // from 1
   double train_loss = std::numeric_limits<double>::quiet_NaN();
-  double train_top1 = std::numeric_limits<double>::quiet_NaN();
+  double train_metric = std::numeric_limits<double>::quiet_NaN();  // the first
   double val_loss = std::numeric_limits<double>::quiet_NaN();
-  double val_top1 = std::numeric_limits<double>::quiet_NaN();
-  double val_top5 = std::numeric_limits<double>::quiet_NaN();
   double ema_loss = std::numeric_limits<double>::quiet_NaN();  // of the averaged weights
-  double ema_top1 = std::numeric_limits<double>::quiet_NaN();
-
-  // What is best goes by, as EpochReport has it.
-  double metric() const { return std::isnan(ema_top1) ? val_top1 : ema_top1; }
+  std::vector<double> val_metrics = {}, ema_metrics = {};      // empty, or one for each metric
 };
 
 struct TrainingCurves {
   std::string title = "Training";
-  std::string val_name = "val";  // the split that was evaluated on: "test", "valid"
+  std::string val_name = "val";          // the split that was evaluated on: "test", "valid"
+  std::vector<MetricInfo> metrics = {};  // the first says what is best; none: the loss
   std::vector<StepCurve> steps = {};
   std::vector<EpochCurve> epochs = {};
+
+  // Whether an epoch had an evaluation.
+  static bool evaluated(const EpochCurve& epoch) {
+    return !std::isnan(epoch.val_loss) || !std::isnan(metric_of(epoch.val_metrics, 0)) ||
+           !std::isnan(epoch.ema_loss) || !std::isnan(metric_of(epoch.ema_metrics, 0));
+  }
+  static double metric_of(const std::vector<double>& metrics, std::size_t i) {
+    return i < metrics.size() ? metrics[i] : std::numeric_limits<double>::quiet_NaN();
+  }
+  // What is best goes by, as EpochReport has it.
+  double best_by(const EpochCurve& epoch) const {
+    if (metrics.empty()) return std::isnan(epoch.ema_loss) ? epoch.val_loss : epoch.ema_loss;
+    const double averaged = metric_of(epoch.ema_metrics, 0);
+    return std::isnan(averaged) ? metric_of(epoch.val_metrics, 0) : averaged;
+  }
+};
+
+// Builds the panels of training_plot.
+class CurvePanels {
+ public:
+  explicit CurvePanels(const TrainingCurves& curves) : c_(curves) {}
+
+  PlotPanel loss() const {
+    PlotPanel panel{.title = "Loss", .x_label = "epoch", .x_end = 1};
+    add_steps(panel, &StepCurve::loss);
+    add(panel, {"train", train_color}, [](const EpochCurve& e) { return e.train_loss; });
+    add(panel, {c_.val_name, val_color}, [](const EpochCurve& e) { return e.val_loss; });
+    add(panel, {c_.val_name + ", averaged weights", ema_color},
+        [](const EpochCurve& e) { return e.ema_loss; });
+    return panel;
+  }
+
+  // Of the first metric, and of the others that share its scale.
+  PlotPanel metrics() const {
+    const MetricInfo& first = c_.metrics.front();
+    PlotPanel panel{.title = first.is_share ? "Accuracy" : first.label,
+                    .x_label = "epoch",
+                    .x_end = 1,
+                    .percent = first.is_share};
+    add_steps(panel, &StepCurve::metric);
+    add(panel, {"train", train_color}, [](const EpochCurve& e) { return e.train_metric; });
+    for (std::size_t i = first.is_share ? c_.metrics.size() - 1 : 0; i > 0; --i)
+      if (c_.metrics[i].is_share)
+        add(panel, {c_.val_name + " " + c_.metrics[i].label, val_color, PlotStyle::dashed},
+            [i](const EpochCurve& e) { return TrainingCurves::metric_of(e.val_metrics, i); });
+    add(panel, {c_.val_name + " " + first.label, val_color},
+        [](const EpochCurve& e) { return TrainingCurves::metric_of(e.val_metrics, 0); });
+    add(panel, {c_.val_name + " " + first.label + ", averaged weights", ema_color},
+        [](const EpochCurve& e) { return TrainingCurves::metric_of(e.ema_metrics, 0); });
+    return panel;
+  }
+
+ private:
+  static constexpr const char* train_color = "#2563eb";
+  static constexpr const char* val_color = "#ea580c";
+  static constexpr const char* ema_color = "#16a34a";
+
+  void add_steps(PlotPanel& panel, double StepCurve::*member) const {
+    PlotSeries series{"each step", train_color, PlotStyle::raw};
+    for (const StepCurve& step : c_.steps) series.points.push_back({step.epoch, step.*member});
+    add(panel, std::move(series));
+  }
+  // An epoch without an evaluation is no gap.
+  template <class Value>
+  void add(PlotPanel& panel, PlotSeries series, const Value& value) const {
+    for (const EpochCurve& epoch : c_.epochs)
+      if (!std::isnan(value(epoch)) || TrainingCurves::evaluated(epoch))
+        series.points.push_back({epoch.epoch, value(epoch)});
+    add(panel, std::move(series));
+  }
+  static void add(PlotPanel& panel, PlotSeries series) {
+    for (const PlotPoint& point : series.points)
+      if (std::isfinite(point.y)) return panel.series.push_back(std::move(series));
+  }
+
+  const TrainingCurves& c_;
 };
 
 // The chart, its subtitle with the best epoch. Series without any value are left out; a value that
 // is not finite is a gap, an epoch without an evaluation none.
 inline Plot training_plot(const TrainingCurves& curves) {
-  constexpr const char* train_color = "#2563eb";
-  constexpr const char* val_color = "#ea580c";
-  constexpr const char* ema_color = "#16a34a";
-  const auto add = [](PlotPanel& panel, PlotSeries series, const auto& rows, auto member) {
-    bool any = false;
-    for (const auto& row : rows) {
-      if constexpr (requires { row.metric(); })
-        if (std::isnan(row.*member) && std::isnan(row.metric())) continue;
-      series.points.push_back({row.epoch, row.*member});
-      any = any || std::isfinite(row.*member);
-    }
-    if (any) panel.series.push_back(std::move(series));
-  };
-
-  const std::string& val = curves.val_name;
-  PlotPanel loss{.title = "Loss", .x_label = "epoch", .x_end = 1};
-  add(loss, {"each step", train_color, PlotStyle::raw}, curves.steps, &StepCurve::loss);
-  add(loss, {"train", train_color}, curves.epochs, &EpochCurve::train_loss);
-  add(loss, {val, val_color}, curves.epochs, &EpochCurve::val_loss);
-  add(loss, {val + ", averaged weights", ema_color}, curves.epochs, &EpochCurve::ema_loss);
-
-  PlotPanel accuracy{.title = "Accuracy", .x_label = "epoch", .x_end = 1, .percent = true};
-  add(accuracy, {"each step", train_color, PlotStyle::raw}, curves.steps, &StepCurve::top1);
-  add(accuracy, {"train", train_color}, curves.epochs, &EpochCurve::train_top1);
-  add(accuracy, {val + " top-5", val_color, PlotStyle::dashed}, curves.epochs,
-      &EpochCurve::val_top5);
-  add(accuracy, {val + " top-1", val_color}, curves.epochs, &EpochCurve::val_top1);
-  add(accuracy, {val + " top-1, averaged weights", ema_color}, curves.epochs,
-      &EpochCurve::ema_top1);
-
+  using detail::text_of;
   std::string subtitle =
-      detail::text_of(curves.epochs.size(), curves.epochs.size() == 1 ? " epoch, " : " epochs, ",
-                      curves.steps.size(), curves.steps.size() == 1 ? " step" : " steps");
+      text_of(curves.epochs.size(), curves.epochs.size() == 1 ? " epoch, " : " epochs, ",
+              curves.steps.size(), curves.steps.size() == 1 ? " step" : " steps");
+  const MetricInfo by = curves.metrics.empty()
+                            ? MetricInfo{.name = "loss", .label = "loss", .higher_is_better = false}
+                            : curves.metrics.front();
   const EpochCurve* best = nullptr;
-  for (const EpochCurve& epoch : curves.epochs)
-    if (epoch.metric() >= 0 && epoch.metric() <= 1 && (!best || epoch.metric() > best->metric()))
-      best = &epoch;
-  if (best)
-    subtitle += detail::text_of(", best ", val, " top-1 ", fixed_decimals(100 * best->metric(), 1),
-                                "% after epoch ", fixed_decimals(best->epoch, 0));
-  return {curves.title, subtitle, {std::move(loss), std::move(accuracy)}};
+  for (const EpochCurve& epoch : curves.epochs) {
+    const double value = curves.best_by(epoch);
+    if (!std::isfinite(value) || (by.is_share && (value < 0 || value > 1))) continue;
+    const double before = best ? curves.best_by(*best) : 0;
+    if (!best || (by.higher_is_better ? value > before : value < before)) best = &epoch;
+  }
+  if (best) {
+    const double value = curves.best_by(*best);
+    subtitle += text_of(", best ", curves.val_name, " ", by.label, " ",
+                        by.is_share ? fixed_decimals(100 * value, 1) + "%" : legend_number(value),
+                        " after epoch ", fixed_decimals(best->epoch, 0));
+  }
+  const CurvePanels panels(curves);
+  Plot plot{curves.title, subtitle, {panels.loss()}};
+  if (!curves.metrics.empty()) plot.panels.push_back(panels.metrics());
+  return plot;
 }
 
 // The curves of a run from its steps.csv and results.csv; columns that are not there stay unknown.
 inline TrainingCurves training_curves(const io::CsvTable& steps, const io::CsvTable& results,
                                       std::string title, std::string val_name) {
   TrainingCurves curves{.title = std::move(title), .val_name = std::move(val_name)};
-  const auto fill = [](const io::CsvTable& table, auto& rows, const std::string& column,
-                       auto member) {
+  for (const std::string& column : results.columns)
+    if (column.starts_with("val/") && column != "val/loss")
+      curves.metrics.push_back(metric_info(column.substr(4)));
+  curves.steps.resize(steps.rows.size());
+  curves.epochs.resize(results.rows.size());
+  const auto fill = [](const io::CsvTable& table, const std::string& column, const auto& set) {
     const std::vector<double> values = table.column(column);
-    rows.resize(table.rows.size());
-    for (std::size_t i = 0; i < values.size(); ++i) rows[i].*member = values[i];
+    for (std::size_t i = 0; i < values.size(); ++i) set(i, values[i]);
   };
-  fill(steps, curves.steps, "epoch", &StepCurve::epoch);
-  fill(steps, curves.steps, "train/loss", &StepCurve::loss);
-  fill(steps, curves.steps, "train/top1", &StepCurve::top1);
-  fill(results, curves.epochs, "epoch", &EpochCurve::epoch);
-  fill(results, curves.epochs, "train/loss", &EpochCurve::train_loss);
-  fill(results, curves.epochs, "train/top1", &EpochCurve::train_top1);
-  fill(results, curves.epochs, "val/loss", &EpochCurve::val_loss);
-  fill(results, curves.epochs, "val/top1", &EpochCurve::val_top1);
-  fill(results, curves.epochs, "val/top5", &EpochCurve::val_top5);
-  fill(results, curves.epochs, "val_ema/loss", &EpochCurve::ema_loss);
-  fill(results, curves.epochs, "val_ema/top1", &EpochCurve::ema_top1);
+  const auto step = [&](const std::string& column, double StepCurve::*member) {
+    fill(steps, column, [&](std::size_t i, double value) { curves.steps[i].*member = value; });
+  };
+  const auto epoch = [&](const std::string& column, double EpochCurve::*member) {
+    fill(results, column, [&](std::size_t i, double value) { curves.epochs[i].*member = value; });
+  };
+  const auto metric = [&](const std::string& column, std::vector<double> EpochCurve::*member) {
+    fill(results, column,
+         [&](std::size_t i, double value) { (curves.epochs[i].*member).push_back(value); });
+  };
+  step("epoch", &StepCurve::epoch);
+  step("train/loss", &StepCurve::loss);
+  epoch("epoch", &EpochCurve::epoch);
+  epoch("train/loss", &EpochCurve::train_loss);
+  epoch("val/loss", &EpochCurve::val_loss);
+  epoch("val_ema/loss", &EpochCurve::ema_loss);
+  if (curves.metrics.empty()) return curves;
+  step("train/" + curves.metrics.front().name, &StepCurve::metric);
+  epoch("train/" + curves.metrics.front().name, &EpochCurve::train_metric);
+  for (const MetricInfo& info : curves.metrics) {
+    metric("val/" + info.name, &EpochCurve::val_metrics);
+    metric("val_ema/" + info.name, &EpochCurve::ema_metrics);
+  }
   return curves;
 }
 

@@ -1,6 +1,6 @@
 // The line that says how training goes:
 //
-//   Epoch 3/20  12/49 [==>.........] loss 3.9911  acc 8.2%  37.1 img/s  ETA 12:34
+//   Epoch 3/20  12/49 [==>.........] loss 3.9911  top-1 8.2%  37.1 img/s  ETA 12:34
 //
 // On a terminal it is redrawn in place and never wraps; elsewhere about ten lines an epoch.
 #pragma once
@@ -53,16 +53,16 @@ struct ProgressOptions {
   int columns = 0;                     // 0: asks the terminal each time
   std::function<double()> clock = {};  // seconds; empty: a steady clock
   double seconds_between_redraws = 0.1;
-  std::string unit = "img";  // what is counted a second
+  std::string unit = "samples";  // what is counted a second
 };
 
 // How far a part of the work has come.
 struct ProgressStatus {
-  std::int64_t steps = 0;   // done since start()
-  std::int64_t images = 0;  // done since start()
+  std::int64_t steps = 0;    // done since start()
+  std::int64_t samples = 0;  // done since start()
   std::optional<double> loss = {};
-  std::optional<double> accuracy = {};  // a fraction
-  std::string_view note = {};           // short; shown as it is
+  std::string_view metric = {};  // "top-1 8.2%"
+  std::string_view note = {};    // short; shown as it is
 };
 
 class Progress {
@@ -81,18 +81,19 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
   ~Progress() { leave(); }
 
-  // Begins a part of the work ("Epoch 3/20") of so many steps and images.
-  void start(std::string title, std::int64_t steps, std::int64_t images) {
-    detail::check(steps > 0 && images > 0,
-                  "progress: expected at least one step and one image, got ", steps, " and ",
-                  images);
+  // Begins a part of the work ("Epoch 3/20") of so many steps and samples.
+  void start(std::string title, std::int64_t steps, std::int64_t samples) {
+    detail::check(steps > 0 && samples > 0,
+                  "progress: expected at least one step and one sample, got ", steps, " and ",
+                  samples);
     title_ = std::move(title);
     all_steps_ = steps;
-    all_images_ = images;
+    all_samples_ = samples;
     last_ = {};
     skipped_ = 0;
     note_.clear();
-    recent_images_ = recent_seconds_ = 0;
+    metric_.clear();
+    recent_samples_ = recent_seconds_ = 0;
     tenths_ = 0;
     bar_ = longest_bar;
     running_ = true;
@@ -100,10 +101,10 @@ class Progress {
     if (terminal_) draw(started_);
   }
 
-  // Steps and images of the part that were done before start(), which take no time of it.
-  void skip(std::int64_t steps, std::int64_t images) {
+  // Steps and samples of the part that were done before start(), which take no time of it.
+  void skip(std::int64_t steps, std::int64_t samples) {
     last_.steps = steps;
-    last_.images = skipped_ = images;
+    last_.samples = skipped_ = samples;
   }
 
   // Call it after each step; most calls only take note.
@@ -111,12 +112,14 @@ class Progress {
     const double now = options_.clock();
     // Older work counts less, e times less for every 20 seconds.
     const double weight = std::exp(-(now - last_update_) / 20);
-    recent_images_ = recent_images_ * weight + static_cast<double>(status.images - last_.images);
+    recent_samples_ =
+        recent_samples_ * weight + static_cast<double>(status.samples - last_.samples);
     recent_seconds_ = recent_seconds_ * weight + (now - last_update_);
     last_update_ = now;
     last_ = status;
-    last_.note = {};  // the caller's memory may be gone by the next drawing
+    last_.note = last_.metric = {};  // the caller's memory may be gone by the next drawing
     note_ = status.note;
+    metric_ = status.metric;
     if (terminal_) {
       if (now - drawn_ >= options_.seconds_between_redraws) draw(now);
     } else if (const std::int64_t tenths = 10 * status.steps / all_steps_;
@@ -130,7 +133,7 @@ class Progress {
   void finish() {
     if (!running_) return;
     const double now = options_.clock();
-    recent_images_ = static_cast<double>(last_.images - skipped_);
+    recent_samples_ = static_cast<double>(last_.samples - skipped_);
     recent_seconds_ = now - started_;
     running_ = false;
     if (terminal_) draw(now);
@@ -151,12 +154,12 @@ class Progress {
   }
 
   // Of the last 20 seconds or so; 0 before the first step.
-  double images_per_second() const {
-    return recent_seconds_ > 0 ? recent_images_ / recent_seconds_ : 0;
+  double samples_per_second() const {
+    return recent_seconds_ > 0 ? recent_samples_ / recent_seconds_ : 0;
   }
   // What is left of this part, in seconds; infinite before the first step.
   double seconds_left() const {
-    return static_cast<double>(all_images_ - last_.images) / images_per_second();
+    return static_cast<double>(all_samples_ - last_.samples) / samples_per_second();
   }
 
  private:
@@ -190,7 +193,7 @@ class Progress {
     struct Layout {
       const char* gap;
       int least_bar;  // 0: no bar
-      bool note, rate, accuracy, time;
+      bool note, rate, metric, time;
     };
     static constexpr Layout layouts[] = {
         {"  ", 6, true, true, true, true},   {" ", 4, true, true, true, true},
@@ -207,9 +210,8 @@ class Progress {
       std::string tail;
       const auto add = [&](const std::string& part) { tail += detail::text_of(layout.gap, part); };
       if (last_.loss) add("loss " + format_loss(*last_.loss));
-      if (last_.accuracy && layout.accuracy)
-        add("acc " + formatted("%.1f%%", 100 * *last_.accuracy));
-      if (const double rate = images_per_second(); rate > 0 && layout.rate)
+      if (layout.metric && !metric_.empty()) add(metric_);
+      if (const double rate = samples_per_second(); rate > 0 && layout.rate)
         add(formatted(rate >= 100  ? "%.0f "
                       : rate >= 10 ? "%.1f "
                                    : "%.2f ",
@@ -218,7 +220,7 @@ class Progress {
       if (layout.note && !note_.empty()) add(note_);
       if (!running_)
         add("time " + format_duration(now - started_));
-      else if (layout.time && last_.images > 0)
+      else if (layout.time && last_.samples > 0)
         add("ETA " + format_duration(seconds_left()));
 
       text = head + tail;
@@ -251,15 +253,15 @@ class Progress {
   bool terminal_ = false;
   bool running_ = false;
   std::string title_;
-  std::string note_;
+  std::string note_, metric_;
   ProgressStatus last_;
   std::int64_t all_steps_ = 1;
-  std::int64_t all_images_ = 1;
-  std::int64_t skipped_ = 0;  // images
+  std::int64_t all_samples_ = 1;
+  std::int64_t skipped_ = 0;  // samples
   double started_ = 0;
   double last_update_ = 0;
   double drawn_ = 0;
-  double recent_images_ = 0;
+  double recent_samples_ = 0;
   double recent_seconds_ = 0;
   std::int64_t tenths_ = 0;  // of the steps, when a plain line was last printed
   int bar_ = longest_bar;

@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "anther/core/version.hpp"
-#include "anther/data/dataset.hpp"
+#include "anther/data/vision/image_set.hpp"
 #include "anther/data/vision/png.hpp"
 #include "anther/data/vision/transforms.hpp"
 #include "anther/io/csv.hpp"
@@ -37,7 +37,7 @@ namespace anther::inline v0_1::report {
 // What a report is made from.
 struct ReportSource {
   const Module<float>& model;
-  const data::Dataset& data;  // that was evaluated on
+  const vision::ImageSet& data;  // that was evaluated on
   const std::vector<std::string>& class_names;
   const vision::Preprocess& preprocess;
   const Evaluation& evaluation;
@@ -106,15 +106,16 @@ class ReportWriter {
   }
 
   void add_head() {
-    const ClassificationMetrics& metrics = s_.evaluation.metrics;
-    add("<h1>", xml_escaped(s_.title), "</h1>\n<p class=\"soft\">", metrics.images(), " images of ",
+    const StepReport& report = s_.evaluation.report;
+    add("<h1>", xml_escaped(s_.title), "</h1>\n<p class=\"soft\">", report.samples, " images of ",
         xml_escaped(s_.part), ", ", matrix().classes(), " classes",
         s_.weights.empty() ? "" : ", evaluated with " + xml_escaped(s_.weights), ". Anther ",
         version, ".</p>\n<div class=\"tiles\">\n");
-    add_tile(percent(metrics.top1()), s_.part + " top-1");
-    add_tile(percent(metrics.top5()), s_.part + " top-5");
+    for (const MetricValue& metric : report.metrics)
+      add_tile(metric.info.is_share ? percent(metric.value) : legend_number(metric.value),
+               s_.part + " " + metric.info.label);
     add_tile(percent(matrix().macro_recall()), "mean over classes");
-    add_tile(format_loss(metrics.loss()), s_.part + " loss");
+    add_tile(format_loss(report.mean_loss), s_.part + " loss");
     const auto last = [&](const char* column) {
       const std::vector<double> values = results_.column(column);
       return values.empty() ? std::nan("") : values.back();
@@ -223,7 +224,7 @@ class ReportWriter {
       add("<p>None: every image was recognised.</p>\n");
       return;
     }
-    add("<p class=\"soft\">", mistakes.size(), " of ", s_.evaluation.metrics.images(),
+    add("<p class=\"soft\">", mistakes.size(), " of ", s_.evaluation.report.samples,
         " images were taken for another class",
         mistakes.size() > most_mistakes ? "; those with the highest probability:" : ":",
         "</p>\n<div class=\"grid\">\n");
@@ -337,7 +338,7 @@ class ReportWriter {
                : vision::resize_antialias(image, picture_side, picture_side);
   }
 
-  const ConfusionMatrix& matrix() const { return s_.evaluation.metrics.confusion(); }
+  const ConfusionMatrix& matrix() const { return s_.evaluation.confusion; }
   std::string name(std::int64_t label) const {
     return xml_escaped(s_.class_names[static_cast<std::size_t>(label)]);
   }
@@ -365,7 +366,7 @@ inline void write_report(const std::filesystem::path& path, const ReportSource& 
 }
 
 // What a run leaves behind at its end: report.html, confusion_matrix.svg and confusion_matrix.csv,
-// of an evaluation of the model as it is now. part: what the loader's data is called.
+// of an evaluation of the model as it is now, fit()'s last one. part: what its data is called.
 struct RunReport {
   const RunFolder& folder;
   const std::vector<std::string>& class_names;
@@ -376,16 +377,11 @@ struct RunReport {
   nlohmann::json arguments = nullptr;
 };
 
-inline Evaluation write_run_report(const RunReport& report, const Module<float>& model,
-                                   const data::Dataset& data, data::Loader& loader,
-                                   std::span<Callback* const> callbacks = {}) {
-  Trainer<float> trainer(model, evaluation_options(model.store()));
-  Evaluation evaluation =
-      evaluate_images(trainer, loader, std::ssize(report.class_names), false, callbacks);
+inline void write_run_report(const RunReport& report, const Module<float>& model,
+                             const vision::ImageSet& data, const Evaluation& evaluation) {
   const double megabytes = static_cast<double>(peak_memory_bytes()) / (1 << 20);
   for (const char* file : {"confusion_matrix.svg", "confusion_matrix.csv"})
-    write_confusion_matrix(report.folder / file, evaluation.metrics.confusion(),
-                           report.class_names);
+    write_confusion_matrix(report.folder / file, evaluation.confusion, report.class_names);
   write_report(report.folder / "report.html",
                {.model = model,
                 .data = data,
@@ -399,7 +395,6 @@ inline Evaluation write_run_report(const RunReport& report, const Module<float>&
                 .run = report.folder.path(),
                 .arguments = report.arguments,
                 .facts = {{"peak memory", fixed_decimals(megabytes, 0) + " MB"}}});
-  return evaluation;
 }
 
 }  // namespace anther::inline v0_1::report

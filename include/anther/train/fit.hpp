@@ -1,6 +1,9 @@
 // The training loop: epochs of optimiser steps over a loader's batches, an evaluation after each.
 //
-//   fit(model, optimizer, train_loader, &val_loader, {.epochs = 20, .schedule = {.lr = 1e-3}});
+//   fit(model, optimizer, Loader(train, {.batch_size = 64, .shuffle = true}), Loader(val),
+//       {.objective = mse_objective(), .metrics = {mean_absolute_error()}, .epochs = 20,
+//        .schedule = cosine_schedule(1e-3)},
+//       {progress_bar(), ...});
 //
 // What else should happen (a progress bar, logs, checkpoints) is a callback.
 #pragma once
@@ -8,9 +11,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <limits>
+#include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -22,21 +29,25 @@
 #include "anther/optim/model_ema.hpp"
 #include "anther/optim/optimizer.hpp"
 #include "anther/optim/schedule.hpp"
+#include "anther/train/metrics.hpp"
+#include "anther/train/objective.hpp"
+#include "anther/train/predictor.hpp"
 #include "anther/train/trainer.hpp"
 
 namespace anther::inline v0_1 {
 
 // Of one optimiser step, or one batch of an evaluation. Sums and means run from the epoch's start.
 struct StepReport {
-  std::int64_t epoch = 0;           // from 1
-  std::int64_t step = 0;            // from 1, within the epoch
-  std::int64_t steps = 0;           // of the epoch
-  std::int64_t all_steps = 0;       // done since the run began, all epochs
-  std::int64_t images = 0;          // seen in this epoch
-  std::int64_t all_images = 0;      // that this epoch has
-  double loss = 0, batch_top1 = 0;  // of this batch
-  double mean_loss = 0;             // of the epoch's images so far
-  double top1 = 0, top5 = 0;        // shares of the epoch's images so far
+  std::int64_t epoch = 0;                       // from 1
+  std::int64_t step = 0;                        // from 1, within the epoch
+  std::int64_t steps = 0;                       // of the epoch
+  std::int64_t all_steps = 0;                   // done since the run began, all epochs
+  std::int64_t samples = 0;                     // seen in this epoch
+  std::int64_t all_samples = 0;                 // that this epoch has
+  double loss = 0;                              // of this batch
+  double mean_loss = 0;                         // of the epoch's samples so far
+  std::vector<MetricValue> batch_metrics = {};  // of this batch
+  std::vector<MetricValue> metrics = {};        // of the epoch's samples so far
   double lr = 0;
   double stall_seconds = 0;  // of the epoch so far, that training waited for the loader
 };
@@ -46,21 +57,32 @@ struct EpochReport {
   std::int64_t epoch = 0;      // from 1
   std::int64_t all_steps = 0;  // done since the run began
   double seconds = 0;          // of training, evaluation not counted
-  double train_loss = none, train_top1 = none, train_top5 = none;
-  double val_loss = none, val_top1 = none, val_top5 = none;  // none without an evaluation
-  double ema_loss = none, ema_top1 = none, ema_top5 = none;  // of the averaged weights
-  double lr = 0;                                             // of the last step
-  double images_per_second = 0;
+  double train_loss = none;
+  double val_loss = none;  // none without an evaluation
+  double ema_loss = none;  // of the averaged weights
+  std::vector<MetricValue> train_metrics = {};
+  std::vector<MetricValue> val_metrics = {};  // empty without an evaluation
+  std::vector<MetricValue> ema_metrics = {};  // of the averaged weights
+  double lr = 0;                              // of the last step
+  double samples_per_second = 0;
   double stall_seconds = 0;        // that training waited for the loader
-  std::int64_t skipped = 0;        // damaged images left out of training
+  std::int64_t skipped = 0;        // damaged samples left out of training
   std::int64_t val_skipped = 0;    // and of the evaluation,
   std::string first_skipped = {};  // and what was wrong with the first of them
-  std::int64_t image_size = 0;     // that was trained at
+  Shape input_shape = {};          // of one sample that was trained on
   double time = 0;                 // seconds since the run began, over all its parts
   bool best = false;               // so far, by metric()
 
-  // What is best goes by: the top-1 of the averaged weights where there are such.
-  double metric() const { return std::isnan(ema_top1) ? val_top1 : ema_top1; }
+  bool evaluated() const { return !val_metrics.empty() || !std::isnan(val_loss); }
+  bool averaged() const { return !ema_metrics.empty() || !std::isnan(ema_loss); }
+  // What is best goes by: the first metric, where there is none the loss; of the averaged weights
+  // where there are such. Its value is none without an evaluation.
+  MetricValue metric() const {
+    const std::vector<MetricValue>& metrics = averaged() ? ema_metrics : val_metrics;
+    if (!metrics.empty()) return metrics.front();
+    return {{.name = "loss", .label = "loss", .higher_is_better = false},
+            averaged() ? ema_loss : val_loss};
+  }
 };
 
 struct FitProgress;
@@ -68,34 +90,62 @@ struct FitProgress;
 class Callback {
  public:
   virtual ~Callback() = default;
-  virtual void on_epoch_begin(std::int64_t epoch, std::int64_t steps, std::int64_t images) {
-    (void)epoch, (void)steps, (void)images;
+  virtual void on_epoch_begin(std::int64_t epoch, std::int64_t steps, std::int64_t samples) {
+    (void)epoch, (void)steps, (void)samples;
   }
   // After on_epoch_begin, where the epoch goes on at a later step: what was done of it.
   virtual void on_resume(const StepReport& done) { (void)done; }
   virtual void on_step(const StepReport& report) { (void)report; }
-  virtual void on_evaluation_begin(std::int64_t steps, std::int64_t images) {
-    (void)steps, (void)images;
+  virtual void on_evaluation_begin(std::int64_t steps, std::int64_t samples) {
+    (void)steps, (void)samples;
+  }
+  // Before on_evaluation_step: what the model gave for a batch of the evaluation.
+  virtual void on_outputs(const Outputs& outputs, const data::Batch& batch) {
+    (void)outputs, (void)batch;
   }
   virtual void on_evaluation_step(const StepReport& report) { (void)report; }
   virtual void on_epoch_end(const EpochReport& report) { (void)report; }
-  // Where a run could go on: after each epoch, and where it is stopped or a damaged image ends it.
+  // Where a run could go on: after each epoch, and where it is stopped or a damaged sample ends it.
   virtual void on_progress(const FitProgress& progress) { (void)progress; }
+};
+
+// The callbacks of a run, by address or to own: {&log, &checkpoints} or {progress_bar(), ...}.
+class Callbacks {
+ public:
+  Callbacks() = default;
+  Callbacks(std::initializer_list<std::shared_ptr<Callback>> callbacks) : all_(callbacks) {}
+  Callbacks(std::initializer_list<Callback*> callbacks) { take(callbacks); }
+  Callbacks(std::span<Callback* const> callbacks) { take(callbacks); }  // NOLINT: any list is one
+  template <std::size_t N>
+  Callbacks(Callback* const (&callbacks)[N]) {
+    take(callbacks);
+  }  // NOLINT: any list is one
+
+  template <class Call>
+  void operator()(const Call& call) const {
+    for (const auto& callback : all_) call(*callback);
+  }
+
+ private:
+  template <class List>
+  void take(const List& callbacks) {
+    for (Callback* callback : callbacks)
+      all_.push_back(std::shared_ptr<Callback>(std::shared_ptr<void>(), callback));
+  }
+
+  std::vector<std::shared_ptr<Callback>> all_;
 };
 
 using History = std::vector<EpochReport>;
 
 // Adds a batch's result to a report.
 inline void accumulate(StepReport& report, const BatchResult& batch) {
-  const auto before = static_cast<double>(report.images), size = static_cast<double>(batch.samples);
-  const double all = before + size;
+  const auto before = static_cast<double>(report.samples),
+             size = static_cast<double>(batch.samples);
   ++report.step;
-  report.images += batch.samples;
+  report.samples += batch.samples;
   report.loss = batch.loss;
-  report.batch_top1 = static_cast<double>(batch.top1) / size;
-  report.mean_loss = (report.mean_loss * before + batch.loss * size) / all;
-  report.top1 = (report.top1 * before + static_cast<double>(batch.top1)) / all;
-  report.top5 = (report.top5 * before + static_cast<double>(batch.top5)) / all;
+  report.mean_loss = (report.mean_loss * before + batch.loss * size) / (before + size);
 }
 
 // While it lives, the model has the averaged weights.
@@ -111,41 +161,51 @@ class AveragedWeights {
   ModelEma<T>& ema_;
 };
 
-// Passes a loader's batches to measure(report, batch), which adds them to the report that the
-// callbacks are given. Where stop() says so it ends early.
-template <class Measure>
-StepReport evaluate_batches(data::Loader& loader, std::span<Callback* const> callbacks,
-                            const std::function<bool()>& stop, const Measure& measure) {
+// Gives a model's outputs (N, ...) for inputs (N, ...): std::cref(predictor), say.
+using Predict = std::function<Tensor<float>(const Tensor<float>& inputs)>;
+
+// What a model's outputs for all samples of a loader are worth. objective: what the loss is; empty:
+// there is none. Where stop() says so it ends early.
+inline StepReport evaluate(const Predict& predict, data::Loader& loader,
+                           const Objective<float>& objective, const Metrics& metrics = {},
+                           const Callbacks& callbacks = {},
+                           const std::function<bool()>& stop = {}) {
   StepReport report;
   report.steps = loader.batches();
-  report.all_images = loader.images();
-  for (Callback* callback : callbacks)
-    callback->on_evaluation_begin(report.steps, report.all_images);
+  report.all_samples = loader.samples();
+  if (!objective) report.loss = report.mean_loss = EpochReport::none;
+  MetricSums sums(metrics), own(metrics);
+  Tape<float> tape;
+  callbacks([&](Callback& c) { c.on_evaluation_begin(report.steps, report.all_samples); });
   loader.start_epoch(0);
   for (data::Batch batch; loader.next(batch);) {
-    measure(report, batch);
-    for (Callback* callback : callbacks) callback->on_evaluation_step(report);
+    const Tensor<float> results = predict(batch.inputs);
+    BatchResult result{.loss = EpochReport::none, .samples = batch.size()};
+    if (objective) {
+      tape.begin({.training = false, .backward = false});
+      const Variable<float> loss = objective(tape.input(results), batch, {0, batch.size()});
+      result.loss = static_cast<double>(loss.item()) / static_cast<double>(batch.size());
+    }
+    const Outputs outputs{results.shape(), results.span()};
+    own.reset();
+    own.add(outputs, batch);
+    sums.add(own);
+    accumulate(report, result);
+    report.batch_metrics = own.values();
+    report.metrics = sums.values();
+    callbacks([&](Callback& c) {
+      c.on_outputs(outputs, batch);
+      c.on_evaluation_step(report);
+    });
     if (stop && stop()) break;
   }
   return report;
 }
 
-// Loss and accuracy over a loader's images, in evaluation mode.
-template <class T>
-StepReport evaluate(Trainer<T>& trainer, data::Loader& loader,
-                    std::span<Callback* const> callbacks = {},
-                    const std::function<bool()>& stop = {}) {
-  return evaluate_batches(
-      loader, callbacks, stop, [&](StepReport& report, const data::Batch& batch) {
-        accumulate(report,
-                   trainer.evaluate(batch.images.shape(), batch.images.span(), batch.labels));
-      });
-}
-
 // Optimiser steps of an epoch.
 inline std::int64_t steps_per_epoch(const data::Loader& loader, std::int64_t batch_size) {
   if (batch_size == 0) return loader.batches();
-  return (loader.images() + batch_size - 1) / batch_size;
+  return (loader.samples() + batch_size - 1) / batch_size;
 }
 
 // How far a run is: what it needs to go on beside weights, optimiser and their average.
@@ -156,16 +216,20 @@ struct FitProgress {
   double epoch_begin = 0;       // the share of the run that was done when that epoch began
   double epoch_seconds = 0;     // of training in it
   double seconds = 0;           // since the run began, over all its parts
-  double best = -1;             // the best top-1 of an evaluation,
-  std::int64_t best_epoch = 0;  // and its epoch
+  double best = 0;              // the best value of the metric that counts,
+  std::int64_t best_epoch = 0;  // and its epoch; 0: there was no evaluation yet
+  // Of the epoch under way, by the metrics' names.
+  std::map<std::string, std::vector<double>> metric_sums = {};
   bool finished = false;
 };
 
 struct FitOptions {
+  Objective<float> objective = {};  // required: cross_entropy_objective(), mse_objective(), ...
+  Metrics metrics = {};             // the first one says what is best; none: the loss does
   std::int64_t epochs = 1;
-  std::int64_t batch_size = 0;        // images; 0: a batch of the loader, else a multiple of it
+  std::int64_t batch_size = 0;        // samples; 0: a batch of the loader, else a multiple of it
   std::int64_t grad_accum_steps = 1;  // batches whose gradients make one step
-  Schedule schedule = {};             // by optimiser steps
+  Schedule schedule = {};             // by optimiser steps; of 0 steps: as many as the run has
   double clip_grad = 0;               // the gradient's greatest norm; 0: any
   std::int64_t val_interval = 1;  // epochs from one evaluation to the next; the last has one too
   std::int64_t patience = 0;      // epochs without a better evaluation that end the run; 0: none do
@@ -186,14 +250,17 @@ template <class T>
 class Fit {
  public:
   Fit(const Module<T>& model, Optimizer<T>& optimizer, LoaderOfEpoch train, data::Loader* val,
-      const FitOptions& options, std::span<Callback* const> callbacks, ModelEma<T>* ema)
-      : optimizer_(optimizer),
+      const FitOptions& options, Callbacks callbacks, ModelEma<T>* ema)
+      : model_(model),
+        optimizer_(optimizer),
         loader_of_(std::move(train)),
         val_(val),
         options_(options),
-        callbacks_(callbacks),
+        callbacks_(std::move(callbacks)),
         ema_(ema),
-        trainer_(model, options.trainer),
+        trainer_(model, options.objective, options.trainer),
+        step_metrics_(options.metrics),
+        metrics_(options.metrics),
         norm_(model.store().size()),
         progress_(options.progress) {
     detail::check(options.epochs >= 0, "epochs: expected at least 0, got ", options.epochs);
@@ -229,10 +296,12 @@ class Fit {
   bool stopped() const { return options_.stop && options_.stop(); }
   void save() {
     progress_.seconds = seconds();
-    for (Callback* callback : callbacks_) callback->on_progress(progress_);
+    for (std::size_t i = 0; i < metrics_.size(); ++i)
+      progress_.metric_sums[metrics_.name(i)] = metrics_.sums(i);
+    callbacks_([&](Callback& c) { c.on_progress(progress_); });
   }
 
-  // What a call that reads images gives. A damaged one must not cost what was done before: the run
+  // What a call that reads samples gives. A damaged one must not cost what was done before: the run
   // can go on from there, unless BatchNorm's statistics are within a step.
   template <class Call>
   auto reading(const Call& call) {
@@ -258,7 +327,14 @@ class Fit {
   // False where it was stopped before its end.
   bool train_epoch() {
     const bool resumed = progress_.batches > 0;
-    if (!resumed) {
+    metrics_.reset();
+    if (resumed) {
+      for (std::size_t i = 0; i < metrics_.size(); ++i)
+        if (const auto saved = progress_.metric_sums.find(metrics_.name(i));
+            saved != progress_.metric_sums.end())
+          metrics_.set_sums(i, saved->second);
+      progress_.epoch.metrics = metrics_.values();
+    } else {
       progress_.epoch = {};
       progress_.epoch_begin = share();
       progress_.epoch_seconds = 0;
@@ -273,27 +349,30 @@ class Fit {
     StepReport& report = progress_.epoch;
     report.epoch = progress_.epochs + 1;
     report.steps = steps_per_epoch(*train_, options_.batch_size * options_.grad_accum_steps);
-    report.all_images = train_->images();
-    for (Callback* callback : callbacks_) {
-      callback->on_epoch_begin(report.epoch, report.steps, report.all_images);
-      if (resumed) callback->on_resume(report);
-    }
+    report.all_samples = train_->samples();
+    if (options_.schedule.steps == 0)
+      options_.schedule.steps = std::max<std::int64_t>(1, report.steps * options_.epochs);
+    callbacks_([&](Callback& c) {
+      c.on_epoch_begin(report.epoch, report.steps, report.all_samples);
+      if (resumed) c.on_resume(report);
+    });
     const double begin = seconds() - progress_.epoch_seconds;
     stalled_before_ = train_->stall_seconds() - report.stall_seconds;
     train_->start_epoch(progress_.epochs, progress_.batches);
     while (step()) {
-      for (Callback* callback : callbacks_) callback->on_step(report);
+      callbacks_([&](Callback& c) { c.on_step(report); });
       progress_.epoch_seconds = seconds() - begin;
       if (stopped()) return false;
       if (time_is_up()) break;
     }
-    detail::check(report.images > 0, "training: epoch ", report.epoch, " had no usable image");
+    detail::check(report.samples > 0, "training: epoch ", report.epoch, " had no usable sample");
     return true;
   }
 
   // One step of the optimiser; false at the end of the epoch.
   bool step() {
     trainer_.begin_step(optimizer_.steps());
+    step_metrics_.reset();
     bool more = true;
     for (std::int64_t batch = 0; more && batch < options_.grad_accum_steps; ++batch) {
       if (batch > 0) {  // each batch has BatchNorm statistics of its own
@@ -313,6 +392,9 @@ class Fit {
     between_steps_ = true;
     if (ema_) ema_->update(optimizer_.steps());
     accumulate(progress_.epoch, result);
+    metrics_.add(step_metrics_);
+    progress_.epoch.batch_metrics = step_metrics_.values();
+    progress_.epoch.metrics = metrics_.values();
     progress_.epoch.lr = rate;
     progress_.epoch.stall_seconds = train_->stall_seconds() - stalled_before_;
     progress_.epoch.all_steps = optimizer_.steps();
@@ -324,10 +406,9 @@ class Fit {
   bool add_batch() {
     for (std::int64_t part = 0; part < parts_; ++part) {
       if (!reading([&] { return train_->next(batch_); })) return false;
-      const BatchResult result =
-          trainer_.add(batch_.images.shape(), batch_.images.span(),
-                       Labels<T>{batch_.labels, batch_.labels2, batch_.lambda});
+      const BatchResult result = trainer_.add(batch_);
       if (!std::isfinite(result.loss)) return false;
+      step_metrics_.add({trainer_.output_shape(), trainer_.outputs()}, batch_);
     }
     return true;
   }
@@ -352,24 +433,21 @@ class Fit {
     const bool last = options_.time_budget > 0 ? time_is_up() : done >= options_.epochs;
     const bool evaluated = val_ && (last || done % options_.val_interval == 0);
     if (evaluated) {
-      const StepReport own =
-          reading([&] { return evaluate(trainer_, *val_, callbacks_, options_.stop); });
+      const StepReport own = reading([&] { return evaluate(); });
       result.val_loss = own.mean_loss;
-      result.val_top1 = own.top1;
-      result.val_top5 = own.top5;
+      result.val_metrics = own.metrics;
       result.val_skipped = val_->skipped();
       if (result.first_skipped.empty()) result.first_skipped = val_->first_skipped();
     }
     if (evaluated && ema_ && !stopped()) {
       const AveragedWeights<T> averaged(*ema_);
-      const StepReport average = evaluate(trainer_, *val_, callbacks_, options_.stop);
+      const StepReport average = evaluate();
       result.ema_loss = average.mean_loss;
-      result.ema_top1 = average.top1;
-      result.ema_top5 = average.top5;
+      result.ema_metrics = average.metrics;
     }
     if (evaluated && stopped()) return false;
-    if (result.metric() > progress_.best) {
-      progress_.best = result.metric();
+    if (const MetricValue metric = result.metric(); is_better(metric)) {
+      progress_.best = metric.value;
       progress_.best_epoch = result.epoch;
       result.best = true;
     }
@@ -381,9 +459,24 @@ class Fit {
                   (options_.patience > 0 && done - progress_.best_epoch >= options_.patience)));
     result.time = seconds();
     history_.push_back(result);
-    for (Callback* callback : callbacks_) callback->on_epoch_end(result);
+    callbacks_([&](Callback& c) { c.on_epoch_end(result); });
     save();
     return true;
+  }
+
+  StepReport evaluate() {
+    if (!predictor_)
+      predictor_ = std::make_unique<Predictor<T>>(
+          model_, val_->input_shape(), PredictorOptions{.profile = options_.trainer.profile});
+    return anther::evaluate(std::cref(*predictor_), *val_, options_.objective, options_.metrics,
+                            callbacks_, options_.stop);
+  }
+
+  bool is_better(const MetricValue& metric) const {
+    if (std::isnan(metric.value)) return false;
+    if (progress_.best_epoch == 0) return true;
+    return metric.info.higher_is_better ? metric.value > progress_.best
+                                        : metric.value < progress_.best;
   }
 
   EpochReport epoch_report() const {
@@ -391,26 +484,28 @@ class Fit {
     EpochReport result;
     result.epoch = report.epoch;
     result.all_steps = report.all_steps;
-    result.image_size = train_->height();
+    result.input_shape = train_->input_shape();
     result.seconds = progress_.epoch_seconds;
     result.train_loss = report.mean_loss;
-    result.train_top1 = report.top1;
-    result.train_top5 = report.top5;
+    result.train_metrics = report.metrics;
     result.lr = report.lr;
-    result.images_per_second = static_cast<double>(report.images) / result.seconds;
+    result.samples_per_second = static_cast<double>(report.samples) / result.seconds;
     result.stall_seconds = report.stall_seconds;
     result.skipped = train_->skipped();
     result.first_skipped = train_->first_skipped();
     return result;
   }
 
+  const Module<T>& model_;
   Optimizer<T>& optimizer_;
   LoaderOfEpoch loader_of_;
   data::Loader* val_;
   FitOptions options_;
-  std::span<Callback* const> callbacks_;
+  Callbacks callbacks_;
   ModelEma<T>* ema_;
   Trainer<T> trainer_;
+  std::unique_ptr<Predictor<T>> predictor_;  // made for the first evaluation
+  MetricSums step_metrics_, metrics_;        // of this step, and of the epoch so far
   GradientNorm<T> norm_;
   FitProgress progress_;
   History history_;
@@ -421,23 +516,40 @@ class Fit {
   bool between_steps_ = true;
 };
 
+// The rate falls from lr to 0 along a cosine over the whole run, after a linear warm-up.
+inline Schedule cosine_schedule(double lr, std::int64_t warmup_steps = 0) {
+  return {.kind = ScheduleKind::cosine, .lr = lr, .warmup_steps = warmup_steps, .steps = 0};
+}
+
 // Trains, and gives a report of each epoch. A batch larger than the loader's comes in parts, so
-// that its images need not be in memory at once. val may be null; with an average of the weights
+// that its samples need not be in memory at once. val may be null; with an average of the weights
 // (ema), that is evaluated too, and what is best goes by it. Throws where the loss or a gradient is
 // not finite, with the layer where that began: the weights are then those before the step.
 template <class T>
 History fit(const Module<T>& model, Optimizer<T>& optimizer, LoaderOfEpoch train, data::Loader* val,
-            const FitOptions& options, std::span<Callback* const> callbacks = {},
+            const FitOptions& options, const Callbacks& callbacks = {},
             ModelEma<T>* ema = nullptr) {
   return Fit<T>(model, optimizer, std::move(train), val, options, callbacks, ema).run();
 }
 template <class T>
 History fit(const Module<T>& model, Optimizer<T>& optimizer, data::Loader& train, data::Loader* val,
-            const FitOptions& options, std::span<Callback* const> callbacks = {},
+            const FitOptions& options, const Callbacks& callbacks = {},
             ModelEma<T>* ema = nullptr) {
   return fit(
       model, optimizer, [&](std::int64_t, double) -> data::Loader& { return train; }, val, options,
       callbacks, ema);
+}
+template <class T>
+History fit(const Module<T>& model, Optimizer<T>& optimizer, data::Loader& train, data::Loader& val,
+            const FitOptions& options, const Callbacks& callbacks = {},
+            ModelEma<T>* ema = nullptr) {
+  return fit(model, optimizer, train, &val, options, callbacks, ema);
+}
+template <class T>
+History fit(const Module<T>& model, Optimizer<T>& optimizer, data::Loader&& train,
+            data::Loader&& val, const FitOptions& options, const Callbacks& callbacks = {},
+            ModelEma<T>* ema = nullptr) {
+  return fit(model, optimizer, train, &val, options, callbacks, ema);
 }
 
 }  // namespace anther::inline v0_1

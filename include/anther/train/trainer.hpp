@@ -1,10 +1,10 @@
-// One optimiser step's gradients, and evaluation, of batches of any size in bounded memory.
+// One optimiser step's gradients, of batches of any size in bounded memory.
 //
-// A batch is cut into micro-batches, whose gradients add up: exact for every norm but BatchNorm,
-// because no statistic crosses samples. Micro-batch m belongs to lane m % lanes; a lane has a tape
-// and a gradient buffer of its own, runs on one thread at a time, and the lanes' gradients are
-// added in their order. So the memory depends on micro-batch and lanes, and the bits on them too,
-// but not on the number of threads.
+// A batch is cut into micro-batches, whose gradients add up: exact unless a layer of the model lets
+// the samples of a batch see each other, as BatchNorm does. Micro-batch m belongs to lane m %
+// lanes; a lane has a tape and a gradient buffer of its own, runs on one thread at a time, and the
+// lanes' gradients are added in their order. So the memory depends on micro-batch and lanes, and
+// the bits on them too, but not on the number of threads.
 #pragma once
 
 #include <algorithm>
@@ -15,58 +15,46 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "anther/autograd/tape.hpp"
 #include "anther/core/parallel_for.hpp"
-#include "anther/kernels/cross_entropy.hpp"
+#include "anther/data/batch.hpp"
 #include "anther/kernels/optimizer.hpp"
 #include "anther/nn/module.hpp"
-#include "anther/ops/cross_entropy.hpp"
+#include "anther/train/objective.hpp"
 
 namespace anther::inline v0_1 {
 
 struct TrainerOptions {
-  // Samples; 0: automatic_micro_batch of the images, or with BatchNorm the whole batch.
+  // Samples; 0: automatic_micro_batch of the inputs, or where samples are coupled the whole batch.
   std::int64_t micro_batch = 0;
   std::int64_t lanes = 1;  // micro-batches under way at once, at most
-  double label_smoothing = 0;
-  // Added to the logits in the training loss, one number a class: class_prior_offsets, say.
-  std::vector<double> logit_offsets = {};
   std::uint64_t seed = 0;
   Profile* profile = nullptr;  // gains the time of every op, where not null
 };
 
-// How many images run at once best: about 2 x 224 x 224 pixels, so that activations stay in the
-// cache and the weights of the last stages are read for more rows than one map has (2 images at
-// 224, 6 at 128, 11 at 96), and at most 24. A function of the shape alone, as the bits depend on
-// it.
-inline std::int64_t automatic_micro_batch(std::int64_t height, std::int64_t width) {
-  const std::int64_t pixels = std::max<std::int64_t>(1, height * width);
-  return std::clamp<std::int64_t>((2 * 224 * 224 + pixels / 2) / pixels, 1, 24);
+// How many samples of so many numbers run at once best: about two times 224 x 224 x 3 numbers, so
+// that activations stay in the cache and weights are read for more rows than one sample has (2
+// images at 224, 6 at 128, 11 at 96), and at most 24; more of samples below 32 x 32 x 3 numbers. A
+// function of the size alone, as the bits depend on it.
+inline std::int64_t automatic_micro_batch(std::int64_t numbers) {
+  const std::int64_t size = std::max<std::int64_t>(1, numbers);
+  const std::int64_t most = std::max<std::int64_t>(24, 24 * 32 * 32 * 3 / size);
+  return std::clamp<std::int64_t>((2 * 224 * 224 * 3 + size / 2) / size, 1,
+                                  std::min<std::int64_t>(most, 4096));
 }
 
-// Of a batch: the mean loss, and how many samples had their label first, and among the first five.
+// Of a batch: the mean loss of its samples.
 struct BatchResult {
   double loss = 0;
   std::int64_t samples = 0;
-  std::int64_t top1 = 0;
-  std::int64_t top5 = 0;
 };
 
-// Logit adjustment by the class prior (Menon et al. 2021, equation 10): tau log prior of each
-// class, with as many images of it as `counts` says. A class without any counts as half an image.
-inline std::vector<double> class_prior_offsets(std::span<const std::int64_t> counts, double tau) {
-  std::vector<double> offsets;
-  double all = 0;
-  for (const std::int64_t count : counts) all += static_cast<double>(count);
-  for (const std::int64_t count : counts)
-    offsets.push_back(tau * std::log(std::max(0.5, static_cast<double>(count)) / all));
-  return offsets;
-}
-
 // The first layer of a pass, in the order of the computation, whose output has a value that is
-// infinite or no number; or the parameter, or the images, that it comes from.
+// infinite or no number; or the parameter, or the inputs, that it comes from.
 template <class T>
 std::string first_not_finite(const Tape<T>& tape) {
   const auto finite = [&](int id) {
@@ -77,7 +65,7 @@ std::string first_not_finite(const Tape<T>& tape) {
     for (const int id : entry.inputs) {
       if (id < 0 || finite(id)) continue;
       const Parameter<T> parameter = tape.parameter_of(id);
-      return parameter ? "the parameter " + parameter.info().name : std::string("the images");
+      return parameter ? "the parameter " + parameter.info().name : std::string("the inputs");
     }
     if (!finite(entry.outputs[0]))
       return detail::text_of("the output of ", entry.layer.empty() ? "the model" : entry.layer,
@@ -89,9 +77,13 @@ std::string first_not_finite(const Tape<T>& tape) {
 template <class T>
 class Trainer {
  public:
-  // The model outlives the trainer. Throws where a model with BatchNorm is asked for micro-batches.
-  Trainer(const Module<T>& model, const TrainerOptions& options)
-      : model_(model), options_(options) {
+  // The model outlives the trainer. Throws where a model whose samples are coupled is asked for
+  // micro-batches.
+  Trainer(const Module<T>& model, Objective<T> objective, const TrainerOptions& options = {})
+      : model_(model), objective_(std::move(objective)), options_(options) {
+    detail::check(objective_ != nullptr,
+                  "training: expected an objective: cross_entropy_objective(), mse_objective() or "
+                  "one of your own");
     detail::check(options.micro_batch >= 0, "micro-batch: expected at least 0, got ",
                   options.micro_batch);
     detail::check(options.lanes > 0, "lanes: expected at least 1, got ", options.lanes);
@@ -102,8 +94,6 @@ class Trainer {
         "micro-batch 0");
     for (std::int64_t lane = 0; lane < (whole_batch_ ? 1 : options.lanes); ++lane)
       gradients_.emplace_back(model.store().size());
-    for (const double offset : options.logit_offsets)
-      logit_offsets_.push_back(static_cast<T>(offset));
   }
 
   // Begins a step: a batch follows in one or more parts. step: the number of the optimiser's step,
@@ -111,49 +101,32 @@ class Trainer {
   void begin_step(std::int64_t step) {
     random_ = RandomKey(options_.seed).fold("step").fold(static_cast<std::uint64_t>(step));
     for (auto& lane : gradients_) std::fill(lane.begin(), lane.end(), T(0));
-    batch_ = {};
+    result_ = {};
     not_finite_.clear();
     not_finite_sample_ = std::numeric_limits<std::int64_t>::max();
     uncommitted_ = false;
   }
 
-  // Adds a part of the batch: images (N, H, W, C), labels (N), which may be of mixed images. Gives
-  // the part's own result. With BatchNorm a batch is one part; several batches whose gradients are
-  // accumulated have a commit() between them.
-  BatchResult add(const Shape& shape, std::span<const T> images, const Labels<T>& labels) {
+  // Adds a part of the step's batch, and gives the part's own result. Where samples are coupled a
+  // batch is one part; several batches whose gradients are accumulated have a commit() between
+  // them.
+  BatchResult add(const data::Batch& batch) {
     detail::check(!uncommitted_,
                   "batch: the model has BatchNorm, and its batch has to come in one part");
-    const std::int64_t before = batch_.samples;
-    const BatchResult part =
-        run(shape, images, labels,
-            [&](Tape<T>& tape, Variable<T> logits, const Labels<T>& own) {
-              if (!logit_offsets_.empty())
-                logits = adjust_logits<T>(logits, std::span<const T>(logit_offsets_));
-              const Variable<T> loss = cross_entropy(
-                  logits, own, {.label_smoothing = options_.label_smoothing, .count = 1});
-              const double value = static_cast<double>(loss.item());
-              if (std::isfinite(value))
-                tape.backward(loss);
-              else
-                note_not_finite(tape);
-              return value;
-            },
-            {.training = true, .backward = true, .random = random_, .first_sample = before});
-    const auto old = static_cast<double>(before), size = static_cast<double>(part.samples);
-    batch_.loss = (batch_.loss * old + part.loss * size) / (old + size);
-    batch_.samples += part.samples;
-    batch_.top1 += part.top1;
-    batch_.top5 += part.top5;
+    const BatchResult part = run(batch);
+    const auto old = static_cast<double>(result_.samples), size = static_cast<double>(part.samples);
+    result_.loss = (result_.loss * old + part.loss * size) / (old + size);
+    result_.samples += part.samples;
     uncommitted_ = whole_batch_;
     return part;
   }
-  BatchResult add(const Shape& shape, std::span<const T> images,
-                  std::span<const std::int32_t> labels) {
-    return add(shape, images, Labels<T>{labels});
-  }
 
-  // Images of the step so far.
-  std::int64_t samples() const { return batch_.samples; }
+  // What the model gave for the samples of the last add(): (N, ...).
+  const Shape& output_shape() const { return output_shape_; }
+  std::span<const T> outputs() const { return outputs_; }
+
+  // Samples of the step so far.
+  std::int64_t samples() const { return result_.samples; }
 
   // What was not finite first, where the loss or a gradient of this step is not; else empty. Before
   // the optimiser's step all of it can still be left.
@@ -173,41 +146,20 @@ class Trainer {
   // Ends the step: gradients() are those of the mean loss over the batch. Call commit() after the
   // optimiser's step.
   BatchResult finish_step() {
-    detail::check(batch_.samples > 0, "batch: expected at least one image, got none");
+    detail::check(result_.samples > 0, "batch: expected at least one sample, got none");
     lane_pointers_.clear();
     for (const auto& lane : gradients_) lane_pointers_.push_back(lane.data());
     kernels::sum_buffers(gradients_[0].data(), lane_pointers_.data(), std::ssize(lane_pointers_),
-                         static_cast<T>(1 / static_cast<double>(batch_.samples)),
+                         static_cast<T>(1 / static_cast<double>(result_.samples)),
                          gradients_[0].size());
-    return batch_;
+    return result_;
   }
 
   // A step of a batch that is there as a whole.
-  BatchResult compute_gradients(const Shape& shape, std::span<const T> images,
-                                std::span<const std::int32_t> labels, std::int64_t step) {
+  BatchResult compute_gradients(const data::Batch& batch, std::int64_t step) {
     begin_step(step);
-    add(shape, images, labels);
+    add(batch);
     return finish_step();
-  }
-
-  // Loss and accuracy of a batch in evaluation mode; the logits too where `logits` is not null.
-  BatchResult evaluate(const Shape& shape, std::span<const T> images,
-                       std::span<const std::int32_t> labels, std::vector<T>* logits = nullptr) {
-    if (logits) logits->clear();
-    return run(shape, images, Labels<T>{labels},
-               [&](Tape<T>& tape, const Variable<T>& output, const Labels<T>& own) {
-                 const double loss = static_cast<double>(cross_entropy(output, own).item());
-                 if (logits) {
-                   const std::span<const T> values = output.value();
-                   const std::int64_t at = tape.options().first_sample * output.shape().back();
-                   const std::lock_guard lock(mutex_);
-                   const auto end = static_cast<std::size_t>(at) + values.size();
-                   if (logits->size() < end) logits->resize(end);
-                   std::copy(values.begin(), values.end(), logits->begin() + at);
-                 }
-                 return loss * static_cast<double>(own.labels.size());
-               },
-               {.training = false, .backward = false});
   }
 
   // After the optimiser's step: moves BatchNorm's running statistics.
@@ -216,18 +168,18 @@ class Trainer {
     uncommitted_ = false;
   }
 
-  // Of the last compute_gradients(), in the store's layout.
+  // Of the last finish_step(), in the store's layout.
   std::span<T> gradients() { return gradients_[0].span(); }
   const TrainerOptions& options() const { return options_; }
 
  private:
-  // In evaluation no statistic crosses samples, with BatchNorm neither.
-  std::int64_t micro_batch_of(const Shape& images, bool training) const {
-    if (training && whole_batch_) return images[0];
+  std::int64_t micro_batch_of(const data::Batch& batch) const {
+    const std::int64_t samples = batch.size();
+    if (whole_batch_) return samples;
     const std::int64_t size = options_.micro_batch > 0
                                   ? options_.micro_batch
-                                  : automatic_micro_batch(images[1], images[2]);
-    return std::min(size, images[0]);
+                                  : automatic_micro_batch(batch.inputs.size() / samples);
+    return std::min(size, samples);
   }
 
   // Of several micro-batches the first: the message is the same for any number of threads.
@@ -266,52 +218,71 @@ class Trainer {
     Tape<T>* tape_;
   };
 
-  // Runs body(tape, logits, labels) for every micro-batch, and adds up what it gives: summed
-  // losses.
-  template <class Body>
-  BatchResult run(const Shape& shape, std::span<const T> images, const Labels<T>& labels,
-                  const Body& body, const TapeOptions& tape_options) {
-    detail::check(shape.rank() == 4 && shape[0] > 0 &&
-                      static_cast<std::int64_t>(images.size()) == shape.numel() &&
-                      std::ssize(labels.labels) == shape[0] &&
-                      std::ssize(labels.lambda) == std::ssize(labels.labels2) &&
-                      (labels.labels2.empty() || std::ssize(labels.labels2) == shape[0]),
-                  "batch: expected images (N, H, W, C) and N labels, got the shape ", shape, ", ",
-                  images.size(), " values and ", labels.labels.size(), " labels");
-    const std::int64_t samples = shape[0], sample_size = shape.numel() / samples;
-    const std::int64_t micro_batch = micro_batch_of(shape, tape_options.training);
+  // The inputs of a part of a batch on a tape.
+  static Variable<T> input(Tape<T>& tape, const data::Batch& batch, SampleRange part) {
+    Shape shape = batch.inputs.shape();
+    const std::int64_t each = shape.numel() / shape[0];
+    shape[0] = part.count;
+    const std::span<const float> values = batch.inputs.span().subspan(
+        static_cast<std::size_t>(part.first * each), static_cast<std::size_t>(part.count * each));
+    if constexpr (std::is_same_v<T, float>) {
+      return tape.input(shape, values);
+    } else {
+      const std::vector<T> converted(values.begin(), values.end());
+      return tape.input(shape, std::span<const T>(converted));
+    }
+  }
+
+  // Keeps a micro-batch's outputs in their place of the batch's.
+  void keep_outputs(const Variable<T>& outputs, const data::Batch& batch, SampleRange part) {
+    const std::span<const T> values = outputs.value();
+    const std::lock_guard lock(mutex_);
+    output_shape_ = outputs.shape();
+    output_shape_[0] = batch.size();
+    outputs_.resize(static_cast<std::size_t>(output_shape_.numel()));
+    std::copy(values.begin(), values.end(),
+              outputs_.begin() + part.first * (std::ssize(values) / part.count));
+  }
+
+  // Forward and backward of all micro-batches.
+  BatchResult run(const data::Batch& batch) {
+    const std::int64_t samples = batch.size();
+    detail::check(
+        samples > 0 && batch.inputs.shape().rank() >= 1 && batch.inputs.shape()[0] == samples &&
+            std::ssize(batch.labels) % samples == 0 && std::ssize(batch.values) % samples == 0 &&
+            batch.lambda.size() == batch.labels2.size() &&
+            (batch.labels2.empty() || batch.labels2.size() == batch.labels.size()),
+        "batch: expected inputs (N, ...) and N targets, got ", batch.inputs.shape(), " inputs, ",
+        samples, " indices, ", batch.labels.size(), " labels and ", batch.values.size(),
+        " numbers");
+    const std::int64_t micro_batch = micro_batch_of(batch);
     const std::int64_t count = (samples + micro_batch - 1) / micro_batch;
-    partial_.assign(static_cast<std::size_t>(count), {});
+    losses_.assign(static_cast<std::size_t>(count), 0);
 
     const std::int64_t lanes = std::min(options_.lanes, count);
     const auto run_lane = [&](std::int64_t lane) {
       const BorrowedTape borrowed(*this);
       Tape<T>& tape = *borrowed;
-      if (tape_options.backward)
-        tape.use_gradients(model_.store(), gradients_[static_cast<std::size_t>(lane)].span());
+      tape.use_gradients(model_.store(), gradients_[static_cast<std::size_t>(lane)].span());
       for (std::int64_t m = lane; m < count; m += lanes) {
-        const std::int64_t first = m * micro_batch;
-        const std::int64_t size = std::min(micro_batch, samples - first);
-        TapeOptions options = tape_options;
-        options.first_sample += first;
-        options.profile = options_.profile;
-        tape.begin(options);
-        Shape part = shape;
-        part[0] = size;
-        const Labels<T> own = labels.part(first, size);
-        const Variable<T> logits =
-            model_(tape.input(part, images.subspan(static_cast<std::size_t>(first * sample_size),
-                                                   static_cast<std::size_t>(size * sample_size))));
-        BatchResult& result = partial_[static_cast<std::size_t>(m)];
-        result.loss = body(tape, logits, own);  // throws where a label is out of range
-        const std::int64_t classes = logits.shape().back();
-        const std::span<const T> values = logits.value();
-        for (std::int64_t n = 0; n < size; ++n) {
-          const std::int64_t rank = kernels::label_rank(values.data() + n * classes, classes,
-                                                        own.main(static_cast<std::size_t>(n)));
-          result.top1 += rank < 1;
-          result.top5 += rank < 5;
-        }
+        const SampleRange part{m * micro_batch, std::min(micro_batch, samples - m * micro_batch)};
+        tape.begin({.training = true,
+                    .backward = true,
+                    .random = random_,
+                    .first_sample = result_.samples + part.first,
+                    .profile = options_.profile});
+        const Variable<T> outputs = model_(input(tape, batch, part));
+        detail::check(outputs.shape().rank() >= 1 && outputs.shape()[0] == part.count,
+                      "training: expected an output for each of ", part.count,
+                      " samples, got the shape ", outputs.shape());
+        const Variable<T> loss = objective_(outputs, batch, part);
+        const double value = static_cast<double>(loss.item());
+        if (std::isfinite(value))
+          tape.backward(loss);
+        else
+          note_not_finite(tape);
+        losses_[static_cast<std::size_t>(m)] = value;
+        keep_outputs(outputs, batch, part);
       }
     };
     if (lanes == 1)
@@ -320,28 +291,26 @@ class Trainer {
       parallel_for(lanes, std::int64_t{1} << 40, run_lane);
 
     BatchResult total{.samples = samples};
-    for (const BatchResult& result : partial_) {
-      total.loss += result.loss;
-      total.top1 += result.top1;
-      total.top5 += result.top5;
-    }
+    for (const double loss : losses_) total.loss += loss;
     total.loss /= static_cast<double>(samples);
     return total;
   }
 
   const Module<T>& model_;
+  Objective<T> objective_;
   TrainerOptions options_;
-  std::vector<T> logit_offsets_;
   bool whole_batch_ = false;
   bool uncommitted_ = false;  // BatchNorm's statistics of the last part
   std::string not_finite_;
   std::int64_t not_finite_sample_ = 0;
   RandomKey random_;                         // of the step
-  BatchResult batch_;                        // of the step so far
+  BatchResult result_;                       // of the step so far
   std::vector<AlignedBuffer<T>> gradients_;  // of the lanes
+  Shape output_shape_;
+  std::vector<T> outputs_;
   std::vector<std::unique_ptr<Tape<T>>> tapes_;
   std::vector<Tape<T>*> free_tapes_;
-  std::vector<BatchResult> partial_;
+  std::vector<double> losses_;  // of the micro-batches
   std::vector<const T*> lane_pointers_;
   std::mutex mutex_;
 };

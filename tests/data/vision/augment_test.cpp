@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "anther/data/loader.hpp"
+#include "anther/data/vision/image_set.hpp"
+#include "anther/data/vision/mix.hpp"
 #include "anther/painted/painted.hpp"
 #include "test_files.hpp"
 #include "test_pictures.hpp"
@@ -82,14 +84,14 @@ TEST_CASE("off is what a plain loader gives, bit for bit") {
   for (const ResizeMode mode : modes) {
     const Preprocess preprocess = small(mode);
     const LoaderOptions options{.batch_size = 5, .shuffle = true, .seed = 2, .workers = 2};
-    Loader plain(data, preprocess, options);
-    Loader augmented(data, 16, 16, Augment(preprocess, {}), options);
+    Loader plain(prepared(data, preprocess), options);
+    Loader augmented(prepared(data, 16, 16, Augment(preprocess, {})), options);
     Batch a, b;
     plain.start_epoch(1);
     augmented.start_epoch(1);
     while (plain.next(a)) {
       REQUIRE(augmented.next(b));
-      CHECK(std::equal(a.images.begin(), a.images.end(), b.images.begin(), b.images.end()));
+      CHECK(std::equal(a.inputs.begin(), a.inputs.end(), b.inputs.begin(), b.inputs.end()));
       CHECK(a.labels == b.labels);
     }
     CHECK(!augmented.next(b));
@@ -327,18 +329,18 @@ TEST_CASE("all of it at once has the same bits for any number of workers") {
   for (const ResizeMode mode : modes) {
     std::vector<std::vector<float>> seen;
     for (const int workers : {0, 1, 3}) {
-      Loader loader(data, 32, 32, Augment(small(mode, 32), everything()),
+      Loader loader(prepared(data, 32, 32, Augment(small(mode, 32), everything())),
                     {.batch_size = 8,
                      .shuffle = true,
                      .seed = 2,
                      .workers = workers,
-                     .mix = {.mixup = 0.4, .cutmix = 1}});
+                     .mix = mixing({.mixup = 0.4, .cutmix = 1})});
       std::vector<float>& all = seen.emplace_back();
       Batch batch;
       for (const int epoch : {0, 1}) {
         loader.start_epoch(epoch);
         while (loader.next(batch)) {
-          all.insert(all.end(), batch.images.begin(), batch.images.end());
+          all.insert(all.end(), batch.inputs.begin(), batch.inputs.end());
           all.insert(all.end(), batch.lambda.begin(), batch.lambda.end());
           all.insert(all.end(), batch.labels2.begin(), batch.labels2.end());
         }

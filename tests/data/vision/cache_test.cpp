@@ -23,7 +23,7 @@ using namespace anther::data;
 using namespace anther::vision;
 
 // Pictures of several sizes; one is damaged. Counts how often each is decoded.
-class Pictures final : public Dataset {
+class Pictures final : public ImageSet {
  public:
   std::int64_t size() const override { return 40; }
   int label(std::int64_t index) const override { return static_cast<int>(index % 3); }
@@ -56,7 +56,7 @@ TEST_CASE("images are the same bits, kept or not, and decoded once where there i
   const std::int64_t all = all_bytes();
   for (const std::int64_t limit : {std::int64_t{0}, all / 3, all}) {
     const auto base = std::make_shared<const Pictures>();
-    const CachedDataset cache(base, {.max_bytes = limit});
+    const CachedImages cache(base, {.max_bytes = limit});
     CHECK(cache.size() == 40);
     CHECK(cache.label(5) == 2);
     CHECK(cache.name(5) == "5.png");
@@ -79,7 +79,7 @@ TEST_CASE("several threads: the same bits, and never more than the limit") {
   const std::int64_t all = all_bytes();
   for (const std::int64_t limit : {all / 2, all}) {
     const auto base = std::make_shared<const Pictures>();
-    const CachedDataset cache(base, {.max_bytes = limit});
+    const CachedImages cache(base, {.max_bytes = limit});
     std::atomic<int> wrong{0}, above{0};
     std::vector<std::thread> threads;
     for (int t = 0; t < 4; ++t)
@@ -122,8 +122,8 @@ TEST_CASE("with a short side, images come resized, kept or not") {
     if (i != 13) bytes += std::ssize(expected(i).pixels);
   CHECK(bytes < all_bytes() * 3 / 4);
   for (const std::int64_t limit : {std::int64_t{0}, bytes / 2, bytes}) {
-    const CachedDataset cache(std::make_shared<const Pictures>(),
-                              {.max_bytes = limit, .short_side = 40});
+    const CachedImages cache(std::make_shared<const Pictures>(),
+                             {.max_bytes = limit, .short_side = 40});
     for (int pass = 0; pass < 2; ++pass)
       for (std::int64_t i = 0; i < 40; ++i)
         if (i != 13) CHECK(cache.image(i) == expected(i));
@@ -134,14 +134,14 @@ TEST_CASE("with a short side, images come resized, kept or not") {
 
 TEST_CASE("batches are the same bits with a cache, for any number of workers") {
   const std::int64_t all = all_bytes();
-  const auto epochs = [&](DatasetPointer data, int workers) {
-    Loader loader(std::move(data), Preprocess{.image_size = 16},
+  const auto epochs = [&](ImageSetPointer data, int workers) {
+    Loader loader(prepared(std::move(data), Preprocess{.image_size = 16}),
                   {.batch_size = 7, .shuffle = true, .workers = workers, .skip_bad = true});
     std::vector<float> seen;
     Batch batch;
     for (const int epoch : {0, 1, 2}) {
       loader.start_epoch(epoch);
-      while (loader.next(batch)) seen.insert(seen.end(), batch.images.begin(), batch.images.end());
+      while (loader.next(batch)) seen.insert(seen.end(), batch.inputs.begin(), batch.inputs.end());
       CHECK(loader.skipped() == 1);
       CHECK(loader.first_skipped() == "13.png: truncated");
     }
@@ -150,21 +150,21 @@ TEST_CASE("batches are the same bits with a cache, for any number of workers") {
   const std::vector<float> plain = epochs(std::make_shared<const Pictures>(), 1);
   for (const int workers : {0, 1, 4})
     for (const std::int64_t limit : {all / 2, all})
-      CHECK(epochs(std::make_shared<const CachedDataset>(std::make_shared<const Pictures>(),
-                                                         CacheOptions{.max_bytes = limit}),
+      CHECK(epochs(std::make_shared<const CachedImages>(std::make_shared<const Pictures>(),
+                                                        CacheOptions{.max_bytes = limit}),
                    workers) == plain);
 }
 
 TEST_CASE("a damaged image is an error each time, and takes no room") {
-  const CachedDataset cache(std::make_shared<const Pictures>(), {.max_bytes = 1 << 30});
+  const CachedImages cache(std::make_shared<const Pictures>(), {.max_bytes = 1 << 30});
   for (int i = 0; i < 2; ++i)
     CHECK(test_files::error_of([&] { cache.image(13); }) == "13.png: truncated");
   CHECK(cache.images() == 0);
 }
 
 TEST_CASE("options that make no sense are errors") {
-  const auto error = [](DatasetPointer data, const CacheOptions& options) {
-    return test_files::error_of([&] { const CachedDataset cache(std::move(data), options); });
+  const auto error = [](ImageSetPointer data, const CacheOptions& options) {
+    return test_files::error_of([&] { const CachedImages cache(std::move(data), options); });
   };
   const auto base = std::make_shared<const Pictures>();
   CHECK(error(nullptr, {}) == "cache: expected a data set, got none");

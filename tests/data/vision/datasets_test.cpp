@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "anther/data/vision/open.hpp"
+#include "anther/painted/opener.hpp"
 #include "image_samples.hpp"
 #include "mat_writer.hpp"
 #include "test_files.hpp"
@@ -58,10 +59,11 @@ TEST_CASE("some of the classes, numbered anew, in every part") {
   for (const char* wrong : {"2-1", "1,1", "1,0", "0-2,2"})
     CHECK(contains(error_of([&] { parse_classes(wrong, 4); }), "rising order"));
 
-  const OpenOptions options{
-      .image_size = 32, .painted_train = 60, .painted_val = 40, .painted_test = 40};
-  const OpenedData whole = open_data("painted", options);
-  OpenedData some = open_data("painted", options), rest = open_data("painted", options);
+  const auto open = [] {
+    return open_data("painted", {.image_size = 32}, {opener({.train = 60, .val = 40, .test = 40})});
+  };
+  const OpenedData whole = open();
+  OpenedData some = open(), rest = open();
   select_classes(some, "2,5-6");
   select_classes(rest, "0-1,3-4,7-16");
   CHECK(some.class_names ==
@@ -96,7 +98,7 @@ TEST_CASE("Flowers-102: labels from 0, and the split paddle swaps training and t
   const Folder folder;
   write_flowers(folder);
   const OpenedData paddle = open_data(folder.path().string());
-  CHECK(paddle.kind == DataKind::flowers102);
+  CHECK(paddle.kind == "flowers102");
   CHECK(paddle.class_names.size() == 102);
   CHECK(paddle.train->size() == 3);
   CHECK(paddle.val->size() == 2);
@@ -162,7 +164,7 @@ TEST_CASE("class folders: classes sorted bytewise, val by name") {
   folder.write("train/rose/notes.txt", {1});
   folder.write("train/rose/.hidden.jpg", {1});
   const OpenedData data = open_data(folder.path().string());
-  CHECK(data.kind == DataKind::class_folders);
+  CHECK(data.kind == "class-folders");
   CHECK(data.class_names == std::vector<std::string>{"Zinnia", "aster", "rose"});
   REQUIRE(data.train->size() == 4);
   CHECK(data.train->name(2) == (folder.path() / "train/rose/A.JPG").string());
@@ -196,7 +198,7 @@ TEST_CASE(
   for (const auto& [name, size] : sizes)
     for (int i = 0; i < size; ++i)
       folder.write("train/" + name + "/" + std::to_string(i) + ".jpg", {1});
-  const auto names = [](const Dataset& data) {
+  const auto names = [](const ImageSet& data) {
     std::set<std::string> found;
     for (std::int64_t i = 0; i < data.size(); ++i) found.insert(data.name(i));
     return found;
@@ -272,7 +274,7 @@ TEST_CASE("CIFAR-10: planes become pixels, sizes and labels are checked") {
     std::filesystem::resize_file(whole.path() / "cifar-10-batches-bin" / file, 30'730'000);
   }
   const OpenedData opened = open_data(whole.path().string());
-  CHECK(opened.kind == DataKind::cifar10);
+  CHECK(opened.kind == "cifar10");
   CHECK(opened.val_name == "test");
   CHECK(opened.train->size() == 50'000);
   CHECK(opened.test->size() == 10'000);
@@ -286,6 +288,10 @@ TEST_CASE("a folder of another kind is refused, and told what is known") {
   const std::string error = error_of([&] { open_data(folder.path().string()); });
   CHECK(contains(error, folder.path().string() + ": not a data set that is known"));
   CHECK(contains(error, "train/<class>/"));
+  CHECK_FALSE(contains(error, "painted"));  // unless a program knows them
+  CHECK(contains(error_of([&] { open_data(folder.path().string(), {}, {opener()}); }),
+                 "Expected one of: the word painted, Flowers-102 ("));
+  CHECK(contains(error_of([] { open_data("painted"); }), "painted: no such folder"));
   CHECK(contains(error_of([&] { open_data((folder.path() / "photo.jpg").string()); }),
                  "expected a folder, found a file"));
 }
@@ -321,12 +327,12 @@ TEST_CASE("painted flowers are a function of seed, index and size") {
 }
 
 TEST_CASE("the painted flowers' parts have no image in common") {
-  const OpenedData data = open_data(
-      "painted", {.image_size = 32, .painted_train = 40, .painted_val = 30, .painted_test = 30});
-  CHECK(data.kind == DataKind::painted);
+  const OpenedData data =
+      open_data("painted", {.image_size = 32}, {opener({.train = 40, .val = 30, .test = 30})});
+  CHECK(data.kind == "painted");
   CHECK(contains(data.description, "no photographs"));
   std::set<std::vector<std::uint8_t>> all;
-  for (const DatasetPointer& part : {data.train, data.val, data.test})
+  for (const ImageSetPointer& part : {data.train, data.val, data.test})
     for (std::int64_t i = 0; i < part->size(); ++i) all.insert(part->image(i).pixels);
   CHECK(all.size() == 100);
 }

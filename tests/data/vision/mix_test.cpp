@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "anther/data/loader.hpp"
+#include "anther/data/vision/image_set.hpp"
 #include "test_files.hpp"
 #include "test_pictures.hpp"
 
@@ -22,7 +23,7 @@ using namespace anther::data;
 using namespace anther::vision;
 
 // Image i has the level i, and the label i.
-class Levels final : public Dataset {
+class Levels final : public ImageSet {
  public:
   explicit Levels(std::int64_t size, std::set<std::int64_t> bad = {})
       : size_(size), bad_(std::move(bad)) {}
@@ -60,9 +61,10 @@ struct Mixed {
 
 Mixed epoch(const MixOptions& options, LoaderOptions loader_options = {.batch_size = 20},
             std::int64_t number = 0, std::set<std::int64_t> bad = {}) {
-  loader_options.mix = options;
-  Loader loader(std::make_shared<const Levels>(200, std::move(bad)), Preprocess{.image_size = 16},
-                loader_options);
+  loader_options.mix = mixing(options);
+  Loader loader(
+      prepared(std::make_shared<const Levels>(200, std::move(bad)), Preprocess{.image_size = 16}),
+      loader_options);
   Mixed mixed;
   Batch batch;
   loader.start_epoch(number);
@@ -70,7 +72,7 @@ Mixed epoch(const MixOptions& options, LoaderOptions loader_options = {.batch_si
     const auto add = [](auto& to, const auto& from) {
       to.insert(to.end(), from.begin(), from.end());
     };
-    add(mixed.images, batch.images);
+    add(mixed.images, batch.inputs);
     add(mixed.lambda, batch.lambda);
     add(mixed.labels, batch.labels);
     add(mixed.labels2, batch.labels2);

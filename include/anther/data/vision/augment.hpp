@@ -4,7 +4,7 @@
 //              -> RandAugment's colours -> colour jitter -> normalisation -> random erasing
 //
 //   const Augment augment(preprocess, {.scale = Range{0.3, 1}, .hflip = 0.5});
-//   Loader loader(data, preprocess.image_size, preprocess.image_size, augment, {.shuffle = true});
+//   Loader loader(prepared(images, size, size, augment), {.shuffle = true});
 //
 // The sampling is that of the evaluation: two neighbours a direction where Preprocess says
 // `tensor`, with antialiasing where it says `short_side`. Names are those of timm's train.py, where

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
-#include "anther/data/dataset.hpp"
+#include "anther/data/vision/image_set.hpp"
 #include "anther/data/vision/resize.hpp"
 #include "anther/data/vision/transforms.hpp"
 
@@ -29,9 +29,9 @@ struct CacheOptions {
   std::int64_t short_side = 0;
 };
 
-class CachedDataset final : public data::Dataset {
+class CachedImages final : public ImageSet {
  public:
-  CachedDataset(data::DatasetPointer base, const CacheOptions& options)
+  CachedImages(ImageSetPointer base, const CacheOptions& options)
       : base_(std::move(base)), options_(options) {
     detail::check(base_ != nullptr, "cache: expected a data set, got none");
     detail::check(options.max_bytes >= 0, "cache: expected a limit of at least 0 bytes, got ",
@@ -89,7 +89,7 @@ class CachedDataset final : public data::Dataset {
     ++images_;
   }
 
-  data::DatasetPointer base_;
+  ImageSetPointer base_;
   CacheOptions options_;
   mutable std::mutex mutex_;
   mutable std::vector<Kept> kept_;

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
-#include "anther/data/dataset.hpp"
+#include "anther/data/vision/image_set.hpp"
 #include "anther/data/vision/bytes.hpp"
 
 namespace anther::inline v0_1::vision {
@@ -23,7 +23,7 @@ inline constexpr std::array<std::string_view, 10> cifar10_names = {
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
 
 // Images of one or more of CIFAR-10's binary files, held in memory: 3,073 bytes each.
-class Cifar10 final : public data::Dataset {
+class Cifar10 final : public ImageSet {
  public:
   static constexpr std::size_t side = 32, plane = side * side, record = 1 + 3 * plane;
 
@@ -86,8 +86,8 @@ inline std::filesystem::path cifar10_folder(const std::filesystem::path& folder)
 // Opens CIFAR-10: 50,000 images to train on, 10,000 to test. Throws, naming the path, where a file
 // is missing or has another size.
 struct Cifar10Parts {
-  data::DatasetPointer train;
-  data::DatasetPointer test;
+  ImageSetPointer train;
+  ImageSetPointer test;
 };
 inline Cifar10Parts open_cifar10(const std::filesystem::path& folder) {
   const std::filesystem::path place = cifar10_folder(folder);

@@ -18,7 +18,7 @@
 
 #include "anther/core/check.hpp"
 #include "anther/core/random.hpp"
-#include "anther/data/dataset.hpp"
+#include "anther/data/vision/image_set.hpp"
 #include "anther/data/vision/decode.hpp"
 
 namespace anther::inline v0_1::vision {
@@ -30,7 +30,7 @@ struct ClassFolderOptions {
 };
 
 // Image files, each with a label.
-class ImageFiles final : public data::Dataset {
+class ImageFiles final : public ImageSet {
  public:
   struct File {
     std::filesystem::path path;
@@ -54,9 +54,9 @@ class ImageFiles final : public data::Dataset {
 
 // What open_class_folders found. test is null where there is no folder test/.
 struct ClassFolders {
-  data::DatasetPointer train;
-  data::DatasetPointer val;
-  data::DatasetPointer test;
+  ImageSetPointer train;
+  ImageSetPointer val;
+  ImageSetPointer test;
   bool val_is_held_out = false;  // from train/
   std::int64_t unsupported = 0;  // files left out
 };
@@ -176,7 +176,7 @@ inline ClassFolders open_class_folders(const std::filesystem::path& folder,
   ClassFolderReader train_reader(folder / "train", options);
   const std::vector<std::string> classes = train_reader.class_names();
 
-  const auto read_part = [&](const char* part) -> data::DatasetPointer {
+  const auto read_part = [&](const char* part) -> ImageSetPointer {
     const std::filesystem::path part_folder = folder / part;
     if (!std::filesystem::is_directory(part_folder)) return nullptr;
     ClassFolderReader reader(part_folder, options);

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
-#include "anther/data/dataset.hpp"
+#include "anther/data/vision/image_set.hpp"
 
 namespace anther::inline v0_1::vision {
 
@@ -45,9 +45,9 @@ inline std::vector<std::int64_t> parse_classes(std::string_view text, std::int64
 }
 
 // The images of a data set that are of these classes, which are numbered from 0 in their order.
-class ClassSubset : public data::Dataset {
+class ClassSubset : public ImageSet {
  public:
-  ClassSubset(data::DatasetPointer data, const std::vector<std::int64_t>& classes)
+  ClassSubset(ImageSetPointer data, const std::vector<std::int64_t>& classes)
       : data_(std::move(data)) {
     const std::vector<std::string>& names = data_->class_names();
     std::vector<int> label_of(names.size(), -1);
@@ -74,7 +74,7 @@ class ClassSubset : public data::Dataset {
   };
   const Place& at(std::int64_t index) const { return images_[static_cast<std::size_t>(index)]; }
 
-  data::DatasetPointer data_;
+  ImageSetPointer data_;
   std::vector<Place> images_;
   std::vector<std::string> class_names_;
 };

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
-#include "anther/data/dataset.hpp"
+#include "anther/data/vision/image_set.hpp"
 #include "anther/data/vision/decode.hpp"
 #include "anther/data/vision/flower_names.hpp"
 #include "anther/data/vision/mat.hpp"
@@ -24,7 +24,7 @@
 namespace anther::inline v0_1::vision {
 
 // One part of Flowers-102, in the order of setid.mat. Made by open_flowers102.
-class Flowers102 final : public data::Dataset {
+class Flowers102 final : public ImageSet {
  public:
   // numbers: the images' published numbers, 1 the first; labels: of each number, from 0.
   Flowers102(std::filesystem::path folder, std::vector<int> numbers, const std::vector<int>& labels)
@@ -57,9 +57,9 @@ class Flowers102 final : public data::Dataset {
 
 // The three parts of a data set.
 struct Splits {
-  data::DatasetPointer train;
-  data::DatasetPointer val;
-  data::DatasetPointer test;
+  ImageSetPointer train;
+  ImageSetPointer val;
+  ImageSetPointer test;
 };
 
 // Whole numbers of a variable of a .mat file, each between lowest and highest.
@@ -109,7 +109,7 @@ inline Splits open_flowers102(const std::filesystem::path& folder, std::string_v
   };
   std::vector<int> train = numbers("trnid");
   const std::vector<int> valid = numbers("valid");
-  const data::DatasetPointer test = part(numbers("tstid"));
+  const ImageSetPointer test = part(numbers("tstid"));
   if (split == "trainval") {
     train.insert(train.end(), valid.begin(), valid.end());
     return {part(std::move(train)), test, test};

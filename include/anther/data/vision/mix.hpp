@@ -71,14 +71,14 @@ inline double mix_pair(float* first, float* second, int height, int width,
 
 // Mixes a batch's images in place, and sets labels, labels2 and lambda. The first label is that of
 // the greater share, whosever image it was: accuracy is counted by it.
-inline void mix(data::Batch& batch, const MixOptions& options, RandomKey key) {
+inline void mix_batch(data::Batch& batch, const MixOptions& options, RandomKey key) {
   batch.labels2 = batch.labels;
   batch.lambda.assign(batch.labels.size(), 1.0f);
-  const int height = static_cast<int>(batch.images.shape()[1]);
-  const int width = static_cast<int>(batch.images.shape()[2]);
+  const int height = static_cast<int>(batch.inputs.shape()[1]);
+  const int width = static_cast<int>(batch.inputs.shape()[2]);
   const std::int64_t count = std::int64_t{3} * height * width;
   for (std::size_t i = 0; i + 1 < batch.labels.size(); i += 2) {
-    float* first = batch.images.data() + static_cast<std::int64_t>(i) * count;
+    float* first = batch.inputs.data() + static_cast<std::int64_t>(i) * count;
     const double lambda = mix_pair(first, first + count, height, width, options,
                                    key.fold(static_cast<std::uint64_t>(batch.indices[i])));
     batch.lambda[i] = batch.lambda[i + 1] = static_cast<float>(std::max(lambda, 1 - lambda));
@@ -88,6 +88,13 @@ inline void mix(data::Batch& batch, const MixOptions& options, RandomKey key) {
       std::swap(batch.labels[i + 1], batch.labels2[i + 1]);
     }
   }
+}
+
+// What a loader is given to mix its batches; empty where the options mix nothing.
+inline data::BatchTransform mixing(const MixOptions& options) {
+  options.validate();
+  if (!options.on()) return {};
+  return [options](data::Batch& batch, RandomKey key) { mix_batch(batch, options, key); };
 }
 
 }  // namespace anther::inline v0_1::vision

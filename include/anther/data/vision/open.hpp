@@ -1,60 +1,42 @@
-// Opens a data set by its folder, whatever its layout: Flowers-102, class folders, CIFAR-10; or the
-// painted flowers, by the word "painted".
+// Opens an image set by its folder, whatever its layout: Flowers-102, class folders, CIFAR-10, and
+// what else a program knows.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "anther/core/check.hpp"
-#include "anther/data/dataset.hpp"
 #include "anther/data/vision/cifar10.hpp"
 #include "anther/data/vision/class_folders.hpp"
 #include "anther/data/vision/class_subset.hpp"
 #include "anther/data/vision/flowers102.hpp"
-#include "anther/painted/painted.hpp"
+#include "anther/data/vision/image_set.hpp"
 
 namespace anther::inline v0_1::vision {
 
-enum class DataKind { flowers102, class_folders, cifar10, painted };
-
-inline std::string to_string(DataKind kind) {
-  switch (kind) {
-    case DataKind::flowers102:
-      return "flowers102";
-    case DataKind::class_folders:
-      return "class-folders";
-    case DataKind::cifar10:
-      return "cifar10";
-    case DataKind::painted:
-      return "painted";
-  }
-  return "unknown";
-}
-
 struct OpenOptions {
-  std::string split = "paddle";       // Flowers-102: "paddle", "official" or "trainval"
-  double val_fraction = 0.1;          // class folders without val/: the share of train/
-  std::uint64_t seed = 0;             // which images those are; and of the painted flowers
-  bool skip_bad = false;              // class folders: leave out files of unsupported formats
-  std::int64_t image_size = 128;      // painted flowers: pixels,
-  std::int64_t painted_train = 3060;  // and how many
-  std::int64_t painted_val = 510;
-  std::int64_t painted_test = 1020;
+  std::string split = "paddle";   // Flowers-102: "paddle", "official" or "trainval"
+  double val_fraction = 0.1;      // class folders without val/: the share of train/
+  std::uint64_t seed = 0;         // which images those are; of images that are drawn, how
+  bool skip_bad = false;          // class folders: leave out files of unsupported formats
+  std::int64_t image_size = 128;  // pixels, where images are drawn and not read
 };
 
 // A data set's parts. val and test are the same one, of one name, where the data has only one of
 // them.
 struct OpenedData {
-  data::DatasetPointer train;
-  data::DatasetPointer val;
-  data::DatasetPointer test;
+  ImageSetPointer train;
+  ImageSetPointer val;
+  ImageSetPointer test;
   std::string val_name = "valid", test_name = "test";  // what the data itself calls them
   std::vector<std::string> class_names;
-  DataKind kind = DataKind::painted;
+  std::string kind;         // the opener's name: "flowers102", "class-folders", ...
   std::string description;  // a sentence for people
 };
 
@@ -65,27 +47,9 @@ inline std::string sizes_of(const OpenedData& data) {
                          " classes");
 }
 
-inline OpenedData open_painted(const OpenOptions& options) {
-  // Each part has a seed of its own: no image is in two parts.
-  const auto part = [&](std::int64_t size, std::string_view name) {
-    return std::make_shared<const painted::PaintedFlowers>(
-        painted::PaintedOptions{.size = size,
-                                .image_size = options.image_size,
-                                .seed = RandomKey(options.seed).fold(name).value()});
-  };
-  OpenedData data;
-  data.kind = DataKind::painted;
-  data.train = part(options.painted_train, "train");
-  data.val = part(options.painted_val, "val");
-  data.test = part(options.painted_test, "test");
-  data.description = "painted flowers, drawn by Anther (no photographs)";
-  return data;
-}
-
 inline OpenedData open_flowers_folder(const std::filesystem::path& folder,
                                       const OpenOptions& options) {
   OpenedData data;
-  data.kind = DataKind::flowers102;
   auto [train, val, test] = open_flowers102(folder, options.split);
   data.train = std::move(train);
   data.val = std::move(val);
@@ -102,7 +66,6 @@ inline OpenedData open_class_folder(const std::filesystem::path& folder,
                                                          .seed = options.seed,
                                                          .skip_unsupported = options.skip_bad});
   OpenedData data;
-  data.kind = DataKind::class_folders;
   data.train = found.train;
   data.val = found.val;
   data.test = found.test ? found.test : found.val;
@@ -121,7 +84,6 @@ inline OpenedData open_class_folder(const std::filesystem::path& folder,
 
 inline OpenedData open_cifar_folder(const std::filesystem::path& folder) {
   OpenedData data;
-  data.kind = DataKind::cifar10;
   auto [train, test] = open_cifar10(folder);
   data.train = std::move(train);
   data.val = test;
@@ -132,46 +94,70 @@ inline OpenedData open_cifar_folder(const std::filesystem::path& folder) {
   return data;
 }
 
-// Opens the folder, or the painted flowers where `where` is "painted". No image is decoded yet.
-// Throws, naming the path, where there is no such folder, its layout is none of the known, or
-// something in it is missing or wrong.
-inline OpenedData open_data(const std::string& where, const OpenOptions& options = {}) {
-  OpenedData data;
+// A kind of data set that open_data knows.
+struct Opener {
+  std::string kind;      // its name
+  std::string expected;  // what to look for, for the message that nothing fits: "CIFAR-10 (...)"
+  // Whether `where`, a folder or a word, is such a data set.
+  std::function<bool(const std::string& where)> fits;
+  std::function<OpenedData(const std::string& where, const OpenOptions& options)> open;
+};
+
+// Those whose files are images, in the order in which they are tried.
+inline std::vector<Opener> file_openers() {
+  return {{"flowers102", "Flowers-102 (imagelabels.mat, setid.mat and jpg/)",
+           [](const std::string& where) { return is_flowers102(where); },
+           [](const std::string& where, const OpenOptions& options) {
+             return open_flowers_folder(where, options);
+           }},
+          {"cifar10", "CIFAR-10 (data_batch_1.bin, ...)",
+           [](const std::string& where) { return !cifar10_folder(where).empty(); },
+           [](const std::string& where, const OpenOptions&) { return open_cifar_folder(where); }},
+          {"class-folders", "class folders (train/<class>/ with image files)",
+           [](const std::string& where) { return is_class_folders(where); },
+           [](const std::string& where, const OpenOptions& options) {
+             return open_class_folder(where, options);
+           }}};
+}
+
+// Opens a data set by its folder, or by whatever word `more` openers, which are asked first, know.
+// No image is decoded yet. Throws, naming the path, where there is no such folder, its layout is
+// none of the known, or something in it is missing or wrong.
+inline OpenedData open_data(const std::string& where, const OpenOptions& options = {},
+                            const std::vector<Opener>& more = {}) {
+  const auto open = [&](const Opener& opener) {
+    OpenedData data = opener.open(where, options);
+    data.kind = opener.kind;
+    data.class_names = data.train->class_names();
+    data.description += ": " + sizes_of(data);
+    return data;
+  };
   try {
+    std::string expected;
+    const auto opened = [&](const std::vector<Opener>& openers) -> std::optional<OpenedData> {
+      for (const Opener& opener : openers) {
+        if (opener.fits(where)) return open(opener);
+        expected += (expected.empty() ? "" : ", ") + opener.expected;
+      }
+      return {};
+    };
+    if (auto data = opened(more)) return *data;
     const std::filesystem::path folder(where);
-    if (where == "painted") {
-      data = open_painted(options);
-    } else {
-      detail::check(std::filesystem::exists(folder), where, ": no such folder");
-      detail::check(std::filesystem::is_directory(folder), where,
-                    ": expected a folder, found a file");
-      if (is_flowers102(folder))
-        data = open_flowers_folder(folder, options);
-      else if (!cifar10_folder(folder).empty())
-        data = open_cifar_folder(folder);
-      else if (is_class_folders(folder))
-        data = open_class_folder(folder, options);
-      else
-        detail::fail(
-            where,
-            ": not a data set that is known. Expected one of: Flowers-102 (imagelabels.mat, "
-            "setid.mat "
-            "and jpg/), class folders (train/<class>/ with image files), CIFAR-10 "
-            "(data_batch_1.bin, ...)");
-    }
+    detail::check(std::filesystem::exists(folder), where, ": no such folder");
+    detail::check(std::filesystem::is_directory(folder), where,
+                  ": expected a folder, found a file");
+    if (auto data = opened(file_openers())) return *data;
+    detail::fail(where, ": not a data set that is known. Expected one of: ", expected);
   } catch (const std::filesystem::filesystem_error& error) {
     detail::fail(error.path1().string(), ": ", error.code().message());
   }
-  data.class_names = data.train->class_names();
-  data.description += ": " + sizes_of(data);
-  return data;
 }
 
 // Leaves of a data set the classes that a text means (parse_classes), in all its parts. Throws
 // where the text is wrong, or a part of the data has no image of them.
 inline void select_classes(OpenedData& data, std::string_view text) {
   const auto classes = parse_classes(text, std::ssize(data.class_names));
-  const auto part = [&](const data::DatasetPointer& whole) {
+  const auto part = [&](const ImageSetPointer& whole) {
     return std::make_shared<const ClassSubset>(whole, classes);
   };
   const bool one = data.val == data.test;

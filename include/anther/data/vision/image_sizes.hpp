@@ -17,7 +17,7 @@
 #include "anther/core/check.hpp"
 #include "anther/data/loader.hpp"
 
-namespace anther::inline v0_1 {
+namespace anther::inline v0_1::vision {
 
 struct ImageStage {
   std::int64_t size = 224;  // pixels, a multiple of 32
@@ -97,4 +97,4 @@ class LoaderBySize {
   std::int64_t size_ = 0;
 };
 
-}  // namespace anther::inline v0_1
+}  // namespace anther::inline v0_1::vision

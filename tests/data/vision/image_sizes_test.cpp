@@ -1,4 +1,4 @@
-#include "anther/train/image_sizes.hpp"
+#include "anther/data/vision/image_sizes.hpp"
 
 #include <doctest/doctest.h>
 
@@ -61,8 +61,9 @@ TEST_CASE("image sizes: one loader at a time, kept while the size stays") {
   LoaderBySize loaders(ImageSizes("", "32:64"), [&](std::int64_t size) {
     made.push_back(size);
     return std::make_unique<Loader>(
-        std::make_shared<PaintedFlowers>(PaintedOptions{.size = 4, .image_size = 32}),
-        Preprocess{.image_size = size}, LoaderOptions{.batch_size = 2});
+        prepared(std::make_shared<PaintedFlowers>(PaintedOptions{.size = 4, .image_size = 32}),
+                 Preprocess{.image_size = size}),
+        LoaderOptions{.batch_size = 2});
   });
   for (int epoch = 0; epoch < 4; ++epoch) {
     Loader& loader = loaders(epoch, epoch / 4.0);
@@ -71,7 +72,7 @@ TEST_CASE("image sizes: one loader at a time, kept while the size stays") {
     CHECK(loader.next_batch() == 0);
     CHECK(loader.next(batch));
     CHECK(loader.next_batch() == 1);
-    CHECK(batch.images.shape()[1] == (epoch < 2 ? 32 : 64));
+    CHECK(batch.inputs.shape()[1] == (epoch < 2 ? 32 : 64));
   }
   CHECK(made == std::vector<std::int64_t>{32, 64});
 }

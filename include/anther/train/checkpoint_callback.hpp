@@ -1,0 +1,117 @@
+// What a run can be used and gone on with, as a callback of fit(): the files of weights/.
+#pragma once
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "anther/io/csv.hpp"
+#include "anther/train/checkpoint.hpp"
+#include "anther/train/fit.hpp"
+#include "anther/train/run_folder.hpp"
+
+namespace anther::inline v0_1 {
+
+// FitProgress as a run's state holds it.
+inline nlohmann::json to_json(const FitProgress& p) {
+  return {{"epochs", p.epochs},
+          {"batches", p.batches},
+          {"step", p.epoch.step},
+          {"samples", p.epoch.samples},
+          {"loss", p.epoch.loss},
+          {"mean_loss", p.epoch.mean_loss},
+          {"metric_sums", p.metric_sums},
+          {"lr", p.epoch.lr},
+          {"stall_seconds", p.epoch.stall_seconds},
+          {"all_steps", p.epoch.all_steps},
+          {"epoch_begin", p.epoch_begin},
+          {"epoch_seconds", p.epoch_seconds},
+          {"seconds", p.seconds},
+          {"best", p.best},
+          {"best_epoch", p.best_epoch},
+          {"finished", p.finished}};
+}
+// Also of files from before metrics were of any kind, which have "images", "top1" and "top5".
+inline FitProgress fit_progress_from_json(const nlohmann::json& json) {
+  FitProgress p;
+  try {
+    json.at("epochs").get_to(p.epochs);
+    json.at("batches").get_to(p.batches);
+    json.at("step").get_to(p.epoch.step);
+    json.at(json.contains("samples") ? "samples" : "images").get_to(p.epoch.samples);
+    json.at("loss").get_to(p.epoch.loss);
+    json.at("mean_loss").get_to(p.epoch.mean_loss);
+    if (json.contains("metric_sums")) {
+      json.at("metric_sums").get_to(p.metric_sums);
+    } else {
+      const auto samples = static_cast<double>(p.epoch.samples);
+      for (const char* name : {"top1", "top5"})
+        p.metric_sums[name] = {std::round(json.at(name).get<double>() * samples), samples};
+    }
+    json.at("lr").get_to(p.epoch.lr);
+    json.at("stall_seconds").get_to(p.epoch.stall_seconds);
+    json.at("all_steps").get_to(p.epoch.all_steps);
+    json.at("epoch_begin").get_to(p.epoch_begin);
+    json.at("epoch_seconds").get_to(p.epoch_seconds);
+    json.at("seconds").get_to(p.seconds);
+    json.at("best").get_to(p.best);
+    json.at("best_epoch").get_to(p.best_epoch);
+    json.at("finished").get_to(p.finished);
+  } catch (const nlohmann::json::exception& error) {
+    detail::fail("state: expected the progress of a run: ", error.what());
+  }
+  return p;
+}
+
+// weights/last.safetensors after each epoch, weights/best.safetensors where the evaluation was the
+// best so far, and weights/last.state.safetensors to go on from. With an average of the weights
+// also weights/last_ema.safetensors, and the best ones are averaged. Each is replaced at once: a
+// run that is killed leaves whole files.
+template <class T>
+class CheckpointCallback : public Callback {
+ public:
+  CheckpointCallback(const RunFolder& folder, const Optimizer<T>& optimizer, ModelCard card,
+                     ModelEma<T>* ema = nullptr)
+      : folder_(folder), optimizer_(optimizer), card_(std::move(card)), ema_(ema) {
+    to_metadata(card_);  // what cannot be written is told before an epoch is spent on it
+  }
+
+  void on_epoch_end(const EpochReport& report) override {
+    save("last.safetensors", report, report.val_loss, report.val_metrics);
+    if (!ema_) {
+      if (report.best) save("best.safetensors", report, report.val_loss, report.val_metrics);
+      return;
+    }
+    const AveragedWeights<T> averaged(*ema_);
+    save("last_ema.safetensors", report, report.ema_loss, report.ema_metrics);
+    if (report.best) save("best.safetensors", report, report.ema_loss, report.ema_metrics);
+  }
+  void on_progress(const FitProgress& progress) override {
+    progress_ = progress;
+    save_state(folder_.weights() / "last.state.safetensors", optimizer_, to_json(progress), ema_);
+  }
+  // As it was saved last.
+  const FitProgress& progress() const { return progress_; }
+
+ private:
+  void save(const char* name, const EpochReport& report, double loss,
+            const std::vector<MetricValue>& metrics) {
+    const ParameterStore<T>& store = optimizer_.store();
+    card_.notes["epoch"] = std::to_string(report.epoch);
+    for (const MetricValue& metric : metrics)
+      card_.notes["val_" + metric.info.name] = io::csv_cell(metric.value);
+    card_.notes["val_loss"] = io::csv_cell(loss);
+    save_weights<T>(folder_.weights() / name, store, store.values(), to_metadata(card_),
+                    {.batches = report.all_steps});
+  }
+
+  const RunFolder& folder_;
+  const Optimizer<T>& optimizer_;
+  ModelCard card_;
+  ModelEma<T>* ema_;
+  FitProgress progress_;
+};
+
+}  // namespace anther::inline v0_1

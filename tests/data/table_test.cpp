@@ -1,0 +1,100 @@
+#include "anther/data/table.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "anther/data/loader.hpp"
+#include "anther/io/atomic_file.hpp"
+#include "tests/io/temporary_folder.hpp"
+
+namespace {
+
+using namespace anther;
+using namespace anther::data;
+
+TEST_CASE("table: a file's columns, the target apart") {
+  const TemporaryFolder folder;
+  const auto path = folder / "houses.csv";
+  io::write_file_atomically(path, "rooms,price,age\n3,100.5,20\n5,250,1\n1,40,99\n");
+  const auto table = read_table(path, {.target = "price"});
+  CHECK(table->size() == 3);
+  CHECK(table->input_shape() == Shape{2});
+  CHECK(table->target() == numbers());
+  CHECK(table->class_names().empty());
+  Loader loader(table, {.batch_size = 2});
+  Batch batch;
+  loader.start_epoch(0);
+  REQUIRE(loader.next(batch));
+  CHECK(std::vector<float>(batch.inputs.begin(), batch.inputs.end()) ==
+        std::vector<float>{3, 20, 5, 1});
+  CHECK(batch.values == std::vector<float>{100.5f, 250});
+  CHECK(batch.labels.empty());
+
+  const auto some = read_table(path, {.target = "rooms", .features = {"age"}});
+  CHECK(some->input_shape() == Shape{1});
+
+  const auto error = [&](const TableOptions& options) {
+    return error_of([&] { read_table(path, options); });
+  };
+  CHECK(contains(error({.target = "prize"}), "houses.csv: expected a column \"prize\""));
+  CHECK(contains(error({.target = "price", .features = {"rooms", "garden"}}), "\"garden\""));
+  io::write_file_atomically(path, "rooms,price\n3,100.5\n5,much\n");
+  CHECK(contains(error({.target = "price"}), "row 2, column \"price\": expected a number"));
+  io::write_file_atomically(path, "price\n3\n");
+  CHECK(contains(error({.target = "price"}), "columns beside the target"));
+}
+
+TEST_CASE("table: targets of any kind") {
+  const Table vectors(Tensor<float>({4, 2}), Tensor<float>({4, 3}));
+  CHECK(vectors.target() == numbers({3}));
+  const Table labelled(Tensor<float>({2, 5}), std::vector<std::int32_t>{1, 0}, {}, {"a", "b"});
+  CHECK(labelled.target() == classes());
+  CHECK(labelled.class_names()[1] == "b");
+  const Table maps(Tensor<float>({2, 2, 3, 1}), std::vector<std::int32_t>(12), {2, 3});
+  CHECK(maps.input_shape() == Shape{2, 3, 1});
+  CHECK(maps.target() == classes({2, 3}));
+  CHECK(contains(error_of([] {
+                   Table(Tensor<float>({4, 2}), Tensor<float>({3}));
+                 }),
+                 "a target for each of 4 samples, got the shape (3)"));
+  CHECK(contains(error_of([] {
+                   Table(Tensor<float>({2, 2}), std::vector<std::int32_t>(3), Shape{2});
+                 }),
+                 "expected 4 labels for 2 samples, got 3"));
+}
+
+TEST_CASE("split: two parts without a sample in common, the same ones for the same seed") {
+  Tensor<float> inputs({50, 1}), targets({50});
+  for (std::int64_t i = 0; i < 50; ++i) inputs[i] = targets[i] = static_cast<float>(i);
+  const DatasetPointer table = std::make_shared<const Table>(std::move(inputs), targets);
+  const auto names = [](const Dataset& part) {
+    std::vector<std::string> all;
+    for (std::int64_t i = 0; i < part.size(); ++i) all.push_back(part.name(i));
+    return all;
+  };
+  const auto [train, val] = split(table, 0.2, 7);
+  CHECK(train->size() == 40);
+  CHECK(val->size() == 10);
+  std::set<std::string> all;
+  for (const auto& part : {names(*train), names(*val)}) all.insert(part.begin(), part.end());
+  CHECK(all.size() == 50);
+  const auto [again, again_val] = split(table, 0.2, 7);
+  CHECK(names(*again_val) == names(*val));
+  const auto [other, other_val] = split(table, 0.2, 8);
+  CHECK(names(*other_val) != names(*val));
+  // Each has at least one sample.
+  CHECK(split(table, 0.001, 1).second->size() == 1);
+  CHECK(split(table, 0.999, 1).first->size() == 1);
+  float value = 0, target = 0;
+  val->load(3, {}, {.input = {&value, 1}, .classes = {}, .numbers = {&target, 1}});
+  CHECK(val->name(3) == "row " + std::to_string(static_cast<int>(value) + 1));
+  CHECK(target == value);
+  CHECK(contains(error_of([&] { split(table, 1, 1); }), "a share between 0 and 1, got 1"));
+  CHECK(contains(error_of([&] { Subset(table, {50}); }), "below 50, got 50"));
+}
+
+}  // namespace
