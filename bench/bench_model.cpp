@@ -94,7 +94,7 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
   state.counters["fma_peak_share"] = gflops / peak;
   state.counters["peak_gflops"] = peak;
   state.counters["peak_rss_mb"] = peak_rss_mb();
-  if (o.profile) std::fputs(profile.table().c_str(), stderr);
+  if (o.profile) std::fputs(profile.table(stage_modules(store)).c_str(), stderr);
 }
 
 }  // namespace

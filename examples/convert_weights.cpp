@@ -46,7 +46,7 @@ std::int64_t classes_in(const io::SafetensorsFile& file, const RegisteredModel& 
   const WeightNames names = names_in(model, file, store);
   const std::vector<std::string> heads = head_modules(store);
   for (const ParameterInfo& info : store.parameters())
-    if (is_in_modules(info.name, heads) && info.shape.rank() > 1) {
+    if (is_within_any(info.name, heads) && info.shape.rank() > 1) {
       const io::SafetensorsEntry& head = file.entry(name_in(names, info.name));
       detail::check(head.shape.rank() >= 2, file.path().string(), ": ", head.name,
                     ": expected (classes, channels), got ", head.shape);

@@ -290,7 +290,7 @@ int train(TrainOptions o, const std::string& resume) {
                               .arguments = to_json(o)},
                              model, *evaluated, predictions.evaluation());
   }
-  if (o.profile) std::fputs(profile.table().c_str(), stdout);
+  if (o.profile) std::fputs(profile.table(stage_modules(store)).c_str(), stdout);
   std::printf("Report: %s\nWeights: %s\n", (folder / "report.html").c_str(),
               (folder.weights() / "best.safetensors").c_str());
   return 0;

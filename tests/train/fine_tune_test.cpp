@@ -58,7 +58,7 @@ TEST_CASE("fine-tuning: weights of another number of classes, with a new head") 
     return std::ranges::equal(std::as_const(a.store).buffer_values(), b.store.buffer_values());
   };
   const std::vector<std::string> head = {"head.weight", "head.bias"};
-  const LoadWeightsOptions another_head{.replaced = "head."};
+  const LoadWeightsOptions another_head{.replaced = {"head"}};
 
   Model same(7, 2);
   CHECK(load_weights(SafetensorsFile(path), same.store, another_head).empty());
@@ -73,7 +73,7 @@ TEST_CASE("fine-tuning: weights of another number of classes, with a new head") 
   // As many classes, but others: the caller says so.
   Model renamed(7, 2), start(7, 2);
   CHECK(load_weights(SafetensorsFile(path), renamed.store,
-                     {.replaced = "head.", .replace_always = true}) == head);
+                     {.replaced = {"head"}, .replace_always = true}) == head);
   CHECK(body_is_equal(renamed));
   CHECK(std::ranges::equal(renamed.value("head.weight"), start.value("head.weight")));
 }
@@ -96,7 +96,7 @@ TEST_CASE("fine-tuning: a file without a head, or of another model") {
                 a.store.buffers()[static_cast<std::size_t>(i)], std::as_const(a.store).buffer(i));
   write_safetensors(path, tensors.tensors(), {});
   Model b(7, 2);
-  CHECK(load_weights(SafetensorsFile(path), b.store, {.replaced = "head."}) ==
+  CHECK(load_weights(SafetensorsFile(path), b.store, {.replaced = {"head"}}) ==
         std::vector<std::string>{"head.weight", "head.bias"});
 
   // Anything but the head has to fit, and nothing changes where it does not.
@@ -107,7 +107,7 @@ TEST_CASE("fine-tuning: a file without a head, or of another model") {
   other.add_parameter("neck.weight", {.shape = {2}});
   other.add_parameter("head.weight", {.shape = {7, 48}});
   const std::string message =
-      error_of([&] { load_weights(SafetensorsFile(path), other, {.replaced = "head."}); });
+      error_of([&] { load_weights(SafetensorsFile(path), other, {.replaced = {"head"}}); });
   for (const char* part : {"the weights are of another model (", "\n  missing: neck.weight (2)",
                            "\n  stages.0.0.conv.bias: expected the shape (13), got (12)",
                            "\n  not of this model: norm.weight"})
@@ -152,12 +152,12 @@ TEST_CASE("fine-tuning: what is frozen") {
 TEST_CASE("fine-tuning: frozen layers keep all their bits, BatchNorm's statistics too") {
   Model m(7, 1);
   // Not the start, which would hide a step back to it.
-  for (float& x : m.store.buffer_values()) x += 0.25f;
+  for (const auto edit = m.store.edit(); float& x : edit.buffer_values()) x += 0.25f;
   freeze(m.store, "stages.0,stages.2.2");
   const std::vector<float> weights(m.store.values().begin(), m.store.values().end());
   const std::vector<float> buffers(m.store.buffer_values().begin(), m.store.buffer_values().end());
   const auto frozen = [](const std::string& name) {
-    return is_in_module(name, "stages.0") || is_in_module(name, "stages.2.2");
+    return is_within(name, "stages.0") || is_within(name, "stages.2.2");
   };
 
   Adam<float> adam(m.store);
@@ -203,7 +203,7 @@ TEST_CASE("fine-tuning: a frozen BatchNorm is the same in training as in evaluat
   ParameterStore<float> store;
   const BatchNorm2d<float> norm(store, 3);
   store.initialize(1);
-  for (float& x : store.buffer_values()) x = 0.7f;
+  for (const auto edit = store.edit(); float& x : edit.buffer_values()) x = 0.7f;
   Tensor<float> x({4, 3});
   for (std::int64_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * i);
   const auto output = [&](bool training) {
@@ -240,6 +240,71 @@ TEST_CASE("fine-tuning: layer-wise decay of the rate") {
   }
   for (const double scale : layer_decay_scales(m.store, 1)) CHECK(scale == 1);
   CHECK(contains(error_of([&] { layer_decay_scales(m.store, 0); }), "layer decay: expected"));
+}
+
+// A body of two stages, one of which calls others, between a stem and a head of two modules.
+struct Tree : Module<float> {
+  explicit Tree(const Scope<float>& scope)
+      : Module(scope, "Tree"),
+        stem(scope / "stem", 4, 4),
+        first(scope / "first", ModuleTraits{.stage = true}),
+        second(scope / "second", 4, 4, {.traits = {.stage = true}}),
+        neck(scope / "neck", 2, 4),
+        classes(scope / "classes", 4, 3, {.traits = {.head = true}}) {
+    first.add<Linear>(4, 4).add<Linear>(4, 4);
+  }
+  Variable<float> forward(Variable<float> x) const override {
+    return classes(neck(second(first(stem(x)))));
+  }
+  Linear<float> stem;
+  Sequential<float> first;
+  Linear<float> second;
+  GroupNorm<float> neck;
+  Linear<float> classes;
+};
+
+TEST_CASE("fine-tuning: stages, layers and heads are what the modules say, whatever their names") {
+  using Names = std::vector<std::string>;
+  ParameterStore<float> store;
+  const Tree tree(store);
+  CHECK(stage_modules(store) == Names{"first", "second"});
+  CHECK(head_modules(store) == Names{"classes"});
+  CHECK(child_modules(store, "") == Names{"stem", "first", "second", "neck", "classes"});
+  CHECK(child_modules(store, "first") == Names{"first.0", "first.1"});
+  std::vector<std::string> layers;
+  for (const ParameterInfo& info : store.parameters()) layers.push_back(info.module);
+  const std::vector<double> scales = layer_decay_scales(store, 0.5);
+  REQUIRE(scales.size() == layers.size());
+  std::map<std::string, double> of_layer;
+  for (std::size_t i = 0; i < scales.size(); ++i) of_layer[layers[i]] = std::log2(1 / scales[i]);
+  // neck belongs to the layer before it.
+  CHECK(
+      of_layer ==
+      std::map<std::string, double>{
+          {"stem", 4}, {"first.0", 3}, {"first.1", 2}, {"second", 1}, {"neck", 1}, {"classes", 0}});
+  CHECK(freeze(store, "1") == 2 * (16 + 4));
+  CHECK(contains(error_of([&] { freeze(store, "3"); }), "of which the model has 2, got 3"));
+  CHECK(contains(error_of([&] { freeze(store, "third"); }),
+                 "of the model (stem, first, second, neck, classes, or within these), got third"));
+}
+
+TEST_CASE("fine-tuning: a head of any name is a new one for other classes") {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.safetensors";
+  ParameterStore<float> a, b;
+  const Tree one(a), other(b);
+  a.initialize(1);
+  b.initialize(2);
+  save_weights<float>(path, a, std::as_const(a).values(), {});
+  CHECK(load_weights(SafetensorsFile(path), b,
+                     {.replaced = head_modules(b), .replace_always = true}) ==
+        std::vector<std::string>{"classes.weight", "classes.bias"});
+  for (int i = 0; i < std::ssize(a.parameters()); ++i) {
+    const std::string& module = a.parameters()[static_cast<std::size_t>(i)].module;
+    const bool bias = a.parameters()[static_cast<std::size_t>(i)].name.ends_with("bias");
+    if (module != "neck" && !bias)
+      CHECK(std::ranges::equal(a.value(i), b.value(i)) == (module != "classes"));
+  }
 }
 
 }  // namespace

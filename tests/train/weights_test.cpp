@@ -25,8 +25,9 @@ struct Model {
                  std::int64_t num_classes = 10)
       : net(store, edgevit_options("xxs", num_classes, preset)) {
     store.initialize(seed);
+    const auto edit = store.edit();
     for (int i = 0; i < std::ssize(store.buffers()); ++i)
-      for (float& value : store.buffer(i)) value += static_cast<float>(seed);
+      for (float& value : edit.buffer(i)) value += static_cast<float>(seed);
   }
   bool operator==(const Model& other) const {
     return std::ranges::equal(store.values(), other.store.values()) &&
@@ -179,7 +180,7 @@ TEST_CASE("weights: f16 on request, rounded to nearest; counts stay whole number
     rounded &= b.values()[i] == to_float(to_float16(static_cast<double>(a.values()[i])));
   CHECK(rounded);
 
-  a.store.value(0)[0] = 70000;
+  a.store.edit().value(0)[0] = 70000;
   CHECK(contains(
       error_of([&] { save_weights<float>(path, a.store, a.values(), {}, {.dtype = Dtype::f16}); }),
       "stages.0.0.conv.weight"));

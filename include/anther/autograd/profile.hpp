@@ -20,21 +20,11 @@ namespace anther::inline v0_1 {
 
 class Profile {
  public:
-  // A stage is the first part of a layer's path: "stages.2" of stages.2.0.attn.qkv, "head" of head.
-  static std::string_view stage_of(std::string_view layer) {
-    const std::size_t dot = layer.find('.');
-    if (dot == std::string_view::npos) return layer;
-    const std::size_t end = std::min(layer.find('.', dot + 1), layer.size());
-    const std::string_view second = layer.substr(dot + 1, end - dot - 1);
-    const bool numbered = second.find_first_not_of("0123456789") == std::string_view::npos;
-    return layer.substr(0, numbered ? end : dot);
-  }
-
   // Adds a call. From several threads at once.
   void add(std::string_view op, std::string_view layer, bool backward, double seconds,
            std::int64_t macs) {
     const std::lock_guard lock(mutex_);
-    Row& row = at(at(rows_, stage_of(layer)), op);
+    Row& row = at(at(rows_, layer), op);
     row.calls[backward] += 1;
     row.seconds[backward] += seconds;
     row.macs += macs;
@@ -45,20 +35,25 @@ class Profile {
     rows_.clear();
   }
 
-  // A row an op and stage, dearest first, then one a stage and the sum. Times are in milliseconds
-  // of the threads together; GFLOP/s count 2 a multiply-accumulate and are of one thread. What a
-  // lazy op computes counts for the op that reads it.
-  std::string table() const {
+  // A row an op and stage, dearest first, then one a stage and the sum. stages: the paths of the
+  // model's (stage_modules(store)); a layer outside them stands under the first part of its path.
+  // Times are in milliseconds of the threads together; GFLOP/s count 2 a multiply-accumulate and
+  // are of one thread. What a lazy op computes counts for the op that reads it.
+  std::string table(const std::vector<std::string>& stage_paths = {}) const {
     const std::lock_guard lock(mutex_);
     std::vector<std::pair<std::string, Row>> rows;
     std::map<std::string, Row> stages;
     Row all;
-    for (const auto& [stage, ops] : rows_)
+    std::map<std::pair<std::string, std::string>, Row> by_stage;
+    for (const auto& [layer, ops] : rows_)
       for (const auto& [op, row] : ops) {
-        rows.emplace_back(stage + "  " + op, row);
+        const std::string stage = stage_of(layer, stage_paths);
+        by_stage[{stage, op}].add(row);
         stages[stage].add(row);
         all.add(row);
       }
+    for (const auto& [stage_and_op, row] : by_stage)
+      rows.emplace_back(stage_and_op.first + "  " + stage_and_op.second, row);
     std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
       return a.second.total() > b.second.total();
     });
@@ -80,6 +75,13 @@ class Profile {
   }
 
  private:
+  static std::string stage_of(const std::string& layer, const std::vector<std::string>& stages) {
+    for (const std::string& stage : stages)
+      if (layer.starts_with(stage) && (layer.size() == stage.size() || layer[stage.size()] == '.'))
+        return stage;
+    return layer.substr(0, layer.find('.'));
+  }
+
   struct Row {
     std::int64_t calls[2] = {0, 0};  // forward, backward
     double seconds[2] = {0, 0};

@@ -20,6 +20,7 @@ struct Conv2dLayerOptions {
   bool bias = true;
   std::optional<Init> weight_init = {};  // default_init(fan_in) unless given
   std::optional<Init> bias_init = {};
+  ModuleTraits traits = {};  // of a head, say
 };
 
 template <class T>
@@ -29,7 +30,7 @@ class Conv2d : public Module<T> {
   // (kh, kw, C, 1).
   Conv2d(const Scope<T>& scope, std::int64_t in_channels, std::int64_t out_channels,
          const Conv2dLayerOptions& options = {})
-      : Module<T>(scope, "Conv2d"),
+      : Module<T>(scope, "Conv2d", options.traits),
         options_(options),
         depthwise_(options.groups > 1 && options.groups == in_channels &&
                    in_channels == out_channels) {

@@ -19,6 +19,7 @@ struct LinearOptions {
   bool bias = true;
   std::optional<Init> weight_init = {};  // default_init(in) unless given
   std::optional<Init> bias_init = {};
+  ModuleTraits traits = {};  // of a head, say
 };
 
 template <class T>
@@ -26,7 +27,7 @@ class Linear : public Module<T> {
  public:
   Linear(const Scope<T>& scope, std::int64_t in_features, std::int64_t out_features,
          const LinearOptions& options = {})
-      : Module<T>(scope, "Linear"),
+      : Module<T>(scope, "Linear", options.traits),
         weight(scope.parameter("weight",
                                {.shape = {out_features, in_features},
                                 .init = options.weight_init.value_or(default_init(in_features))})) {

@@ -17,6 +17,7 @@
 #include "anther/autograd/parameter.hpp"
 #include "anther/io/safetensors.hpp"
 #include "anther/models/weight_names.hpp"
+#include "anther/nn/module_tree.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -51,7 +52,7 @@ class TorchTensors {
                         .shape = {},
                         .values = std::span<const std::int64_t>(numbers_.back().get(), 1)});
   }
-  // All of a store: parameters and buffers, and num_batches_tracked beside each running_mean.
+  // All of a store: parameters, buffers and counters.
   void add(const ParameterStore<T>& store, std::span<const T> values,
            const SaveWeightsOptions& options) {
     const std::size_t first = tensors_.size();
@@ -146,21 +147,6 @@ struct LoadWeightsOptions {
   bool replace_always = false;
 };
 
-// Whether a parameter is in one of the modules of these paths.
-inline bool is_in_modules(std::string_view name, const std::vector<std::string>& paths) {
-  return std::any_of(paths.begin(), paths.end(),
-                     [&](const std::string& path) { return is_within(name, path); });
-}
-
-// The paths of a model's heads: what is replaced where it learns other classes.
-template <class T>
-std::vector<std::string> head_modules(const ParameterStore<T>& store) {
-  std::vector<std::string> heads;
-  for (const ModuleInfo& module : store.modules())
-    if (module.traits.head) heads.push_back(module.path);
-  return heads;
-}
-
 // Compares the weights in a file with a model's; gives the names of those parameters that are to be
 // replaced. Throws, with a list of all names that are missing, too many or of another shape, unless
 // that is all that differs.
@@ -174,7 +160,7 @@ std::vector<std::string> check_weights(const io::SafetensorsFile& file,
     const std::string name = name_in(options.names, info.name);
     known.insert(name);
     const io::SafetensorsEntry* entry = file.find(name);
-    const bool replaceable = is_in_modules(info.name, options.replaced);
+    const bool replaceable = is_within_any(info.name, options.replaced);
     const bool fits = entry && same_but_for_ones(entry->shape, info.torch_shape());
     if (fits && !(replaceable && options.replace_always)) return;
     if (replaceable)
@@ -207,7 +193,7 @@ std::vector<std::string> check_weights(const io::SafetensorsFile& file,
   // A weight without its bias would be of no use.
   replaced.clear();
   for (const ParameterInfo& info : store.parameters())
-    if (is_in_modules(info.name, options.replaced)) replaced.push_back(info.name);
+    if (is_within_any(info.name, options.replaced)) replaced.push_back(info.name);
   return replaced;
 }
 

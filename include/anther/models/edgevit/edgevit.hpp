@@ -99,7 +99,8 @@ class EdgeViT : public Module<T> {
     for (std::size_t s = 0; s < 4; ++s) {
       const std::int64_t channels = options.dims[s], r = options.sr_ratios[s];
       auto& stage = stages_[s];
-      stage = std::make_unique<Sequential<T>>(scope / "stages" / static_cast<int>(s));
+      stage = std::make_unique<Sequential<T>>(scope / "stages" / static_cast<int>(s),
+                                              ModuleTraits{.stage = true});
       stage->template add<edgevit::PatchEmbed>(in, channels, s == 0 ? 4 : 2, options_);
       for (std::int64_t i = 0; i < options.depths[s]; ++i, ++block) {
         const double rate = blocks > 1 ? options.drop_path * block / (blocks - 1) : 0;
@@ -112,7 +113,8 @@ class EdgeViT : public Module<T> {
     const auto last = options.local_norm_kind();
     norm_ =
         make.norm(scope / "norm", last == edgevit::NormKind::in ? edgevit::NormKind::gn : last, in);
-    head_ = std::make_unique<Linear<T>>(make.linear(scope / "head", in, options.num_classes));
+    head_ = std::make_unique<Linear<T>>(
+        make.linear(scope / "head", in, options.num_classes, true, {.head = true}));
   }
   EdgeViT(const EdgeViT&) = delete;
   EdgeViT& operator=(const EdgeViT&) = delete;

@@ -90,12 +90,16 @@ class LayerFactory {
     }
     return {scope, channels, options};
   }
-  Linear<T> linear(const Scope<T>& scope, std::int64_t in, std::int64_t out,
-                   bool bias = true) const {
+  Linear<T> linear(const Scope<T>& scope, std::int64_t in, std::int64_t out, bool bias = true,
+                   const ModuleTraits& traits = {}) const {
     const Init weight = kinds.init == InitScheme::paddle
                             ? Init::uniform(std::sqrt(6 / static_cast<double>(in + out)))
                             : Init::truncated_normal(0.02);
-    return {scope, in, out, {.bias = bias, .weight_init = weight, .bias_init = Init::constant(0)}};
+    return {
+        scope,
+        in,
+        out,
+        {.bias = bias, .weight_init = weight, .bias_init = Init::constant(0), .traits = traits}};
   }
   AnyModule<T> norm(const Scope<T>& scope, NormKind kind, std::int64_t channels,
                     double ln_eps = 1e-5) const {
