@@ -6,7 +6,7 @@ file(
   GLOB paths
   RELATIVE "${INCLUDE}"
   "${INCLUDE}/anther/core/*.hpp" "${INCLUDE}/anther/kernels/*" "${INCLUDE}/anther/io/*.hpp"
-  "${INCLUDE}/anther/export/embedded/*")
+  "${INCLUDE}/anther/export/generated/*")
 set(code "#include \"kernel_sources.hpp\"\n\nnamespace {\nconst KernelSource sources[] = {\n")
 foreach(path IN LISTS paths)
   file(READ "${INCLUDE}/${path}" text)

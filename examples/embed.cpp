@@ -1,5 +1,5 @@
-// Turns a trained model into one C++ header that classifies images by itself: weights, class names
-// and the forward pass, for a program that has nothing of Anther.
+// Turns a trained model into one C++ header that computes by itself: the weights and the forward
+// pass, and a classifier's class names, for a program that has nothing of Anther.
 //
 //   embed runs/train_flowers/1 flowers.hpp                        # a run's best weights
 //   embed weights/best.safetensors flowers.hpp --dtype f16        # half the size
@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "anther/anther.hpp"
-#include "anther/export/embed.hpp"
+#include "anther/export/cpp_header.hpp"
 #include "kernel_sources.hpp"
 #include "model_flags.hpp"
 
@@ -58,21 +58,20 @@ void run(const Options& o) {
                 "expected CHECKPOINT OUT.hpp, or --model and OUT.hpp");
   const std::string& out = o.files.back();
   const ModelAtHand model(o.model.model.empty() ? o.files.front() : "", o.model);
-  exports::EmbedOptions options{.name = o.name.empty() ? name_of(out) : o.name,
-                                .dtype = o.dtype == "f16" ? io::Dtype::f16 : io::Dtype::f32,
-                                .sources = built_in_source,
-                                .class_names = model.card.class_names};
-  const auto prepared = model.preprocess();
-  if (prepared) {
-    options.mean = prepared->mean;
-    options.std = prepared->std;
-    options.notes = how_to_prepare(*prepared);
-  }
+  exports::CppHeaderOptions options{.name = o.name.empty() ? name_of(out) : o.name,
+                                    .dtype = o.dtype == "f16" ? io::Dtype::f16 : io::Dtype::f32,
+                                    .sources = built_in_source};
   const Shape batch = model.batch_of(1);
-  exports::write_header(out, *model.module, batch, options);
   const Shape output = DryRun<float>(*model.module, batch).output.shape();
+  const auto prepared = model.preprocess();
+  if (prepared) options.notes = how_to_prepare(*prepared);
+  const bool classifies_images = prepared && batch.back() == 3 && output.rank() == 2;
+  if (classifies_images)
+    options.images = {
+        .mean = prepared->mean, .std = prepared->std, .class_names = model.card.class_names};
+  exports::write_cpp_header(out, *model.module, batch, options);
   const double megabytes = static_cast<double>(std::filesystem::file_size(out)) / 1e6;
-  if (prepared)
+  if (classifies_images)
     std::printf("%s: %s::Model, %lld x %lld pixels, %lld classes, weights in %s, %.1f MB\n",
                 out.c_str(), options.name.c_str(), static_cast<long long>(model.sample[1]),
                 static_cast<long long>(model.sample[0]), static_cast<long long>(output.back()),

@@ -40,8 +40,10 @@ void run(const Options& o) {
                 "expected CHECKPOINT OUT.onnx, or --model and OUT.onnx");
   const std::string& out = o.files.back();
   const ModelAtHand model(o.model.model.empty() ? o.files.front() : "", o.model);
-  exports::OnnxOptions options{.metadata = to_metadata(model.card)};
   const auto prepared = model.preprocess();
+  exports::OnnxOptions options{.input = prepared ? "images" : "samples",
+                               .output = prepared ? "logits" : "outputs",
+                               .metadata = to_metadata(model.card)};
   if (o.preprocess) {
     detail::check(prepared != nullptr, "--preprocess: expected a model of images");
     options.preprocess = {.mean = prepared->mean, .std = prepared->std};
@@ -49,8 +51,6 @@ void run(const Options& o) {
   const Shape batch = model.batch_of(1);
   exports::write_onnx(out, *model.module, batch, options);
   const Shape output = DryRun<float>(*model.module, batch).output.shape();
-  const char* what = prepared ? "images" : "samples";
-  const char* gives = prepared ? "logits" : "outputs";
   Shape one;
   for (int i = 1; i < output.rank(); ++i) one.push_back(output[i]);
   if (o.preprocess)
@@ -58,8 +58,8 @@ void run(const Options& o) {
                 out.c_str(), static_cast<long long>(model.sample[0]),
                 static_cast<long long>(model.sample[1]), batch_text(one).c_str());
   else
-    std::printf("%s: %s float %s to %s %s\n", out.c_str(), what, batch_text(model.sample).c_str(),
-                gives, batch_text(one).c_str());
+    std::printf("%s: %s float %s to %s %s\n", out.c_str(), options.input.c_str(),
+                batch_text(model.sample).c_str(), options.output.c_str(), batch_text(one).c_str());
 }
 
 }  // namespace

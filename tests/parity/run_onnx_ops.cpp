@@ -1,8 +1,8 @@
 // run_onnx_ops FOLDER
 //
-// Writes small models of all ops that can be exported, EdgeViT's and others, on maps, tokens and
-// rows: NAME.onnx, and NAME.safetensors with an input of three samples and the engine's output,
-// both in the graph's order. What compare_onnx.py runs.
+// Writes small models of all ops that can be exported, EdgeViT's and others, on maps, tokens, rows
+// and volumes: NAME.onnx, and NAME.safetensors with an input of three samples and the engine's
+// output, both in the graph's order. What compare_onnx.py runs.
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -72,6 +72,17 @@ void tokens(Sequential<float>& net) {
       .add<Apply>([](V x) { return x + scaled_dot_product_attention(x, gelu(x), x * 0.3, 4); });
 }
 
+// A sequence of maps: more axes than a map has.
+void volumes(Sequential<float>& net) {
+  net.add<Linear>(4, 8)
+      .add<GroupNorm>(2, 8)
+      .add<BatchNorm2d>(8)
+      .add<LayerNorm>(8)
+      .add<Apply>([](V x) { return instance_norm(relu(x)); })
+      .add<Linear>(8, 12)
+      .add<Apply>([](V x) { return self_attention(x, 2); });
+}
+
 void rows(Sequential<float>& net) {
   net.add<Linear>(4, 12)
       .add<Apply>([](V x) { return gelu(x); })
@@ -104,7 +115,7 @@ void write(const std::filesystem::path& folder, const std::string& name, Shape s
     for (std::size_t i = 0; i < store.buffers().size(); ++i)
       shake(store.buffers()[i].name, edit.buffer(static_cast<int>(i)));
   }
-  write_onnx(folder / (name + ".onnx"), net, shape, {.input = "input", .output = "output"});
+  write_onnx(folder / (name + ".onnx"), net, shape);
 
   shape[0] = 3;
   Tensor<float> x(shape);
@@ -130,6 +141,7 @@ int main(int argc, char** argv) {
     write(folder, "convolutions", {1, 11, 9, 4}, convolutions);
     write(folder, "maps", {1, 7, 5, 4}, maps);
     write(folder, "tokens", {1, 6, 4}, tokens);
+    write(folder, "volumes", {1, 2, 3, 5, 4}, volumes);
     write(folder, "rows", {1, 4}, rows);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "run_onnx_ops: %s\n", error.what());

@@ -67,8 +67,11 @@ class Amalgamation {
       macros_.emplace(name);
       if (name == "ANTHER_BODY") body_ = between_quotes(rest);
     }
-    text_ += line;
-    text_ += '\n';
+    // Where the text stands in a namespace of its own, anther is not at the root.
+    std::string rooted(line);
+    constexpr std::string_view root = " ::anther::";
+    for (std::size_t at; (at = rooted.find(root)) != rooted.npos;) rooted.erase(at + 1, 2);
+    text_ += rooted + '\n';
   }
 
   void add_include(std::string_view what) {

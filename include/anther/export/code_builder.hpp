@@ -11,49 +11,16 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/export/cpp_text.hpp"
 #include "anther/export/op_forms.hpp"
 #include "anther/kernels/packed_weight.hpp"
 
 namespace anther::inline v0_1::exports {
-
-// A number as C++ writes it, exactly.
-inline std::string code_of(double number) {
-  char digits[40];
-  std::snprintf(digits, sizeof digits, "%a", number);
-  return digits;
-}
-inline std::string code_of(std::int64_t number) {
-  return std::to_string(number);
-}
-inline std::string code_of(std::string_view expression) {
-  return std::string(expression);
-}
-
-template <class First, class... Rest>
-std::string code_list(const First& first, const Rest&... rest);
-
-// A struct that lists its members, as the kernels' dims do: "{1, 196, 36}".
-template <class Dims>
-requires requires(const Dims& dims) {
-  dims.members([](const auto&...) {});
-}
-std::string code_of(const Dims& dims) {
-  return dims.members([](const auto&... members) { return "{" + code_list(members...) + "}"; });
-}
-
-// Arguments: numbers, dims and expressions: "a, 3, 0x1p-1".
-template <class First, class... Rest>
-std::string code_list(const First& first, const Rest&... rest) {
-  std::string text = code_of(first);
-  ((text += ", " + code_of(rest)), ...);
-  return text;
-}
 
 // One call of an op at a time, in the order of the tape. The element type is float.
 class CodeBuilder {

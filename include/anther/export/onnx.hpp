@@ -1,8 +1,9 @@
 // A model as an ONNX file (opset 17, which runtimes since 2022 read), from a walk over one recorded
 // forward pass: a table says what each op is in ONNX (export/onnx_forms.hpp).
 //
-// A map is (N, C, H, W), as PyTorch's users expect; N is open, all else is as in the pass. Weights
-// are float, under PyTorch's names. An op without a form in ONNX fails by its name and layer.
+// A map is (N, C, H, W), as PyTorch's users expect; every other value has the shape that it has in
+// the pass. N is open. Weights are float, under PyTorch's names. An op without a form in ONNX fails
+// by its name and layer.
 #pragma once
 
 #include <array>
@@ -36,8 +37,8 @@ struct OnnxPreprocess {
 };
 
 struct OnnxOptions {
-  std::string input = "images";
-  std::string output = "logits";
+  std::string input = "input";
+  std::string output = "output";
   // Given: the graph takes images (N, H, W, 3) of bytes, and prepares them. Their size is the
   // model's: no resize.
   std::optional<OnnxPreprocess> preprocess = {};
@@ -255,9 +256,6 @@ class OnnxGraph : public GraphBuilder {
     detail::check(form != nullptr, where,
                   ": this op has no form in ONNX (exports::add_onnx_form gives it one)");
     try {
-      for (const int id : entry.inputs)
-        detail::check(id < 0 || tape_.shape_of(id).rank() <= 4, "expected at most four axes, got ",
-                      id < 0 ? Shape{} : tape_.shape_of(id));
       form(*this, Call<T>(tape_, entry));
       detail::check(!result_.empty(), "its form named no output");
     } catch (const Error& error) {

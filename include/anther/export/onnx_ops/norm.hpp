@@ -10,10 +10,20 @@
 namespace anther::inline v0_1::exports {
 
 // Takes the channels of a value of `shape` (on the tape) to the second axis, where ONNX's
-// normalisations have them. A map is so already, and (N, C) too; tokens (N, n, C) are transposed,
-// and transposed back by the same call.
-inline std::string turn_channels(GraphBuilder& graph, const std::string& x, const Shape& shape) {
-  return shape.rank() == 3 ? graph.transpose(x, {0, 2, 1}) : x;
+// normalisations have them. A map, (N, C, H, W) in the graph, and (N, C) have them there already.
+inline std::string channels_second(GraphBuilder& graph, const std::string& x, const Shape& shape) {
+  if (shape.rank() < 3 || shape.rank() == 4) return x;
+  Integers axes{0, shape.rank() - 1};
+  for (int axis = 1; axis + 1 < shape.rank(); ++axis) axes.push_back(axis);
+  return graph.transpose(x, axes);
+}
+// And back.
+inline std::string channels_back(GraphBuilder& graph, const std::string& x, const Shape& shape) {
+  if (shape.rank() < 3 || shape.rank() == 4) return x;
+  Integers axes{0};
+  for (int axis = 2; axis < shape.rank(); ++axis) axes.push_back(axis);
+  axes.push_back(1);
+  return graph.transpose(x, axes);
 }
 
 // A constant vector of equal elements.
@@ -31,7 +41,7 @@ template <class T>
 void group_norm_onnx(GraphBuilder& graph, const Call<T>& call) {
   const auto& [d, eps] = call.template attributes<GroupNormAttributes>();
   const Shape& shape = call.output_shape();
-  const std::string x = turn_channels(graph, graph.input(0), shape);
+  const std::string x = channels_second(graph, graph.input(0), shape);
   const std::string groups = graph.node(
       "InstanceNormalization",
       {graph.reshape(x, {0, d.groups, -1}), filled(graph, d.groups, 1), filled(graph, d.groups, 0)},
@@ -45,7 +55,7 @@ void group_norm_onnx(GraphBuilder& graph, const Call<T>& call) {
   std::string y = graph.reshape(groups, back);
   if (call.has_input(1)) y = graph.node("Mul", {y, graph.weight(1, one_a_channel)});
   if (call.has_input(2)) y = graph.node("Add", {y, graph.weight(2, one_a_channel)});
-  graph.output(turn_channels(graph, y, shape));
+  graph.output(channels_back(graph, y, shape));
 }
 
 template <class T>
@@ -67,12 +77,12 @@ void batch_norm_onnx(GraphBuilder& graph, const Call<T>& call) {
   const auto statistic = [&](const T* values) {
     return graph.constant({channels}, std::vector<double>(values, values + channels));
   };
-  const std::string y =
-      graph.node("BatchNormalization",
-                 {turn_channels(graph, graph.input(0), shape), weight_or(graph, 1, channels, 1),
-                  weight_or(graph, 2, channels, 0), statistic(a.mean()), statistic(a.var())},
-                 {{"epsilon", a.eps}});
-  graph.output(turn_channels(graph, y, shape));
+  const std::string y = graph.node(
+      "BatchNormalization",
+      {channels_second(graph, graph.input(0), shape), weight_or(graph, 1, channels, 1),
+       weight_or(graph, 2, channels, 0), statistic(a.mean()), statistic(a.var())},
+      {{"epsilon", a.eps}});
+  graph.output(channels_back(graph, y, shape));
 }
 
 template <class T>

@@ -1,6 +1,6 @@
 // Generated headers are compiled as a user compiles them, alone and with warnings as errors, by the
 // compiler of these tests, and their programs' logits compared with the engine's.
-#include "anther/export/embed.hpp"
+#include "anther/export/cpp_header.hpp"
 
 #include <doctest/doctest.h>
 
@@ -32,6 +32,7 @@ using V = Variable<float>;
 
 const SourceReader sources = sources_in("include");
 constexpr std::array<float, 3> mean = {0.4f, 0.5f, 0.6f}, deviation = {0.2f, 0.3f, 0.25f};
+const CppImageClassifier classifier{.mean = mean, .std = deviation};
 
 // Weights, and norms and statistics away from 1 and 0.
 void draw(ParameterStore<float>& store) {
@@ -88,7 +89,7 @@ std::string program_of(const std::vector<std::string>& names) {
     }
     static float first[classes];
     for (int i = 0; i < classes; ++i) first[i] = model.logits(bytes)[i];
-    const float* y = model.logits(image);
+    const float* y = model.run(image);
     for (int i = 0; i < classes; ++i)
       std::printf("%a\n", static_cast<double>(y[i] == first[i] ? y[i] : 1e30f));
     std::printf("%s\n", class_names[model.classify(bytes)]);
@@ -107,7 +108,7 @@ std::string compile_command(const std::filesystem::path& source) {
                  source.string(), " -o ", source.string(), ".out");
 }
 
-struct Embedded {
+struct Included {
   std::string name;
   std::vector<float> logits;  // the engine's
 };
@@ -119,15 +120,15 @@ class Programs {
            std::int64_t size, Dtype dtype = Dtype::f32, const SourceReader& reader = sources) {
     programs_.resize(std::max(programs_.size(), program + 1));
     programs_[program].push_back({name, engine_logits(model, size)});
-    write_header(folder_ / (name + ".hpp"), model, {1, size, size, 3},
-                 {.name = name, .dtype = dtype, .sources = reader, .mean = mean, .std = deviation});
+    write_cpp_header(folder_ / (name + ".hpp"), model, {1, size, size, 3},
+                     {.name = name, .dtype = dtype, .sources = reader, .images = classifier});
   }
 
   void compile_and_compare() {
     std::vector<std::future<int>> compilers;
     for (std::size_t i = 0; i < programs_.size(); ++i) {
       std::vector<std::string> names;
-      for (const Embedded& each : programs_[i]) names.push_back(each.name);
+      for (const Included& each : programs_[i]) names.push_back(each.name);
       std::ofstream(source(i)) << program_of(names);
       compilers.push_back(std::async(std::launch::async, run, compile_command(source(i))));
     }
@@ -149,7 +150,7 @@ class Programs {
     REQUIRE(run(text_of("ANTHER_ISA=", to_string(with), " ", source(program).string(), ".out > ",
                         out)) == 0);
     std::ifstream lines(out);
-    for (const Embedded& each : programs_[program]) {
+    for (const Included& each : programs_[program]) {
       const std::vector<float>& expected = each.logits;
       CAPTURE(each.name);
       CAPTURE(to_string(with));
@@ -173,7 +174,7 @@ class Programs {
   }
 
   TemporaryFolder folder_;
-  std::vector<std::vector<Embedded>> programs_;
+  std::vector<std::vector<Included>> programs_;
 };
 
 // A model and the store of its weights.
@@ -265,7 +266,7 @@ struct Layers {
   Sequential<float> net;
 };
 
-TEST_CASE("embed: compiled alone, the engine's logits") {
+TEST_CASE("C++ header: compiled alone, the engine's logits") {
   Programs programs;
   // GroupNorm, and InstanceNorm where the model offers the choice.
   EdgeViTOptions options = edgevit_options("xxs", 7, "improved");
@@ -287,8 +288,11 @@ TEST_CASE("embed: compiled alone, the engine's logits") {
       round_to_half(edit.buffer_values());
     }
     const Shape image{1, 64, 64, 3};
-    write_header(folder / "original.hpp", original.net, image,
-                 {.name = "original", .dtype = Dtype::f16, .sources = sources});
+    write_cpp_header(folder / "original.hpp", original.net, image,
+                     {.name = "original",
+                      .dtype = Dtype::f16,
+                      .sources = sources,
+                      .images = CppImageClassifier{}});
     text[rounded] = read_text_file(folder / "original.hpp");
   }
   const bool same = text[0] == text[1];  // not compared in CHECK, which would print them
@@ -312,22 +316,101 @@ TEST_CASE("embed: compiled alone, the engine's logits") {
   CHECK(run(check_syntax + (programs / "beside.cpp").string()) == 0);
 }
 
-std::string refusal(const Module<float>& model, const EmbedOptions& options,
-                    const Shape& input = {1, 32, 32, 3}) {
-  return error_of([&] { to_header(model, input, options); });
+// A program that runs each of its headers on numbers that are made as below.
+std::string number_program_of(const std::vector<std::string>& names) {
+  std::string code = "#include <cstdio>\n";
+  for (const std::string& name : names) code += text_of("#include \"", name, ".hpp\"\n");
+  code += "int main() {\n";
+  for (const std::string& name : names)
+    code += text_of("  {\n    using namespace ", name, R"(;
+    static Model model;
+    static float input[input_size];
+    for (int i = 0; i < input_size; ++i) input[i] = static_cast<float>(i * 37 % 101) / 50 - 1;
+    const float* output = model.run(input);
+    for (int i = 0; i < output_size; ++i) std::printf("%a\n", static_cast<double>(output[i]));
+  }
+)");
+  return code + "}\n";
 }
 
-TEST_CASE("embed: what cannot be embedded fails with a reason") {
+TEST_CASE("C++ header: a model of anything, from numbers to numbers") {
+  const TemporaryFolder folder;
+  std::vector<std::string> names;
+  std::vector<float> expected;
+  const auto add = [&](const std::string& name, const Module<float>& model, const Shape& shape) {
+    names.push_back(name);
+    write_cpp_header(folder / (name + ".hpp"), model, shape, {.name = name, .sources = sources});
+    Tensor<float> x(shape);
+    for (std::int64_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * 37 % 101) / 50 - 1;
+    Inference<float> inference(model, shape);
+    for (const float number : inference(x.span())) expected.push_back(number);
+  };
+  // One number from a vector; then three vectors at once, tokens, and a map as the result.
+  ParameterStore<float> regression_store;
+  Sequential<float> regression(regression_store);
+  regression.add<Linear>(8, 16).add<Apply>([](V x) { return gelu(x); }).add<Linear>(16, 1);
+  draw(regression_store);
+  add("regression", regression, {1, 8});
+  add("three", regression, {3, 8});
+  ParameterStore<float> token_store;
+  Sequential<float> tokens(token_store);
+  tokens.add<LayerNorm>(4)
+      .add<Linear>(4, 24)
+      .add<Apply>([](V x) { return self_attention(x, 2); })
+      .add<Linear>(8, 8);
+  draw(token_store);
+  add("tokens", tokens, {1, 6, 4});
+  ParameterStore<float> map_store;
+  Sequential<float> map(map_store);
+  map.add<Conv2d>(2, 3, Conv2dLayerOptions{.kernel_size = 3}).add<GroupNorm>(1, 3);
+  draw(map_store);
+  add("map", map, {1, 7, 5, 2});
+
+  std::ofstream(folder / "numbers.cpp") << number_program_of(names);
+  REQUIRE(run(compile_command(folder / "numbers.cpp")) == 0);
+  const std::string program = (folder / "numbers.cpp.out").string();
+  REQUIRE(run(program + " > " + (folder / "numbers").string()) == 0);
+  std::ifstream lines(folder / "numbers");
+  for (const float number : expected) {
+    std::string line;
+    REQUIRE(std::getline(lines, line));
+    CHECK(std::strtof(line.c_str(), nullptr) == doctest::Approx(number).epsilon(1e-4));
+  }
+
+  // The program in the header's own comment reads the numbers, and prints the result.
+  std::string example;
+  std::ifstream header(folder / "regression.hpp");
+  for (std::string line; std::getline(header, line) && line != "#pragma once";)
+    if (line.starts_with("//   ")) example += line.substr(5) + '\n';
+  std::ofstream(folder / "example.cpp") << example;
+  REQUIRE(run(compile_command(folder / "example.cpp")) == 0);
+  std::ofstream numbers(folder / "input");
+  for (int i = 0; i < 8; ++i) numbers << static_cast<float>(i * 37 % 101) / 50 - 1 << '\n';
+  numbers.close();
+  REQUIRE(run(text_of((folder / "example.cpp.out").string(), " < ", (folder / "input").string(),
+                      " > ", (folder / "output").string())) == 0);
+  CHECK(std::stof(read_text_file(folder / "output")) == doctest::Approx(expected[0]).epsilon(1e-4));
+}
+
+std::string refusal(const Module<float>& model, const CppHeaderOptions& options,
+                    const Shape& input = {1, 32, 32, 3}) {
+  return error_of([&] { to_cpp_header(model, input, options); });
+}
+
+TEST_CASE("C++ header: what cannot be written in C++ fails with a reason") {
   const Vit vit(edgevit_options("xxs", 2, "improved"));
-  CHECK(refusal(vit.net, {.sources = sources}, {2, 32, 32, 3}) ==
-        "embed: expected one image (1, H, W, 3), got (2, 32, 32, 3)");
+  CHECK(refusal(vit.net, {.sources = sources, .images = classifier}, {2, 32, 32, 3}) ==
+        "C++ header: expected one image (1, H, W, 3), got (2, 32, 32, 3)");
+  CHECK(refusal(vit.net, {.sources = sources}, {0, 32, 32, 3}) ==
+        "C++ header: expected an input of 1 to 2^31 - 1 elements, got the shape (0, 32, 32, 3)");
   CHECK(refusal(vit.net, {.dtype = Dtype::bf16, .sources = sources}) ==
-        "embed: expected weights in F32 or F16, got BF16");
+        "C++ header: expected weights in F32 or F16, got BF16");
   CHECK(refusal(vit.net, {.name = "float", .sources = sources}) ==
-        "embed: expected a name for a namespace, got float");
-  CHECK(refusal(vit.net, {}) == "embed: expected where the kernels' text is");
-  CHECK(refusal(vit.net, {.sources = sources, .class_names = {"rose"}}) ==
-        "embed: expected the names of 2 classes, got 1");
+        "C++ header: expected a name for a namespace, got float");
+  CHECK(refusal(vit.net, {}) == "C++ header: expected where the kernels' text is (sources)");
+  CHECK(refusal(vit.net,
+                {.sources = sources, .images = CppImageClassifier{.class_names = {"rose"}}}) ==
+        "C++ header: expected the names of 2 classes, got 1");
 
   ParameterStore<float> store;
   Sequential<float> net(store);
@@ -338,9 +421,19 @@ TEST_CASE("embed: what cannot be embedded fails with a reason") {
   ParameterStore<float> other_store;
   Sequential<float> map(other_store);
   map.add<Linear>(3, 5);
-  CHECK(refusal(map, {.sources = sources}) ==
-        "embed: expected a model whose result is the logits of one image (1, classes), got (1, 32, "
+  CHECK(refusal(map, {.sources = sources, .images = classifier}) ==
+        "C++ header: expected a model whose result is the logits of one image (1, classes), got "
+        "(1, 32, "
         "32, 5)");
+
+  ParameterStore<float> constant_store;
+  Sequential<float> constant(constant_store);
+  constant.add<Apply>([](V x) { return x.tape().input(Shape{1, 2}); });
+  CHECK(refusal(constant, {.sources = sources}) ==
+        "C++: expected a model whose result is computed from its input");
+  Sequential<float> nothing(constant_store);
+  nothing.add<Apply>([](V x) { return relu(x); });
+  CHECK(refusal(nothing, {.sources = sources}) == "C++ header: expected a model with weights");
 
   // Too large for half precision.
   ParameterStore<float> large_store;
@@ -348,21 +441,21 @@ TEST_CASE("embed: what cannot be embedded fails with a reason") {
   large.add<Linear>(3, 2).add<Apply>([](V x) { return global_average_pool(x); });
   large_store.edit().values()[0] = 1e6f;
   const std::string error = refusal(large, {.dtype = Dtype::f16, .sources = sources});
-  CHECK(error.find("0: linear: cannot be embedded: ") == 0);
+  CHECK(error.find("0: linear: cannot be written in C++: ") == 0);
   CHECK(error.find("1000000") != error.npos);
 }
 
-TEST_CASE("embed: queries, keys and values that stand apart") {
+TEST_CASE("C++ header: queries, keys and values that stand apart") {
   ParameterStore<float> store;
   Sequential<float> net(store);
   net.add<Apply>([](V x) { return x + scaled_dot_product_attention(x, gelu(x), x * 0.5, 4); });
-  const EmbeddedPass pass(net, {1, 6, 8}, {.sources = sources});
+  const CppPass pass(net, {1, 6, 8}, Dtype::f32, sources);
   CHECK(pass.statements().find("attention_forward<float>(") != std::string::npos);
   CHECK(pass.statements().find("{1, 4, 6, 6, 2, 8, 8, 0x1.6a09e667f3bccp-1});") !=
         std::string::npos);
 }
 
-TEST_CASE("embed: text that stands in a program") {
+TEST_CASE("C++ header: text that stands in a program") {
   CHECK(string_literal("a\"b\\c?\?/\n\xC3\xA9 1") ==
         "\"a\\042b\\134c\\077\\077/\\012\\303\\251 1\"");
   for (const char* good : {"flowers", "a", "model_2", "stdio"}) CHECK(is_namespace_name(good));
@@ -386,9 +479,9 @@ TEST_CASE("base85: every digit, and back") {
   CHECK(wrong == 0);
 }
 
-TEST_CASE("embed: the licence that a generated header carries is the project's") {
+TEST_CASE("C++ header: the licence that a generated header carries is the project's") {
   std::string license;
-  std::ifstream lines("include/anther/export/embedded/license.inl");
+  std::ifstream lines("include/anther/export/generated/license.inl");
   for (std::string line; std::getline(lines, line);)
     license += line.substr(std::min<std::size_t>(line.size(), 3)) + '\n';
   CHECK(license == read_text_file("LICENSE"));

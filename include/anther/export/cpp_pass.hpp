@@ -1,0 +1,192 @@
+// A model's forward pass as C++: the calls of kernels, in order, and the numbers that they read. A
+// value has its place in one memory, as inference plans it. The form of each op comes from a table
+// (export/cpp_forms.hpp); an op without one fails by its name and layer.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "anther/autograd/tape.hpp"
+#include "anther/core/check.hpp"
+#include "anther/export/amalgamation.hpp"
+#include "anther/export/code_builder.hpp"
+#include "anther/export/cpp_forms.hpp"
+#include "anther/io/dtype.hpp"
+#include "anther/nn/dry_run.hpp"
+#include "anther/nn/inference_plan.hpp"
+
+namespace anther::inline v0_1::exports {
+
+// The code and the numbers of a recorded pass.
+class CppPass : public CodeBuilder {
+ public:
+  // What the header of a model is written from: the model in evaluation, for inputs of one shape.
+  // runtime: the header with the class that runs the pass.
+  CppPass(const Module<float>& model, const Shape& input, io::Dtype dtype, SourceReader sources,
+          std::string_view runtime = "anther/export/generated/model.inl")
+      : pass_(model, input),
+        store_(model.parameters()),
+        plan_(pass_.tape, pass_.tape.id_of(pass_.input), pass_.tape.id_of(pass_.output)),
+        dtype_(dtype),
+        sources_(std::move(sources),
+                 {{"anther/core/cpu.hpp", "anther/export/generated/serial.inl"},
+                  {"anther/core/parallel_for.hpp", "anther/export/generated/serial.inl"}}),
+        rows_(plan_.entries().size()) {
+    sources_.add(runtime);
+    for (std::size_t i = 0; i < plan_.entries().size(); ++i) add_entry(i);
+    detail::check(output_offset() >= 0,
+                  "C++: expected a model whose result is computed from its input");
+  }
+
+  const Shape& output_shape() const { return pass_.output.shape(); }
+  // Where the input, and after the pass the result, is in the memory.
+  std::int64_t input_offset() const { return plan_.offset_of(pass_.tape.id_of(pass_.input)); }
+  std::int64_t output_offset() const { return plan_.offset_of(pass_.tape.id_of(pass_.output)); }
+  std::int64_t memory_size() const { return plan_.size(); }
+  std::int64_t workspace_size() const { return workspace_size_; }
+  std::int64_t plain_size() const { return std::max<std::int64_t>(plain_size_, 1); }
+  std::int64_t packed_size() const { return std::max<std::int64_t>(packed_size_, 1); }
+  std::int64_t scratch_size() const { return scratch_size_; }
+
+  const std::string& statements() const { return statements_; }
+  const std::vector<std::string>& weights() const { return weights_; }
+  const std::vector<std::byte>& numbers() const { return numbers_; }
+  const Amalgamation& sources() const { return sources_; }
+
+  void include(std::string_view header) override { sources_.add(header); }
+  std::string input(int i) override { return value(entry_->input(i)); }
+  std::string add() override {
+    added_ = true;
+    return value(entry_->add);
+  }
+  std::string output(int i) override { return value(entry_->outputs[static_cast<std::size_t>(i)]); }
+  std::string workspace(std::int64_t count) override {
+    const std::int64_t at = workspace_used_;
+    workspace_used_ += padded(count);
+    workspace_size_ = std::max(workspace_size_, workspace_used_);
+    return detail::text_of("workspace + ", at);
+  }
+  std::string packed(int i, const kernels::PackOptions& pack) override {
+    const int parameter = pass_.tape.parameter_of(entry_->input(i));
+    detail::check(parameter >= 0, "input ", i,
+                  ": expected a parameter; computed weights have no form here");
+    // Room for any instruction set: all pad to vectors of 16 elements at most.
+    const std::int64_t room = pack.groups * pack.depth * padded(pack.columns);
+    const std::string options = code_of(pack);
+    const std::string key = detail::text_of(parameter, options);
+    const auto [known, is_new] = packed_.try_emplace(key, packed_size_);
+    if (is_new) {
+      add_weight(parameter, packed_size_, options);
+      scratch_size_ = std::max(scratch_size_, std::ssize(store_.value(parameter)));
+      packed_size_ += room;
+    }
+    return detail::text_of("packed + ", known->second);
+  }
+  std::string constant(const std::vector<double>& values) override { return add_plain(values); }
+  std::string input_rows() override {
+    detail::check(entry_->lazy >= 0, "expected a call with a lazy input");
+    return rows_[static_cast<std::size_t>(entry_->lazy)];
+  }
+  void statement(const std::string& text) override { statements_ += "    " + text + ";\n"; }
+  void rows(const std::string& text) override {
+    rows_[number_] = detail::text_of(
+        "[&](float* y, std::int64_t first, std::int64_t count) {\n      ", text, ";\n    }");
+  }
+
+ private:
+  // In elements: whole vectors of the widest, and so aligned as they are.
+  static constexpr std::int64_t padded(std::int64_t count) { return (count + 15) / 16 * 16; }
+
+  // A pointer to a value's elements.
+  std::string value(int id) {
+    if (id < 0) return "nullptr";
+    const int parameter = pass_.tape.parameter_of(id);
+    if (parameter >= 0) {
+      const auto known = plain_.find(parameter);
+      if (known != plain_.end()) return known->second;
+      const std::span<const float> values = store_.value(parameter);
+      return plain_[parameter] = add_plain({values.begin(), values.end()});
+    }
+    detail::check(
+        plan_.offset_of(id) >= 0,
+        "a value that has no place in memory: a lazy result that is to be read by its rows, or "
+        "one from outside");
+    return detail::text_of("memory + ", plan_.offset_of(id));
+  }
+
+  std::string add_plain(const std::vector<double>& values) {
+    const std::int64_t at = plain_size_;
+    weights_.push_back("{" + code_list(add_numbers(values), std::ssize(values), at, "{}") + "}");
+    plain_size_ += padded(std::ssize(values));
+    return detail::text_of("plain + ", at);
+  }
+  void add_weight(int parameter, std::int64_t at, const std::string& options) {
+    const std::span<const float> values = store_.value(parameter);
+    weights_.push_back(
+        "{" +
+        code_list(add_numbers({values.begin(), values.end()}), std::ssize(values), at, options) +
+        "}");
+  }
+
+  // Appends numbers, and fills their last word. Gives the number of the first.
+  std::int64_t add_numbers(const std::vector<double>& values) {
+    const std::int64_t size = io::size_of(dtype_);
+    const auto first = numbers_.size();
+    numbers_.resize((first + values.size() * static_cast<std::size_t>(size) + 3) / 4 * 4);
+    encode(dtype_, values.data(), std::ssize(values), numbers_.data() + first);
+    return static_cast<std::int64_t>(first) / size;
+  }
+
+  void add_entry(std::size_t number) {
+    const auto& entry = plan_.entries()[number];
+    entry_ = &entry;
+    number_ = number;
+    added_ = false;
+    workspace_used_ = 0;
+    const std::string where = entry.where();
+    const CppForm form = cpp_form(*entry.op);
+    detail::check(form != nullptr, where,
+                  ": this op has no form in C++ (exports::add_cpp_form gives it one)");
+    statements_ += detail::text_of("\n    // ", where, "\n");
+    try {
+      form(*this, Call<float>(pass_.tape, entry));
+      detail::check(entry.add < 0 || added_, "its form leaves out the addition");
+      const int result = entry.outputs[0];
+      if (entry.op->forward_rows == nullptr) return;
+      detail::check(!rows_[number].empty(), "its form says no rows of a lazy result");
+      if (plan_.offset_of(result) >= 0)
+        statement(detail::text_of(rows_[number], "(", value(result), ", 0, ",
+                                  pass_.tape.shape_of(result).rows(), ")"));
+    } catch (const Error& error) {
+      detail::fail(where, ": cannot be written in C++: ", error.what());
+    }
+  }
+
+  DryRun<float> pass_;
+  const ParameterStore<float>& store_;
+  InferencePlan<float> plan_;
+  io::Dtype dtype_;
+  Amalgamation sources_;
+
+  const InferencePlan<float>::Entry* entry_ = nullptr;
+  std::size_t number_ = 0;
+  bool added_ = false;               // whether it has asked for the addition
+  std::int64_t workspace_used_ = 0;  // by it
+
+  std::string statements_;
+  std::vector<std::string> rows_;     // of each lazy entry
+  std::vector<std::string> weights_;  // GeneratedWeight's members
+  std::vector<std::byte> numbers_;
+  std::map<int, std::string> plain_;            // by parameter
+  std::map<std::string, std::int64_t> packed_;  // by parameter and options
+  std::int64_t workspace_size_ = 1, plain_size_ = 0, packed_size_ = 0, scratch_size_ = 1;
+};
+
+}  // namespace anther::inline v0_1::exports

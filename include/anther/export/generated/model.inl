@@ -1,0 +1,81 @@
+// What a generated header (export/cpp_header.hpp) runs its pass with. Pass is what the generator
+// writes: the sizes, the weights, and `run`.
+#include <bit>
+#include <cstdint>
+
+#include "anther/io/base85.hpp"
+#include "anther/io/float16.hpp"
+#include "anther/kernels/packed_weight.hpp"
+
+namespace anther::inline v0_1::exports {
+
+// `count` numbers from number `first` on. They go to place `at` as they are, or packed for a matrix
+// product where that has columns.
+struct GeneratedWeight {
+  std::int64_t first, count, at;
+  kernels::PackOptions pack;
+};
+
+// Number i of Pass::text, which is cut into parts of `part_words` words of 32 bits: one float each,
+// or two half floats, the first in the low bits.
+template <class Pass>
+float generated_number(std::int64_t i) {
+  const std::int64_t word = Pass::half ? i / 2 : i;
+  const std::uint32_t bits =
+      io::from_base85(Pass::text[word / Pass::part_words] + word % Pass::part_words * 5);
+  if constexpr (Pass::half)
+    return io::to_float(io::Float16{static_cast<std::uint16_t>(i % 2 == 0 ? bits : bits >> 16)});
+  else
+    return std::bit_cast<float>(bits);
+}
+
+// The weights, which passes only read.
+template <class Pass>
+struct GeneratedWeights {
+  alignas(64) float plain[Pass::plain_size];
+  alignas(64) float packed[Pass::packed_size];
+  alignas(64) float scratch[Pass::scratch_size];  // the largest weight that is packed
+
+  GeneratedWeights() {
+    for (const GeneratedWeight& weight : Pass::weights) {
+      const bool packs = weight.pack.columns > 0;
+      float* to = packs ? scratch : plain + weight.at;
+      for (std::int64_t i = 0; i < weight.count; ++i)
+        to[i] = generated_number<Pass>(weight.first + i);
+      if (packs) kernels::pack_weight<float>(packed + weight.at, to, weight.pack);
+    }
+  }
+
+  // Made by the first to ask, whichever thread that is.
+  static const GeneratedWeights& ready() {
+    static const GeneratedWeights weights;
+    return weights;
+  }
+};
+
+// The memory of one pass at a time.
+template <class Pass>
+class GeneratedModel {
+ public:
+  // Gives output_size numbers, which last until the next call, for input_size numbers.
+  const float* run(const float* input) {
+    for (std::int64_t i = 0; i < Pass::input_size; ++i) memory_[Pass::input + i] = input[i];
+    return run_pass();
+  }
+
+ protected:
+  // Where the input is to be put before run_pass.
+  float* input() { return memory_ + Pass::input; }
+
+  const float* run_pass() {
+    const GeneratedWeights<Pass>& weights = GeneratedWeights<Pass>::ready();
+    Pass::run(memory_, workspace_, weights.plain, weights.packed);
+    return memory_ + Pass::output;
+  }
+
+ private:
+  alignas(64) float memory_[Pass::memory_size];
+  alignas(64) float workspace_[Pass::workspace_size];
+};
+
+}  // namespace anther::inline v0_1::exports
