@@ -32,7 +32,6 @@ class CppPass : public CodeBuilder {
   CppPass(const Module<float>& model, const Shape& input, io::Dtype dtype, SourceReader sources,
           std::string_view runtime = "anther/export/generated/model.inl")
       : pass_(model, input),
-        store_(model.parameters()),
         plan_(pass_.tape, pass_.tape.id_of(pass_.input), pass_.tape.id_of(pass_.output)),
         dtype_(dtype),
         sources_(std::move(sources),
@@ -66,7 +65,10 @@ class CppPass : public CodeBuilder {
     added_ = true;
     return value(entry_->add);
   }
-  std::string output(int i) override { return value(entry_->outputs[static_cast<std::size_t>(i)]); }
+  std::string output(int i) override {
+    return value(i == 0 && entry_->into >= 0 ? entry_->into
+                                             : entry_->outputs[static_cast<std::size_t>(i)]);
+  }
   std::string workspace(std::int64_t count) override {
     const std::int64_t at = workspace_used_;
     workspace_used_ += padded(count);
@@ -74,22 +76,25 @@ class CppPass : public CodeBuilder {
     return detail::text_of("workspace + ", at);
   }
   std::string packed(int i, const kernels::PackOptions& pack) override {
-    const int parameter = pass_.tape.parameter_of(entry_->input(i));
-    detail::check(parameter >= 0, "input ", i,
+    const Parameter<float> parameter = pass_.tape.parameter_of(entry_->input(i));
+    detail::check(static_cast<bool>(parameter), "input ", i,
                   ": expected a parameter; computed weights have no form here");
     // Room for any instruction set: all pad to vectors of 16 elements at most.
     const std::int64_t room = pack.groups * pack.depth * padded(pack.columns);
     const std::string options = code_of(pack);
-    const std::string key = detail::text_of(parameter, options);
-    const auto [known, is_new] = packed_.try_emplace(key, packed_size_);
+    const auto [known, is_new] =
+        packed_.try_emplace(std::pair(key_of(parameter), options), packed_size_);
     if (is_new) {
-      add_weight(parameter, packed_size_, options);
-      scratch_size_ = std::max(scratch_size_, std::ssize(store_.value(parameter)));
+      const std::vector<double> values = values_of(parameter);
+      add_weight(values, packed_size_, options);
+      scratch_size_ = std::max(scratch_size_, std::ssize(values));
       packed_size_ += room;
     }
     return detail::text_of("packed + ", known->second);
   }
-  std::string constant(const std::vector<double>& values) override { return add_plain(values); }
+  std::string constant(const std::vector<double>& values) override {
+    return detail::text_of("plain + ", add_plain(values));
+  }
   std::string input_rows() override {
     detail::check(entry_->lazy >= 0, "expected a call with a lazy input");
     return rows_[static_cast<std::size_t>(entry_->lazy)];
@@ -104,16 +109,26 @@ class CppPass : public CodeBuilder {
   // In elements: whole vectors of the widest, and so aligned as they are.
   static constexpr std::int64_t padded(std::int64_t count) { return (count + 15) / 16 * 16; }
 
-  // A pointer to a value's elements.
+  // A parameter, of whichever store.
+  using Key = std::pair<const void*, int>;
+  static Key key_of(const Parameter<float>& parameter) {
+    return {parameter.store, parameter.number};
+  }
+  static std::vector<double> values_of(const Parameter<float>& parameter) {
+    const std::span<const float> values = std::as_const(*parameter.store).value(parameter.number);
+    return {values.begin(), values.end()};
+  }
+
+  // A pointer to a value's elements; those of a view lie within another value.
   std::string value(int id) {
     if (id < 0) return "nullptr";
-    const int parameter = pass_.tape.parameter_of(id);
-    if (parameter >= 0) {
-      const auto known = plain_.find(parameter);
-      if (known != plain_.end()) return known->second;
-      const std::span<const float> values = store_.value(parameter);
-      return plain_[parameter] = add_plain({values.begin(), values.end()});
+    const auto [root, first] = pass_.tape.root_of(id);
+    if (const Parameter<float> parameter = pass_.tape.parameter_of(root)) {
+      const auto [known, is_new] = plain_.try_emplace(key_of(parameter), plain_size_);
+      if (is_new) add_plain(values_of(parameter));
+      return detail::text_of("plain + ", known->second + first);
     }
+    detail::check(!pass_.tape.holds_integers(id), "integers have no form here");
     detail::check(
         plan_.offset_of(id) >= 0,
         "a value that has no place in memory: a lazy result that is to be read by its rows, or "
@@ -121,18 +136,14 @@ class CppPass : public CodeBuilder {
     return detail::text_of("memory + ", plan_.offset_of(id));
   }
 
-  std::string add_plain(const std::vector<double>& values) {
+  std::int64_t add_plain(const std::vector<double>& values) {
     const std::int64_t at = plain_size_;
-    weights_.push_back("{" + code_list(add_numbers(values), std::ssize(values), at, "{}") + "}");
+    add_weight(values, at, "{}");
     plain_size_ += padded(std::ssize(values));
-    return detail::text_of("plain + ", at);
+    return at;
   }
-  void add_weight(int parameter, std::int64_t at, const std::string& options) {
-    const std::span<const float> values = store_.value(parameter);
-    weights_.push_back(
-        "{" +
-        code_list(add_numbers({values.begin(), values.end()}), std::ssize(values), at, options) +
-        "}");
+  void add_weight(const std::vector<double>& values, std::int64_t at, const std::string& options) {
+    weights_.push_back("{" + code_list(add_numbers(values), std::ssize(values), at, options) + "}");
   }
 
   // Appends numbers, and fills their last word. Gives the number of the first.
@@ -146,6 +157,9 @@ class CppPass : public CodeBuilder {
 
   void add_entry(std::size_t number) {
     const auto& entry = plan_.entries()[number];
+    const int result = entry.outputs[0];
+    if (entry.merged) return;                             // the entry before computes it
+    if (pass_.tape.root_of(result).id != result) return;  // a view
     entry_ = &entry;
     number_ = number;
     added_ = false;
@@ -158,7 +172,6 @@ class CppPass : public CodeBuilder {
     try {
       form(*this, Call<float>(pass_.tape, entry));
       detail::check(entry.add < 0 || added_, "its form leaves out the addition");
-      const int result = entry.outputs[0];
       if (entry.op->forward_rows == nullptr) return;
       detail::check(!rows_[number].empty(), "its form says no rows of a lazy result");
       if (plan_.offset_of(result) >= 0)
@@ -170,7 +183,6 @@ class CppPass : public CodeBuilder {
   }
 
   DryRun<float> pass_;
-  const ParameterStore<float>& store_;
   InferencePlan<float> plan_;
   io::Dtype dtype_;
   Amalgamation sources_;
@@ -184,8 +196,9 @@ class CppPass : public CodeBuilder {
   std::vector<std::string> rows_;     // of each lazy entry
   std::vector<std::string> weights_;  // GeneratedWeight's members
   std::vector<std::byte> numbers_;
-  std::map<int, std::string> plain_;            // by parameter
-  std::map<std::string, std::int64_t> packed_;  // by parameter and options
+  // Where parameters are.
+  std::map<Key, std::int64_t> plain_;
+  std::map<std::pair<Key, std::string>, std::int64_t> packed_;
   std::int64_t workspace_size_ = 1, plain_size_ = 0, packed_size_ = 0, scratch_size_ = 1;
 };
 

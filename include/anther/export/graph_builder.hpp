@@ -49,8 +49,8 @@ class GraphBuilder {
                                          const std::vector<std::string>& inputs,
                                          const std::vector<GraphAttribute>& attributes,
                                          int outputs) = 0;
-  // Says which value is the result of the call.
-  virtual void output(const std::string& name) = 0;
+  // Says which value is result i of the call.
+  virtual void output(const std::string& name, int i = 0) = 0;
 
   // A node with one result.
   std::string node(std::string_view type, const std::vector<std::string>& inputs,

@@ -13,9 +13,11 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -49,7 +51,7 @@ struct OnnxOptions {
 template <class T>
 class OnnxGraph : public GraphBuilder {
  public:
-  OnnxGraph(Tape<T>& tape, const ParameterStore<T>& store) : tape_(tape), store_(store) {}
+  explicit OnnxGraph(Tape<T>& tape) : tape_(tape) {}
 
   // The model as ONNX has it, from `from` to `to`; `name` is the graph's.
   io::ProtobufMessage model(const Variable<T>& from, const Variable<T>& to, std::string_view name,
@@ -61,7 +63,7 @@ class OnnxGraph : public GraphBuilder {
     add_node("Identity", {value(result)}, {}, {options.output});
 
     graph_.text(2, name);
-    graph_.message(12, value_info(options.output, float_type, torch_extents(to.shape())));
+    graph_.message(12, value_info(options.output, type_of(result), torch_extents(to.shape())));
     io::ProtobufMessage model;
     model.integer(1, 8).text(2, "anther").text(3, version).message(7, graph_);
     model.message(8, io::ProtobufMessage().text(1, "").integer(2, 17));
@@ -111,10 +113,16 @@ class OnnxGraph : public GraphBuilder {
     return results;
   }
 
-  void output(const std::string& name) override { result_ = name; }
+  void output(const std::string& name, int i) override {
+    detail::check(i >= 0 && i < entry_->results, "expected a result of 0 to ", entry_->results - 1,
+                  ", got ", i);
+    values_[entry_->outputs[static_cast<std::size_t>(i)]] = name;
+  }
 
  private:
   static constexpr int float_type = 1, byte_type = 2, integer_type = 7;  // TensorProto.DataType
+
+  int type_of(int id) const { return tape_.holds_integers(id) ? integer_type : float_type; }
 
   static Shape without_ones(const Shape& shape) {
     Shape rest;
@@ -131,10 +139,11 @@ class OnnxGraph : public GraphBuilder {
     return extents;
   }
 
-  // layer/type, with a number where there is one of that name.
   std::string new_name(std::string_view type) {
-    const std::string first =
-        layer_.empty() ? std::string(type) : detail::text_of(layer_, "/", type);
+    return unique(layer_.empty() ? std::string(type) : detail::text_of(layer_, "/", type));
+  }
+  // The name, with a number where there is one of that name.
+  std::string unique(const std::string& first) {
     std::string name = first;
     for (int again = 2; !names_.insert(name).second; ++again)
       name = detail::text_of(first, "_", again);
@@ -146,7 +155,7 @@ class OnnxGraph : public GraphBuilder {
     names_.insert({options.input, options.output});
     std::string name = options.input;
     if (!options.preprocess) {
-      graph_.message(11, value_info(name, float_type, torch_extents(shape)));
+      graph_.message(11, value_info(name, type_of(tape_.id_of(from)), torch_extents(shape)));
     } else {
       detail::check(shape.rank() == 4 && shape[3] == 3,
                     "preprocessing: expected a model of images (N, H, W, 3), got ", shape);
@@ -182,12 +191,20 @@ class OnnxGraph : public GraphBuilder {
     return found->second;
   }
 
+  static std::vector<double> values_of(const Parameter<T>& parameter) {
+    const std::span<const T> values = std::as_const(*parameter.store).value(parameter.number);
+    return {values.begin(), values.end()};
+  }
+
   std::string add_parameter(const Parameter<T>& parameter, const Shape& shape) {
     const ParameterInfo& info = parameter.info();
-    const std::string name =
+    const std::string wanted =
         shape == info.torch_shape() ? info.name : detail::text_of(info.name, " ", shape);
-    if (!names_.insert(name).second) return name;
-    const std::span<const T> values = std::as_const(*parameter.store).value(parameter.number);
+    const auto [known, is_new] = parameters_.try_emplace({parameter.store, wanted});
+    std::string& name = known->second;
+    if (!is_new) return name;
+    name = unique(wanted);
+    const std::vector<double> values = values_of(parameter);
     std::vector<float> floats(values.size());
     for_each_torch_index(info, [&](std::int64_t torch_index, std::int64_t index) {
       floats[static_cast<std::size_t>(torch_index)] =
@@ -250,28 +267,72 @@ class OnnxGraph : public GraphBuilder {
   void add_entry(const typename Tape<T>::Entry& entry) {
     entry_ = &entry;
     layer_ = entry.layer;
-    result_.clear();
     const std::string where = entry.where();
+    const int result = entry.outputs[0];
+    const bool is_view = tape_.root_of(result).id != result;
     const OnnxForm<T> form = onnx_form(*entry.op);
-    detail::check(form != nullptr, where,
+    detail::check(is_view || form != nullptr, where,
                   ": this op has no form in ONNX (exports::add_onnx_form gives it one)");
     try {
+      if (is_view) return add_view(entry.input(0), result);
       form(*this, Call<T>(tape_, entry));
-      detail::check(!result_.empty(), "its form named no output");
+      for (int i = 0; i < entry.results; ++i)
+        detail::check(values_.count(entry.outputs[static_cast<std::size_t>(i)]) > 0,
+                      "its form named no output", i == 0 ? "" : detail::text_of(" ", i));
     } catch (const Error& error) {
       detail::fail(where, ": cannot be exported to ONNX: ", error.what());
     }
-    values_[entry.outputs[0]] = result_;
+  }
+
+  // A view has the elements of x in their order on the tape, which is another than the graph's
+  // where either is a map.
+  void add_view(int from, int to) {
+    const Shape &x = tape_.shape_of(from), &y = tape_.shape_of(to);
+    const std::int64_t first = tape_.root_of(to).first - tape_.root_of(from).first;
+    std::string name = value(from);
+    if (const Parameter<T> parameter = tape_.parameter_of(from))
+      name = constant(x, values_of(parameter));
+    else if (x.rank() == 4)
+      name = this->transpose(name, {0, 2, 3, 1});
+    if (y.numel() != x.numel())
+      name = add_slice(name, x, y, first);
+    else if (x != y)
+      name = this->reshape(name, extents_of_view(x, y));
+    values_[to] = y.rank() == 4 ? this->transpose(name, {0, 3, 1, 2}) : name;
+  }
+  // N stays open: the first extent is x's, or what is left.
+  static Integers extents_of_view(const Shape& x, const Shape& y) {
+    Integers extents;
+    for (int axis = 0; axis < y.rank(); ++axis) extents.push_back(y[axis]);
+    if (!extents.empty()) extents[0] = x.rank() > 0 && x[0] == y[0] ? 0 : -1;
+    return extents;
+  }
+  // y, rows of x from element `first` on: of the first axis that has more than one.
+  std::string add_slice(const std::string& name, const Shape& x, const Shape& y,
+                        std::int64_t first) {
+    int axis = 0;
+    while (axis + 1 < x.rank() && x[axis] == 1) ++axis;
+    std::int64_t row = 1;
+    bool are_rows = x.rank() == y.rank() && x.rank() > 0;
+    for (int i = 0; are_rows && i < x.rank(); ++i) {
+      are_rows = i == axis || x[i] == y[i];
+      if (i > axis) row *= x[i];
+    }
+    detail::check(are_rows && first % row == 0, "expected a view of all elements, or of rows of ",
+                  x, ", got one of ", y, " from element ", first, " on");
+    return this->node(
+        "Slice", {name, constant(Integers{first / row}), constant(Integers{first / row + y[axis]}),
+                  constant(Integers{axis})});
   }
 
   Tape<T>& tape_;
-  const ParameterStore<T>& store_;
   io::ProtobufMessage graph_;
   std::set<std::string> names_;
   std::map<int, std::string> values_;  // by id
+  // The names of parameters, by store and the name that they are to have.
+  std::map<std::pair<const void*, std::string>, std::string> parameters_;
   const typename Tape<T>::Entry* entry_ = nullptr;
   std::string_view layer_;
-  std::string result_;
 };
 
 // The bytes of an ONNX file of a model, in evaluation. `input`: the shape of what the model takes,
@@ -279,7 +340,7 @@ class OnnxGraph : public GraphBuilder {
 template <class T>
 std::string to_onnx(const Module<T>& model, const Shape& input, const OnnxOptions& options = {}) {
   DryRun<T> pass(model, input);
-  OnnxGraph<T> graph(pass.tape, model.store());
+  OnnxGraph<T> graph(pass.tape);
   return graph.model(pass.input, pass.output, model.type(), options).bytes();
 }
 
