@@ -9,13 +9,16 @@ endif()
 target_compile_options(
   anther_compiled PRIVATE $<TARGET_PROPERTY:anther_warnings,INTERFACE_COMPILE_OPTIONS>)
 
-# They share a precompiled header, and with it the compiled templates.
-file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/programs.cpp" CONTENT "")
-add_library(anther_programs OBJECT EXCLUDE_FROM_ALL "${PROJECT_BINARY_DIR}/programs.cpp")
-target_link_libraries(anther_programs PUBLIC anther_compiled anther_io anther_data
-                                      PRIVATE anther_warnings)
-target_precompile_headers(anther_programs PRIVATE <anther/anther.hpp> <anther/train/checkpoint.hpp>
-                          <anther/train/fit.hpp>)
+# They link the compiled templates, and share a precompiled header. It holds what nearly all of them
+# include: for a header that few need (anther/train/...) every other one would pay.
+function(anther_precompiled_header name)
+  file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/empty.cpp" CONTENT "")
+  add_library(${name} OBJECT EXCLUDE_FROM_ALL "${PROJECT_BINARY_DIR}/empty.cpp")
+  target_link_libraries(${name} PUBLIC anther_compiled anther_io anther_data PRIVATE anther_warnings)
+  target_precompile_headers(${name} PRIVATE ${ARGN})
+endfunction()
+anther_precompiled_header(anther_programs <anther/anther.hpp> <nlohmann/json.hpp>)
+
 # anther_program(NAME SOURCE...)
 function(anther_program name)
   add_executable(${name} ${ARGN})

@@ -60,7 +60,10 @@ class Amalgamation {
     const std::string_view code = start == line.npos ? std::string_view() : line.substr(start);
     if (code.empty() || code.starts_with("//") || code == "#pragma once") return;
     if (code == "#include ANTHER_BODY") return splice(body_);
-    if (code.starts_with("#include ")) return add_include(code.substr(9));
+    if (code.starts_with("#if")) ++conditions_;
+    if (code.starts_with("#endif")) --conditions_;
+    if (code.starts_with("#include ") && !is_conditional_standard_header(code.substr(9)))
+      return add_include(code.substr(9));
     if (code.starts_with("#define ")) {
       const std::string_view rest = code.substr(8);
       const std::string_view name = rest.substr(0, rest.find_first_of(" ("));
@@ -74,10 +77,18 @@ class Amalgamation {
     text_ += rooted + '\n';
   }
 
+  static bool is_standard_header(std::string_view what) {
+    return what.starts_with('<') && !what.starts_with("<anther/");
+  }
+  // Within #if, as <omp.h> is: it stays where it is.
+  bool is_conditional_standard_header(std::string_view what) const {
+    return conditions_ > 0 && is_standard_header(what);
+  }
+
   void add_include(std::string_view what) {
     const std::string path = between_quotes(what);
     if (path.ends_with("for_each_isa.inl")) return splice(path);
-    if (what.front() == '<' && !path.starts_with("anther/"))
+    if (is_standard_header(what))
       standard_headers_.insert("<" + path + ">");
     else
       add(path);
@@ -94,6 +105,7 @@ class Amalgamation {
   std::map<std::string, std::string, std::less<>> stand_ins_;
   std::set<std::string> added_, standard_headers_, macros_;
   std::string body_, text_;
+  int conditions_ = 0;  // that the line stands within
 };
 
 }  // namespace anther::inline v0_1::exports
