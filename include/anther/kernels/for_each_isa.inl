@@ -6,7 +6,10 @@
 //   #include <anther/kernels/for_each_isa.inl>
 //   }
 //
-// There ANTHER_SELECT(square_forward<T>)(y, x, count) calls my_project::avx512::square_forward<T>,
+// The compiler looks for the body where it looks for headers; next_isa.inl is for a body that stands
+// beside the file that includes it.
+//
+// Then ANTHER_SELECT(square_forward<T>)(y, x, count) calls my_project::avx512::square_forward<T>,
 // say. Vec and its functions are seen from the body.
 //
 // The rules for a body: no includes, no guard, no lambdas, no OpenMP, no test of __AVX...__ macros
@@ -17,7 +20,7 @@
 #error "define ANTHER_BODY before including for_each_isa.inl"
 #endif
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(ANTHER_TEST_BASELINE_VECTOR_BYTES)
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma,no-avx512f"))), apply_to = function)
@@ -56,7 +59,7 @@ using namespace ::anther::kernels::avx512;
 #pragma GCC pop_options
 #endif
 
-#endif  // __x86_64__
+#endif  // __x86_64__ and not the test
 
 // The baseline: 16 bytes are what every x86-64 and every aarch64 has. A test compiles it with 64,
 // so that the shapes of AVX-512's code run on any machine.

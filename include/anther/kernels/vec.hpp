@@ -23,7 +23,7 @@
 #define ANTHER_INLINE __attribute__((always_inline)) inline
 
 // The body of `function` for the instruction set in use: ANTHER_SELECT(gelu<T>)(y, x, count).
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(ANTHER_TEST_BASELINE_VECTOR_BYTES)
 #define ANTHER_SELECT(...)                                     \
   (anther::isa() == anther::Isa::avx512 ? &avx512::__VA_ARGS__ \
    : anther::isa() == anther::Isa::avx2 ? &avx2::__VA_ARGS__   \

@@ -8,8 +8,16 @@
 
 namespace consumer {
 
-#define ANTHER_BODY "square.inl"
-#include <anther/kernels/for_each_isa.inl>
+// It would take repeated lines away.
+// clang-format off
+#include <anther/kernels/next_isa.inl>
+#include "square.inl"
+#include <anther/kernels/next_isa.inl>
+#include "square.inl"
+#include <anther/kernels/next_isa.inl>
+#include "square.inl"
+#include <anther/kernels/next_isa.inl>
+// clang-format on
 
 // y = x^2, by the bodies of square.inl.
 template <class T>
