@@ -93,8 +93,8 @@ void add_layer(const Layer& l) {
   auto to = share(AlignedBuffer<float>(std::max({rows * in, rows * out, in * out})));
   auto forward = share(AlignedBuffer<float>(kernels::gemm_packed_size<float>(out, in)));
   auto backward = share(AlignedBuffer<float>(kernels::gemm_packed_size<float>(in, out)));
-  kernels::gemm_pack<float>(forward->data(), weight->data(), out, in, in, 1);
-  kernels::gemm_pack<float>(backward->data(), weight->data(), in, out, 1, in);
+  kernels::gemm_pack<float>(forward->data(), weight->data(), {out, in, in, 1});
+  kernels::gemm_pack<float>(backward->data(), weight->data(), {in, out, 1, in});
   const kernels::GemmDims d{
       .rows = rows, .columns = out, .depth = in, .x_stride = in, .y_stride = out};
   add_row("forward", l, [=] {

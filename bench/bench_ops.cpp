@@ -217,15 +217,30 @@ void add_sampling(const Maps& m, std::int64_t r) {
            });
 }
 
+// Calls body(first, count) for tiles of a map's rows, as the tape does for a lazy op.
+template <class Body>
+void for_row_tiles(const Maps& m, const Body& body) {
+  constexpr std::int64_t tile_rows = 96;
+  parallel_for((m.rows + tile_rows - 1) / tile_rows, m.count / 2, [&](std::int64_t tile) {
+    body(tile * tile_rows, std::min(tile_rows, m.rows - tile * tile_rows));
+  });
+}
+
 void add_channel_norm(const std::string& name, const Maps& m, std::int64_t groups) {
   const kernels::GroupNormDims d{
       .batch = m.n, .positions = m.positions, .channels = m.channels, .groups = groups};
   const Buffer mean = memory(m.n * groups), rstd = memory(m.n * groups);
   const Buffer workspace = memory(kernels::group_norm_workspace(d));
-  add_row(name + "/forward/" + m.shape, {0, floats(2 * m.count)}, [=] {
-    kernels::group_norm_forward<float>(m.y->data(), mean->data(), rstd->data(), m.x->data(),
-                                       m.weight->data(), m.weight->data(), 1e-5f, workspace->data(),
-                                       d);
+  const Buffer affine = memory(kernels::group_norm_affine_size(d));
+  add_row(name + "/statistics/" + m.shape, {0, floats(m.count)}, [=] {
+    kernels::group_norm_statistics<float>(affine->data(), mean->data(), rstd->data(), m.x->data(),
+                                          m.weight->data(), m.weight->data(), workspace->data(), d);
+  });
+  add_row(name + "/rows/" + m.shape, {0, floats(2 * m.count)}, [=] {
+    for_row_tiles(m, [&](std::int64_t first, std::int64_t count) {
+      kernels::group_norm_rows<float>(m.y->data() + first * m.channels, m.x->data(), affine->data(),
+                                      first, count, d);
+    });
   });
   add_row(name + "/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {
     kernels::group_norm_backward<float>(
@@ -238,40 +253,45 @@ void add_norms(const Maps& m) {
   add_channel_norm("group_norm", m, m.channels / 12);
   add_channel_norm("instance_norm", m, m.channels);
 
+  const kernels::LayerNormDims l{.rows = m.rows, .channels = m.channels};
   const Buffer mean = memory(m.rows), rstd = memory(m.rows);
-  const Buffer layer_workspace = memory(kernels::layer_norm_workspace(m.rows, m.channels));
+  const Buffer layer_workspace = memory(kernels::layer_norm_workspace(l));
   add_row("layer_norm/forward/" + m.shape, {0, floats(2 * m.count)}, [=] {
     kernels::layer_norm_forward<float>(m.y->data(), mean->data(), rstd->data(), m.x->data(),
-                                       m.weight->data(), m.weight->data(), 1e-5f, m.rows,
-                                       m.channels);
+                                       m.weight->data(), m.weight->data(), l);
   });
   add_row("layer_norm/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {
-    kernels::layer_norm_backward<float>(m.y->data(), nullptr, m.gradient->data(),
-                                        m.gradient->data() + m.channels, m.dy->data(), m.x->data(),
-                                        mean->data(), rstd->data(), m.weight->data(),
-                                        layer_workspace->data(), m.rows, m.channels);
+    kernels::layer_norm_backward<float>(
+        m.y->data(), nullptr, m.gradient->data(), m.gradient->data() + m.channels, m.dy->data(),
+        m.x->data(), mean->data(), rstd->data(), m.weight->data(), layer_workspace->data(), l);
   });
 
-  // Its statistics are there only once the whole batch has been read: a pass more.
+  const kernels::BatchNormDims b{.rows = m.rows, .channels = m.channels};
   const Buffer statistics = memory(3 * m.channels);
-  const Buffer workspace = memory(kernels::batch_norm_workspace(m.rows, m.channels));
-  add_row("batch_norm/forward/" + m.shape, {0, floats(4 * m.count)}, [=] {
+  const Buffer affine = memory(kernels::batch_norm_affine_size(b));
+  const Buffer workspace = memory(kernels::batch_norm_workspace(b));
+  add_row("batch_norm/statistics/" + m.shape, {0, floats(m.count)}, [=] {
     float* s = statistics->data();
-    kernels::batch_norm_forward<float>(m.y->data(), s, s + m.channels, s + 2 * m.channels,
-                                       m.x->data(), m.weight->data(), m.weight->data(), 1e-5f,
-                                       workspace->data(), m.rows, m.channels);
+    kernels::batch_norm_statistics<float>(affine->data(), s, s + m.channels, s + 2 * m.channels,
+                                          m.x->data(), m.weight->data(), m.weight->data(),
+                                          workspace->data(), b);
   });
+  // Its sums are there only once the whole batch has been read: a pass more.
   add_row("batch_norm/backward/" + m.shape, {0, floats(5 * m.count)}, [=] {
     float* s = statistics->data();
-    kernels::batch_norm_backward<float>(
-        m.y->data(), nullptr, m.gradient->data(), m.gradient->data() + m.channels, m.dy->data(),
-        m.x->data(), s, s + m.channels, m.weight->data(), workspace->data(), m.rows, m.channels);
+    kernels::batch_norm_backward<float>(m.y->data(), nullptr, m.gradient->data(),
+                                        m.gradient->data() + m.channels, m.dy->data(), m.x->data(),
+                                        s, s + m.channels, m.weight->data(), workspace->data(), b);
   });
 }
 
 void add_activations(const Maps& m) {
-  add_row("gelu/forward/" + m.shape, {0, floats(2 * m.count)},
-          [=] { kernels::gelu_forward<float>(m.y->data(), m.x->data(), m.count); });
+  add_row("gelu/forward/" + m.shape, {0, floats(2 * m.count)}, [=] {
+    for_row_tiles(m, [&](std::int64_t first, std::int64_t count) {
+      const std::int64_t at = first * m.channels;
+      kernels::gelu_forward<float>(m.y->data() + at, m.x->data() + at, count * m.channels);
+    });
+  });
   add_row("gelu/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {
     kernels::gelu_backward<float>(m.y->data(), nullptr, m.dy->data(), m.x->data(), m.count);
   });
@@ -306,8 +326,8 @@ void add_linear(std::int64_t rows, std::int64_t in, std::int64_t out) {
   const Buffer weight = numbers(in * out);
   const Buffer packed = memory(kernels::gemm_packed_size<float>(out, in));
   const Buffer turned = memory(kernels::gemm_packed_size<float>(in, out));
-  kernels::gemm_pack<float>(packed->data(), weight->data(), out, in, in, 1);
-  kernels::gemm_pack<float>(turned->data(), weight->data(), in, out, 1, in);
+  kernels::gemm_pack<float>(packed->data(), weight->data(), {out, in, in, 1});
+  kernels::gemm_pack<float>(turned->data(), weight->data(), {in, out, 1, in});
   add_rows("linear/forward", shape, {forward, floats(rows * (in + out))}, packed,
            [=](const float* w) {
              kernels::gemm<float>(y->data(), nullptr, x->data(), w, bias->data(),
@@ -347,8 +367,8 @@ void add_embedding(std::int64_t size, std::int64_t in, std::int64_t out, std::in
   const Buffer weight = numbers(d.depth() * out), workspace = memory(kernels::conv2d_workspace(d));
   const Buffer packed = memory(kernels::gemm_packed_size<float>(out, d.depth()));
   const Buffer turned = memory(kernels::gemm_packed_size<float>(d.depth(), out));
-  kernels::gemm_pack<float>(packed->data(), weight->data(), out, d.depth(), d.depth(), 1);
-  kernels::gemm_pack<float>(turned->data(), weight->data(), d.depth(), out, 1, d.depth());
+  kernels::gemm_pack<float>(packed->data(), weight->data(), {out, d.depth(), d.depth(), 1});
+  kernels::gemm_pack<float>(turned->data(), weight->data(), {d.depth(), out, 1, d.depth()});
   add_rows(
       "conv2d/forward", shape, {forward, floats(x_size + y_size)}, packed, [=](const float* w) {
         kernels::conv2d_forward<float>(y->data(), x->data(), w, bias->data(), workspace->data(), d);

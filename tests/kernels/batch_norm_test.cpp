@@ -27,20 +27,24 @@ Outputs<T> run(const std::vector<T>& x, const std::vector<T>& dy, const std::vec
   const auto channels = static_cast<std::int64_t>(weight.size());
   const std::int64_t rows = static_cast<std::int64_t>(x.size()) / channels;
   const T nan = std::numeric_limits<T>::quiet_NaN();
-  std::vector<T> workspace(
-      static_cast<std::size_t>(anther::kernels::batch_norm_workspace(rows, channels)), nan);
+  const anther::kernels::BatchNormDims dims{rows, channels, static_cast<double>(eps)};
+  std::vector<T> workspace(static_cast<std::size_t>(anther::kernels::batch_norm_workspace(dims)),
+                           nan);
+  std::vector<T> affine(static_cast<std::size_t>(anther::kernels::batch_norm_affine_size(dims)),
+                        nan);
   Outputs<T> out;
   out.y.assign(x.size(), nan);
   out.mean = out.rstd = out.variance = std::vector<T>(weight.size(), nan);
   out.dx = dy;
   out.dweight = out.dbias = std::vector<T>(weight.size(), T(1));
-  anther::kernels::batch_norm_forward(out.y.data(), out.mean.data(), out.rstd.data(),
-                                      out.variance.data(), x.data(), weight.data(), bias.data(),
-                                      eps, workspace.data(), rows, channels);
+  anther::kernels::batch_norm_statistics(affine.data(), out.mean.data(), out.rstd.data(),
+                                         out.variance.data(), x.data(), weight.data(), bias.data(),
+                                         workspace.data(), dims);
+  anther::kernels::batch_norm_rows<T>(out.y.data(), x.data(), affine.data(), 0, rows, dims);
   workspace.assign(workspace.size(), nan);
-  anther::kernels::batch_norm_backward(
-      out.dx.data(), out.dx.data(), out.dweight.data(), out.dbias.data(), dy.data(), x.data(),
-      out.mean.data(), out.rstd.data(), weight.data(), workspace.data(), rows, channels);
+  anther::kernels::batch_norm_backward(out.dx.data(), out.dx.data(), out.dweight.data(),
+                                       out.dbias.data(), dy.data(), x.data(), out.mean.data(),
+                                       out.rstd.data(), weight.data(), workspace.data(), dims);
   return out;
 }
 
@@ -52,18 +56,21 @@ Outputs<T> run_inference(const std::vector<T>& x, const std::vector<T>& dy,
   const auto channels = static_cast<std::int64_t>(weight.size());
   const std::int64_t rows = static_cast<std::int64_t>(x.size()) / channels;
   const T nan = std::numeric_limits<T>::quiet_NaN();
-  std::vector<T> workspace(
-      static_cast<std::size_t>(anther::kernels::batch_norm_workspace(rows, channels)), nan);
+  const anther::kernels::BatchNormDims dims{rows, channels, static_cast<double>(eps)};
+  std::vector<T> workspace(static_cast<std::size_t>(anther::kernels::batch_norm_workspace(dims)),
+                           nan);
+  std::vector<T> affine(static_cast<std::size_t>(anther::kernels::batch_norm_affine_size(dims)),
+                        nan);
   Outputs<T> out;
   out.y = out.dx = std::vector<T>(x.size(), nan);
   out.dweight = out.dbias = std::vector<T>(weight.size(), T(1));
-  anther::kernels::batch_norm_inference(out.y.data(), x.data(), mean.data(), variance.data(),
-                                        weight.data(), bias.data(), eps, workspace.data(), rows,
-                                        channels);
+  anther::kernels::batch_norm_inference_affine(affine.data(), mean.data(), variance.data(),
+                                               weight.data(), bias.data(), workspace.data(), dims);
+  anther::kernels::batch_norm_rows<T>(out.y.data(), x.data(), affine.data(), 0, rows, dims);
   workspace.assign(workspace.size(), nan);
   anther::kernels::batch_norm_inference_backward(
       out.dx.data(), dy.data(), out.dweight.data(), out.dbias.data(), dy.data(), x.data(),
-      mean.data(), variance.data(), weight.data(), eps, workspace.data(), rows, channels);
+      mean.data(), variance.data(), weight.data(), workspace.data(), dims);
   return out;
 }
 

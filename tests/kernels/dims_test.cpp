@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "anther/kernels/attention.hpp"
+#include "anther/kernels/batch_norm.hpp"
 #include "anther/kernels/channel_norm.hpp"
 #include "anther/kernels/conv2d.hpp"
 #include "anther/kernels/cross_entropy.hpp"
@@ -18,6 +19,7 @@
 #include "anther/kernels/gemm.hpp"
 #include "anther/kernels/global_average_pool.hpp"
 #include "anther/kernels/group_norm.hpp"
+#include "anther/kernels/layer_norm.hpp"
 #include "anther/kernels/packed_weight.hpp"
 #include "anther/kernels/softmax.hpp"
 #include "anther/kernels/subsample.hpp"
@@ -48,6 +50,7 @@ void check_members() {
 
 TEST_CASE("dims: members() has all members in their order") {
   check_members<AttentionDims>();
+  check_members<BatchNormDims>();
   check_members<ChannelNormDims>();
   check_members<ColumnSumsDims>();
   check_members<Conv2dDims>();
@@ -58,6 +61,7 @@ TEST_CASE("dims: members() has all members in their order") {
   check_members<GemmTnDims>();
   check_members<GlobalAveragePoolDims>();
   check_members<GroupNormDims>();
+  check_members<LayerNormDims>();
   check_members<PackOptions>();
   check_members<SampleDims>();
   check_members<SoftmaxDims>();

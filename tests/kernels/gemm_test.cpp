@@ -83,8 +83,11 @@ std::vector<T> pack(const Matrix<T>& w, bool transposed) {
   const std::int64_t size = anther::kernels::gemm_packed_size<T>(columns, depth);
   std::vector<T> packed(size_of(size + 64), sentinel);
   for (std::int64_t i = 0; i < size; ++i) packed[size_of(i)] = std::numeric_limits<T>::quiet_NaN();
-  anther::kernels::gemm_pack<T>(packed.data(), w.data(), columns, depth, transposed ? 1 : w.stride,
-                                transposed ? w.stride : 1);
+  anther::kernels::gemm_pack<T>(packed.data(), w.data(),
+                                {.columns = columns,
+                                 .depth = depth,
+                                 .column_stride = transposed ? 1 : w.stride,
+                                 .depth_stride = transposed ? w.stride : 1});
   REQUIRE(std::count(packed.begin() + size, packed.end(), sentinel) == 64);
   return packed;
 }

@@ -28,7 +28,9 @@ enum class Add { null, in_place, dy, other };
 // Forward and backward; the workspace and the outputs start as NaN.
 template <class T>
 Outputs<T> run(const std::vector<T>& x, const std::vector<T>& dy, const std::vector<T>& weight,
-               const std::vector<T>& bias, T eps, const GroupNormDims& dims, Add add = Add::null) {
+               const std::vector<T>& bias, T eps, const GroupNormDims& sizes, Add add = Add::null) {
+  GroupNormDims dims = sizes;
+  dims.eps = static_cast<double>(eps);
   const T nan = std::numeric_limits<T>::quiet_NaN();
   std::vector<T> workspace(size_of(anther::kernels::group_norm_workspace(dims)), nan);
   std::vector<T> other = random_values<T>("add", static_cast<std::int64_t>(x.size()));
@@ -41,8 +43,11 @@ Outputs<T> run(const std::vector<T>& x, const std::vector<T>& dy, const std::vec
   out.dbias = random_values<T>("dbias", dims.channels);
   const T* w = weight.empty() ? nullptr : weight.data();
   const T* b = bias.empty() ? nullptr : bias.data();
-  anther::kernels::group_norm_forward(out.y.data(), out.mean.data(), out.rstd.data(), x.data(), w,
-                                      b, eps, workspace.data(), dims);
+  std::vector<T> affine(size_of(anther::kernels::group_norm_affine_size(dims)), nan);
+  anther::kernels::group_norm_statistics(affine.data(), out.mean.data(), out.rstd.data(), x.data(),
+                                         w, b, workspace.data(), dims);
+  anther::kernels::group_norm_rows<T>(out.y.data(), x.data(), affine.data(), 0,
+                                      dims.batch * dims.positions, dims);
   workspace.assign(workspace.size(), nan);
   const T* from = add == Add::null       ? nullptr
                   : add == Add::in_place ? out.dx.data()
@@ -217,11 +222,11 @@ TEST_CASE("group norm: gradients that are not wanted, y in place, NaN and consta
   backward(gradient.data(), nullptr, nullptr, gradient.data());
   CHECK(gradient == all.dx);
 
-  std::vector<float> y = x;
+  std::vector<float> y = x, affine(size_of(anther::kernels::group_norm_affine_size(dims)));
   const auto forward = [&] {
-    anther::kernels::group_norm_forward<float>(y.data(), mean.data(), rstd.data(), y.data(),
-                                               weight.data(), nullptr, 1e-5f, workspace.data(),
-                                               dims);
+    anther::kernels::group_norm_statistics<float>(affine.data(), mean.data(), rstd.data(), y.data(),
+                                                  weight.data(), nullptr, workspace.data(), dims);
+    anther::kernels::group_norm_rows<float>(y.data(), y.data(), affine.data(), 0, 100, dims);
   };
   forward();
   CHECK(y == all.y);

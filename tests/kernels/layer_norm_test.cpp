@@ -27,8 +27,9 @@ Outputs<T> run(const std::vector<T>& x, const std::vector<T>& dy, const std::vec
                const std::vector<T>& bias, T eps, std::int64_t channels, Add add = Add::null) {
   const std::int64_t count = static_cast<std::int64_t>(x.size()), rows = count / channels;
   const T nan = std::numeric_limits<T>::quiet_NaN();
-  std::vector<T> workspace(
-      static_cast<std::size_t>(anther::kernels::layer_norm_workspace(rows, channels)), nan);
+  const anther::kernels::LayerNormDims dims{rows, channels, static_cast<double>(eps)};
+  std::vector<T> workspace(static_cast<std::size_t>(anther::kernels::layer_norm_workspace(dims)),
+                           nan);
   const std::vector<T> other = random_values<T>("add", count);
   Outputs<T> out;
   out.y.assign(x.size(), nan);
@@ -39,14 +40,14 @@ Outputs<T> run(const std::vector<T>& x, const std::vector<T>& dy, const std::vec
   const T* w = weight.empty() ? nullptr : weight.data();
   const T* b = bias.empty() ? nullptr : bias.data();
   anther::kernels::layer_norm_forward(out.y.data(), out.mean.data(), out.rstd.data(), x.data(), w,
-                                      b, eps, rows, channels);
+                                      b, dims);
   const T* from = add == Add::null       ? nullptr
                   : add == Add::in_place ? out.dx.data()
                   : add == Add::dy       ? dy.data()
                                          : other.data();
   anther::kernels::layer_norm_backward(out.dx.data(), from, out.dweight.data(), out.dbias.data(),
                                        dy.data(), x.data(), out.mean.data(), out.rstd.data(), w,
-                                       workspace.data(), rows, channels);
+                                       workspace.data(), dims);
   return out;
 }
 
@@ -157,13 +158,14 @@ TEST_CASE("layer norm: gradients that are not wanted, in place, NaN") {
   const auto dy = random_values<float>("dy", rows * channels);
   const auto weight = random_values<float>("weight", channels);
   const Outputs<float> all = run(x, dy, weight, {}, 1e-5f, channels);
+  const anther::kernels::LayerNormDims dims{rows, channels, 1e-5};
   std::vector<float> workspace(
-      static_cast<std::size_t>(anther::kernels::layer_norm_workspace(rows, channels)));
+      static_cast<std::size_t>(anther::kernels::layer_norm_workspace(dims)));
   std::vector<float> dx(x.size()), ones(static_cast<std::size_t>(channels), 1.f);
   const auto backward = [&](float* dx_to, float* dweight, float* dbias, const float* from) {
     anther::kernels::layer_norm_backward<float>(dx_to, nullptr, dweight, dbias, from, x.data(),
                                                 all.mean.data(), all.rstd.data(), weight.data(),
-                                                workspace.data(), rows, channels);
+                                                workspace.data(), dims);
   };
   backward(dx.data(), nullptr, nullptr, dy.data());
   CHECK(dx == all.dx);
@@ -178,7 +180,7 @@ TEST_CASE("layer norm: gradients that are not wanted, in place, NaN") {
   std::vector<float> y = x, mean = all.mean, rstd = all.rstd;
   const auto forward = [&] {
     anther::kernels::layer_norm_forward<float>(y.data(), mean.data(), rstd.data(), y.data(),
-                                               weight.data(), nullptr, 1e-5f, rows, channels);
+                                               weight.data(), nullptr, dims);
   };
   forward();
   CHECK(y == all.y);

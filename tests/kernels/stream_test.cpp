@@ -76,12 +76,9 @@ void check_streams(std::int64_t offset) {
       .offset = offset};
   const std::vector<T> weight = random_values<T>("weight", channels),
                        bias = random_values<T>("bias", channels);
-  const T *w = weight.data(), *shift = bias.data(), eps = T(1e-5);
+  const T *w = weight.data(), *shift = bias.data();
   std::vector<T> mean(size_of(large.samples * rows)), rstd(mean.size());
 
-  large.check("gelu_forward", [&](T* y, T*, T* a, T*, std::int64_t n, std::int64_t) {
-    gelu_forward(y, a, n * size);
-  });
   large.check("gelu_backward", [&](T* y, T* add, T* a, T* b, std::int64_t n, std::int64_t) {
     gelu_backward(y, add, a, b, n * size);
   });
@@ -96,9 +93,6 @@ void check_streams(std::int64_t offset) {
   large.check("scale", [&](T* y, T* y_add, T* a, T*, std::int64_t n, std::int64_t) {
     scale(y, y_add, a, T(0.7), n * size);
   });
-  large.check("accumulate", [&](T* y, T* dx_add, T* a, T*, std::int64_t n, std::int64_t) {
-    accumulate(y, dx_add, a, n * size);
-  });
   large.check("softmax_forward", [&](T* y, T*, T* a, T*, std::int64_t n, std::int64_t) {
     const std::int64_t columns = 2 * channels;
     softmax_forward(y, a, {n * size / columns, columns, columns, columns, 0.5});
@@ -108,20 +102,22 @@ void check_streams(std::int64_t offset) {
     softmax_backward(y, add, a, b, {n * size / columns, columns, columns, columns, 0.5});
   });
   large.check("layer_norm_forward", [&](T* y, T*, T* a, T*, std::int64_t n, std::int64_t first) {
-    layer_norm_forward(y, mean.data() + first * rows, rstd.data() + first * rows, a, w, shift, eps,
-                       n * rows, channels);
+    layer_norm_forward(y, mean.data() + first * rows, rstd.data() + first * rows, a, w, shift,
+                       {n * rows, channels});
   });
-  large.check(
-      "layer_norm_backward", [&](T* y, T* dx_add, T* a, T* b, std::int64_t n, std::int64_t first) {
-        std::vector<T> workspace(size_of(layer_norm_workspace(n * rows, channels)));
-        layer_norm_backward<T>(y, dx_add, nullptr, nullptr, a, b, mean.data() + first * rows,
-                               rstd.data() + first * rows, w, workspace.data(), n * rows, channels);
-      });
+  large.check("layer_norm_backward", [&](T* y, T* dx_add, T* a, T* b, std::int64_t n,
+                                         std::int64_t first) {
+    std::vector<T> workspace(size_of(layer_norm_workspace({n * rows, channels})));
+    layer_norm_backward<T>(y, dx_add, nullptr, nullptr, a, b, mean.data() + first * rows,
+                           rstd.data() + first * rows, w, workspace.data(), {n * rows, channels});
+  });
   const auto dims = [&](std::int64_t n) { return GroupNormDims{n, rows, channels, 3}; };
-  large.check("group_norm_forward", [&](T* y, T*, T* a, T*, std::int64_t n, std::int64_t first) {
-    std::vector<T> workspace(size_of(group_norm_workspace(dims(n))));
-    group_norm_forward(y, mean.data() + first * 3, rstd.data() + first * 3, a, w, shift, eps,
-                       workspace.data(), dims(n));
+  large.check("group_norm", [&](T* y, T*, T* a, T*, std::int64_t n, std::int64_t first) {
+    std::vector<T> workspace(size_of(group_norm_workspace(dims(n)))),
+        affine(size_of(group_norm_affine_size(dims(n))));
+    group_norm_statistics(affine.data(), mean.data() + first * 3, rstd.data() + first * 3, a, w,
+                          shift, workspace.data(), dims(n));
+    group_norm_rows<T>(y, a, affine.data(), 0, n * rows, dims(n));
   });
   large.check("group_norm_backward",
               [&](T* y, T* dx_add, T* a, T* b, std::int64_t n, std::int64_t first) {
@@ -182,14 +178,14 @@ TEST_CASE("LayerNorm's parameters have the same gradients") {
   const auto x = random_values<float>("x", rows * channels),
              dy = random_values<float>("dy", rows * channels);
   std::vector<float> y(x.size()), dx(x.size()), mean(size_of(rows)), rstd(size_of(rows)),
-      workspace(size_of(anther::kernels::layer_norm_workspace(rows, channels)));
+      workspace(size_of(anther::kernels::layer_norm_workspace({rows, channels})));
   anther::kernels::layer_norm_forward<float>(y.data(), mean.data(), rstd.data(), x.data(), nullptr,
-                                             nullptr, 1e-5f, rows, channels);
+                                             nullptr, {rows, channels});
   std::vector<float> streamed(size_of(2 * channels)), whole(size_of(2 * channels));
   const auto backward = [&](float* to, std::vector<float>& gradient) {
     anther::kernels::layer_norm_backward<float>(
         to, nullptr, gradient.data(), gradient.data() + channels, dy.data(), x.data(), mean.data(),
-        rstd.data(), nullptr, workspace.data(), rows, channels);
+        rstd.data(), nullptr, workspace.data(), {rows, channels});
   };
   backward(dx.data(), streamed);
   backward(nullptr, whole);  // without dx nothing is stored past the caches

@@ -15,9 +15,6 @@
 
 namespace anther::inline v0_1::kernels {
 
-#define ANTHER_BODY "anther/kernels/attention.inl"
-#include "anther/kernels/for_each_isa.inl"
-
 struct AttentionDims {
   std::int64_t batch, heads, queries, keys, head_dim;
   std::int64_t q_stride, kv_stride;  // from one row to the next
@@ -33,9 +30,12 @@ struct AttentionDims {
   std::int64_t probabilities() const { return batch * heads * queries * keys; }
 };
 
+#define ANTHER_BODY "anther/kernels/attention.inl"
+#include "anther/kernels/for_each_isa.inl"
+
 template <class T>
 std::int64_t attention_workspace(const AttentionDims& d) {
-  return d.batch * d.heads * ANTHER_SELECT(attention_head_workspace<T>)(d.keys, d.head_dim);
+  return d.batch * d.heads * ANTHER_SELECT(attention_head_workspace<T>)(d);
 }
 
 // probabilities: null where no backward follows.
@@ -50,8 +50,7 @@ void attention_forward(T* o, T* probabilities, const T* q, const T* k, const T* 
     const std::int64_t at_kv = n * d.keys * d.kv_stride + channel;
     head(o + n * d.queries * d.o_stride() + channel,
          probabilities ? probabilities + tile * d.queries * d.keys : nullptr, q + at_q, k + at_kv,
-         v + at_kv, workspace + tile * size, d.queries, d.keys, d.head_dim, d.q_stride, d.kv_stride,
-         d.o_stride(), static_cast<T>(d.scale));
+         v + at_kv, workspace + tile * size, d);
   });
 }
 
@@ -67,8 +66,7 @@ void attention_backward(T* dq, T* dk, T* dv, const T* d_o, const T* probabilitie
     const std::int64_t at_kv = n * d.keys * d.kv_stride + channel;
     head(dq + at_q, dk + at_kv, dv + at_kv, d_o + n * d.queries * d.o_stride() + channel,
          probabilities + tile * d.queries * d.keys, q + at_q, k + at_kv, v + at_kv,
-         workspace + tile * size, d.queries, d.keys, d.head_dim, d.q_stride, d.kv_stride,
-         d.o_stride(), static_cast<T>(d.scale));
+         workspace + tile * size, d);
   });
 }
 

@@ -5,31 +5,47 @@
 constexpr std::int64_t attention_block = 64;
 
 template <class T>
-std::int64_t attention_head_workspace(std::int64_t keys, std::int64_t head_dim) {
-  return gemm_packed_size<T>(keys, head_dim) + gemm_packed_size<T>(head_dim, keys) +
-         attention_block * keys;
+std::int64_t attention_head_workspace(const AttentionDims& d) {
+  return gemm_packed_size<T>(d.keys, d.head_dim) + gemm_packed_size<T>(d.head_dim, d.keys) +
+         attention_block * d.keys;
+}
+
+// A product of all panels.
+template <class T>
+void attention_product(T* y, const T* add, const T* x, const T* packed, const GemmDims& d) {
+  gemm<T>({y, add, x, packed, nullptr}, d, 0, gemm_panels<T>(d.columns));
+}
+
+// k^T or v^T (head_dim, keys) as a product's B, packed.
+template <class T>
+void attention_pack_turned(T* packed, const T* rows, const AttentionDims& d) {
+  gemm_pack<T>(packed, rows, {d.keys, d.head_dim, d.kv_stride, 1});
+}
+
+// k or v (keys, head_dim) as a product's B, packed.
+template <class T>
+void attention_pack(T* packed, const T* rows, const AttentionDims& d) {
+  gemm_pack<T>(packed, rows, {d.head_dim, d.keys, 1, d.kv_stride});
 }
 
 // o = softmax(scale q k^T) v. p (queries, keys): where the probabilities are kept, or null.
 template <class T>
 void attention_head_forward(T* o, T* p, const T* q, const T* k, const T* v, T* workspace,
-                            std::int64_t queries, std::int64_t keys, std::int64_t head_dim,
-                            std::int64_t q_stride, std::int64_t kv_stride, std::int64_t o_stride,
-                            T scale) {
+                            const AttentionDims& d) {
   T* const k_packed = workspace;
-  T* const v_packed = k_packed + gemm_packed_size<T>(keys, head_dim);
-  T* const block = v_packed + gemm_packed_size<T>(head_dim, keys);
-  gemm_pack<T>(k_packed, k, keys, head_dim, kv_stride, 1);
-  gemm_pack<T>(v_packed, v, head_dim, keys, 1, kv_stride);
-  const std::int64_t blocks = (queries + attention_block - 1) / attention_block;
+  T* const v_packed = k_packed + gemm_packed_size<T>(d.keys, d.head_dim);
+  T* const block = v_packed + gemm_packed_size<T>(d.head_dim, d.keys);
+  attention_pack_turned(k_packed, k, d);
+  attention_pack(v_packed, v, d);
+  const std::int64_t blocks = (d.queries + attention_block - 1) / attention_block;
   for (std::int64_t b = 0; b < blocks; ++b) {
-    const std::int64_t row = queries * b / blocks, rows = queries * (b + 1) / blocks - row;
-    T* const scores = p ? p + row * keys : block;
-    gemm<T>(rows, keys, head_dim, q + row * q_stride, q_stride, k_packed, scores, keys, nullptr,
-            nullptr, 0, 0, gemm_panels<T>(keys));
-    softmax_forward<T>(scores, scores, rows, keys, keys, keys, scale);
-    gemm<T>(rows, head_dim, keys, scores, keys, v_packed, o + row * o_stride, o_stride, nullptr,
-            nullptr, 0, 0, gemm_panels<T>(head_dim));
+    const std::int64_t row = d.queries * b / blocks, rows = d.queries * (b + 1) / blocks - row;
+    T* const scores = p ? p + row * d.keys : block;
+    attention_product<T>(scores, nullptr, q + row * d.q_stride, k_packed,
+                         {rows, d.keys, d.head_dim, d.q_stride, d.keys});
+    softmax_forward<T>(scores, scores, {rows, d.keys, d.keys, d.keys, d.scale});
+    attention_product<T>(o + row * d.o_stride(), nullptr, scores, v_packed,
+                         {rows, d.head_dim, d.keys, d.keys, d.o_stride()});
   }
 }
 
@@ -37,24 +53,25 @@ void attention_head_forward(T* o, T* p, const T* q, const T* k, const T* v, T* w
 //   dv += p^T do;  ds = p (do v^T - rowsum(p do v^T));  dq += scale ds k;  dk += scale ds^T q
 template <class T>
 void attention_head_backward(T* dq, T* dk, T* dv, const T* d_o, const T* p, const T* q, const T* k,
-                             const T* v, T* workspace, std::int64_t queries, std::int64_t keys,
-                             std::int64_t head_dim, std::int64_t q_stride, std::int64_t kv_stride,
-                             std::int64_t o_stride, T scale) {
+                             const T* v, T* workspace, const AttentionDims& d) {
   T* const v_packed = workspace;
-  T* const k_packed = v_packed + gemm_packed_size<T>(keys, head_dim);
-  T* const block = k_packed + gemm_packed_size<T>(head_dim, keys);
-  gemm_pack<T>(v_packed, v, keys, head_dim, kv_stride, 1);
-  gemm_pack<T>(k_packed, k, head_dim, keys, 1, kv_stride);
-  const std::int64_t blocks = (queries + attention_block - 1) / attention_block;
+  T* const k_packed = v_packed + gemm_packed_size<T>(d.keys, d.head_dim);
+  T* const block = k_packed + gemm_packed_size<T>(d.head_dim, d.keys);
+  attention_pack_turned(v_packed, v, d);
+  attention_pack(k_packed, k, d);
+  const std::int64_t blocks = (d.queries + attention_block - 1) / attention_block;
   for (std::int64_t b = 0; b < blocks; ++b) {
-    const std::int64_t row = queries * b / blocks, rows = queries * (b + 1) / blocks - row;
-    const T* const here = p + row * keys;
-    gemm<T>(rows, keys, head_dim, d_o + row * o_stride, o_stride, v_packed, block, keys, nullptr,
-            nullptr, 0, 0, gemm_panels<T>(keys));
-    softmax_backward<T>(block, nullptr, block, here, rows, keys, keys, keys, scale);
-    gemm<T>(rows, head_dim, keys, block, keys, k_packed, dq + row * q_stride, q_stride, nullptr,
-            dq + row * q_stride, q_stride, 0, gemm_panels<T>(head_dim));
-    gemm_tn<T>(rows, keys, head_dim, block, keys, q + row * q_stride, q_stride, dk, kv_stride);
-    gemm_tn<T>(rows, keys, head_dim, here, keys, d_o + row * o_stride, o_stride, dv, kv_stride);
+    const std::int64_t row = d.queries * b / blocks, rows = d.queries * (b + 1) / blocks - row;
+    const T* const here = p + row * d.keys;
+    const T* const do_here = d_o + row * d.o_stride();
+    T* const dq_here = dq + row * d.q_stride;
+    attention_product<T>(block, nullptr, do_here, v_packed,
+                         {rows, d.keys, d.head_dim, d.o_stride(), d.keys});
+    softmax_backward<T>(block, nullptr, block, here, {rows, d.keys, d.keys, d.keys, d.scale});
+    attention_product<T>(dq_here, dq_here, block, k_packed,
+                         {rows, d.head_dim, d.keys, d.keys, d.q_stride, d.q_stride});
+    gemm_tn<T>(dk, block, q + row * d.q_stride,
+               {rows, d.keys, d.head_dim, d.keys, d.q_stride, d.kv_stride});
+    gemm_tn<T>(dv, here, do_here, {rows, d.keys, d.head_dim, d.keys, d.o_stride(), d.kv_stride});
   }
 }

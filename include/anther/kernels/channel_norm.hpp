@@ -6,8 +6,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <type_traits>
 
 #include "anther/core/parallel_for.hpp"
 #include "anther/kernels/stream.hpp"
@@ -15,20 +17,18 @@
 
 namespace anther::inline v0_1::kernels {
 
-#define ANTHER_BODY "anther/kernels/channel_norm.inl"
-#include "anther/kernels/for_each_isa.inl"
-
 // The variance is taken over rows * channels / groups values, so rows is at least 1.
 struct ChannelNormDims {
   std::int64_t segments = 0;
   std::int64_t rows = 0;  // of one segment
   std::int64_t channels = 0;
   std::int64_t groups = 0;  // divides channels
+  double eps = 1e-5;
 
   // Calls visit with all members, in their order.
   template <class Visit>
   constexpr decltype(auto) members(const Visit& visit) const {
-    return visit(segments, rows, channels, groups);
+    return visit(segments, rows, channels, groups, eps);
   }
 };
 
@@ -61,32 +61,83 @@ inline ChannelNormTiles channel_norm_tiles(const ChannelNormDims& dims) {
   return plan;
 }
 
+// Where a segment's statistics go: scale and shift (folded rows), of y = x scale + shift; mean,
+// rstd and, if it is not null, variance (groups).
+template <class T>
+struct ChannelNormStatistics {
+  T *affine, *mean, *rstd, *variance;
+};
+
+// What y = x scale + shift is made of, all of each channel; weight and bias may be null.
+template <class T>
+struct ChannelNormScale {
+  const T *mean, *variance, *weight, *bias;
+  T eps;
+};
+
+// What a tile's dx is made of. factors: factor, slope and offset, folded rows.
+template <class T>
+struct ChannelNormDx {
+  T* dx;
+  const T *add, *dy, *x, *factors;
+};
+
+#define ANTHER_BODY "anther/kernels/channel_norm.inl"
+#include "anther/kernels/for_each_isa.inl"
+#define ANTHER_BODY "anther/kernels/channel_norm_forward.inl"
+#include "anther/kernels/for_each_isa.inl"
+#define ANTHER_BODY "anther/kernels/channel_norm_backward.inl"
+#include "anther/kernels/for_each_isa.inl"
+
+// A tile of a segment.
+struct ChannelNormTile {
+  std::int64_t segment, number, first, rows;  // first: its first element
+};
+inline ChannelNormTile channel_norm_tile(const ChannelNormDims& dims, const ChannelNormTiles& plan,
+                                         std::int64_t segment, std::int64_t number) {
+  const std::int64_t row = number * plan.tile_rows;
+  return {segment, number, (segment * dims.rows + row) * dims.channels,
+          std::min(plan.tile_rows, dims.rows - row)};
+}
+
 // Elements of workspace for forward or backward: three arrays a tile and five a segment.
 inline std::int64_t channel_norm_workspace(const ChannelNormDims& dims) {
   const ChannelNormTiles plan = channel_norm_tiles(dims);
   return dims.segments * (3 * plan.tiles + 5) * plan.stride;
 }
 
-// One pass over the tiles, then finish(segment), then another pass. A thread takes whole segments
-// where they can be shared out evenly, so that a segment is in its cache for the second pass. (That
-// goes forwards like the first: backwards it would begin with what was read last, but it would read
-// no further ahead than the end of a tile.) The bits are the same either way.
+// Elements of a segment's workspace: three arrays for each tile, then five for the segment.
+inline std::int64_t channel_norm_segment(const ChannelNormTiles& plan) {
+  return (3 * plan.tiles + 5) * plan.stride;
+}
+
+// first(tile) for all tiles, then finish(segment), then second(tile), which may be nullptr. A
+// thread takes whole segments where they can be shared out evenly, so that a segment is in its
+// cache for the second pass. (That goes forwards like the first: backwards it would begin with what
+// was read last, but it would read no further ahead than the end of a tile.) The bits are the same
+// either way.
 template <class First, class Finish, class Second>
-void channel_norm_passes(const ChannelNormDims& dims, std::int64_t tiles, std::int64_t work,
-                         const First& first, const Finish& finish, const Second& second) {
-  const std::int64_t threads = available_threads();
+void channel_norm_passes(const ChannelNormDims& dims, const ChannelNormTiles& plan,
+                         std::int64_t work, const First& first, const Finish& finish,
+                         const Second& second) {
+  constexpr bool twice = !std::is_same_v<Second, std::nullptr_t>;
+  const std::int64_t threads = available_threads(), tiles = plan.tiles;
+  const auto tile_of = [&](std::int64_t i) {
+    return channel_norm_tile(dims, plan, i / tiles, i % tiles);
+  };
   if (tiles == 1 || dims.segments % threads == 0 || dims.segments >= 4 * threads) {
     parallel_for(dims.segments, work, [&](std::int64_t segment) {
-      for (std::int64_t tile = 0; tile < tiles; ++tile) first(segment, tile);
+      const std::int64_t begin = segment * tiles, end = begin + tiles;
+      for (std::int64_t i = begin; i < end; ++i) first(tile_of(i));
       finish(segment);
-      for (std::int64_t tile = 0; tile < tiles; ++tile) second(segment, tile);
+      if constexpr (twice)
+        for (std::int64_t i = begin; i < end; ++i) second(tile_of(i));
     });
   } else {
-    parallel_for(dims.segments * tiles, work / 2,
-                 [&](std::int64_t i) { first(i / tiles, i % tiles); });
+    parallel_for(dims.segments * tiles, work / 2, [&](std::int64_t i) { first(tile_of(i)); });
     for (std::int64_t segment = 0; segment < dims.segments; ++segment) finish(segment);
-    parallel_for(dims.segments * tiles, work / 2,
-                 [&](std::int64_t i) { second(i / tiles, i % tiles); });
+    if constexpr (twice)
+      parallel_for(dims.segments * tiles, work / 2, [&](std::int64_t i) { second(tile_of(i)); });
   }
 }
 
@@ -101,51 +152,29 @@ inline std::int64_t channel_norm_affine_size(const ChannelNormDims& dims) {
   return dims.segments * 2 * channel_norm_tiles(dims).stride;
 }
 
-// variance (segments, groups), the mean squared distance from the mean, may be null, as may weight
-// and bias. y may be x, or null where channel_norm_rows follows; affine may be null where it does
-// not.
+// The statistics, and in affine what channel_norm_rows computes y from. variance (segments,
+// groups), the mean squared distance from the mean, may be null, as may weight and bias.
 template <class T>
-void channel_norm_forward(T* y, T* affine, T* mean, T* rstd, T* variance, const T* x,
-                          const T* weight, const T* bias, T eps, T* workspace,
-                          const ChannelNormDims& dims) {
+void channel_norm_statistics(T* affine, T* mean, T* rstd, T* variance, const T* x, const T* weight,
+                             const T* bias, T* workspace, const ChannelNormDims& dims) {
   if (dims.segments * dims.rows * dims.channels == 0) return;
   const ChannelNormTiles plan = channel_norm_tiles(dims);
   const std::int64_t channels = dims.channels, groups = dims.groups, stride = plan.stride;
-  const bool streamed =
-      plan.folded % 16 == 0 && is_streamed<T>(dims.segments * dims.rows * channels);
-  const auto arrays = [&](std::int64_t segment, std::int64_t tile) {
-    return workspace + (segment * (3 * plan.tiles + 5) + 3 * tile) * stride;
-  };
-  const auto first_element = [&](std::int64_t segment, std::int64_t tile) {
-    return (segment * dims.rows + tile * plan.tile_rows) * channels;
-  };
-  const auto rows_of = [&](std::int64_t tile) {
-    return std::min(plan.tile_rows, dims.rows - tile * plan.tile_rows);
-  };
+  const std::int64_t segment_size = channel_norm_segment(plan);
   channel_norm_passes(
-      dims, plan.tiles, dims.segments * dims.rows * channels / 4,
-      [&](std::int64_t segment, std::int64_t tile) {
-        T* const to = arrays(segment, tile);
+      dims, plan, dims.segments * dims.rows * channels / 4,
+      [&](const ChannelNormTile& tile) {
+        T* const to = workspace + tile.segment * segment_size + 3 * tile.number * stride;
         ANTHER_SELECT(channel_norm_moments<T>)
-        (to, to + stride, to + 2 * stride, x + first_element(segment, tile), rows_of(tile),
-         channels, plan.folded);
+        (to, to + stride, to + 2 * stride, x + tile.first, tile.rows, channels, plan.folded);
       },
       [&](std::int64_t segment) {
-        T* const scale = arrays(segment, plan.tiles);
+        const std::int64_t at = segment * groups;
         ANTHER_SELECT(channel_norm_forward_segment<T>)
-        (scale, scale + stride, mean + segment * groups, rstd + segment * groups,
-         variance ? variance + segment * groups : nullptr, arrays(segment, 0), weight, bias, eps,
-         plan.tiles, plan.tile_rows, dims.rows, channels, groups, plan.folded, stride);
-        if (affine) std::copy_n(scale, 2 * stride, affine + segment * 2 * stride);
+        ({affine + segment * 2 * stride, mean + at, rstd + at, variance ? variance + at : nullptr},
+         workspace + segment * segment_size, weight, bias, dims, plan);
       },
-      [&](std::int64_t segment, std::int64_t tile) {
-        if (!y) return;
-        const T* const scale = arrays(segment, plan.tiles);
-        const std::int64_t at = first_element(segment, tile);
-        ANTHER_SELECT(channel_norm_affine<T>)
-        (y + at, x + at, scale, scale + stride, plan.folded, rows_of(tile) * channels,
-         streamed && is_at_line(y + at), channel_norm_next(dims, segment));
-      });
+      nullptr);
 }
 
 // Rows first, ..., first + count - 1 of y, counted over all segments, to y. x is all of x.
@@ -156,10 +185,8 @@ void channel_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, st
   while (count > 0) {
     const std::int64_t segment = first / dims.rows;
     const std::int64_t here = std::min(count, (segment + 1) * dims.rows - first);
-    const T* const scale = affine + segment * 2 * plan.stride;
     ANTHER_SELECT(channel_norm_affine<T>)
-    (y, x + first * dims.channels, scale, scale + plan.stride, plan.folded, here * dims.channels,
-     false, 0);
+    (y, x + first * dims.channels, affine + segment * 2 * plan.stride, here * dims.channels, plan);
     y += here * dims.channels;
     first += here;
     count -= here;
@@ -175,54 +202,40 @@ void channel_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T
   if (dims.segments * dims.rows * dims.channels == 0) return;
   const ChannelNormTiles plan = channel_norm_tiles(dims);
   const std::int64_t channels = dims.channels, groups = dims.groups, stride = plan.stride;
-  const std::int64_t segment_stride = (3 * plan.tiles + 5) * stride;
+  const std::int64_t segment_size = channel_norm_segment(plan);
   const bool streamed =
       plan.folded % 16 == 0 && is_streamed<T>(dims.segments * dims.rows * channels);
-  const auto arrays = [&](std::int64_t segment, std::int64_t tile) {
-    return workspace + segment * segment_stride + 3 * tile * stride;
-  };
-  const auto first_element = [&](std::int64_t segment, std::int64_t tile) {
-    return (segment * dims.rows + tile * plan.tile_rows) * channels;
-  };
-  const auto rows_of = [&](std::int64_t tile) {
-    return std::min(plan.tile_rows, dims.rows - tile * plan.tile_rows);
-  };
+  T* const parts = workspace + 3 * plan.tiles * stride;  // of the first segment
   channel_norm_passes(
-      dims, plan.tiles, dims.segments * dims.rows * channels / 2,
-      [&](std::int64_t segment, std::int64_t tile) {
-        T* const to = arrays(segment, tile);
-        const std::int64_t at = first_element(segment, tile);
+      dims, plan, dims.segments * dims.rows * channels / 2,
+      [&](const ChannelNormTile& tile) {
         ANTHER_SELECT(channel_norm_gradient_sums<T>)
-        (to, to + stride, to + 2 * stride, dy + at, x + at, mean + segment * groups, rows_of(tile),
-         channels, groups, plan.folded);
+        (workspace + tile.segment * segment_size + 3 * tile.number * stride, dy + tile.first,
+         x + tile.first, mean + tile.segment * groups, tile.rows, dims, plan);
       },
       [&](std::int64_t segment) {
-        T* const to = arrays(segment, plan.tiles);
+        const std::int64_t at = segment * segment_size;
         ANTHER_SELECT(channel_norm_backward_segment<T>)
-        (to, to + stride, to + 2 * stride, to + 3 * stride, to + 4 * stride, arrays(segment, 0),
-         rstd + segment * groups, weight, frozen, plan.tiles, dims.rows, channels, groups,
-         plan.folded, stride);
+        (parts + at, workspace + at, rstd + segment * groups, weight, frozen, dims, plan);
       },
-      [&](std::int64_t segment, std::int64_t tile) {
+      [&](const ChannelNormTile& tile) {
         if (!dx) return;
-        const T* const factor = arrays(segment, plan.tiles) + 2 * stride;
-        const std::int64_t at = first_element(segment, tile);
-        const T* const add = dx_add ? dx_add + at : nullptr;
+        T* const to = dx + tile.first;
+        const T* const gradient = dy + tile.first;
         // Constant statistics leave out the term of x; dy in its place is in the cache already.
-        const T* const input = frozen ? dy + at : x + at;
         ANTHER_SELECT(channel_norm_dx<T>)
-        (dx + at, add, dy + at, input, factor, factor + stride, factor + 2 * stride, plan.folded,
-         rows_of(tile) * channels, streamed && is_at_line(dx + at),
-         channel_norm_next(dims, segment));
+        ({to, dx_add ? dx_add + tile.first : nullptr, gradient, frozen ? gradient : x + tile.first,
+          parts + tile.segment * segment_size + 2 * stride},
+         tile.rows * channels, streamed && is_at_line(to), channel_norm_next(dims, tile.segment),
+         plan);
       });
-  const T* const parts = arrays(0, plan.tiles);
   if (dweight) {
     ANTHER_SELECT(channel_norm_add_parts<T>)
-    (dweight, parts, dims.segments, channels, segment_stride);
+    (dweight, parts, dims.segments, channels, segment_size);
   }
   if (dbias) {
     ANTHER_SELECT(channel_norm_add_parts<T>)
-    (dbias, parts + stride, dims.segments, channels, segment_stride);
+    (dbias, parts + stride, dims.segments, channels, segment_size);
   }
 }
 

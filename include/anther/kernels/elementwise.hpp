@@ -15,14 +15,6 @@ namespace anther::inline v0_1::kernels {
 #define ANTHER_BODY "anther/kernels/elementwise.inl"
 #include "anther/kernels/for_each_isa.inl"
 
-// y = value everywhere.
-template <class T>
-void fill(T* y, T value, std::int64_t count) {
-  for_blocks(count, 200, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-    ANTHER_SELECT(fill<T>)(y + first, value, length);
-  });
-}
-
 // y = a + b.
 template <class T>
 void add(T* y, const T* a, const T* b, std::int64_t count) {
@@ -37,17 +29,6 @@ void scale(T* y, const T* y_add, const T* x, T factor, std::int64_t count) {
   for_blocks(count, 400, [&](std::int64_t first, std::int64_t length, std::int64_t) {
     ANTHER_SELECT(scale<T>)
     (y + first, y_add ? y_add + first : nullptr, x + first, factor, length, is_streamed<T>(count));
-  });
-}
-
-// dx = dx_add + dy: a gradient that passes through unchanged. dx_add may be null.
-template <class T>
-void accumulate(T* dx, const T* dx_add, const T* dy, std::int64_t count) {
-  for_blocks(count, 400, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-    if (dx_add)
-      ANTHER_SELECT(add<T>)(dx + first, dx_add + first, dy + first, length, is_streamed<T>(count));
-    else if (dx != dy)
-      std::copy_n(dy + first, length, dx + first);
   });
 }
 
@@ -101,8 +82,8 @@ inline std::array<std::uint32_t, 4> dropout_words(RandomKey key, std::uint64_t i
                 key.value());
 }
 
-// y = y_add + x / (1 - p) with the probability 1 - p, otherwise y_add; y_add may be null. The
-// random number of an element follows from the key and its index.
+// Forward and backward: y = y_add + x / (1 - p) with the probability 1 - p, otherwise y_add; y_add
+// may be null. The random number of an element follows from the key and its index.
 template <class T>
 void dropout(T* y, const T* y_add, const T* x, std::int64_t count, double p, RandomKey key) {
   const auto least = static_cast<std::uint64_t>(p * 0x1p32);
@@ -118,17 +99,6 @@ void dropout(T* y, const T* y_add, const T* x, std::int64_t count, double p, Ran
     }
   });
 }
-template <class T>
-void dropout_forward(T* y, const T* x, std::int64_t count, double p, RandomKey key) {
-  dropout(y, static_cast<const T*>(nullptr), x, count, p, key);
-}
-// With forward's p and key. dx_add may be null.
-template <class T>
-void dropout_backward(T* dx, const T* dx_add, const T* dy, std::int64_t count, double p,
-                      RandomKey key) {
-  dropout(dx, dx_add, dy, count, p, key);
-}
-
 struct ColumnSumsDims {
   std::int64_t rows = 0, columns = 0;
   std::int64_t stride = 0;  // from one row of dy to the next

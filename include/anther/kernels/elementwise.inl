@@ -24,17 +24,6 @@ struct ReluBackwardMap {
 };
 
 template <class T>
-struct FillMap {
-  Vec<T> value;
-  ANTHER_INLINE Vec<T> operator()(const Vec<T>&, const Vec<T>&) const { return {value.raw}; }
-};
-
-template <class T>
-void fill(T* y, T value, std::int64_t count) {
-  map(y, static_cast<const T*>(nullptr), y, y, count, FillMap<T>{Vec<T>::broadcast(value)});
-}
-
-template <class T>
 void add(T* y, const T* a, const T* b, std::int64_t count, bool streamed) {
   map(y, static_cast<const T*>(nullptr), a, b, count, AddMap<T>{}, streamed);
 }

@@ -14,7 +14,7 @@ namespace anther::inline v0_1::kernels {
 template <class T>
 void gelu_forward(T* y, const T* x, std::int64_t count) {
   for_blocks(count, 500, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-    ANTHER_SELECT(gelu_forward<T>)(y + first, x + first, length, is_streamed<T>(count));
+    ANTHER_SELECT(gelu_forward<T>)(y + first, x + first, length);
   });
 }
 

@@ -14,11 +14,6 @@
 
 namespace anther::inline v0_1::kernels {
 
-#define ANTHER_BODY "anther/kernels/gemm.inl"
-#include "anther/kernels/for_each_isa.inl"
-#define ANTHER_BODY "anther/kernels/gemm_tn.inl"
-#include "anther/kernels/for_each_isa.inl"
-
 // A stride is the distance from one row to the next, at least the width.
 struct GemmDims {
   std::int64_t rows = 0, columns = 0, depth = 0;
@@ -42,6 +37,37 @@ struct GemmTnDims {
   }
 };
 
+// What a product writes and reads, or a part of it. add and bias may be null.
+template <class T>
+struct GemmOperands {
+  T* y;
+  const T *add, *x, *packed, *bias;
+};
+
+// How a weight is read by a matrix product: `groups` matrices one after another, of which
+// B[k][n] = weight[group group_stride + n column_stride + k depth_stride].
+struct PackOptions {
+  std::int64_t columns = 0;
+  std::int64_t depth = 0;
+  std::int64_t column_stride = 0;
+  std::int64_t depth_stride = 0;
+  std::int64_t groups = 1;
+  std::int64_t group_stride = 0;
+
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(columns, depth, column_stride, depth_stride, groups, group_stride);
+  }
+
+  friend bool operator==(const PackOptions&, const PackOptions&) = default;
+};
+
+#define ANTHER_BODY "anther/kernels/gemm.inl"
+#include "anther/kernels/for_each_isa.inl"
+#define ANTHER_BODY "anther/kernels/gemm_tn.inl"
+#include "anther/kernels/for_each_isa.inl"
+
 // Elements of the packed B (depth, columns).
 template <class T>
 std::int64_t gemm_packed_size(std::int64_t columns, std::int64_t depth) {
@@ -51,12 +77,10 @@ std::int64_t gemm_packed_size(std::int64_t columns, std::int64_t depth) {
 // packed = B, where B[k][n] = b[k depth_stride + n column_stride]. So for W (out, in), W^T has
 // column_stride = in and depth_stride = 1, and W has column_stride = 1 and depth_stride = in.
 template <class T>
-void gemm_pack(T* packed, const T* b, std::int64_t columns, std::int64_t depth,
-               std::int64_t column_stride, std::int64_t depth_stride) {
-  parallel_for(ANTHER_SELECT(gemm_panels<T>)(columns), columns * depth / 2,
+void gemm_pack(T* packed, const T* b, const PackOptions& pack) {
+  parallel_for(ANTHER_SELECT(gemm_panels<T>)(pack.columns), pack.columns * pack.depth / 2,
                [&](std::int64_t panel) {
-                 ANTHER_SELECT(gemm_pack_panel<T>)
-                 (packed, b, columns, depth, column_stride, depth_stride, panel);
+                 ANTHER_SELECT(gemm_pack_panel<T>)(packed, b, pack, panel);
                });
 }
 
@@ -95,10 +119,11 @@ void gemm(T* y, const T* add, const T* x, const T* packed, const T* bias, const 
   parallel_for(tiles.row_tiles * tiles.panel_tiles, gemm_work(d), [&](std::int64_t tile) {
     const std::int64_t row_tile = tile / tiles.panel_tiles, panel_tile = tile % tiles.panel_tiles;
     const std::int64_t row = tiles.begin(d.rows, row_tile, tiles.row_tiles);
-    const std::int64_t count = tiles.begin(d.rows, row_tile + 1, tiles.row_tiles) - row;
-    body(count, d.columns, d.depth, x + row * d.x_stride, d.x_stride, packed, y + row * d.y_stride,
-         d.y_stride, bias, add ? add + row * d.add_stride : nullptr, d.add_stride,
-         tiles.begin(panels, panel_tile, tiles.panel_tiles),
+    GemmDims part = d;
+    part.rows = tiles.begin(d.rows, row_tile + 1, tiles.row_tiles) - row;
+    body({y + row * d.y_stride, add ? add + row * d.add_stride : nullptr, x + row * d.x_stride,
+          packed, bias},
+         part, tiles.begin(panels, panel_tile, tiles.panel_tiles),
          tiles.begin(panels, panel_tile + 1, tiles.panel_tiles));
   });
 }
@@ -143,8 +168,11 @@ void gemm_of_rows(T* y, const T* add, const RowsOf& rows_of, const T* packed, co
     const std::int64_t count = tiles.begin(d.rows, tile + 1, tiles.row_tiles) - row;
     T* x = threads == 1 ? workspace : workspace + row * d.depth;
     rows_of(x, row, count);
-    body(count, d.columns, d.depth, x, d.depth, packed, y + row * d.y_stride, d.y_stride, bias,
-         add ? add + row * d.add_stride : nullptr, d.add_stride, 0, panels);
+    GemmDims part = d;
+    part.rows = count;
+    part.x_stride = d.depth;
+    body({y + row * d.y_stride, add ? add + row * d.add_stride : nullptr, x, packed, bias}, part, 0,
+         panels);
   });
 }
 
@@ -211,8 +239,9 @@ void gemm_tn(T* dw, const T* dy, const T* x, T* workspace, const GemmTnDims& d) 
       to_stride = d.columns;
       for (std::int64_t i = 0; i < outs; ++i) std::fill_n(to + i * to_stride, columns, T(0));
     }
-    body(std::min(tiles.chunk_rows, d.rows - row), outs, columns, dy + row * d.dy_stride + out,
-         d.dy_stride, x + row * d.x_stride + column, d.x_stride, to, to_stride);
+    body(to, dy + row * d.dy_stride + out, x + row * d.x_stride + column,
+         {std::min(tiles.chunk_rows, d.rows - row), outs, columns, d.dy_stride, d.x_stride,
+          to_stride});
   });
   if (tiles.chunks == 1) return;
   const auto add_row = ANTHER_SELECT(gemm_tn_add_row<T>);

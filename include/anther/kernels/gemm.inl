@@ -3,22 +3,34 @@
 // B is packed in panels of 1 to 3 vectors of columns: all rows of one panel, then the next panel,
 // so that the inner loop reads it front to back. x is read in place.
 
+// Where code is to stay small rather than fast: x86-64 without AVX2.
+constexpr bool gemm_has_few_shapes = ANTHER_VECTOR_ISA == 0 && vector_registers == 16;
+
+// Rows of a tile of any number of rows up to this.
+constexpr int gemm_few_rows = 4;
+
 // Rows of the register tile that is `vectors` wide: its accumulators, one row of the packed operand
 // and one broadcast fit the registers.
 constexpr int gemm_tile_rows(int vectors) {
   const bool many = vector_registers == 32;
+  if (gemm_has_few_shapes) return gemm_few_rows;
   return vectors == 3 ? (many ? 8 : 4) : vectors == 2 ? (many ? 10 : 6) : 12;
+}
+// Whether there is also a tile of one row less. (Only products of very few columns are one vector
+// wide.)
+constexpr bool gemm_has_shorter(int vectors) {
+  return vectors > 1 && !gemm_has_few_shapes;
 }
 
 // How a number of rows is cut into tiles of `full` rows, and as many as need be of one row less:
-// 49 = 7 x 7. Small numbers cannot be cut so; of those, rows are left, for tiles of 4 and 1.
+// 49 = 7 x 7. Small numbers cannot be cut so; of those, rows are left, for tiles of a few.
 struct GemmCut {
   std::int64_t full, shorter;
-  GemmCut(std::int64_t rows, std::int64_t tile_rows) {
+  GemmCut(std::int64_t rows, std::int64_t tile_rows, bool has_shorter) {
     const std::int64_t tiles = (rows + tile_rows - 1) / tile_rows;
     shorter = tiles * tile_rows - rows;
     full = tiles - shorter;
-    if (full >= 0) return;
+    if (has_shorter && full >= 0) return;
     shorter = 0;
     full = rows / tile_rows;
   }
@@ -91,20 +103,20 @@ ANTHER_INLINE void gemm_transpose4(T* to, std::int64_t to_stride, const T* from,
   }
 }
 
-// Packs one panel of B, where B[k][n] = b[k depth_stride + n column_stride].
+// Packs one panel of B; b points at the panel's first column.
 template <class T>
-void gemm_pack_columns(T* packed, const T* b, const GemmPanel& panel, std::int64_t depth,
-                       std::int64_t column_stride, std::int64_t depth_stride) {
+void gemm_pack_columns(T* packed, const T* b, const GemmPanel& panel, const PackOptions& pack) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
+  const std::int64_t depth = pack.depth, column_stride = pack.column_stride;
   const std::int64_t width = panel.vectors * lanes;
   if (column_stride == 1) {
     for (std::int64_t k = 0; k < depth; ++k)
       for (std::int64_t n = 0; n < width; n += lanes)
-        Vec<T>::load_partial(b + k * depth_stride + n, panel.columns - n)
+        Vec<T>::load_partial(b + k * pack.depth_stride + n, panel.columns - n)
             .store(packed + k * width + n);
     return;
   }
-  const bool by_fours = depth_stride == 1;
+  const bool by_fours = pack.depth_stride == 1;
   for (std::int64_t n = 0; n < width;) {
     const bool four = by_fours && n + 4 <= panel.columns;
     std::int64_t k = 0;
@@ -114,30 +126,28 @@ void gemm_pack_columns(T* packed, const T* b, const GemmPanel& panel, std::int64
     const std::int64_t end = n + (four ? 4 : 1);
     for (; k < depth; ++k)
       for (std::int64_t i = n; i < end; ++i)
-        packed[k * width + i] = i < panel.columns ? b[i * column_stride + k * depth_stride] : T(0);
+        packed[k * width + i] =
+            i < panel.columns ? b[i * column_stride + k * pack.depth_stride] : T(0);
     n = end;
   }
 }
 template <class T>
-void gemm_pack_panel(T* packed, const T* b, std::int64_t columns, std::int64_t depth,
-                     std::int64_t column_stride, std::int64_t depth_stride, std::int64_t number) {
+void gemm_pack_panel(T* packed, const T* b, const PackOptions& pack, std::int64_t number) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
-  const GemmPanel panel = gemm_panel<T>(columns, number);
-  packed += panel.column * depth;
-  gemm_pack_columns(packed, b + panel.column * column_stride, panel, depth, column_stride,
-                    depth_stride);
+  const GemmPanel panel = gemm_panel<T>(pack.columns, number);
+  packed += panel.column * pack.depth;
+  gemm_pack_columns(packed, b + panel.column * pack.column_stride, panel, pack);
   if (!gemm_has_quarter<T>(panel.vectors, panel.columns - (panel.vectors - 1) * lanes)) return;
-  for (std::int64_t k = 0; k < depth; ++k) {
+  for (std::int64_t k = 0; k < pack.depth; ++k) {
     T* const last = packed + (k * panel.vectors + panel.vectors - 1) * lanes;
     for (std::int64_t i = 4; i < lanes; ++i) last[i] = last[i - 4];
   }
 }
 template <class T>
-void gemm_pack(T* packed, const T* b, std::int64_t columns, std::int64_t depth,
-               std::int64_t column_stride, std::int64_t depth_stride) {
-  const std::int64_t panels = gemm_panels<T>(columns);
+void gemm_pack(T* packed, const T* b, const PackOptions& pack) {
+  const std::int64_t panels = gemm_panels<T>(pack.columns);
   for (std::int64_t number = 0; number < panels; ++number)
-    gemm_pack_panel<T>(packed, b, columns, depth, column_stride, depth_stride, number);
+    gemm_pack_panel<T>(packed, b, pack, number);
 }
 
 // The panel after this one, which the first tiles of this one fetch into the second-level cache, a
@@ -160,19 +170,76 @@ struct GemmAhead {
   }
 };
 
-// y = x B + bias + add, for a tile of `rows` rows and `vectors` vectors of columns, of whose last
-// `tail` columns exist. b is a panel.
+// Stores the last vectors of a tile's rows, of which `tail` columns exist, from memory: unrolled,
+// this would be most of the tile's code. y and add point at the first row's last vector.
+template <class T>
+void gemm_store_tails(T* y, const T* add, const T* sums, const GemmDims& d, std::int64_t rows,
+                      std::int64_t tail) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    Vec<T> value = Vec<T>::load(sums + i * Vec<T>::lanes);
+    if (add) value = value + Vec<T>::load_partial(add + i * d.add_stride, tail);
+    value.store_partial(y + i * d.y_stride, tail);
+  }
+}
+
+// Adds to a tile's sums, and stores them: `count` rows, of whose last vector `tail` columns exist.
 template <class T, int rows, int vectors>
-void gemm_tile(GemmAhead<T>& ahead, std::int64_t depth, const T* x, std::int64_t x_stride,
-               const T* b, T* y, std::int64_t y_stride, const T* bias, const T* add,
-               std::int64_t add_stride, std::int64_t tail) {
+ANTHER_INLINE void gemm_store(Vec<T> (&sum)[rows][vectors], const GemmOperands<T>& o,
+                              const GemmDims& d, std::int64_t count, std::int64_t tail) {
+  constexpr int lanes = Vec<T>::lanes, last = vectors - 1;
+  const bool apart = !partial_is_cheap && tail < lanes;
+  if (o.add) {
+    const T* add = o.add;
+    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+      if (rows <= gemm_few_rows && i >= count) continue;
+      ANTHER_UNROLL for (int j = 0; j < last; ++j) {
+        sum[i][j] = sum[i][j] + Vec<T>::load(add + j * lanes);
+      }
+      if (partial_is_cheap)
+        sum[i][last] = sum[i][last] + Vec<T>::load_partial(add + last * lanes, tail);
+      else if (!apart)
+        sum[i][last] = sum[i][last] + Vec<T>::load(add + last * lanes);
+      add += d.add_stride;
+      asm("" : "+r"(add));
+    }
+  }
+  T* to = o.y;
+  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+    if (rows <= gemm_few_rows && i >= count) continue;
+    ANTHER_UNROLL for (int j = 0; j < last; ++j) sum[i][j].store(to + j * lanes);
+    if (partial_is_cheap)
+      sum[i][last].store_partial(to + last * lanes, tail);
+    else if (!apart)
+      sum[i][last].store(to + last * lanes);
+    to += d.y_stride;
+    asm("" : "+r"(to));
+  }
+  if (!apart) return;
+  T rest[rows][lanes];
+  ANTHER_UNROLL for (int i = 0; i < rows; ++i) sum[i][last].store(rest[i]);
+  gemm_store_tails(o.y + last * lanes, o.add ? o.add + last * lanes : nullptr, rest[0], d, count,
+                   tail);
+}
+
+// y = x B + bias + add, for a tile of `rows` rows and `vectors` vectors of columns, of whose last
+// `tail` columns exist. o.packed is a panel. A tile of few rows may have only `count` of them: it
+// reads the last one again in place of those that are missing.
+template <class T, int rows, int vectors>
+void gemm_tile(GemmAhead<T>& ahead, const GemmOperands<T>& o, const GemmDims& d, std::int64_t count,
+               std::int64_t tail) {
   constexpr int lanes = Vec<T>::lanes;
   constexpr int last = vectors - 1;
+  const T *x = o.x, *b = o.packed;
+  const std::int64_t x_stride = d.x_stride, depth = d.depth;
+  const T* few[gemm_few_rows];
+  if constexpr (rows <= gemm_few_rows)
+    ANTHER_UNROLL for (int i = 0; i < rows; ++i) few[i] =
+        x + (i < count ? i : count - 1) * x_stride;
   Vec<T> sum[rows][vectors];
   ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
-    const Vec<T> start = !bias      ? Vec<T>::zero()
-                         : j < last ? Vec<T>::load(bias + j * lanes)
-                                    : Vec<T>::load_partial(bias + j * lanes, tail);
+    const Vec<T> start = !o.bias    ? Vec<T>::zero()
+                         : j < last ? Vec<T>::load(o.bias + j * lanes)
+                                    : Vec<T>::load_partial(o.bias + j * lanes, tail);
     ANTHER_UNROLL for (int i = 0; i < rows; ++i) sum[i][j] = start;
   }
   // The next tile's rows are fetched meanwhile (where rows follow each other closely); the hardware
@@ -188,35 +255,13 @@ void gemm_tile(GemmAhead<T>& ahead, std::int64_t depth, const T* x, std::int64_t
     Vec<T> row[vectors];
     ANTHER_UNROLL for (int j = 0; j < vectors; ++j) row[j] = Vec<T>::load(b + j * lanes);
     ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      const Vec<T> value = Vec<T>::broadcast(x[i * x_stride + k]);
+      const Vec<T> value = Vec<T>::broadcast(rows <= gemm_few_rows ? few[i % gemm_few_rows][k]
+                                                                   : x[i * x_stride + k]);
       ANTHER_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j] = fma(value, row[j], sum[i][j]);
     }
     b += vectors * lanes;
   }
-  T* to = y;
-  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-    ANTHER_UNROLL for (int j = 0; j < last; ++j) {
-      if (add) sum[i][j] = sum[i][j] + Vec<T>::load(add + j * lanes);
-      sum[i][j].store(to + j * lanes);
-    }
-    if (partial_is_cheap || tail == lanes) {
-      if (add) sum[i][last] = sum[i][last] + Vec<T>::load_partial(add + last * lanes, tail);
-      sum[i][last].store_partial(to + last * lanes, tail);
-    }
-    to += y_stride;
-    if (add) add += add_stride;
-    asm("" : "+r"(to));
-  }
-  if (partial_is_cheap || tail == lanes) return;
-  y += last * lanes;
-  if (add) add += last * lanes - rows * add_stride;
-  T rest[rows][lanes];  // in memory: unrolled, this would be most of the code
-  ANTHER_UNROLL for (int i = 0; i < rows; ++i) sum[i][last].store(rest[i]);
-  for (int i = 0; i < rows; ++i) {
-    Vec<T> value = Vec<T>::load(rest[i]);
-    if (add) value = value + Vec<T>::load_partial(add + i * add_stride, tail);
-    value.store_partial(y + i * y_stride, tail);
-  }
+  gemm_store<T, rows, vectors>(sum, o, d, count, tail);
 }
 
 #if ANTHER_VECTOR_ISA == 3
@@ -233,17 +278,17 @@ ANTHER_INLINE Vec<float> gemm_blend(const Vec<float>& a, const Vec<float>& b) {
 // gemm_tile for a panel that has a quarter: last[f] holds the quarters of rows 4 f to 4 f + 3, one
 // after another.
 template <int rows, class T>
-void gemm_quarter_tile(GemmAhead<T>& ahead, std::int64_t depth, const T* x, std::int64_t x_stride,
-                       const T* b, T* y, std::int64_t y_stride, const T* bias, const T* add,
-                       std::int64_t add_stride) {
+void gemm_quarter_tile(GemmAhead<T>& ahead, const GemmOperands<T>& o, const GemmDims& d) {
   constexpr int lanes = Vec<T>::lanes, fours = rows / 4, quarter = 4;
+  const T *x = o.x, *b = o.packed;
+  const std::int64_t x_stride = d.x_stride, depth = d.depth;
   Vec<T> sum[rows][2], last[fours];
   ANTHER_UNROLL for (int j = 0; j < 2; ++j) {
-    const Vec<T> start = bias ? Vec<T>::load(bias + j * lanes) : Vec<T>::zero();
+    const Vec<T> start = o.bias ? Vec<T>::load(o.bias + j * lanes) : Vec<T>::zero();
     ANTHER_UNROLL for (int i = 0; i < rows; ++i) sum[i][j] = start;
   }
   T rest[fours][lanes];
-  for (int i = 0; i < lanes; ++i) rest[0][i] = bias ? bias[2 * lanes + i % quarter] : T(0);
+  for (int i = 0; i < lanes; ++i) rest[0][i] = o.bias ? o.bias[2 * lanes + i % quarter] : T(0);
   ANTHER_UNROLL for (int f = 0; f < fours; ++f) last[f] = Vec<T>::load(rest[0]);
   const T* next = x + rows * x_stride;
   std::int64_t far_stride;
@@ -269,85 +314,82 @@ void gemm_quarter_tile(GemmAhead<T>& ahead, std::int64_t depth, const T* x, std:
     b += 3 * lanes;
   }
   ANTHER_UNROLL for (int f = 0; f < fours; ++f) last[f].store(rest[f]);
-  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-    ANTHER_UNROLL for (int j = 0; j < 2; ++j) {
-      if (add) sum[i][j] = sum[i][j] + Vec<T>::load(add + j * lanes);
-      sum[i][j].store(y + j * lanes);
-    }
+  gemm_store<T, rows, 2>(sum, o, d, rows, lanes);
+  T* y = o.y + 2 * lanes;
+  const T* add = o.add ? o.add + 2 * lanes : nullptr;
+  for (int i = 0; i < rows; ++i) {
     const T* const from = rest[i / 4] + i % 4 * quarter;
-    ANTHER_UNROLL for (int j = 0; j < quarter; ++j) {
-      y[2 * lanes + j] = add ? from[j] + add[2 * lanes + j] : from[j];
-    }
-    y += y_stride;
-    if (add) add += add_stride;
-    asm("" : "+r"(y));
+    ANTHER_UNROLL for (int j = 0; j < quarter; ++j) y[j] = add ? from[j] + add[j] : from[j];
+    y += d.y_stride;
+    if (add) add += d.add_stride;
   }
 }
-
 #endif
 
-// All rows of one panel.
-template <class T, int vectors>
-void gemm_rows(std::int64_t rows, std::int64_t depth, const T* x, std::int64_t x_stride, const T* b,
-               T* y, std::int64_t y_stride, const T* bias, const T* add, std::int64_t add_stride,
-               std::int64_t columns) {
-  constexpr int full = gemm_tile_rows(vectors);
-  const std::int64_t tail = columns - (vectors - 1) * Vec<T>::lanes;
-  const std::int64_t elements = depth * vectors * Vec<T>::lanes;
-  GemmAhead<T> ahead = {b + elements, elements / GemmAhead<T>::line};
-  GemmCut cut(rows, full);
-#if ANTHER_VECTOR_ISA == 3
-  if constexpr (sizeof(T) == 4 && vectors == 3) {
-    const bool by_quarters = gemm_has_quarter<T>(vectors, tail);
-    for (; by_quarters && rows >= 8; rows -= 8) {
-      gemm_quarter_tile<8>(ahead, depth, x, x_stride, b, y, y_stride, bias, add, add_stride);
-      x += 8 * x_stride;
-      y += 8 * y_stride;
-      if (add) add += 8 * add_stride;
-    }
-    if (by_quarters) cut = GemmCut(rows, full);
-  }
-#endif
-  while (rows > 0) {
-    std::int64_t done = 1;
-    if (cut.full > 0) {
-      gemm_tile<T, full, vectors>(ahead, depth, x, x_stride, b, y, y_stride, bias, add, add_stride,
-                                  tail);
-      done = full;
-      --cut.full;
-    } else if (cut.shorter > 0) {
-      gemm_tile<T, full - 1, vectors>(ahead, depth, x, x_stride, b, y, y_stride, bias, add,
-                                      add_stride, tail);
-      done = full - 1;
-      --cut.shorter;
-    } else if (rows >= 4) {
-      gemm_tile<T, 4, vectors>(ahead, depth, x, x_stride, b, y, y_stride, bias, add, add_stride,
-                               tail);
-      done = 4;
-    } else {
-      gemm_tile<T, 1, vectors>(ahead, depth, x, x_stride, b, y, y_stride, bias, add, add_stride,
-                               tail);
-    }
-    rows -= done;
-    x += done * x_stride;
-    y += done * y_stride;
-    if (add) add += done * add_stride;
-  }
-}
-
-// y (rows, columns) = x (rows, depth) B + bias + add, for the panels first_panel to last_panel - 1.
+// The tiles of one width.
 template <class T>
-void gemm(std::int64_t rows, std::int64_t columns, std::int64_t depth, const T* x,
-          std::int64_t x_stride, const T* packed, T* y, std::int64_t y_stride, const T* bias,
-          const T* add, std::int64_t add_stride, std::int64_t first_panel,
-          std::int64_t last_panel) {
-  for (std::int64_t number = first_panel; number < last_panel; ++number) {
-    const GemmPanel panel = gemm_panel<T>(columns, number);
-    const auto run = panel.vectors == 3   ? &gemm_rows<T, 3>
-                     : panel.vectors == 2 ? &gemm_rows<T, 2>
-                                          : &gemm_rows<T, 1>;
-    run(rows, depth, x, x_stride, packed + panel.column * depth, y + panel.column, y_stride,
-        bias ? bias + panel.column : nullptr, add ? add + panel.column : nullptr, add_stride,
-        panel.columns);
+struct GemmShapes {
+  void (*full)(GemmAhead<T>&, const GemmOperands<T>&, const GemmDims&, std::int64_t, std::int64_t);
+  decltype(full) shorter, few;
+  int rows;  // of a full one
+  bool has_shorter;
+};
+template <class T, int vectors>
+constexpr GemmShapes<T> gemm_shapes_of() {
+  constexpr int rows = gemm_tile_rows(vectors);
+  constexpr bool has_shorter = gemm_has_shorter(vectors);
+  return {&gemm_tile<T, rows, vectors>,
+          &gemm_tile < T,
+          has_shorter ? rows - 1 : rows,
+          vectors >
+          , &gemm_tile<T, gemm_few_rows, vectors>, rows, has_shorter};
+}
+template <class T>
+constexpr GemmShapes<T> gemm_shapes[] = {gemm_shapes_of<T, 1>(), gemm_shapes_of<T, 2>(),
+                                         gemm_shapes_of<T, 3>()};
+
+// Goes on by `rows` rows.
+template <class T>
+ANTHER_INLINE void gemm_advance(GemmOperands<T>& o, const GemmDims& d, std::int64_t rows) {
+  o.x += rows * d.x_stride;
+  o.y += rows * d.y_stride;
+  if (o.add) o.add += rows * d.add_stride;
+}
+
+// All rows of one panel, which o.packed is.
+template <class T>
+void gemm_rows(GemmOperands<T> o, const GemmDims& d, const GemmPanel& panel) {
+  const GemmShapes<T>& shapes = gemm_shapes<T>[panel.vectors - 1];
+  const std::int64_t tail = panel.columns - (panel.vectors - 1) * Vec<T>::lanes;
+  const std::int64_t elements = d.depth * panel.vectors * Vec<T>::lanes;
+  GemmAhead<T> ahead = {o.packed + elements, elements / GemmAhead<T>::line};
+  std::int64_t rows = d.rows;
+#if ANTHER_VECTOR_ISA == 3
+  if constexpr (sizeof(T) == 4)
+    for (const bool quarter = gemm_has_quarter<T>(panel.vectors, tail); quarter && rows >= 8;
+         rows -= 8) {
+      gemm_quarter_tile<8>(ahead, o, d);
+      gemm_advance(o, d, 8);
+    }
+#endif
+  const GemmCut cut(rows, shapes.rows, shapes.has_shorter);
+  for (std::int64_t tile = 0; rows > 0; ++tile) {
+    const bool full = tile < cut.full, shorter = !full && tile < cut.full + cut.shorter;
+    const std::int64_t few = rows < gemm_few_rows ? rows : gemm_few_rows;
+    const std::int64_t count = full ? shapes.rows : shorter ? shapes.rows - 1 : few;
+    (full ? shapes.full : shorter ? shapes.shorter : shapes.few)(ahead, o, d, count, tail);
+    gemm_advance(o, d, count);
+    rows -= count;
+  }
+}
+
+// y (rows, columns) = x (rows, depth) B + bias + add, for the panels first to last - 1.
+template <class T>
+void gemm(const GemmOperands<T>& o, const GemmDims& d, std::int64_t first, std::int64_t last) {
+  for (std::int64_t number = first; number < last; ++number) {
+    const GemmPanel panel = gemm_panel<T>(d.columns, number);
+    gemm_rows<T>({o.y + panel.column, o.add ? o.add + panel.column : nullptr, o.x,
+                  o.packed + panel.column * d.depth, o.bias ? o.bias + panel.column : nullptr},
+                 d, panel);
   }
 }

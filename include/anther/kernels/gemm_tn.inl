@@ -34,31 +34,53 @@ struct GemmTnAhead {
   }
 };
 
-// dw += dy^T x for a tile of `outs` rows and `vectors` vectors of columns, over `rows` rows of dy
-// and x. Of the tile's columns the first `columns` exist in dw, whose strides may be those of its
-// transpose.
+// A part of a weight gradient, or all of it: dw (outs, columns) += dy^T x, whose elements are
+// out_stride and column_stride apart, as dw may be the transpose of what is stored.
+template <class T>
+struct GemmTnPart {
+  T* dw;
+  const T *dy, *x;
+  std::int64_t rows, outs, columns;
+  std::int64_t dy_stride, x_stride, out_stride, column_stride;
+};
+
+// dw += sums (outs, width).
+template <class T>
+void gemm_tn_add(const GemmTnPart<T>& p, const T* sums, std::int64_t outs, std::int64_t width) {
+  for (std::int64_t i = 0; i < outs; ++i)
+    for (std::int64_t n = 0; n < p.columns; ++n)
+      p.dw[i * p.out_stride + n * p.column_stride] += sums[i * width + n];
+}
+
+// dw += dy^T x for a tile of `outs` rows and `vectors` vectors of columns, of which the first
+// p.columns exist. A tile of few rows may have only `count` of them: it reads the last one's column
+// of dy again in place of those that are missing.
 template <class T, int outs, int vectors>
-void gemm_tn_tile(GemmTnAhead<T>& ahead, std::int64_t rows, const T* dy, std::int64_t dy_stride,
-                  const T* x, std::int64_t x_stride, T* dw, std::int64_t out_stride,
-                  std::int64_t column_stride, std::int64_t columns) {
+void gemm_tn_tile(GemmTnAhead<T>& ahead, const GemmTnPart<T>& p, std::int64_t count) {
   constexpr int lanes = Vec<T>::lanes;
   constexpr int width = vectors * lanes;
-  const bool whole = column_stride == 1 && columns == width;
+  constexpr bool few = outs <= gemm_few_rows;
+  const bool whole = p.column_stride == 1 && p.columns == width;
+  const T *dy = p.dy, *x = p.x;
+  const std::int64_t dy_stride = p.dy_stride, x_stride = p.x_stride;
+  std::int64_t at[outs];
   Vec<T> sum[outs][vectors];
   ANTHER_UNROLL for (int i = 0; i < outs; ++i) {
-    __builtin_prefetch(dw + i * out_stride, 1);
-    __builtin_prefetch(dw + i * out_stride + (columns - 1) * column_stride, 1);
+    at[i] = few && i >= count ? count - 1 : i;
+    const T* const to = p.dw + at[i] * p.out_stride;
+    __builtin_prefetch(to, 1);
+    __builtin_prefetch(to + (p.columns - 1) * p.column_stride, 1);
     ANTHER_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j] = Vec<T>::zero();
   }
   std::int64_t far_stride;
   const T* far = ahead.next_slice(far_stride);
-  for (; rows > 0; --rows) {
+  for (std::int64_t rows = p.rows; rows > 0; --rows) {
     __builtin_prefetch(far);
     far += far_stride;
     Vec<T> row[vectors];
     ANTHER_UNROLL for (int j = 0; j < vectors; ++j) row[j] = Vec<T>::load(x + j * lanes);
     ANTHER_UNROLL for (int i = 0; i < outs; ++i) {
-      const Vec<T> value = Vec<T>::broadcast(dy[i]);
+      const Vec<T> value = Vec<T>::broadcast(dy[few ? at[i] : i]);
       ANTHER_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j] = fma(value, row[j], sum[i][j]);
     }
     x += x_stride;
@@ -66,8 +88,9 @@ void gemm_tn_tile(GemmTnAhead<T>& ahead, std::int64_t rows, const T* dy, std::in
   }
   if (whole) {
     ANTHER_UNROLL for (int i = 0; i < outs; ++i) {
+      if (few && i >= count) continue;
       ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
-        T* to = dw + i * out_stride + j * lanes;
+        T* const to = p.dw + i * p.out_stride + j * lanes;
         (Vec<T>::load(to) + sum[i][j]).store(to);
       }
     }
@@ -75,152 +98,165 @@ void gemm_tn_tile(GemmTnAhead<T>& ahead, std::int64_t rows, const T* dy, std::in
   }
   T sums[outs][width];
   ANTHER_UNROLL for (int i = 0; i < outs; ++i) {
-    ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
-      sum[i][j].store(sums[i] + j * lanes);
-    }
+    ANTHER_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j].store(sums[i] + j * lanes);
   }
-  for (int i = 0; i < outs; ++i)
-    for (std::int64_t n = 0; n < columns; ++n) dw[i * out_stride + n * column_stride] += sums[i][n];
+  gemm_tn_add(p, sums[0], count, width);
 }
+
+// The tiles of one width.
+template <class T>
+struct GemmTnShapes {
+  void (*full)(GemmTnAhead<T>&, const GemmTnPart<T>&, std::int64_t);
+  decltype(full) shorter, few;
+  int outs;  // of a full one
+  bool has_shorter;
+};
+template <class T, int vectors>
+constexpr GemmTnShapes<T> gemm_tn_shapes_of() {
+  constexpr int outs = gemm_tile_rows(vectors);
+  constexpr bool has_shorter = gemm_has_shorter(vectors);
+  return {&gemm_tn_tile<T, outs, vectors>,
+          &gemm_tn_tile < T,
+          has_shorter ? outs - 1 : outs,
+          vectors >
+          , &gemm_tn_tile<T, gemm_few_rows, vectors>, outs, has_shorter};
+}
+template <class T>
+constexpr GemmTnShapes<T> gemm_tn_shapes[] = {gemm_tn_shapes_of<T, 1>(), gemm_tn_shapes_of<T, 2>(),
+                                              gemm_tn_shapes_of<T, 3>()};
 
 // All tiles of one panel of dw's columns, in one block of rows. The panel of x is read from a copy
 // where it is partial, or so wide that its rows would push each other out of the cache.
-template <class T, int vectors>
-void gemm_tn_outs(GemmTnAhead<T>& ahead, std::int64_t rows, std::int64_t outs, const T* dy,
-                  std::int64_t dy_stride, const T* x, std::int64_t x_stride, T* dw,
-                  std::int64_t out_stride, std::int64_t column_stride, std::int64_t columns) {
-  constexpr int full = gemm_tile_rows(vectors);
+template <class T>
+void gemm_tn_outs(GemmTnAhead<T>& ahead, GemmTnPart<T> p, int vectors) {
   constexpr int lanes = Vec<T>::lanes;
-  constexpr int width = vectors * lanes;
-  alignas(64) T copy[gemm_tn_rows * width];
-  if (columns < width || (gemm_tn_spares_cache && x_stride + dy_stride > 192)) {
-    const std::int64_t tail = columns - (vectors - 1) * lanes;
-    T* to = copy;
-    for (std::int64_t r = 0; r < rows; ++r) {
-      ANTHER_UNROLL for (int j = 0; j + 1 < vectors; ++j) {
-        Vec<T>::load(x + j * lanes).store(to + j * lanes);
-      }
-      Vec<T>::load_partial(x + (vectors - 1) * lanes, tail).store(to + (vectors - 1) * lanes);
-      x += x_stride;
-      to += width;
-    }
-    x = copy;
-    x_stride = width;
+  const std::int64_t width = vectors * lanes;
+  alignas(64) T copy[gemm_tn_rows * 3 * lanes];
+  if (p.columns < width || (gemm_tn_spares_cache && p.x_stride + p.dy_stride > 192)) {
+    for (std::int64_t r = 0; r < p.rows; ++r)
+      for (std::int64_t n = 0; n < width; n += lanes)
+        Vec<T>::load_partial(p.x + r * p.x_stride + n, p.columns - n).store(copy + r * width + n);
+    p.x = copy;
+    p.x_stride = width;
   }
-  GemmCut cut(outs, full);
-  while (outs > 0) {
-    std::int64_t done = 1;
-    if (cut.full > 0) {
-      gemm_tn_tile<T, full, vectors>(ahead, rows, dy, dy_stride, x, x_stride, dw, out_stride,
-                                     column_stride, columns);
-      done = full;
-      --cut.full;
-    } else if (cut.shorter > 0) {
-      gemm_tn_tile<T, full - 1, vectors>(ahead, rows, dy, dy_stride, x, x_stride, dw, out_stride,
-                                         column_stride, columns);
-      done = full - 1;
-      --cut.shorter;
-    } else if (outs >= 4) {
-      gemm_tn_tile<T, 4, vectors>(ahead, rows, dy, dy_stride, x, x_stride, dw, out_stride,
-                                  column_stride, columns);
-      done = 4;
-    } else {
-      gemm_tn_tile<T, 1, vectors>(ahead, rows, dy, dy_stride, x, x_stride, dw, out_stride,
-                                  column_stride, columns);
-    }
-    outs -= done;
-    dy += done;
-    dw += done * out_stride;
+  const GemmTnShapes<T>& shapes = gemm_tn_shapes<T>[vectors - 1];
+  const GemmCut cut(p.outs, shapes.outs, shapes.has_shorter);
+  for (std::int64_t tile = 0; p.outs > 0; ++tile) {
+    const bool full = tile < cut.full, shorter = !full && tile < cut.full + cut.shorter;
+    const std::int64_t few = p.outs < gemm_few_rows ? p.outs : gemm_few_rows;
+    const std::int64_t count = full ? shapes.outs : shorter ? shapes.outs - 1 : few;
+    (full ? shapes.full : shorter ? shapes.shorter : shapes.few)(ahead, p, count);
+    p.outs -= count;
+    p.dy += count;
+    p.dw += count * p.out_stride;
   }
 }
 
 // One block of rows.
 template <class T>
-void gemm_tn_block(GemmTnAhead<T>& ahead, std::int64_t rows, std::int64_t outs,
-                   std::int64_t columns, const T* dy, std::int64_t dy_stride, const T* x,
-                   std::int64_t x_stride, T* dw, std::int64_t out_stride,
-                   std::int64_t column_stride) {
-  const std::int64_t panels = gemm_panels<T>(columns);
+void gemm_tn_block(GemmTnAhead<T>& ahead, const GemmTnPart<T>& p) {
+  const std::int64_t panels = gemm_panels<T>(p.columns);
   for (std::int64_t number = 0; number < panels; ++number) {
-    const GemmPanel panel = gemm_panel<T>(columns, number);
-    const auto run = panel.vectors == 3   ? &gemm_tn_outs<T, 3>
-                     : panel.vectors == 2 ? &gemm_tn_outs<T, 2>
-                                          : &gemm_tn_outs<T, 1>;
-    run(ahead, rows, outs, dy, dy_stride, x + panel.column, x_stride,
-        dw + panel.column * column_stride, out_stride, column_stride, panel.columns);
+    const GemmPanel panel = gemm_panel<T>(p.columns, number);
+    GemmTnPart<T> part = p;
+    part.x += panel.column;
+    part.dw += panel.column * p.column_stride;
+    part.columns = panel.columns;
+    gemm_tn_outs<T>(ahead, part, panel.vectors);
   }
 }
 
-// dw (outs, columns) += dy^T x for one block of rows. Columns that would fill at most half of a
-// vector change places with outs: their part of dw is computed as its transpose.
+// The same, but columns that would fill at most half of a vector change places with outs: their
+// part of dw is computed as its transpose.
 template <class T>
-void gemm_tn_both(GemmTnAhead<T>& ahead, std::int64_t rows, std::int64_t outs, std::int64_t columns,
-                  const T* dy, std::int64_t dy_stride, const T* x, std::int64_t x_stride, T* dw,
-                  std::int64_t dw_stride) {
+void gemm_tn_both(GemmTnAhead<T>& ahead, GemmTnPart<T> p) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
-  const std::int64_t rest = columns % lanes;
-  const std::int64_t turned = rest <= lanes / 2 && outs > rest ? rest : 0;
-  const std::int64_t straight = columns - turned;
-  gemm_tn_block<T>(ahead, rows, outs, straight, dy, dy_stride, x, x_stride, dw, dw_stride, 1);
-  gemm_tn_block<T>(ahead, rows, turned, outs, x + straight, x_stride, dy, dy_stride, dw + straight,
-                   1, dw_stride);
+  const std::int64_t rest = p.columns % lanes;
+  const std::int64_t turned = rest <= lanes / 2 && p.outs > rest ? rest : 0;
+  p.columns -= turned;
+  gemm_tn_block<T>(ahead, p);
+  if (turned == 0) return;
+  gemm_tn_block<T>(ahead, {.dw = p.dw + p.columns * p.column_stride,
+                           .dy = p.x + p.columns,
+                           .x = p.dy,
+                           .rows = p.rows,
+                           .outs = turned,
+                           .columns = p.outs,
+                           .dy_stride = p.x_stride,
+                           .x_stride = p.dy_stride,
+                           .out_stride = p.column_stride,
+                           .column_stride = p.out_stride});
 }
 
 // The same from a copy of dy, in parts of as even a width as can be. Its rows are an odd number of
 // cache lines apart, so that a column of it falls on all sets of the cache.
 template <class T>
-void gemm_tn_copied(GemmTnAhead<T>& ahead, std::int64_t rows, std::int64_t outs,
-                    std::int64_t columns, const T* dy, std::int64_t dy_stride, const T* x,
-                    std::int64_t x_stride, T* dw, std::int64_t dw_stride) {
+void gemm_tn_copied(GemmTnAhead<T>& ahead, const GemmTnPart<T>& p) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   constexpr std::int64_t width = 21 * 64 / static_cast<std::int64_t>(sizeof(T));
   alignas(64) T copy[gemm_tn_rows * width];
-  const std::int64_t parts = (outs + width - 1) / width;
-  const std::int64_t part = ((outs + parts - 1) / parts + lanes - 1) / lanes * lanes;
-  for (std::int64_t out = 0; out < outs; out += part) {
-    const std::int64_t here = outs - out < part ? outs - out : part;
-    for (std::int64_t r = 0; r < rows; ++r)
-      for (std::int64_t i = 0; i < here; i += lanes)
-        Vec<T>::load_partial(dy + r * dy_stride + out + i, here - i).store(copy + r * width + i);
-    gemm_tn_both<T>(ahead, rows, here, columns, copy, width, x, x_stride, dw + out * dw_stride,
-                    dw_stride);
+  const std::int64_t parts = (p.outs + width - 1) / width;
+  const std::int64_t size = ((p.outs + parts - 1) / parts + lanes - 1) / lanes * lanes;
+  for (std::int64_t out = 0; out < p.outs; out += size) {
+    GemmTnPart<T> part = p;
+    part.outs = p.outs - out < size ? p.outs - out : size;
+    for (std::int64_t r = 0; r < p.rows; ++r)
+      for (std::int64_t i = 0; i < part.outs; i += lanes)
+        Vec<T>::load_partial(p.dy + r * p.dy_stride + out + i, part.outs - i)
+            .store(copy + r * width + i);
+    part.dy = copy;
+    part.dy_stride = width;
+    part.dw += out * p.out_stride;
+    gemm_tn_both<T>(ahead, part);
   }
 }
 
 // dw (outs, columns) += dy^T x, dy (rows, outs), x (rows, columns). Each element of dw gets the
 // sums of blocks of at most gemm_tn_rows rows, as even as they can be, in rising order.
 template <class T>
-void gemm_tn(std::int64_t rows, std::int64_t outs, std::int64_t columns, const T* dy,
-             std::int64_t dy_stride, const T* x, std::int64_t x_stride, T* dw,
-             std::int64_t dw_stride) {
+void gemm_tn(T* dw, const T* dy, const T* x, const GemmTnDims& d) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
   // Where dw, of which this may be a block, is larger than half of a usual second-level cache, dy
   // and x come from beyond it. Reading dy from a copy brings something where its rows are so wide
   // that the same columns of all share a few cache sets.
-  const bool large = dy_stride * x_stride > 1 << 17;
-  const bool fetch = large || (gemm_tn_spares_cache && dy_stride + x_stride > 96);
-  const bool copy = gemm_tn_spares_cache && dy_stride > 900;
-  const std::int64_t dy_slices = fetch ? (outs + line - 1) / line : 0;
-  const std::int64_t x_slices = fetch ? (columns + line - 1) / line : 0;
-  const std::int64_t every = outs * columns / (12 * lanes) / (dy_slices + x_slices + 1) + 1;
+  const bool large = d.dy_stride * d.x_stride > 1 << 17;
+  const bool fetch = large || (gemm_tn_spares_cache && d.dy_stride + d.x_stride > 96);
+  const bool copy = gemm_tn_spares_cache && d.dy_stride > 900;
+  const std::int64_t dy_slices = fetch ? (d.outs + line - 1) / line : 0;
+  const std::int64_t x_slices = fetch ? (d.columns + line - 1) / line : 0;
+  const std::int64_t every = d.outs * d.columns / (12 * lanes) / (dy_slices + x_slices + 1) + 1;
   // A column of dy lies in 16 of the cache's 64 sets where rows are an odd number of four lines
   // apart: 80 rows take five lines of each.
   const std::int64_t most =
-      gemm_tn_spares_cache && dy_stride % (8 * line) == 4 * line ? 80 : gemm_tn_rows;
-  const std::int64_t blocks = (rows + most - 1) / most;
+      gemm_tn_spares_cache && d.dy_stride % (8 * line) == 4 * line ? 80 : gemm_tn_rows;
+  const std::int64_t blocks = (d.rows + most - 1) / most;
   for (std::int64_t block = 0; block < blocks; ++block) {
-    const std::int64_t row = rows * block / blocks;
-    const std::int64_t count = rows * (block + 1) / blocks - row;
-    const T* dy_here = dy + row * dy_stride;
-    const T* x_here = x + row * x_stride;
-    GemmTnAhead<T> ahead = {{dy_here + count * dy_stride, x_here + count * x_stride},
-                            {dy_stride, x_stride},
+    const std::int64_t row = d.rows * block / blocks;
+    const std::int64_t count = d.rows * (block + 1) / blocks - row;
+    const T* dy_here = dy + row * d.dy_stride;
+    const T* x_here = x + row * d.x_stride;
+    GemmTnAhead<T> ahead = {{dy_here + count * d.dy_stride, x_here + count * d.x_stride},
+                            {d.dy_stride, d.x_stride},
                             {dy_slices, x_slices},
                             every,
                             1};
-    const auto run = copy ? &gemm_tn_copied<T> : &gemm_tn_both<T>;
-    run(ahead, count, outs, columns, dy_here, dy_stride, x_here, x_stride, dw, dw_stride);
+    const GemmTnPart<T> part = {.dw = dw,
+                                .dy = dy_here,
+                                .x = x_here,
+                                .rows = count,
+                                .outs = d.outs,
+                                .columns = d.columns,
+                                .dy_stride = d.dy_stride,
+                                .x_stride = d.x_stride,
+                                .out_stride = d.dw_stride,
+                                .column_stride = 1};
+    if constexpr (gemm_tn_spares_cache)
+      if (copy) {
+        gemm_tn_copied<T>(ahead, part);
+        continue;
+      }
+    gemm_tn_both<T>(ahead, part);
   }
 }
 

@@ -15,16 +15,17 @@ struct GroupNormDims {
   std::int64_t positions = 0;  // height * width
   std::int64_t channels = 0;
   std::int64_t groups = 0;  // divides channels
+  double eps = 1e-5;
 
   // Calls visit with all members, in their order.
   template <class Visit>
   constexpr decltype(auto) members(const Visit& visit) const {
-    return visit(batch, positions, channels, groups);
+    return visit(batch, positions, channels, groups, eps);
   }
 };
 
 inline ChannelNormDims channel_norm_dims(const GroupNormDims& dims) {
-  return {dims.batch, dims.positions, dims.channels, dims.groups};
+  return {dims.batch, dims.positions, dims.channels, dims.groups, dims.eps};
 }
 
 // Elements of workspace for forward or backward.
@@ -32,21 +33,19 @@ inline std::int64_t group_norm_workspace(const GroupNormDims& dims) {
   return channel_norm_workspace(channel_norm_dims(dims));
 }
 
-// weight and bias may be null. y may be x.
-template <class T>
-void group_norm_forward(T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias, T eps,
-                        T* workspace, const GroupNormDims& dims) {
-  channel_norm_forward<T>(y, nullptr, mean, rstd, nullptr, x, weight, bias, eps, workspace,
-                          channel_norm_dims(dims));
+// Elements of `affine`.
+inline std::int64_t group_norm_affine_size(const GroupNormDims& dims) {
+  return channel_norm_affine_size(channel_norm_dims(dims));
 }
 
-// The two halves of it: the statistics, and any rows of y from what that leaves in affine
-// (channel_norm_affine_size elements).
+// Forward in two halves: the statistics, and any rows of y from what that leaves in affine. weight
+// and bias may be null.
 template <class T>
 void group_norm_statistics(T* affine, T* mean, T* rstd, const T* x, const T* weight, const T* bias,
-                           T eps, T* workspace, const GroupNormDims& dims) {
-  channel_norm_forward<T>(nullptr, affine, mean, rstd, nullptr, x, weight, bias, eps, workspace,
-                          channel_norm_dims(dims));
+                           T* workspace, const GroupNormDims& dims) {
+  T* const variance = nullptr;
+  channel_norm_statistics<T>(affine, mean, rstd, variance, x, weight, bias, workspace,
+                             channel_norm_dims(dims));
 }
 template <class T>
 void group_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, std::int64_t count,

@@ -14,7 +14,34 @@
 
 namespace anther::inline v0_1::kernels {
 
+struct LayerNormDims {
+  std::int64_t rows = 0, channels = 0;
+  double eps = 1e-5;
+
+  // Calls visit with all members, in their order.
+  template <class Visit>
+  constexpr decltype(auto) members(const Visit& visit) const {
+    return visit(rows, channels, eps);
+  }
+};
+
+// What forward and backward write and read, or a part of it.
+template <class T>
+struct LayerNormForward {
+  T *y, *mean, *rstd;
+  const T *x, *weight, *bias;
+};
+template <class T>
+struct LayerNormBackward {
+  T* dx;
+  const T* add;
+  T *dweight, *dbias;
+  const T *dy, *x, *mean, *rstd, *weight;
+};
+
 #define ANTHER_BODY "anther/kernels/layer_norm.inl"
+#include "anther/kernels/for_each_isa.inl"
+#define ANTHER_BODY "anther/kernels/layer_norm_backward.inl"
 #include "anther/kernels/for_each_isa.inl"
 
 // Multiples of the rows that are summed at once: as many as a vector has lanes, in backward half.
@@ -32,16 +59,17 @@ inline std::int64_t layer_norm_part(std::int64_t channels) {
 }
 
 // Elements of workspace for backward, streamed or not.
-inline std::int64_t layer_norm_workspace(std::int64_t rows, std::int64_t channels) {
-  if (rows * channels == 0) return 0;
-  const std::int64_t tile_rows = layer_norm_tile_rows(channels, false);
-  return (rows + tile_rows - 1) / tile_rows * 2 * layer_norm_part(channels);
+inline std::int64_t layer_norm_workspace(const LayerNormDims& d) {
+  if (d.rows * d.channels == 0) return 0;
+  const std::int64_t tile_rows = layer_norm_tile_rows(d.channels, false);
+  return (d.rows + tile_rows - 1) / tile_rows * 2 * layer_norm_part(d.channels);
 }
 
 // weight and bias may be null. y may be x.
 template <class T>
-void layer_norm_forward(T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias, T eps,
-                        std::int64_t rows, std::int64_t channels) {
+void layer_norm_forward(T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias,
+                        const LayerNormDims& d) {
+  const std::int64_t rows = d.rows, channels = d.channels;
   if (rows * channels == 0) return;
   const bool streamed = is_streamed<T>(rows * channels);
   const std::int64_t tile_rows = layer_norm_tile_rows(channels, streamed);
@@ -53,8 +81,8 @@ void layer_norm_forward(T* y, T* mean, T* rstd, const T* x, const T* weight, con
                   [&](T* to, std::int64_t i, std::int64_t length, StreamedPiece<T>& before) {
                     const std::int64_t first = row + i / channels;
                     ANTHER_SELECT(layer_norm_forward_tile<T>)
-                    (to, mean + first, rstd + first, x + at + i, weight, bias, eps,
-                     length / channels, channels, before);
+                    ({to, mean + first, rstd + first, x + at + i, weight, bias},
+                     {length / channels, channels, d.eps}, before);
                   });
   });
 }
@@ -64,7 +92,8 @@ void layer_norm_forward(T* y, T* mean, T* rstd, const T* x, const T* weight, con
 template <class T>
 void layer_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* dy, const T* x,
                          const T* mean, const T* rstd, const T* weight, T* workspace,
-                         std::int64_t rows, std::int64_t channels) {
+                         const LayerNormDims& d) {
+  const std::int64_t rows = d.rows, channels = d.channels;
   if (rows * channels == 0) return;
   const bool streamed = is_streamed<T>(rows * channels);
   const std::int64_t tile_rows = layer_norm_tile_rows(channels, streamed);
@@ -80,9 +109,9 @@ void layer_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* 
                   [&](T* to, std::int64_t i, std::int64_t length, StreamedPiece<T>& before) {
                     const std::int64_t first = row + i / channels;
                     ANTHER_SELECT(layer_norm_backward_tile<T>)
-                    (to, add ? add + i : nullptr, dweight_part, dweight_part + part, dy + at + i,
-                     x + at + i, mean + first, rstd + first, weight, length / channels, channels,
-                     before);
+                    ({to, add ? add + i : nullptr, dweight_part, dweight_part + part, dy + at + i,
+                      x + at + i, mean + first, rstd + first, weight},
+                     {length / channels, channels, d.eps}, before);
                   });
   });
   if (dweight) {

@@ -1,4 +1,8 @@
-// The bodies of LayerNorm. See layer_norm.hpp.
+// The bodies of LayerNorm's forward, and what backward shares with them. See layer_norm.hpp.
+//
+// Where there are many registers, rows of few vectors are read once for their statistics, and kept
+// in registers meanwhile. Other rows are worked on in blocks of as many as a vector has lanes,
+// whose sums are then one vector.
 
 // Where lane i of half a step of lane_sums comes from, in a and b behind one another.
 template <class T>
@@ -30,98 +34,6 @@ ANTHER_INLINE Vec<T> lane_sums(const Vec<T> (&a)[Vec<T>::lanes / unit]) {
   }
 }
 
-// As many lines as a vector of each of `rows` rows is, 64 lines from here. Long rows that are read
-// side by side are no pattern that processors prefetch well; short ones are.
-template <class T, int rows>
-ANTHER_INLINE void layer_norm_prefetch(const T* from, std::int64_t channels) {
-  constexpr int line = 64 / static_cast<int>(sizeof(T));
-  if (channels < 8 * line) return;
-  ANTHER_UNROLL for (int ahead = 0; ahead < rows * Vec<T>::lanes; ahead += line) {
-    __builtin_prefetch(from + ahead + 64 * line);
-  }
-}
-
-// Between the steps of a block of rows, each of which is a vector of every row: as many lines of
-// the piece before as are gone after `passes` passes over the columns, with one to spare for those
-// behind the last whole vector.
-template <class T, int rows, int passes>
-ANTHER_INLINE void layer_norm_stream(StreamedPiece<T>& before) {
-  if (rows > 1) stream_lines<rows * vector_bytes / 64 / passes + 1>(before);
-}
-
-// 1 in the first `count` lanes, else 0.
-template <class T>
-ANTHER_INLINE Vec<T> layer_norm_mask(std::int64_t count) {
-  T lane[Vec<T>::lanes];
-  ANTHER_UNROLL for (int i = 0; i < Vec<T>::lanes; ++i) lane[i] = i < count ? T(1) : T(0);
-  return Vec<T>::load(lane);
-}
-
-// `rows` rows: as many as there are lanes, whose sums are then one vector, or a single one.
-template <class T, int rows>
-ANTHER_INLINE void layer_norm_forward_rows(T* y, T* mean_out, T* rstd_out, const T* x,
-                                           const T* weight, const T* bias, T eps,
-                                           std::int64_t channels, const Vec<T>& mask,
-                                           StreamedPiece<T>& before) {
-  constexpr int lanes = Vec<T>::lanes;
-  const std::int64_t whole = channels / lanes * lanes, tail = channels - whole;
-  const Vec<T> share = Vec<T>::broadcast(T(1) / static_cast<T>(channels));
-  T mean[lanes] = {}, rstd[lanes];
-  Vec<T> total[lanes];
-  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
-  for (std::int64_t c = 0; c < whole; c += lanes) {
-    layer_norm_prefetch<T, rows>(x + c * rows, channels);
-    layer_norm_stream<T, rows, 3>(before);
-    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      total[i] = total[i] + Vec<T>::load(x + i * channels + c);
-    }
-  }
-  if (tail) ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      total[i] = total[i] + Vec<T>::load_partial(x + i * channels + whole, tail);
-    }
-  (lane_sums<T>(total) * share).store(mean);
-
-  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
-  for (std::int64_t c = 0; c < whole; c += lanes) {
-    layer_norm_stream<T, rows, 3>(before);
-    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      const Vec<T> d = Vec<T>::load(x + i * channels + c) - Vec<T>::broadcast(mean[i]);
-      total[i] = fma(d, d, total[i]);
-    }
-  }
-  if (tail) {
-    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      const Vec<T> d = mask * (Vec<T>::load_partial(x + i * channels + whole, tail) -
-                               Vec<T>::broadcast(mean[i]));
-      total[i] = fma(d, d, total[i]);
-    }
-  }
-  rsqrt(fma(lane_sums<T>(total), share, Vec<T>::broadcast(eps))).store(rstd);
-  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-    mean_out[i] = mean[i];
-    rstd_out[i] = rstd[i];
-  }
-
-  for (std::int64_t c = 0; c < whole; c += lanes) {
-    layer_norm_stream<T, rows, 3>(before);
-    const Vec<T> w = weight ? Vec<T>::load(weight + c) : Vec<T>::broadcast(T(1));
-    const Vec<T> b = bias ? Vec<T>::load(bias + c) : Vec<T>::zero();
-    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      const Vec<T> d = Vec<T>::load(x + i * channels + c) - Vec<T>::broadcast(mean[i]);
-      fma(d * Vec<T>::broadcast(rstd[i]), w, b).store(y + i * channels + c);
-    }
-  }
-  if (tail) {
-    const Vec<T> w = weight ? Vec<T>::load_partial(weight + whole, tail) : Vec<T>::broadcast(T(1));
-    const Vec<T> b = bias ? Vec<T>::load_partial(bias + whole, tail) : Vec<T>::zero();
-    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      const Vec<T> d =
-          Vec<T>::load_partial(x + i * channels + whole, tail) - Vec<T>::broadcast(mean[i]);
-      store_first(fma(d * Vec<T>::broadcast(rstd[i]), w, b), y + i * channels + whole, tail);
-    }
-  }
-}
-
 template <class T, int distance, int... i>
 ANTHER_INLINE Vec<T> lane_sum_step(const Vec<T>& a, std::integer_sequence<int, i...>) {
   return {a.raw + __builtin_shufflevector(a.raw, a.raw, (i ^ distance)...)};
@@ -141,72 +53,225 @@ ANTHER_INLINE Vec<T> lane_sum(Vec<T> a) {
   return a;
 }
 
-// Vector j of a row of `vectors` vectors, the last of which may be partial.
-template <class T, int vectors>
-ANTHER_INLINE Vec<T> layer_norm_load(const T* row, int j, std::int64_t channels) {
+// to[i] = the sum over the lanes of vector i of `vectors`, of which there are as many as lanes.
+template <class T>
+__attribute__((noinline)) void layer_norm_lane_sums(T* to, const T* vectors) {
   constexpr int lanes = Vec<T>::lanes;
-  return j < vectors - 1 ? Vec<T>::load(row + j * lanes)
-                         : Vec<T>::load_partial(row + j * lanes, channels - j * lanes);
+  Vec<T> all[lanes];
+  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) all[i] = Vec<T>::load(vectors + i * lanes);
+  lane_sums<T>(all).store(to);
+}
+
+// As many lines as a vector of each of `rows` rows is, 64 lines from here. Long rows that are read
+// side by side are no pattern that processors prefetch well; short ones are.
+template <class T, int rows>
+ANTHER_INLINE void layer_norm_prefetch(const T* from, std::int64_t channels) {
+  constexpr int line = 64 / static_cast<int>(sizeof(T));
+  if (channels < 8 * line) return;
+  ANTHER_UNROLL for (int ahead = 0; ahead < rows * Vec<T>::lanes; ahead += line) {
+    __builtin_prefetch(from + ahead + 64 * line);
+  }
+}
+
+// The lines of the piece before that are stored with a step over a vector of each of `rows` rows,
+// in one of `passes` passes: one more than is needed, for those behind the last whole vector.
+constexpr std::int64_t layer_norm_lines(int rows, int passes) {
+  return rows * vector_bytes / 64 / passes + 1;
+}
+
+// 1 in the first `count` lanes, else 0.
+template <class T>
+ANTHER_INLINE Vec<T> layer_norm_mask(std::int64_t count) {
+  T lane[Vec<T>::lanes];
+  ANTHER_UNROLL for (int i = 0; i < Vec<T>::lanes; ++i) lane[i] = i < count ? T(1) : T(0);
+  return Vec<T>::load(lane);
+}
+
+// What one row's y is made of.
+template <class T>
+void layer_norm_forward_row_y(const LayerNormForward<T>& o, std::int64_t row,
+                              std::int64_t channels) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  const Vec<T> center = Vec<T>::broadcast(o.mean[row]), factor = Vec<T>::broadcast(o.rstd[row]);
+  const Vec<T> one = Vec<T>::broadcast(T(1)), zero = Vec<T>::zero();
+  const T* const x = o.x + row * channels;
+  T* const y = o.y + row * channels;
+  std::int64_t c = 0;
+  for (; c + lanes <= channels; c += lanes) {
+    const Vec<T> d = Vec<T>::load(x + c) - center;
+    fma(d * factor, o.weight ? Vec<T>::load(o.weight + c) : one,
+        o.bias ? Vec<T>::load(o.bias + c) : zero)
+        .store(y + c);
+  }
+  if (c == channels) return;
+  const std::int64_t tail = channels - c;
+  const Vec<T> d = Vec<T>::load_partial(x + c, tail) - center;
+  store_first(fma(d * factor, o.weight ? Vec<T>::load_partial(o.weight + c, tail) : one,
+                  o.bias ? Vec<T>::load_partial(o.bias + c, tail) : zero),
+              y + c, tail);
+}
+
+// One row.
+template <class T>
+void layer_norm_forward_row(const LayerNormForward<T>& o, const LayerNormDims& dims,
+                            std::int64_t row) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  const std::int64_t whole = dims.channels / lanes * lanes, tail = dims.channels - whole;
+  const Vec<T> share = Vec<T>::broadcast(T(1) / static_cast<T>(dims.channels));
+  const T* const x = o.x + row * dims.channels;
+  Vec<T> total = Vec<T>::zero();
+  for (std::int64_t c = 0; c < whole; c += lanes) total = total + Vec<T>::load(x + c);
+  if (tail) total = total + Vec<T>::load_partial(x + whole, tail);
+  const Vec<T> center = lane_sum(total) * share;
+  total = Vec<T>::zero();
+  for (std::int64_t c = 0; c < whole; c += lanes) {
+    const Vec<T> d = Vec<T>::load(x + c) - center;
+    total = fma(d, d, total);
+  }
+  if (tail) {
+    const Vec<T> d = layer_norm_mask<T>(tail) * (Vec<T>::load_partial(x + whole, tail) - center);
+    total = fma(d, d, total);
+  }
+  o.mean[row] = center[0];
+  const Vec<T> eps = Vec<T>::broadcast(static_cast<T>(dims.eps));
+  o.rstd[row] = rsqrt(fma(lane_sum(total), share, eps))[0];
+  layer_norm_forward_row_y(o, row, dims.channels);
+}
+
+// As many rows as there are lanes, from `first` on.
+template <class T>
+void layer_norm_forward_block(const LayerNormForward<T>& o, const LayerNormDims& dims,
+                              std::int64_t first, StreamedPiece<T>& before) {
+  constexpr int lanes = Vec<T>::lanes;
+  const std::int64_t channels = dims.channels;
+  const std::int64_t whole = channels / lanes * lanes, tail = channels - whole;
+  const Vec<T> share = Vec<T>::broadcast(T(1) / static_cast<T>(channels));
+  const T* const x = o.x + first * channels;
+  T *const mean = o.mean + first, *const rstd = o.rstd + first;
+  T sums[lanes][lanes];
+  Vec<T> total[lanes];
+  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
+  for (std::int64_t c = 0; c < whole; c += lanes) {
+    layer_norm_prefetch<T, lanes>(x + c * lanes, channels);
+    stream_lines(before, layer_norm_lines(lanes, 3));
+    ANTHER_UNROLL for (int i = 0; i < lanes; ++i) {
+      total[i] = total[i] + Vec<T>::load(x + i * channels + c);
+    }
+  }
+  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i].store(sums[i]);
+  if (tail)
+    for (int i = 0; i < lanes; ++i) {
+      const Vec<T> rest = Vec<T>::load_partial(x + i * channels + whole, tail);
+      (Vec<T>::load(sums[i]) + rest).store(sums[i]);
+    }
+  layer_norm_lane_sums(mean, sums[0]);
+  (Vec<T>::load(mean) * share).store(mean);
+
+  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
+  for (std::int64_t c = 0; c < whole; c += lanes) {
+    stream_lines(before, layer_norm_lines(lanes, 3));
+    ANTHER_UNROLL for (int i = 0; i < lanes; ++i) {
+      const Vec<T> d = Vec<T>::load(x + i * channels + c) - Vec<T>::broadcast(mean[i]);
+      total[i] = fma(d, d, total[i]);
+    }
+  }
+  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i].store(sums[i]);
+  if (tail) {
+    const Vec<T> mask = layer_norm_mask<T>(tail);
+    for (int i = 0; i < lanes; ++i) {
+      const Vec<T> d = mask * (Vec<T>::load_partial(x + i * channels + whole, tail) -
+                               Vec<T>::broadcast(mean[i]));
+      fma(d, d, Vec<T>::load(sums[i])).store(sums[i]);
+    }
+  }
+  layer_norm_lane_sums(rstd, sums[0]);
+  const Vec<T> eps = Vec<T>::broadcast(static_cast<T>(dims.eps));
+  rsqrt(fma(Vec<T>::load(rstd), share, eps)).store(rstd);
+
+  const std::int64_t lines = whole / lanes * vector_bytes / 64 / 3 + 1;
+  for (int i = 0; i < lanes; ++i) {
+    stream_lines(before, lines);
+    layer_norm_forward_row_y(o, first + i, channels);
+  }
+}
+
+// Vector j of a row of at most `vectors` and more than `fewer` vectors.
+template <class T, int fewer>
+ANTHER_INLINE Vec<T> layer_norm_load(const T* row, int j, const std::int64_t* counts) {
+  constexpr int lanes = Vec<T>::lanes;
+  return j < fewer ? Vec<T>::load(row + j * lanes)
+                   : Vec<T>::load_partial(row + j * lanes, counts[j]);
 }
 
 // Stores it.
-template <class T, int vectors>
-ANTHER_INLINE void layer_norm_store(const Vec<T>& a, T* row, int j, std::int64_t channels) {
+template <class T, int fewer>
+ANTHER_INLINE void layer_norm_store(const Vec<T>& a, T* row, int j, const std::int64_t* counts) {
   constexpr int lanes = Vec<T>::lanes;
-  if (j < vectors - 1 || channels == vectors * lanes)
+  if (j < fewer || counts[j] == lanes)
     a.store(row + j * lanes);
   else
-    store_first(a, row + j * lanes, channels - j * lanes);
+    store_first(a, row + j * lanes, counts[j]);
 }
 
-// Rows of `vectors` vectors, the last of which may be partial: each is read once for its
-// statistics, while it is in registers, and once more for y. As many rows as there are lanes share
-// a reciprocal square root.
-template <class T, int vectors>
-void layer_norm_forward_short(T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias,
-                              T eps, std::int64_t rows, std::int64_t channels,
+// How many elements vector j of a row has.
+template <class T>
+ANTHER_INLINE std::int64_t layer_norm_count(int j, std::int64_t channels) {
+  constexpr int lanes = Vec<T>::lanes;
+  const std::int64_t left = channels - j * lanes;
+  return left < 0 ? 0 : left < lanes ? left : lanes;
+}
+
+// Rows of at most `vectors` and more than `fewer` vectors: each is read once for its statistics,
+// while it is in registers, and once more for y. As many rows as there are lanes share a reciprocal
+// square root.
+template <class T, int fewer, int vectors>
+void layer_norm_forward_short(const LayerNormForward<T>& o, const LayerNormDims& dims,
                               StreamedPiece<T>& before) {
-  constexpr int lanes = Vec<T>::lanes, last = vectors - 1;
-  constexpr int lines = (vectors * vector_bytes / 64 + 1) / 2;
+  constexpr int lanes = Vec<T>::lanes;
+  constexpr std::int64_t lines = (vectors * vector_bytes / 64 + 1) / 2;
+  const std::int64_t channels = dims.channels;
   const Vec<T> share = Vec<T>::broadcast(T(1) / static_cast<T>(channels));
-  const Vec<T> mask = layer_norm_mask<T>(channels - last * lanes);
-  Vec<T> w[vectors], b[vectors];
+  const Vec<T> eps = Vec<T>::broadcast(static_cast<T>(dims.eps));
+  std::int64_t counts[vectors];
+  Vec<T> mask[vectors], w[vectors], b[vectors];
   ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
-    w[j] = weight ? layer_norm_load<T, vectors>(weight, j, channels) : Vec<T>::broadcast(T(1));
-    b[j] = bias ? layer_norm_load<T, vectors>(bias, j, channels) : Vec<T>::zero();
+    counts[j] = layer_norm_count<T>(j, channels);
+    mask[j] = layer_norm_mask<T>(counts[j]);
+    w[j] = o.weight ? layer_norm_load<T, fewer>(o.weight, j, counts) : Vec<T>::broadcast(T(1));
+    b[j] = o.bias ? layer_norm_load<T, fewer>(o.bias, j, counts) : Vec<T>::zero();
   }
-  for (std::int64_t row = 0; row < rows; row += lanes) {
-    const std::int64_t count = rows - row < lanes ? rows - row : lanes;
-    Vec<T> squares[lanes];
-    for (std::int64_t i = count; i < lanes; ++i) squares[i] = Vec<T>::zero();
+  for (std::int64_t row = 0; row < dims.rows; row += lanes) {
+    const std::int64_t count = dims.rows - row < lanes ? dims.rows - row : lanes;
+    T squares[lanes][lanes] = {};
     for (std::int64_t i = 0; i < count; ++i) {
-      stream_lines<lines>(before);
-      const T* const from = x + (row + i) * channels;
+      stream_lines(before, lines);
+      const T* const from = o.x + (row + i) * channels;
       Vec<T> value[vectors], sum = Vec<T>::zero();
       ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
-        value[j] = layer_norm_load<T, vectors>(from, j, channels);
+        value[j] = layer_norm_load<T, fewer>(from, j, counts);
         sum = sum + value[j];
       }
       const Vec<T> center = lane_sum(sum) * share;
-      mean[row + i] = center.raw[0];
+      o.mean[row + i] = center.raw[0];
       sum = Vec<T>::zero();
       ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
-        const Vec<T> d = j < last ? value[j] - center : mask * (value[j] - center);
+        const Vec<T> d = j < fewer ? value[j] - center : mask[j] * (value[j] - center);
         sum = fma(d, d, sum);
       }
-      squares[i] = sum;
+      sum.store(squares[i]);
     }
     T r[lanes];
-    rsqrt(fma(lane_sums<T>(squares), share, Vec<T>::broadcast(eps))).store(r);
+    layer_norm_lane_sums(r, squares[0]);
+    rsqrt(fma(Vec<T>::load(r), share, eps)).store(r);
     for (std::int64_t i = 0; i < count; ++i) {
-      stream_lines<lines>(before);
-      const T* const from = x + (row + i) * channels;
-      T* const to = y + (row + i) * channels;
-      const Vec<T> center = Vec<T>::broadcast(mean[row + i]), factor = Vec<T>::broadcast(r[i]);
-      rstd[row + i] = r[i];
+      stream_lines(before, lines);
+      const T* const from = o.x + (row + i) * channels;
+      T* const to = o.y + (row + i) * channels;
+      const Vec<T> center = Vec<T>::broadcast(o.mean[row + i]), factor = Vec<T>::broadcast(r[i]);
+      o.rstd[row + i] = r[i];
       ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
-        const Vec<T> d = layer_norm_load<T, vectors>(from, j, channels) - center;
-        layer_norm_store<T, vectors>(fma(d * factor, w[j], b[j]), to, j, channels);
+        const Vec<T> d = layer_norm_load<T, fewer>(from, j, counts) - center;
+        layer_norm_store<T, fewer>(fma(d * factor, w[j], b[j]), to, j, counts);
       }
     }
   }
@@ -214,222 +279,16 @@ void layer_norm_forward_short(T* y, T* mean, T* rstd, const T* x, const T* weigh
 
 // before: see stream_pieces.
 template <class T>
-void layer_norm_forward_tile(T* y, T* mean, T* rstd, const T* x, const T* weight, const T* bias,
-                             T eps, std::int64_t rows, std::int64_t channels,
+void layer_norm_forward_tile(const LayerNormForward<T>& o, const LayerNormDims& dims,
                              StreamedPiece<T>& before) {
   constexpr int lanes = Vec<T>::lanes;
   if constexpr (vector_registers == 32) {
-    constexpr decltype(&layer_norm_forward_short<T, 1>) run[] = {
-        layer_norm_forward_short<T, 1>, layer_norm_forward_short<T, 2>,
-        layer_norm_forward_short<T, 3>, layer_norm_forward_short<T, 4>,
-        layer_norm_forward_short<T, 5>, layer_norm_forward_short<T, 6>,
-        layer_norm_forward_short<T, 7>, layer_norm_forward_short<T, 8>,
-        layer_norm_forward_short<T, 9>};
-    if (channels <= 9 * lanes) {
-      return run[(channels - 1) / lanes](y, mean, rstd, x, weight, bias, eps, rows, channels,
-                                         before);
-    }
-  }
-  const Vec<T> mask = layer_norm_mask<T>(channels % lanes);
-  std::int64_t row = 0;
-  for (; row + lanes <= rows; row += lanes)
-    layer_norm_forward_rows<T, lanes>(y + row * channels, mean + row, rstd + row,
-                                      x + row * channels, weight, bias, eps, channels, mask,
-                                      before);
-  for (; row < rows; ++row)
-    layer_norm_forward_rows<T, 1>(y + row * channels, mean + row, rstd + row, x + row * channels,
-                                  weight, bias, eps, channels, mask, before);
-}
-
-// The statistics that turn a row of dy into one of dx: with g = w dy and d = x - mean,
-// dx = g rstd + d slope + offset.
-template <class T>
-struct LayerNormRow {
-  T mean, rstd, slope, offset;
-};
-
-// One vector of the rows' sums of g and of g d.
-template <class T, int rows, bool is_whole>
-ANTHER_INLINE void layer_norm_sums_step(Vec<T> (&total)[Vec<T>::lanes], const T* dy, const T* x,
-                                        const T* mean, const T* weight, std::int64_t channels,
-                                        std::int64_t count) {
-  const Vec<T> w = !weight    ? Vec<T>::broadcast(T(1))
-                   : is_whole ? Vec<T>::load(weight)
-                              : Vec<T>::load_partial(weight, count);
-  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-    const std::int64_t at = i * channels;
-    // dy is 0 behind the last channel, so the products are.
-    const Vec<T> g = w * (is_whole ? Vec<T>::load(dy + at) : Vec<T>::load_partial(dy + at, count));
-    const Vec<T> d = (is_whole ? Vec<T>::load(x + at) : Vec<T>::load_partial(x + at, count)) -
-                     Vec<T>::broadcast(mean[i]);
-    total[i] = total[i] + g;
-    total[rows + i] = fma(g, d, total[rows + i]);
-  }
-}
-
-// One vector of the rows' dx, and of what they add to dweight and dbias.
-template <class T, int rows, bool is_whole>
-ANTHER_INLINE void layer_norm_dx_step(T* dx, const T* add, T* dweight, T* dbias, const T* dy,
-                                      const T* x, const LayerNormRow<T>* row, const T* weight,
-                                      std::int64_t channels, std::int64_t count) {
-  const Vec<T> w = !weight    ? Vec<T>::broadcast(T(1))
-                   : is_whole ? Vec<T>::load(weight)
-                              : Vec<T>::load_partial(weight, count);
-  Vec<T> sum = Vec<T>::zero(), product = Vec<T>::zero();
-  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-    const std::int64_t at = i * channels;
-    const Vec<T> gradient = is_whole ? Vec<T>::load(dy + at) : Vec<T>::load_partial(dy + at, count);
-    const Vec<T> d = (is_whole ? Vec<T>::load(x + at) : Vec<T>::load_partial(x + at, count)) -
-                     Vec<T>::broadcast(row[i].mean);
-    const Vec<T> scaled = gradient * Vec<T>::broadcast(row[i].rstd);
-    sum = sum + gradient;
-    product = fma(scaled, d, product);
-    if (dx) {
-      Vec<T> value = fma(d, Vec<T>::broadcast(row[i].slope), Vec<T>::broadcast(row[i].offset));
-      value = fma(scaled, w, value);
-      if (add)
-        value = value + (is_whole ? Vec<T>::load(add + at) : Vec<T>::load_partial(add + at, count));
-      if (is_whole)
-        value.store(dx + at);
-      else
-        store_first(value, dx + at, count);
-    }
-  }
-  (Vec<T>::load(dweight) + product).store(dweight);
-  (Vec<T>::load(dbias) + sum).store(dbias);
-}
-
-// `rows` rows: half as many as there are lanes, whose two sums are then one vector, or a single
-// one.
-template <class T, int rows>
-ANTHER_INLINE void layer_norm_backward_rows(T* dx, const T* add, T* dweight, T* dbias, const T* dy,
-                                            const T* x, const T* mean, const T* rstd,
-                                            const T* weight, std::int64_t channels,
-                                            StreamedPiece<T>& before) {
-  constexpr int lanes = Vec<T>::lanes;
-  Vec<T> total[lanes];
-  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
-  std::int64_t c = 0;
-  for (; c + lanes <= channels; c += lanes) {
-    layer_norm_prefetch<T, rows>(x + c * rows, channels);
-    layer_norm_prefetch<T, rows>(dy + c * rows, channels);
-    layer_norm_stream<T, rows, 2>(before);
-    layer_norm_sums_step<T, rows, true>(total, dy + c, x + c, mean, weight ? weight + c : nullptr,
-                                        channels, lanes);
-  }
-  if (c < channels)
-    layer_norm_sums_step<T, rows, false>(total, dy + c, x + c, mean, weight ? weight + c : nullptr,
-                                         channels, channels - c);
-  T sums[lanes];
-  lane_sums<T>(total).store(sums);
-  // With x^ = d rstd and means over the row: dx = rstd (g - mean(g) - x^ mean(g x^)).
-  const T share = T(-1) / static_cast<T>(channels);
-  LayerNormRow<T> row[rows];
-  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-    const T r = rstd[i];
-    row[i] = {mean[i], r, r * (r * (r * (share * sums[rows + i]))), r * (share * sums[i])};
-  }
-  for (c = 0; c + lanes <= channels; c += lanes) {
-    layer_norm_stream<T, rows, 2>(before);
-    layer_norm_dx_step<T, rows, true>(dx ? dx + c : nullptr, add ? add + c : nullptr, dweight + c,
-                                      dbias + c, dy + c, x + c, row, weight ? weight + c : nullptr,
-                                      channels, lanes);
-  }
-  if (c < channels)
-    layer_norm_dx_step<T, rows, false>(dx ? dx + c : nullptr, add ? add + c : nullptr, dweight + c,
-                                       dbias + c, dy + c, x + c, row, weight ? weight + c : nullptr,
-                                       channels, channels - c);
-}
-
-// Rows of `vectors` vectors, the last of which may be partial: each is read once, and dweight and
-// dbias stay in registers.
-template <class T, int vectors>
-void layer_norm_backward_short(T* dx, const T* add, T* dweight, T* dbias, const T* dy, const T* x,
-                               const T* mean, const T* rstd, const T* weight, std::int64_t rows,
-                               std::int64_t channels, StreamedPiece<T>& before) {
-  constexpr int lanes = Vec<T>::lanes;
-  const Vec<T> share = Vec<T>::broadcast(T(-1) / static_cast<T>(channels));
-  Vec<T> w[vectors], product[vectors], sum[vectors];
-  ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
-    w[j] = weight ? layer_norm_load<T, vectors>(weight, j, channels) : Vec<T>::broadcast(T(1));
-    product[j] = Vec<T>::load(dweight + j * lanes);
-    sum[j] = Vec<T>::load(dbias + j * lanes);
-  }
-  for (std::int64_t row = 0; row < rows; ++row) {
-    stream_lines<vectors * vector_bytes / 64>(before);
-    const Vec<T> center = Vec<T>::broadcast(mean[row]), r = Vec<T>::broadcast(rstd[row]);
-    Vec<T> gradient[vectors], d[vectors], g_sum = Vec<T>::zero(), gd_sum = Vec<T>::zero();
-    ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
-      gradient[j] = layer_norm_load<T, vectors>(dy, j, channels);
-      d[j] = layer_norm_load<T, vectors>(x, j, channels) - center;
-      const Vec<T> g = w[j] * gradient[j];  // 0 behind the last channel, as dy is
-      g_sum = g_sum + g;
-      gd_sum = fma(g, d[j], gd_sum);
-    }
-    // See layer_norm_backward_rows.
-    const Vec<T> slope = r * (r * (r * (share * lane_sum(gd_sum))));
-    const Vec<T> offset = r * (share * lane_sum(g_sum));
-    ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
-      const Vec<T> scaled = gradient[j] * r;
-      sum[j] = sum[j] + gradient[j];
-      product[j] = fma(scaled, d[j], product[j]);
-      if (!dx) continue;
-      Vec<T> value = fma(scaled, w[j], fma(d[j], slope, offset));
-      if (add) value = value + layer_norm_load<T, vectors>(add, j, channels);
-      layer_norm_store<T, vectors>(value, dx, j, channels);
-    }
-    dy += channels;
-    x += channels;
-    if (dx) dx += channels;
-    if (add) add += channels;
-  }
-  ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
-    product[j].store(dweight + j * lanes);
-    sum[j].store(dbias + j * lanes);
-  }
-}
-
-// dweight and dbias, which are added to, have room for whole vectors. before: see stream_pieces.
-template <class T>
-void layer_norm_backward_tile(T* dx, const T* add, T* dweight, T* dbias, const T* dy, const T* x,
-                              const T* mean, const T* rstd, const T* weight, std::int64_t rows,
-                              std::int64_t channels, StreamedPiece<T>& before) {
-  constexpr int lanes = Vec<T>::lanes;
-  if constexpr (vector_registers == 32) {
-    constexpr decltype(&layer_norm_backward_short<T, 1>) run[] = {
-        layer_norm_backward_short<T, 1>, layer_norm_backward_short<T, 2>,
-        layer_norm_backward_short<T, 3>, layer_norm_backward_short<T, 4>,
-        layer_norm_backward_short<T, 5>, layer_norm_backward_short<T, 6>,
-        layer_norm_backward_short<T, 7>, layer_norm_backward_short<T, 8>};
-    if (channels <= 8 * lanes) {
-      return run[(channels - 1) / lanes](dx, add, dweight, dbias, dy, x, mean, rstd, weight, rows,
-                                         channels, before);
-    }
+    if (dims.channels <= 3 * lanes) return layer_norm_forward_short<T, 0, 3>(o, dims, before);
+    if (dims.channels <= 5 * lanes) return layer_norm_forward_short<T, 3, 5>(o, dims, before);
+    if (dims.channels <= 6 * lanes) return layer_norm_forward_short<T, 5, 6>(o, dims, before);
+    if (dims.channels <= 9 * lanes) return layer_norm_forward_short<T, 6, 9>(o, dims, before);
   }
   std::int64_t row = 0;
-  for (; row + lanes / 2 <= rows; row += lanes / 2) {
-    const std::int64_t at = row * channels;
-    layer_norm_backward_rows<T, lanes / 2>(dx ? dx + at : nullptr, add ? add + at : nullptr,
-                                           dweight, dbias, dy + at, x + at, mean + row, rstd + row,
-                                           weight, channels, before);
-  }
-  for (; row < rows; ++row) {
-    const std::int64_t at = row * channels;
-    layer_norm_backward_rows<T, 1>(dx ? dx + at : nullptr, add ? add + at : nullptr, dweight, dbias,
-                                   dy + at, x + at, mean + row, rstd + row, weight, channels,
-                                   before);
-  }
-}
-
-// to += the tiles' parts, in order; those of two tiles are `stride` elements apart.
-template <class T>
-void layer_norm_add_parts(T* to, const T* parts, std::int64_t tiles, std::int64_t channels,
-                          std::int64_t stride) {
-  for (std::int64_t c = 0; c < channels; c += Vec<T>::lanes) {
-    Vec<T> total = Vec<T>::load(parts + c);
-    for (std::int64_t tile = 1; tile < tiles; ++tile)
-      total = total + Vec<T>::load(parts + tile * stride + c);
-    total = total + Vec<T>::load_partial(to + c, channels - c);
-    total.store_partial(to + c, channels - c);
-  }
+  for (; row + lanes <= dims.rows; row += lanes) layer_norm_forward_block(o, dims, row, before);
+  for (; row < dims.rows; ++row) layer_norm_forward_row(o, dims, row);
 }

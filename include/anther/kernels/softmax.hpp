@@ -20,9 +20,6 @@ namespace anther::inline v0_1::kernels {
 inline constexpr std::int64_t softmax_elements = 512, softmax_most_elements = 8192,
                               softmax_most_block = 32;
 
-#define ANTHER_BODY "anther/kernels/softmax.inl"
-#include "anther/kernels/for_each_isa.inl"
-
 // A stride is the distance from one row to the next: x_stride of x, dx and dx_add, y_stride of y
 // and dy.
 struct SoftmaxDims {
@@ -57,6 +54,9 @@ struct SoftmaxDims {
   }
 };
 
+#define ANTHER_BODY "anther/kernels/softmax.inl"
+#include "anther/kernels/for_each_isa.inl"
+
 // y may be x. A row with a NaN, or with an infinite maximum, becomes NaN.
 template <class T>
 void softmax_forward(T* y, const T* x, const SoftmaxDims& d) {
@@ -70,7 +70,7 @@ void softmax_forward(T* y, const T* x, const SoftmaxDims& d) {
     const T* const from = x + row * d.x_stride;
     if (block == 0) {
       ANTHER_SELECT(softmax_forward<T>)
-      (to, from, here, d.columns, d.y_stride, d.x_stride, scale);
+      (to, from, {here, d.columns, d.x_stride, d.y_stride, d.scale});
     } else {
       // At a page: a store that crosses into the next waits for those past the caches.
       alignas(4096) T powers[softmax_most_elements];
@@ -94,7 +94,7 @@ void softmax_backward(T* dx, const T* dx_add, const T* dy, const T* y, const Sof
         const T *const gradient = dy + row * d.y_stride, *const value = y + row * d.y_stride;
         if (block == 0) {
           ANTHER_SELECT(softmax_backward<T>)
-          (to, add, gradient, value, here, d.columns, d.x_stride, d.y_stride, scale);
+          (to, add, gradient, value, {here, d.columns, d.x_stride, d.y_stride, d.scale});
         } else {
           ANTHER_SELECT(softmax_backward_streamed<T>)
           (to, add, gradient, value, here, d.columns, block, scale);

@@ -74,8 +74,10 @@ ANTHER_INLINE void softmax_shares(T* y, std::int64_t columns, T total) {
 
 // y = softmax(scale x) over each row; y may be x. scale > 0.
 template <class T>
-void softmax_forward(T* y, const T* x, std::int64_t rows, std::int64_t columns,
-                     std::int64_t y_stride, std::int64_t x_stride, T scale) {
+void softmax_forward(T* y, const T* x, const SoftmaxDims& d) {
+  const std::int64_t columns = d.columns, y_stride = d.y_stride, x_stride = d.x_stride;
+  const T scale = static_cast<T>(d.scale);
+  std::int64_t rows = d.rows;
   if (columns < Vec<T>::lanes) {
     for (std::int64_t row = 0; row < rows; ++row)
       softmax_short_row(y + row * y_stride, x + row * x_stride, columns, scale);
@@ -176,12 +178,11 @@ ANTHER_INLINE Vec<T> softmax_dx(const T* dx_add, const T* dy, const T* y, const 
 
 // dx = dx_add + scale y (dy - sum(dy y)) over each row; dx may be dy or dx_add.
 template <class T>
-void softmax_backward(T* dx, const T* dx_add, const T* dy, const T* y, std::int64_t rows,
-                      std::int64_t columns, std::int64_t dx_stride, std::int64_t y_stride,
-                      T scale) {
+void softmax_backward(T* dx, const T* dx_add, const T* dy, const T* y, const SoftmaxDims& d) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
-  const Vec<T> factor = Vec<T>::broadcast(scale);
-  for (; rows > 0; --rows) {
+  const std::int64_t columns = d.columns, dx_stride = d.x_stride, y_stride = d.y_stride;
+  const Vec<T> factor = Vec<T>::broadcast(static_cast<T>(d.scale));
+  for (std::int64_t rows = d.rows; rows > 0; --rows) {
     const Vec<T> dot = Vec<T>::broadcast(softmax_dot(dy, y, columns));
     std::int64_t c = 0;
     for (; c + lanes <= columns; c += lanes)

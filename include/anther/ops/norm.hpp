@@ -27,25 +27,19 @@
 
 namespace anther::inline v0_1 {
 
-struct GroupNormAttributes {
-  kernels::GroupNormDims dims;
-  double eps;
-};
-
 template <class T>
 inline constexpr Op<T> group_norm_op = {
     .name = "group_norm",
     .forward =
         [](Call<T>& call) {
-          const auto& [dims, eps] = call.template attributes<GroupNormAttributes>();
+          const auto& dims = call.template attributes<kernels::GroupNormDims>();
           kernels::group_norm_statistics<T>(
               call.output(3), call.output(1), call.output(2), call.input(0), call.input(1),
-              call.input(2), static_cast<T>(eps),
-              call.workspace(kernels::group_norm_workspace(dims)), dims);
+              call.input(2), call.workspace(kernels::group_norm_workspace(dims)), dims);
         },
     .backward =
         [](Call<T>& call) {
-          const auto& dims = call.template attributes<GroupNormAttributes>().dims;
+          const auto& dims = call.template attributes<kernels::GroupNormDims>();
           const auto dx = call.input_gradient(0), dweight = call.input_gradient(1),
                      dbias = call.input_gradient(2);
           call.start(dweight, dims.channels);
@@ -58,7 +52,7 @@ inline constexpr Op<T> group_norm_op = {
     .forward_rows =
         [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
           kernels::group_norm_rows<T>(y, call.input(0), call.output(3), first, count,
-                                      call.template attributes<GroupNormAttributes>().dims);
+                                      call.template attributes<kernels::GroupNormDims>());
         },
 };
 
@@ -75,15 +69,14 @@ Variable<T> group_norm(const Variable<T>& x, std::int64_t num_groups,
              "group_norm: expected a number of groups that divides ", channels, " channels, got ",
              num_groups);
   check_affine(tape, weight, bias, channels);
-  const GroupNormAttributes attributes{{.batch = in[0],
-                                        .positions = in[0] > 0 ? in.rows() / in[0] : 0,
-                                        .channels = channels,
-                                        .groups = num_groups},
-                                       eps};
+  const kernels::GroupNormDims dims{.batch = in[0],
+                                    .positions = in[0] > 0 ? in.rows() / in[0] : 0,
+                                    .channels = channels,
+                                    .groups = num_groups,
+                                    .eps = eps};
   const Shape statistics{in[0], num_groups};
-  const Shape affine{
-      kernels::channel_norm_affine_size(kernels::channel_norm_dims(attributes.dims))};
-  return tape.apply(group_norm_op<T>, attributes, {x, weight, bias}, in,
+  const Shape affine{kernels::group_norm_affine_size(dims)};
+  return tape.apply(group_norm_op<T>, dims, {x, weight, bias}, in,
                     {statistics, statistics, affine});
 }
 
@@ -99,24 +92,21 @@ inline constexpr Op<T> layer_norm_op = {
     .name = "layer_norm",
     .forward =
         [](Call<T>& call) {
-          const Shape& x = call.input_shape(0);
           kernels::layer_norm_forward<T>(call.output(), call.output(1), call.output(2),
                                          call.input(0), call.input(1), call.input(2),
-                                         static_cast<T>(call.template attributes<double>()),
-                                         x.rows(), x.back());
+                                         call.template attributes<kernels::LayerNormDims>());
         },
     .backward =
         [](Call<T>& call) {
-          const Shape& x = call.input_shape(0);
+          const auto& dims = call.template attributes<kernels::LayerNormDims>();
           const auto dx = call.input_gradient(0), dweight = call.input_gradient(1),
                      dbias = call.input_gradient(2);
-          call.start(dweight, x.back());
-          call.start(dbias, x.back());
+          call.start(dweight, dims.channels);
+          call.start(dbias, dims.channels);
           kernels::layer_norm_backward<T>(
               dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
               call.output(1), call.output(2), call.input(1),
-              call.workspace(kernels::layer_norm_workspace(x.rows(), x.back())), x.rows(),
-              x.back());
+              call.workspace(kernels::layer_norm_workspace(dims)), dims);
         },
 };
 
@@ -128,8 +118,8 @@ Variable<T> layer_norm(const Variable<T>& x, const Variable<T>& weight = {},
   const Shape& in = x.shape();
   tape.check(in.rank() >= 1, "layer_norm: expected (..., C), got ", in);
   check_affine(tape, weight, bias, in.back());
-  return tape.apply(layer_norm_op<T>, eps, {x, weight, bias}, in,
-                    {Shape{in.rows()}, Shape{in.rows()}});
+  return tape.apply(layer_norm_op<T>, kernels::LayerNormDims{in.rows(), in.back(), eps},
+                    {x, weight, bias}, in, {Shape{in.rows()}, Shape{in.rows()}});
 }
 
 // Running statistics: evaluation reads them, and a training pass moves them.
@@ -137,7 +127,7 @@ template <class T>
 struct BatchNormAttributes {
   Buffer<T> running_mean, running_var;
   double momentum;
-  double eps;
+  kernels::BatchNormDims dims;
   bool frozen;
 
   const T* mean() const { return values(running_mean); }
@@ -160,48 +150,42 @@ inline constexpr Op<T> batch_norm_op = {
     .forward =
         [](Call<T>& call) {
           const auto& a = call.template attributes<BatchNormAttributes<T>>();
-          const std::int64_t channels = call.input_shape(0).back(),
-                             rows = call.input_shape(0).rows();
-          T* workspace = call.workspace(kernels::batch_norm_workspace(rows, channels));
+          T* workspace = call.workspace(kernels::batch_norm_workspace(a.dims));
           if (!call.training() || a.frozen) {
             kernels::batch_norm_inference_affine<T>(
-                call.output(4), a.mean(), a.var(), call.input(1), call.input(2),
-                static_cast<T>(a.eps), workspace, rows, channels);
+                call.output(4), a.mean(), a.var(), call.input(1), call.input(2), workspace, a.dims);
             return;
           }
-          kernels::batch_norm_statistics<T>(
-              call.output(4), call.output(1), call.output(2), call.output(3), call.input(0),
-              call.input(1), call.input(2), static_cast<T>(a.eps), workspace, rows, channels);
+          kernels::batch_norm_statistics<T>(call.output(4), call.output(1), call.output(2),
+                                            call.output(3), call.input(0), call.input(1),
+                                            call.input(2), workspace, a.dims);
           if (call.keeps() && a.running_mean)
             kernels::batch_norm_update_running(call.pending_buffer(a.running_mean).data(),
                                                call.pending_buffer(a.running_var).data(),
                                                call.output(1), call.output(3),
-                                               static_cast<T>(a.momentum), rows, channels);
+                                               static_cast<T>(a.momentum), a.dims);
         },
     .backward =
         [](Call<T>& call) {
           const auto& a = call.template attributes<BatchNormAttributes<T>>();
-          const std::int64_t channels = call.input_shape(0).back(),
-                             rows = call.input_shape(0).rows();
           const auto dx = call.input_gradient(0), dweight = call.input_gradient(1),
                      dbias = call.input_gradient(2);
-          call.start(dweight, channels);
-          call.start(dbias, channels);
-          T* workspace = call.workspace(kernels::batch_norm_workspace(rows, channels));
+          call.start(dweight, a.dims.channels);
+          call.start(dbias, a.dims.channels);
+          T* workspace = call.workspace(kernels::batch_norm_workspace(a.dims));
           if (call.training() && !a.frozen)
-            kernels::batch_norm_backward<T>(
-                dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
-                call.output(1), call.output(2), call.input(1), workspace, rows, channels);
+            kernels::batch_norm_backward<T>(dx.to, dx.add, dweight.to, dbias.to,
+                                            call.output_gradient(), call.input(0), call.output(1),
+                                            call.output(2), call.input(1), workspace, a.dims);
           else
             kernels::batch_norm_inference_backward<T>(
                 dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
-                a.mean(), a.var(), call.input(1), static_cast<T>(a.eps), workspace, rows, channels);
+                a.mean(), a.var(), call.input(1), workspace, a.dims);
         },
     .forward_rows =
         [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
-          const Shape& x = call.input_shape(0);
-          kernels::batch_norm_rows<T>(y, call.input(0), call.output(4), first, count, x.rows(),
-                                      x.back());
+          kernels::batch_norm_rows<T>(y, call.input(0), call.output(4), first, count,
+                                      call.template attributes<BatchNormAttributes<T>>().dims);
         },
 };
 
@@ -228,13 +212,15 @@ Variable<T> batch_norm(const Variable<T>& x, const Variable<T>& weight, const Va
     if (buffer)
       tape.check(buffer.info().shape == Shape{in.back()}, "batch_norm: ", buffer.info().name,
                  ": expected ", in.back(), " channels, got the shape ", buffer.info().shape);
-  const BatchNormAttributes<T> attributes{running_mean, running_var, options.momentum, options.eps,
+  const BatchNormAttributes<T> attributes{running_mean,
+                                          running_var,
+                                          options.momentum,
+                                          {in.rows(), in.back(), options.eps},
                                           options.frozen};
   const Shape statistics{in.back()};
-  return tape.apply(
-      batch_norm_op<T>, attributes, {x, weight, bias}, in,
-      {statistics, statistics, statistics,
-       Shape{kernels::channel_norm_affine_size(kernels::batch_norm_dims(in.rows(), in.back()))}});
+  return tape.apply(batch_norm_op<T>, attributes, {x, weight, bias}, in,
+                    {statistics, statistics, statistics,
+                     Shape{kernels::batch_norm_affine_size(attributes.dims)}});
 }
 
 }  // namespace anther::inline v0_1

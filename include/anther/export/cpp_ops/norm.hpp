@@ -10,34 +10,31 @@
 namespace anther::inline v0_1::exports {
 
 inline void group_norm_cpp(CodeBuilder& code, const Call<float>& call) {
-  const auto& [d, eps] = call.attributes<GroupNormAttributes>();
+  const auto& d = call.attributes<kernels::GroupNormDims>();
   code.include("anther/kernels/group_norm.hpp");
   code.call("group_norm_statistics<float>", code.output(3), code.output(1), code.output(2),
-            code.input(0), code.input(1), code.input(2), code_of(eps) + "f",
+            code.input(0), code.input(1), code.input(2),
             code.workspace(kernels::group_norm_workspace(d)), d);
   code.call_rows("group_norm_rows<float>", "y", code.input(0), code.output(3), "first", "count", d);
 }
 
 inline void layer_norm_cpp(CodeBuilder& code, const Call<float>& call) {
-  const Shape& x = call.input_shape(0);
   code.include("anther/kernels/layer_norm.hpp");
   code.call("layer_norm_forward<float>", code.output(), code.output(1), code.output(2),
-            code.input(0), code.input(1), code.input(2), code_of(call.attributes<double>()) + "f",
-            x.rows(), x.back());
+            code.input(0), code.input(1), code.input(2), call.attributes<kernels::LayerNormDims>());
 }
 
 inline void batch_norm_cpp(CodeBuilder& code, const Call<float>& call) {
   const auto& a = call.attributes<BatchNormAttributes<float>>();
-  const std::int64_t rows = call.input_shape(0).rows(), channels = call.input_shape(0).back();
   const auto statistic = [&](const float* values) {
-    return code.constant(std::vector<double>(values, values + channels));
+    return code.constant(std::vector<double>(values, values + a.dims.channels));
   };
   code.include("anther/kernels/batch_norm.hpp");
   code.call("batch_norm_inference_affine<float>", code.output(4), statistic(a.mean()),
-            statistic(a.var()), code.input(1), code.input(2), code_of(a.eps) + "f",
-            code.workspace(kernels::batch_norm_workspace(rows, channels)), rows, channels);
+            statistic(a.var()), code.input(1), code.input(2),
+            code.workspace(kernels::batch_norm_workspace(a.dims)), a.dims);
   code.call_rows("batch_norm_rows<float>", "y", code.input(0), code.output(4), "first", "count",
-                 rows, channels);
+                 a.dims);
 }
 
 inline void add_norm_cpp(CppForms& forms) {

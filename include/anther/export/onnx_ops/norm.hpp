@@ -39,13 +39,13 @@ inline std::string weight_or(GraphBuilder& graph, int i, std::int64_t size, doub
 // InstanceNormalization of (N, groups, the rest), then weight and bias.
 template <class T>
 void group_norm_onnx(GraphBuilder& graph, const Call<T>& call) {
-  const auto& [d, eps] = call.template attributes<GroupNormAttributes>();
+  const auto& d = call.template attributes<kernels::GroupNormDims>();
   const Shape& shape = call.output_shape();
   const std::string x = channels_second(graph, graph.input(0), shape);
   const std::string groups = graph.node(
       "InstanceNormalization",
       {graph.reshape(x, {0, d.groups, -1}), filled(graph, d.groups, 1), filled(graph, d.groups, 0)},
-      {{"epsilon", eps}});
+      {{"epsilon", d.eps}});
   Integers back{0, d.channels};
   Shape one_a_channel{d.channels};
   for (int axis = 1; axis + 1 < shape.rank(); ++axis) {
@@ -65,7 +65,7 @@ void layer_norm_onnx(GraphBuilder& graph, const Call<T>& call) {
   const std::string x = map ? graph.transpose(graph.input(0), {0, 2, 3, 1}) : graph.input(0);
   const std::string y = graph.node(
       "LayerNormalization", {x, weight_or(graph, 1, channels, 1), weight_or(graph, 2, channels, 0)},
-      {{"axis", -1}, {"epsilon", call.template attributes<double>()}});
+      {{"axis", -1}, {"epsilon", call.template attributes<kernels::LayerNormDims>().eps}});
   graph.output(map ? graph.transpose(y, {0, 3, 1, 2}) : y);
 }
 
@@ -81,7 +81,7 @@ void batch_norm_onnx(GraphBuilder& graph, const Call<T>& call) {
       "BatchNormalization",
       {channels_second(graph, graph.input(0), shape), weight_or(graph, 1, channels, 1),
        weight_or(graph, 2, channels, 0), statistic(a.mean()), statistic(a.var())},
-      {{"epsilon", a.eps}});
+      {{"epsilon", a.dims.eps}});
   graph.output(channels_back(graph, y, shape));
 }
 
