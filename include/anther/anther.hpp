@@ -3,7 +3,6 @@
 #pragma once
 
 #include "anther/autograd/gradient_check.hpp"
-#include "anther/autograd/parameter.hpp"
 #include "anther/autograd/tape.hpp"
 #include "anther/core/openmp.hpp"
 #include "anther/core/version.hpp"
@@ -25,6 +24,8 @@
 #include "anther/ops/mse.hpp"
 #include "anther/ops/norm.hpp"
 #include "anther/ops/pool.hpp"
+#include "anther/ops/shape.hpp"
+#include "anther/ops/softmax.hpp"
 #include "anther/optim/adam.hpp"
 #include "anther/optim/clip_grad.hpp"
 #include "anther/optim/model_ema.hpp"

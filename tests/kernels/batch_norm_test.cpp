@@ -195,8 +195,8 @@ TEST_CASE("batch norm: the variance of values far from 0, and running averages")
   // torch.nn.BatchNorm1d(1)(torch.tensor([[1.], [2.], [6.]])): running_mean 0.3, running_var 1.6.
   double running_mean = 0, running_var = 1;
   const double mean = 3, variance = 14.0 / 3;
-  anther::kernels::batch_norm_update_running(&running_mean, &running_var, &mean, &variance, 0.1, 3,
-                                             1);
+  anther::kernels::batch_norm_update_running(&running_mean, &running_var, &mean, &variance, 0.1,
+                                             {.rows = 3, .channels = 1});
   CHECK(running_mean == doctest::Approx(0.3));
   CHECK(running_var == doctest::Approx(1.6));
 }

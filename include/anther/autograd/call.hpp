@@ -31,6 +31,7 @@ class Call {
   bool keeps() const { return tape_.options_.backward; }
 
   int inputs() const { return static_cast<int>(entry_.inputs.size()); }
+  int results() const { return entry_.results; }
   bool has_input(int i) const { return input_id(i) >= 0; }
   const Shape& input_shape(int i) const { return tape_.at(input_id(i)).shape; }
   // Null where the input is absent.

@@ -130,7 +130,7 @@ void layer_norm_backward_block(const LayerNormBackward<T>& o, std::int64_t first
 template <class T, int fewer, int vectors>
 void layer_norm_backward_short(const LayerNormBackward<T>& o, const LayerNormDims& dims,
                                StreamedPiece<T>& before) {
-  constexpr int lanes = Vec<T>::lanes;
+  [[maybe_unused]] constexpr int lanes = Vec<T>::lanes;
   const std::int64_t channels = dims.channels;
   const Vec<T> share = Vec<T>::broadcast(T(-1) / static_cast<T>(channels));
   const T *dy = o.dy, *x = o.x, *add = o.add;

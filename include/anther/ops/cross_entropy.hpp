@@ -91,22 +91,21 @@ Variable<T> cross_entropy(const Variable<T>& logits, const Labels<T>& labels,
     return in.rank() >= 2 && std::ssize(values) == in.rows();
   };
   tape.check(fits(labels.labels),
-                   "cross_entropy: expected logits (rows, K) and as many labels, got ", in, " and ",
-                   labels.labels.size(), " labels");
+             "cross_entropy: expected logits (rows, K) and as many labels, got ", in, " and ",
+             labels.labels.size(), " labels");
   tape.check((labels.labels2.empty() && labels.lambda.empty()) ||
-                       (fits(labels.labels2) && fits(labels.lambda)),
-                   "cross_entropy: expected a second label and a weight for each of ", in.rows(),
-                   " rows, or none, got ", labels.labels2.size(), " and ", labels.lambda.size());
+                 (fits(labels.labels2) && fits(labels.lambda)),
+             "cross_entropy: expected a second label and a weight for each of ", in.rows(),
+             " rows, or none, got ", labels.labels2.size(), " and ", labels.lambda.size());
   tape.check(options.label_smoothing >= 0 && options.label_smoothing <= 1,
-                   "cross_entropy: expected a label smoothing in [0, 1], got ",
-                   options.label_smoothing);
+             "cross_entropy: expected a label smoothing in [0, 1], got ", options.label_smoothing);
   for (const auto& list : {labels.labels, labels.labels2})
     for (std::size_t row = 0; row < list.size(); ++row)
       tape.check(list[row] >= 0 && list[row] < in.back(), "cross_entropy: the label of row ", row,
-                       " is ", list[row], ", expected 0 to ", in.back() - 1);
+                 " is ", list[row], ", expected 0 to ", in.back() - 1);
   for (const T weight : labels.lambda)
     tape.check(weight >= 0 && weight <= 1,
-                     "cross_entropy: expected weights of labels in [0, 1], got ", weight);
+               "cross_entropy: expected weights of labels in [0, 1], got ", weight);
   const std::int64_t count = options.count > 0 ? options.count : in.rows();
   kernels::CrossEntropyTargets<T> targets{.labels = tape.keep(labels.labels)};
   if (!labels.labels2.empty()) {
@@ -144,8 +143,8 @@ Variable<T> adjust_logits(const Variable<T>& logits, std::span<const T> offsets)
   Tape<T>& tape = logits.tape();
   const Shape& in = logits.shape();
   tape.check(in.rank() >= 2 && std::ssize(offsets) == in.back(),
-                   "adjust_logits: expected logits (..., K) and K offsets, got ", in, " and ",
-                   offsets.size());
+             "adjust_logits: expected logits (..., K) and K offsets, got ", in, " and ",
+             offsets.size());
   return tape.apply(adjust_logits_op<T>, static_cast<const T*>(tape.keep(offsets)), {logits}, in);
 }
 

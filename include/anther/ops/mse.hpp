@@ -5,7 +5,6 @@
 #include <cstdint>
 
 #include "anther/autograd/tape.hpp"
-#include "anther/core/parallel_for.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -40,14 +39,13 @@ inline constexpr Op<T> mse_loss_op = {
                                           static_cast<double>(*call.output_gradient()));
           const T* prediction = call.input(0);
           const T* target = call.input(1);
-          for (int input = 0; input < 2; ++input) {
+          for (const int input : {0, 1}) {
             const auto gradient = call.input_gradient(input);
-            if (!gradient) continue;
-            const T signed_factor = input == 0 ? factor : -factor;
-            parallel_for(size, size, [&](std::int64_t i) {
-              const T own = signed_factor * (prediction[i] - target[i]);
-              gradient.to[i] = gradient.add ? gradient.add[i] + own : own;
-            });
+            const T own = input == 0 ? factor : -factor;
+            for (std::int64_t i = 0; gradient && i < size; ++i) {
+              const T contribution = own * (prediction[i] - target[i]);
+              gradient.to[i] = gradient.add ? gradient.add[i] + contribution : contribution;
+            }
           }
         },
 };
@@ -58,13 +56,12 @@ Variable<T> mse_loss(const Variable<T>& prediction, const Variable<T>& target,
                      const MseOptions& options = {}) {
   Tape<T>& tape = prediction.tape();
   const Shape& shape = prediction.shape();
-  tape.check(target.shape() == shape,
-                   "mse_loss: expected a target of the prediction's shape ", shape, ", got ",
-                   target.shape());
+  tape.check(target.shape() == shape, "mse_loss: expected a target of the prediction's shape ",
+             shape, ", got ", target.shape());
   tape.check(shape.numel() > 0, "mse_loss: expected at least one element, got ", shape);
   const std::int64_t count = options.count > 0 ? options.count : shape.numel();
   return tape.apply(mse_loss_op<T>, MseAttributes{1 / static_cast<double>(count)},
-                     {prediction, target}, Shape{});
+                    {prediction, target}, Shape{});
 }
 
 }  // namespace anther::inline v0_1
