@@ -19,7 +19,6 @@
 #include "anther/report/progress_callback.hpp"
 #include "anther/report/report.hpp"
 #include "anther/train/evaluation.hpp"
-#include "anther/train/flip.hpp"
 #include "anther/train/run_folder.hpp"
 #include "trained_data.hpp"
 
@@ -105,7 +104,7 @@ void write_report_of(const Options& o, const Classifier& classifier, const visio
   report::write_report(o.report, {.model = classifier.model(),
                                   .data = part,
                                   .class_names = card.class_names,
-                                  .preprocess = card.preprocess,
+                                  .preprocess = classifier.preprocess(),
                                   .evaluation = evaluation,
                                   .title = has_run ? title_of(run) : weights.stem().string(),
                                   .part = part_name,
@@ -117,7 +116,7 @@ void write_report_of(const Options& o, const Classifier& classifier, const visio
 
 void evaluate(const Options& o) {
   if (o.threads > 0) set_num_threads(o.threads);
-  Classifier classifier(o.weights);
+  const Classifier classifier(o.weights);
   const vision::OpenedData data = open_data_of(classifier, arguments_of_run(o.weights), o.data);
   std::printf("Data: %s\n", data.description.c_str());
   const bool train = o.part == "train", test = o.part == "test";
@@ -125,16 +124,12 @@ void evaluate(const Options& o) {
   // What the data calls it: of class folders without test/ the test is val.
   const std::string part_name = train ? "train" : test ? data.test_name : data.val_name;
   data::Loader loader(
-      vision::prepared(part, classifier.card().preprocess),
+      vision::prepared(part, classifier.preprocess()),
       {.batch_size = o.batch_size, .workers = o.workers, .skip_bad = o.data.skip_bad});
   report::ProgressCallback progress(1, part->size(), {.unit = "img"});
   PredictionsCallback predictions(classifier.classes());
-  const Predictor<float>& predictor = classifier.predictor();
   const auto predict = [&](const Tensor<float>& images) {
-    if (!o.tta) return predictor(images);
-    Tensor<float> logits({images.shape()[0], classifier.classes()});
-    std::ranges::copy(predict_with_flip(predictor, images.span()), logits.begin());
-    return logits;
+    return classifier.predict(images, o.tta);
   };
   const StepReport result = anther::evaluate(predict, loader, cross_entropy_objective(),
                                              {top_k(1), top_k(5)}, {&progress, &predictions});

@@ -1,5 +1,6 @@
-// Trains EdgeViT. Without options: the run of the article that EdgeViT with GroupNorm comes from,
-// on Flowers-102 (PaddlePaddle's split, 224 px, batch 128, Adam at 1e-3, 20 epochs).
+// Trains EdgeViT, or another model of the registry. Without options: the run of the article that
+// EdgeViT with GroupNorm comes from, on Flowers-102 (PaddlePaddle's split, 224 px, batch 128, Adam
+// at 1e-3, 20 epochs).
 //
 //   train_flowers --data-dir data/flowers102
 //   train_flowers --data-dir my_photographs --img-size 128 --sched cosine --warmup-epochs 3
@@ -20,6 +21,7 @@
 #include "anther/data/vision/image_sizes.hpp"
 #include "anther/data/vision/open.hpp"
 #include "anther/data/vision/png.hpp"
+#include "anther/data/vision/preprocess_json.hpp"
 #include "anther/painted/opener.hpp"
 #include "anther/report/contact_sheet.hpp"
 #include "anther/report/curves_callback.hpp"
@@ -55,13 +57,6 @@ std::int64_t part_of(std::int64_t batch, std::int64_t most) {
   return part;
 }
 
-// The options that make a model another function of the same parameters.
-nlohmann::json function_of(const EdgeViTOptions& options) {
-  nlohmann::json json = to_json(options);
-  for (const char* key : {"num_classes", "drop", "drop_path", "init"}) json.erase(key);
-  return json;
-}
-
 // Weights to start from; without a card where the file says nothing but them.
 struct StartingWeights {
   explicit StartingWeights(const std::string& path) : file(path) {
@@ -78,28 +73,36 @@ void complete_preprocess(TrainOptions& o, const std::optional<StartingWeights>& 
     return;
   }
   std::printf("Starting from %s\n", o.initial_checkpoint.c_str());
-  const std::string taken =
-      complete_preprocess(o, start->card ? start->card->preprocess : vision::Preprocess{});
+  const bool own = start->card && !start->card->preprocess.is_null();
+  const std::string taken = complete_preprocess(
+      o, own ? vision::preprocess_from_json(start->card->preprocess) : vision::Preprocess{});
   if (!taken.empty())
     std::printf("  Images %s: %s\n",
-                start->card ? "as its own" : "as by default, for it does not say how its own were",
+                own ? "as its own" : "as by default, for it does not say how its own were",
                 taken.c_str());
 }
 
 void load_start(const StartingWeights& start, ParameterStore<float>& store,
-                const EdgeViTOptions& options, const std::vector<std::string>& class_names) {
+                const ChosenModel& chosen, const std::vector<std::string>& class_names) {
   bool same_classes = true;
   if (start.card) {
-    const nlohmann::json own = function_of(options), other = function_of(start.card->options);
+    const std::string file = start.file.path().string();
+    detail::check(start.card->architecture == chosen.model->name, file,
+                  ": the weights are of another model: ", io::printable(start.card->architecture),
+                  ", not ", chosen.model->name);
+    const nlohmann::json own = chosen.model->function_options(chosen.options),
+                         other = chosen.model->function_options(start.card->options);
     for (const auto& [key, value] : own.items())
-      detail::check(other.at(key) == value, start.file.path().string(),
-                    ": the weights are of another model: its ", key, " is ", other.at(key).dump(),
-                    ", here it is ", value.dump());
+      detail::check(other.at(key) == value, file, ": the weights are of another model: its ", key,
+                    " is ", other.at(key).dump(), ", here it is ", value.dump());
     same_classes = start.card->class_names == class_names;
   }
   const std::vector<std::string> replaced =
       load_weights(start.file, store,
-                   {.ignored = state_prefix, .replaced = "head.", .replace_always = !same_classes});
+                   {.names = names_in(*chosen.model, start.file, store),
+                    .ignored = state_prefix,
+                    .replaced = head_modules(store),
+                    .replace_always = !same_classes});
   if (!replaced.empty())
     std::printf("  The head is a new one, for %zu classes: the file's is of other classes.\n",
                 class_names.size());
@@ -161,11 +164,14 @@ int train(TrainOptions o, const std::string& resume) {
     std::printf("Only the first %lld images are trained on.\n", static_cast<long long>(o.limit));
 
   ParameterStore<float> store;
-  const EdgeViT<float> model(
-      store, naming_flag([&] { return model_options(o, std::ssize(data.class_names)); }));
+  const ChosenModel chosen =
+      naming_flag([&] { return chosen_model(o, std::ssize(data.class_names)); });
+  const std::unique_ptr<Module<float>> made = chosen.make(store);
+  const Module<float>& model = *made;
   store.initialize(seed);
-  std::printf("Model: EdgeViT-%s, %s parameters, %s multiply-accumulates at %lldx%lld\n",
-              o.model.c_str(), with_commas(store.parameter_count()).c_str(),
+  const std::string model_name = model.type() + "-" + o.model;
+  std::printf("Model: %s, %s parameters, %s multiply-accumulates at %lldx%lld\n",
+              model_name.c_str(), with_commas(store.parameter_count()).c_str(),
               with_commas(summarize(model, {1, sizes.last(), sizes.last(), 3}).macs).c_str(),
               static_cast<long long>(sizes.last()), static_cast<long long>(sizes.last()));
   const bool whole_batch = store.couples_samples();
@@ -173,7 +179,7 @@ int train(TrainOptions o, const std::string& resume) {
     std::printf("The model has BatchNorm: its batch runs as a whole, not in micro-batches.\n");
   detail::check(!whole_batch || o.micro_batch == 0,
                 "--micro-batch: expected 0, as the model has BatchNorm, got ", o.micro_batch);
-  if (start) load_start(*start, store, model.options(), data.class_names);
+  if (start) load_start(*start, store, chosen, data.class_names);
   if (!o.freeze.empty()) {
     const std::int64_t frozen = naming_flag([&] { return freeze(store, o.freeze); });
     std::printf("Frozen: %s of the parameters\n", with_commas(frozen).c_str());
@@ -226,8 +232,7 @@ int train(TrainOptions o, const std::string& resume) {
   }
   std::printf("Run: %s\n", folder.path().c_str());
 
-  const std::string title =
-      detail::text_of("EdgeViT-", o.model, ", ", o.preset, ", ", o.img_size, " px");
+  const std::string title = detail::text_of(model_name, ", ", o.preset, ", ", o.img_size, " px");
   report::ProgressCallback progress(o.time_budget > 0 ? 0 : o.epochs,
                                     evaluated->size() * (average ? 2 : 1) / o.val_interval,
                                     {.unit = "img"});
@@ -244,7 +249,8 @@ int train(TrainOptions o, const std::string& resume) {
   report::CurvesCallback curves(folder, title, part_name, options.metrics);
   PredictionsCallback predictions(std::ssize(data.class_names));
   CheckpointCallback<float> checkpoint(
-      folder, *optimizer, {model.options(), data.class_names, preprocess(sizes.last())}, average);
+      folder, *optimizer, card_of(model, data.class_names, to_json(preprocess(sizes.last()))),
+      average);
   TensorBoardCallback events(folder.path(), optimizer->steps(), "images");
   if (resume.empty()) {
     events.add_text("arguments", to_json(o).dump(2));

@@ -6,24 +6,32 @@
 #include <utility>
 #include <vector>
 
-#include "anther/models/edgevit/config.hpp"
-#include "anther/models/edgevit/edgevit.hpp"
+#include "anther/models/models.hpp"
 #include "anther/optim/adam.hpp"
 #include "anther/optim/sgd.hpp"
 #include "anther/train/fit.hpp"
 #include "train_options.hpp"
 
-inline anther::EdgeViTOptions model_options(const TrainOptions& o, std::int64_t num_classes) {
-  using namespace anther;
-  EdgeViTOptions options = edgevit_options(o.model, num_classes, o.preset, o.table);
-  if (!o.norm.empty()) options.norm = choice_of("norm", o.norm, norm_names);
-  if (!o.local_norm.empty()) options.local_norm = choice_of("local-norm", o.local_norm, norm_names);
-  if (!o.ffn.empty()) options.ffn = choice_of("ffn", o.ffn, ffn_names);
-  if (!o.init.empty()) options.init = choice_of("init", o.init, init_names);
-  options.gn_groups = o.gn_groups;
-  options.ffn_kernel = o.ffn_kernel;
-  options.drop_path = o.drop_path;
-  return options;
+// The model of the registry, with the options that flags give; those that they leave alone are the
+// model's own. Throws where the model has no such option.
+inline anther::ChosenModel chosen_model(const TrainOptions& o, std::int64_t num_classes) {
+  nlohmann::json options = nlohmann::json::object();
+  const TrainOptions defaults;
+  const auto take = [&](const char* key, const auto& value, const auto& none) {
+    if (value != none) options[key] = value;
+  };
+  take("preset", o.preset, defaults.preset);
+  take("table", o.table, defaults.table);
+  take("norm", o.norm, defaults.norm);
+  take("local_norm", o.local_norm, defaults.local_norm);
+  take("ffn", o.ffn, defaults.ffn);
+  take("init", o.init, defaults.init);
+  take("gn_groups", o.gn_groups, defaults.gn_groups);
+  take("ffn_kernel", o.ffn_kernel, defaults.ffn_kernel);
+  take("drop_path", o.drop_path, defaults.drop_path);
+  const anther::RegisteredModel* model = anther::choose_model(o.model).model;
+  if (model->has_option("num_classes")) options["num_classes"] = num_classes;
+  return anther::choose_model(o.model, options);
 }
 
 inline anther::AdamOptions adam_options(const TrainOptions& o) {

@@ -99,7 +99,7 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("classes", o.classes,
         "only these of the data's classes, numbered from 0 in their order: 0-81 or 3,5,7-9");
   visit("eval-split", o.eval_split, "what is evaluated after each epoch: test or valid");
-  visit("model", o.model, "xxs, xs or s");
+  visit("model", o.model, "xxs, xs or s, or another model that the program has registered");
   visit("preset", o.preset,
         "improved (GroupNorm, convolutions) or original (LayerNorm, BatchNorm)");
   visit("norm", o.norm, "gn, ln, bn or in, in the preset's place");
@@ -278,7 +278,6 @@ inline void check_options(const TrainOptions& o) {
   anther::detail::check(o.color_jitter.size() <= 4 && o.color_jitter.size() != 2,
                         "--color-jitter: expected 1, 3 or 4 numbers, got ", o.color_jitter.size());
   choice("split", o.split, "paddle", "official", "trainval");
-  choice("model", o.model, "xxs", "xs", "s");
   choice("preset", o.preset, "improved", "original");
   choice("opt", o.opt, "adam", "adamw", "sgd", "momentum");
   choice("eval-split", o.eval_split, "test", "valid");

@@ -10,6 +10,7 @@
 
 #include "anther/data/vision/open.hpp"
 #include "anther/io/file.hpp"
+#include "anther/models/models.hpp"
 #include "anther/painted/opener.hpp"
 #include "anther/train/classifier.hpp"
 
@@ -54,7 +55,7 @@ inline anther::vision::OpenedData open_data_of(const anther::Classifier& classif
        .val_fraction = flags.val_fraction.value_or(arguments.value("val_fraction", 0.1)),
        .seed = flags.seed.value_or(arguments.value("seed", std::uint64_t{42})),
        .skip_bad = flags.skip_bad,
-       .image_size = classifier.card().preprocess.image_size},
+       .image_size = classifier.preprocess().image_size},
       {anther::painted::opener()});
   // One class is a number in args.json.
   const nlohmann::json classes = arguments.value("classes", nlohmann::json(""));

@@ -253,8 +253,7 @@ TEST_CASE("train options: what is open of the preprocessing is that of the start
 // That each flag reaches the training is flags_test.sh's; here, that it is not another's place.
 TEST_CASE("train options: what the model's flags are to the library") {
   TrainOptions o;
-  const anther::EdgeViTOptions plain = model_options(o, 7);
-  CHECK(to_json(plain) == to_json(anther::edgevit_options("xxs", 7)));
+  CHECK(chosen_model(o, 7).options == to_json(anther::edgevit_options("xxs", 7)));
   o.model = "s";
   o.preset = "original";
   o.norm = "in";
@@ -272,13 +271,13 @@ TEST_CASE("train options: what the model's flags are to the library") {
   expected.init = anther::edgevit::InitScheme::official;
   expected.gn_groups = 4;
   expected.drop_path = 0.25;
-  CHECK(to_json(model_options(o, 7)) == to_json(expected));
+  CHECK(chosen_model(o, 7).options == to_json(expected));
   CHECK(expected.num_classes == 7);
   o = {};
   o.model = "xs";
   o.table = true;
-  CHECK(model_options(o, 7).depths == anther::edgevit_options("xs", 7, "improved", true).depths);
-  CHECK(model_options(o, 7).depths != anther::edgevit_options("xs", 7).depths);
+  CHECK(chosen_model(o, 7).options == to_json(anther::edgevit_options("xs", 7, "improved", true)));
+  CHECK(chosen_model(o, 7).options != to_json(anther::edgevit_options("xs", 7)));
 }
 
 TEST_CASE("train options: what the optimiser's flags are to the library") {

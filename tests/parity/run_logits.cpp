@@ -15,7 +15,9 @@
 
 #include "anther/anther.hpp"
 #include "anther/data/vision/open.hpp"
+#include "anther/data/vision/preprocess_json.hpp"
 #include "anther/data/vision/transforms.hpp"
+#include "anther/models/models.hpp"
 #include "anther/painted/opener.hpp"
 #include "anther/train/checkpoint.hpp"
 #include "tests/parity/channels.hpp"
@@ -89,14 +91,18 @@ Tensor<float> logits_of(const EdgeViT<float>& model, const Tensor<float>& images
 void run(const Job& job) {
   ModelCard card;
   if (!job.options.empty())
-    card.options = edgevit_options_from_json(nlohmann::json::parse(job.options));
+    card = {.architecture = "edgevit",
+            .options = to_json(edgevit_options_from_json(nlohmann::json::parse(job.options))),
+            .preprocess = to_json(Preprocess())};
   else
     card = model_card_of(SafetensorsFile(job.weights));
   ParameterStore<float> store;
-  const EdgeViT<float> model(store, card.options);
+  const EdgeViT<float> model(store, edgevit_options_from_json(card.options));
+  Preprocess preprocess = preprocess_from_json(card.preprocess);
   if (job.random >= 0) {
-    card.preprocess.mean = {0.4f, 0.5f, 0.6f};
-    card.preprocess.std = {0.2f, 0.3f, 0.25f};
+    preprocess.mean = {0.4f, 0.5f, 0.6f};
+    preprocess.std = {0.2f, 0.3f, 0.25f};
+    card.preprocess = to_json(preprocess);
     draw(store, static_cast<std::uint64_t>(job.random));
     save_weights<float>(job.weights, store, store.values(), to_metadata(card));
   } else {
@@ -109,7 +115,7 @@ void run(const Job& job) {
   if (job.data_dir.empty()) {
     batch.images = nhwc_of(SafetensorsFile(job.images).read<float>("images"));
   } else {
-    batch = test_images(job, card.preprocess);
+    batch = test_images(job, preprocess);
     torch_images = nchw_of(batch.images);
     out.push_back({.name = "images",
                    .shape = torch_images.shape(),

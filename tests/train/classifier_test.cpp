@@ -14,6 +14,7 @@
 
 #include "anther/data/vision/open.hpp"
 #include "anther/data/vision/png.hpp"
+#include "anther/models/models.hpp"
 #include "anther/optim/adam.hpp"
 #include "anther/painted/opener.hpp"
 #include "anther/report/report.hpp"
@@ -58,7 +59,7 @@ struct TrainedRun {
     Loader val(prepared(data.val, preprocess), {.batch_size = 20});
     Adam<float> adam(store, {});
     CheckpointCallback<float> checkpoint(run, adam,
-                                         {model.options(), data.class_names, preprocess});
+                                         card_of(model, data.class_names, to_json(preprocess)));
     const Metrics metrics = {top_k(1), top_k(5)};
     LogCallback log(run, {.metrics = metrics});
     report = fit(model, adam, train, val,
@@ -88,8 +89,8 @@ TEST_CASE("classifier: evaluating the weights gives what the run reported") {
   const TrainedRun& run = trained_run();
   Classifier classifier(run.folder / "run" / "weights" / "last.safetensors");
   CHECK(classifier.card().class_names == run.data.class_names);
-  CHECK(classifier.card().preprocess == run.preprocess);
-  Loader loader(prepared(run.data.val, classifier.card().preprocess), {.batch_size = 7});
+  CHECK(classifier.preprocess() == run.preprocess);
+  Loader loader(prepared(run.data.val, classifier.preprocess()), {.batch_size = 7});
   PredictionsCallback predictions(classifier.classes());
   const StepReport again =
       evaluate(std::cref(classifier.predictor()), loader, cross_entropy_objective(),

@@ -341,7 +341,7 @@ TEST_CASE("fit: it learns, and the evaluation is of the model as it is") {
 
 TEST_CASE("fit: a loss that is not finite stops the run, with the weights before the step") {
   Run run;
-  run.store.value(run.net.head.bias.number)[0] = std::numeric_limits<float>::infinity();
+  run.store.edit().value(run.net.head.bias.number)[0] = std::numeric_limits<float>::infinity();
   const std::vector<float> before(run.store.values().begin(), run.store.values().end());
   const std::string message = error_of([&] { run.fit({.epochs = 1}); });
   CHECK(contains(message, "training: the loss of step 1 is "));
@@ -724,11 +724,14 @@ TEST_CASE("fit: gradients that are not finite stop the run as well, and the stat
   StopAt keep(1000);
   Callback* const callbacks[] = {&keep};
   // A loss that is finite, of weights so large that their gradients are not.
-  for (float& w : run.store.value(run.net.head.weight.number)) w = 0;
-  for (float& w : run.store.value(run.net.embed.weight.number)) w = 0;
-  for (float& w : run.store.value(run.net.embed.bias.number)) w = 0;
-  run.store.value(run.net.head.weight.number)[0] = 3e38f;
-  run.store.value(run.net.head.weight.number)[12] = -3e38f;
+  {
+    auto edit = run.store.edit();
+    for (const int number :
+         {run.net.head.weight.number, run.net.embed.weight.number, run.net.embed.bias.number})
+      std::ranges::fill(edit.value(number), 0.0f);
+    edit.value(run.net.head.weight.number)[0] = 3e38f;
+    edit.value(run.net.head.weight.number)[12] = -3e38f;
+  }
   const std::vector<float> before(run.store.values().begin(), run.store.values().end());
   const std::string message = error_of([&] { run.fit({.epochs = 1}, callbacks); });
   CHECK(contains(message, "not finite first: "));

@@ -243,7 +243,7 @@ TEST_CASE("objectives: one of one's own, and no metric: what is best goes by the
                                          SampleRange part) {
     ++calls;
     CHECK(outputs.shape()[0] == part.count);
-    return mse_objective()(outputs, batch, part) * 3;
+    return mse_objective()(outputs, batch, part) * 3.0;
   };
   const DatasetPointer data = numbers_table(40, 1);
   const History history =

@@ -307,21 +307,24 @@ TEST_CASE("trainer: what is not finite is named") {
     trainer.compute_gradients(own.batch(), 0);
     return trainer.not_finite();
   };
-  const auto parameter = [](Model& m, std::string_view name) {
+  const auto set = [](Model& m, std::string_view name, std::size_t first, std::size_t count,
+                      float value) {
+    auto edit = m.store.edit();
     for (int i = 0; i < std::ssize(m.store.parameters()); ++i)
-      if (m.store.parameters()[static_cast<std::size_t>(i)].name == name) return m.store.value(i);
+      if (m.store.parameters()[static_cast<std::size_t>(i)].name == name)
+        return std::ranges::fill(edit.value(i).subspan(first, count), value), void();
     fail("none of the name ", name);
   };
   const float infinity = std::numeric_limits<float>::infinity();
   for (const std::int64_t lanes : {1, 4}) {
     CHECK(found([](Model&, Images&) {}, lanes).empty());
-    CHECK(found([&](Model& m, Images&) { parameter(m, "stages.1.1.dw.weight")[7] = infinity; },
+    CHECK(found([&](Model& m, Images&) { set(m, "stages.1.1.dw.weight", 7, 1, infinity); },
                 lanes) == "the parameter stages.1.1.dw.weight");
     CHECK(found([&](Model&, Images& i) { i.tensor[64 * 64 * 3 * 5] = std::nanf(""); }, lanes) ==
           "the inputs");
     // Finite all of them, but their product is not.
     const auto large = [&](Model& m, Images&) {
-      std::ranges::fill(parameter(m, "stages.2.1.ffn.expand.weight"), 1e38f);
+      set(m, "stages.2.1.ffn.expand.weight", 0, std::dynamic_extent, 1e38f);
     };
     CHECK(found(large, lanes) == "the output of stages.2.1.ffn.expand (linear)");
   }
