@@ -15,6 +15,7 @@
 #include "anther/nn/drop.hpp"
 #include "anther/nn/linear.hpp"
 #include "anther/ops/activation.hpp"
+#include "anther/ops/arithmetic.hpp"
 #include "anther/optim/adam.hpp"
 #include "anther/train/checkpoint_callback.hpp"
 #include "anther/train/fit.hpp"
