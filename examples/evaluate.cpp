@@ -19,6 +19,8 @@
 #include "anther/report/progress_callback.hpp"
 #include "anther/report/report.hpp"
 #include "anther/train/evaluation.hpp"
+#include "anther/train/objectives.hpp"
+#include "anther/train/predictions.hpp"
 #include "anther/train/run_folder.hpp"
 #include "trained_data.hpp"
 

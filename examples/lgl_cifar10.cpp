@@ -13,6 +13,7 @@
 #include "anther/painted/opener.hpp"
 #include "anther/report/progress_callback.hpp"
 #include "anther/train/fit.hpp"
+#include "anther/train/objectives.hpp"
 
 using namespace anther;
 

@@ -10,6 +10,7 @@
 #include "anther/optim/adam.hpp"
 #include "anther/optim/sgd.hpp"
 #include "anther/train/fit.hpp"
+#include "anther/train/objectives.hpp"
 #include "train_options.hpp"
 
 // The model of the registry, with the options that flags give; those that they leave alone are the

@@ -20,6 +20,7 @@
 #include "anther/data/vision/open.hpp"
 #include "anther/models/edgevit/config.hpp"
 #include "anther/painted/opener.hpp"
+#include "anther/train/objectives.hpp"
 #include "anther/train/trainer.hpp"
 #include "anther/train/weights.hpp"
 #include "tests/parity/channels.hpp"

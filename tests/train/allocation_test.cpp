@@ -19,6 +19,7 @@
 #include "anther/optim/clip_grad.hpp"
 #include "anther/optim/model_ema.hpp"
 #include "anther/train/metrics.hpp"
+#include "anther/train/objectives.hpp"
 #include "anther/train/trainer.hpp"
 
 #if defined(__has_feature)

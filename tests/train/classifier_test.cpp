@@ -19,7 +19,8 @@
 #include "anther/painted/opener.hpp"
 #include "anther/report/report.hpp"
 #include "anther/train/checkpoint_callback.hpp"
-#include "anther/train/evaluation.hpp"
+#include "anther/train/objectives.hpp"
+#include "anther/train/predictions.hpp"
 #include "anther/train/run_log.hpp"
 #include "tests/io/temporary_folder.hpp"
 

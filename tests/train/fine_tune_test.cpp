@@ -12,6 +12,7 @@
 #include "anther/models/edgevit/edgevit.hpp"
 #include "anther/optim/adam.hpp"
 #include "anther/optim/model_ema.hpp"
+#include "anther/train/objectives.hpp"
 #include "anther/train/trainer.hpp"
 #include "anther/train/weights.hpp"
 #include "tests/io/temporary_folder.hpp"

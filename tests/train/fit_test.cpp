@@ -33,6 +33,7 @@
 #include "anther/train/checkpoint.hpp"
 #include "anther/train/checkpoint_callback.hpp"
 #include "anther/train/fine_tune.hpp"
+#include "anther/train/objectives.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {

@@ -19,6 +19,7 @@
 #include "anther/optim/adam.hpp"
 #include "anther/train/checkpoint_callback.hpp"
 #include "anther/train/fit.hpp"
+#include "anther/train/objectives.hpp"
 #include "anther/train/run_log.hpp"
 #include "tests/io/temporary_folder.hpp"
 
@@ -229,7 +230,7 @@ TEST_CASE("objectives: what does not fit is refused") {
     });
   };
   const DatasetPointer numbers = numbers_table(8, 1);
-  CHECK(contains(error({}, {}, numbers), "expected an objective: cross_entropy_objective()"));
+  CHECK(contains(error({}, {}, numbers), "expected an objective, of"));
   CHECK(contains(error(cross_entropy_objective(), {}, numbers), "cross_entropy: expected logits"));
   const DatasetPointer labelled =
       std::make_shared<const Table>(Tensor<float>({8, 4}), std::vector<std::int32_t>(8));

@@ -17,6 +17,7 @@
 #include "anther/models/edgevit/edgevit.hpp"
 #include "anther/optim/adam.hpp"
 #include "anther/train/metrics.hpp"
+#include "anther/train/objectives.hpp"
 #include "anther/train/predictor.hpp"
 #include "tests/io/temporary_folder.hpp"
 

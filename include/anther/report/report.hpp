@@ -23,13 +23,14 @@
 #include "anther/data/vision/transforms.hpp"
 #include "anther/io/csv.hpp"
 #include "anther/nn/module.hpp"
+#include "anther/nn/module_tree.hpp"
 #include "anther/report/attention_maps.hpp"
 #include "anther/report/confusion_plot.hpp"
 #include "anther/report/contact_sheet.hpp"
 #include "anther/report/curves.hpp"
 #include "anther/report/progress.hpp"
 #include "anther/report/report_style.hpp"
-#include "anther/train/evaluation.hpp"
+#include "anther/train/predictions.hpp"
 #include "anther/train/run_folder.hpp"
 
 namespace anther::inline v0_1::report {
@@ -287,10 +288,13 @@ class ReportWriter {
     }
   }
 
-  // stages.2.5.attn is the last of stages.2: the path's first two parts name the stage.
-  static std::vector<AttentionMap> last_of_stages(std::vector<AttentionMap> maps) {
-    const auto stage = [](const AttentionMap& map) {
-      return map.layer.substr(0, map.layer.find('.', map.layer.find('.') + 1));
+  // Of several maps of a stage the last one; of what is in no stage all.
+  std::vector<AttentionMap> last_of_stages(std::vector<AttentionMap> maps) const {
+    const std::vector<std::string> stages = stage_modules(s_.model.store());
+    const auto stage = [&](const AttentionMap& map) {
+      for (const std::string& path : stages)
+        if (is_within(map.layer, path)) return path;
+      return map.layer;
     };
     std::vector<AttentionMap> last;
     for (AttentionMap& map : maps) {

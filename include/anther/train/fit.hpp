@@ -14,9 +14,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <initializer_list>
-#include <limits>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -29,124 +26,14 @@
 #include "anther/optim/model_ema.hpp"
 #include "anther/optim/optimizer.hpp"
 #include "anther/optim/schedule.hpp"
+#include "anther/train/callback.hpp"
+#include "anther/train/evaluation.hpp"
 #include "anther/train/metrics.hpp"
 #include "anther/train/objective.hpp"
 #include "anther/train/predictor.hpp"
 #include "anther/train/trainer.hpp"
 
 namespace anther::inline v0_1 {
-
-// Of one optimiser step, or one batch of an evaluation. Sums and means run from the epoch's start.
-struct StepReport {
-  std::int64_t epoch = 0;                       // from 1
-  std::int64_t step = 0;                        // from 1, within the epoch
-  std::int64_t steps = 0;                       // of the epoch
-  std::int64_t all_steps = 0;                   // done since the run began, all epochs
-  std::int64_t samples = 0;                     // seen in this epoch
-  std::int64_t all_samples = 0;                 // that this epoch has
-  double loss = 0;                              // of this batch
-  double mean_loss = 0;                         // of the epoch's samples so far
-  std::vector<MetricValue> batch_metrics = {};  // of this batch
-  std::vector<MetricValue> metrics = {};        // of the epoch's samples so far
-  double lr = 0;
-  double stall_seconds = 0;  // of the epoch so far, that training waited for the loader
-};
-
-struct EpochReport {
-  static constexpr double none = std::numeric_limits<double>::quiet_NaN();
-  std::int64_t epoch = 0;      // from 1
-  std::int64_t all_steps = 0;  // done since the run began
-  double seconds = 0;          // of training, evaluation not counted
-  double train_loss = none;
-  double val_loss = none;  // none without an evaluation
-  double ema_loss = none;  // of the averaged weights
-  std::vector<MetricValue> train_metrics = {};
-  std::vector<MetricValue> val_metrics = {};  // empty without an evaluation
-  std::vector<MetricValue> ema_metrics = {};  // of the averaged weights
-  double lr = 0;                              // of the last step
-  double samples_per_second = 0;
-  double stall_seconds = 0;        // that training waited for the loader
-  std::int64_t skipped = 0;        // damaged samples left out of training
-  std::int64_t val_skipped = 0;    // and of the evaluation,
-  std::string first_skipped = {};  // and what was wrong with the first of them
-  Shape input_shape = {};          // of one sample that was trained on
-  double time = 0;                 // seconds since the run began, over all its parts
-  bool best = false;               // so far, by metric()
-
-  bool evaluated() const { return !val_metrics.empty() || !std::isnan(val_loss); }
-  bool averaged() const { return !ema_metrics.empty() || !std::isnan(ema_loss); }
-  // What is best goes by: the first metric, where there is none the loss; of the averaged weights
-  // where there are such. Its value is none without an evaluation.
-  MetricValue metric() const {
-    const std::vector<MetricValue>& metrics = averaged() ? ema_metrics : val_metrics;
-    if (!metrics.empty()) return metrics.front();
-    return {{.name = "loss", .label = "loss", .higher_is_better = false},
-            averaged() ? ema_loss : val_loss};
-  }
-};
-
-struct FitProgress;
-
-class Callback {
- public:
-  virtual ~Callback() = default;
-  virtual void on_epoch_begin(std::int64_t epoch, std::int64_t steps, std::int64_t samples) {
-    (void)epoch, (void)steps, (void)samples;
-  }
-  // After on_epoch_begin, where the epoch goes on at a later step: what was done of it.
-  virtual void on_resume(const StepReport& done) { (void)done; }
-  virtual void on_step(const StepReport& report) { (void)report; }
-  virtual void on_evaluation_begin(std::int64_t steps, std::int64_t samples) {
-    (void)steps, (void)samples;
-  }
-  // Before on_evaluation_step: what the model gave for a batch of the evaluation.
-  virtual void on_outputs(const Outputs& outputs, const data::Batch& batch) {
-    (void)outputs, (void)batch;
-  }
-  virtual void on_evaluation_step(const StepReport& report) { (void)report; }
-  virtual void on_epoch_end(const EpochReport& report) { (void)report; }
-  // Where a run could go on: after each epoch, and where it is stopped or a damaged sample ends it.
-  virtual void on_progress(const FitProgress& progress) { (void)progress; }
-};
-
-// The callbacks of a run, by address or to own: {&log, &checkpoints} or {progress_bar(), ...}.
-class Callbacks {
- public:
-  Callbacks() = default;
-  Callbacks(std::initializer_list<std::shared_ptr<Callback>> callbacks) : all_(callbacks) {}
-  Callbacks(std::initializer_list<Callback*> callbacks) { take(callbacks); }
-  Callbacks(std::span<Callback* const> callbacks) { take(callbacks); }  // NOLINT: any list is one
-  template <std::size_t N>
-  Callbacks(Callback* const (&callbacks)[N]) {
-    take(callbacks);
-  }  // NOLINT: any list is one
-
-  template <class Call>
-  void operator()(const Call& call) const {
-    for (const auto& callback : all_) call(*callback);
-  }
-
- private:
-  template <class List>
-  void take(const List& callbacks) {
-    for (Callback* callback : callbacks)
-      all_.push_back(std::shared_ptr<Callback>(std::shared_ptr<void>(), callback));
-  }
-
-  std::vector<std::shared_ptr<Callback>> all_;
-};
-
-using History = std::vector<EpochReport>;
-
-// Adds a batch's result to a report.
-inline void accumulate(StepReport& report, const BatchResult& batch) {
-  const auto before = static_cast<double>(report.samples),
-             size = static_cast<double>(batch.samples);
-  ++report.step;
-  report.samples += batch.samples;
-  report.loss = batch.loss;
-  report.mean_loss = (report.mean_loss * before + batch.loss * size) / (before + size);
-}
 
 // While it lives, the model has the averaged weights.
 template <class T>
@@ -161,70 +48,14 @@ class AveragedWeights {
   ModelEma<T>& ema_;
 };
 
-// Gives a model's outputs (N, ...) for inputs (N, ...): std::cref(predictor), say.
-using Predict = std::function<Tensor<float>(const Tensor<float>& inputs)>;
-
-// What a model's outputs for all samples of a loader are worth. objective: what the loss is; empty:
-// there is none. Where stop() says so it ends early.
-inline StepReport evaluate(const Predict& predict, data::Loader& loader,
-                           const Objective<float>& objective, const Metrics& metrics = {},
-                           const Callbacks& callbacks = {},
-                           const std::function<bool()>& stop = {}) {
-  StepReport report;
-  report.steps = loader.batches();
-  report.all_samples = loader.samples();
-  if (!objective) report.loss = report.mean_loss = EpochReport::none;
-  MetricSums sums(metrics), own(metrics);
-  Tape<float> tape;
-  callbacks([&](Callback& c) { c.on_evaluation_begin(report.steps, report.all_samples); });
-  loader.start_epoch(0);
-  for (data::Batch batch; loader.next(batch);) {
-    const Tensor<float> results = predict(batch.inputs);
-    BatchResult result{.loss = EpochReport::none, .samples = batch.size()};
-    if (objective) {
-      tape.begin({.training = false, .backward = false});
-      const Variable<float> loss = objective(tape.input(results), batch, {0, batch.size()});
-      result.loss = static_cast<double>(loss.item()) / static_cast<double>(batch.size());
-    }
-    const Outputs outputs{results.shape(), results.span()};
-    own.reset();
-    own.add(outputs, batch);
-    sums.add(own);
-    accumulate(report, result);
-    report.batch_metrics = own.values();
-    report.metrics = sums.values();
-    callbacks([&](Callback& c) {
-      c.on_outputs(outputs, batch);
-      c.on_evaluation_step(report);
-    });
-    if (stop && stop()) break;
-  }
-  return report;
-}
-
 // Optimiser steps of an epoch.
 inline std::int64_t steps_per_epoch(const data::Loader& loader, std::int64_t batch_size) {
   if (batch_size == 0) return loader.batches();
   return (loader.samples() + batch_size - 1) / batch_size;
 }
 
-// How far a run is: what it needs to go on beside weights, optimiser and their average.
-struct FitProgress {
-  std::int64_t epochs = 0;      // done, with their evaluation
-  std::int64_t batches = 0;     // of the loader, done in the epoch under way
-  StepReport epoch = {};        // of the epoch under way
-  double epoch_begin = 0;       // the share of the run that was done when that epoch began
-  double epoch_seconds = 0;     // of training in it
-  double seconds = 0;           // since the run began, over all its parts
-  double best = 0;              // the best value of the metric that counts,
-  std::int64_t best_epoch = 0;  // and its epoch; 0: there was no evaluation yet
-  // Of the epoch under way, by the metrics' names.
-  std::map<std::string, std::vector<double>> metric_sums = {};
-  bool finished = false;
-};
-
 struct FitOptions {
-  Objective<float> objective = {};  // required: cross_entropy_objective(), mse_objective(), ...
+  Objective<float> objective = {};  // required: one of objectives.hpp, or your own
   Metrics metrics = {};             // the first one says what is best; none: the loss does
   std::int64_t epochs = 1;
   std::int64_t batch_size = 0;        // samples; 0: a batch of the loader, else a multiple of it

@@ -24,6 +24,7 @@
 #include "anther/data/batch.hpp"
 #include "anther/kernels/optimizer.hpp"
 #include "anther/nn/module.hpp"
+#include "anther/train/callback.hpp"
 #include "anther/train/objective.hpp"
 
 namespace anther::inline v0_1 {
@@ -46,12 +47,6 @@ inline std::int64_t automatic_micro_batch(std::int64_t numbers) {
   return std::clamp<std::int64_t>((2 * 224 * 224 * 3 + size / 2) / size, 1,
                                   std::min<std::int64_t>(most, 4096));
 }
-
-// Of a batch: the mean loss of its samples.
-struct BatchResult {
-  double loss = 0;
-  std::int64_t samples = 0;
-};
 
 // The first layer of a pass, in the order of the computation, whose output has a value that is
 // infinite or no number; or the parameter, or the inputs, that it comes from.
@@ -82,8 +77,7 @@ class Trainer {
   Trainer(const Module<T>& model, Objective<T> objective, const TrainerOptions& options = {})
       : model_(model), objective_(std::move(objective)), options_(options) {
     detail::check(objective_ != nullptr,
-                  "training: expected an objective: cross_entropy_objective(), mse_objective() or "
-                  "one of your own");
+                  "training: expected an objective, of train/objectives.hpp or one of your own");
     detail::check(options.micro_batch >= 0, "micro-batch: expected at least 0, got ",
                   options.micro_batch);
     detail::check(options.lanes > 0, "lanes: expected at least 1, got ", options.lanes);
