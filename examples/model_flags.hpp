@@ -10,7 +10,7 @@
 
 #include "anther/data/vision/preprocess_json.hpp"
 #include "anther/models/models.hpp"
-#include "anther/train/model_card.hpp"
+#include "anther/models/loaded_model.hpp"
 
 struct ModelFlags {
   std::string model = {}, options = {}, preset = {};

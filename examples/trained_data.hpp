@@ -12,7 +12,7 @@
 #include "anther/io/file.hpp"
 #include "anther/models/models.hpp"
 #include "anther/painted/opener.hpp"
-#include "anther/train/classifier.hpp"
+#include "anther/models/classifier.hpp"
 
 // Empty: as the run's arguments have it, else train_flowers' default.
 struct DataFlags {

@@ -9,7 +9,7 @@
 
 #include "anther/models/models.hpp"
 #include "anther/optim/sgd.hpp"
-#include "anther/train/model_card.hpp"
+#include "anther/models/loaded_model.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {

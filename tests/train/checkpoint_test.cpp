@@ -13,7 +13,7 @@
 #include "anther/data/vision/preprocess_json.hpp"
 #include "anther/io/atomic_file.hpp"
 #include "anther/io/file.hpp"
-#include "anther/models/edgevit/config.hpp"
+#include "anther/models/models.hpp"
 #include "anther/optim/adam.hpp"
 #include "tests/io/limited_file_size.hpp"
 #include "tests/io/temporary_folder.hpp"
@@ -402,11 +402,9 @@ TEST_CASE("model card: a file of somebody else's, or a damaged one, is refused b
     CHECK(message.starts_with(path.string() + ": "));
     CHECK(message.size() < 1000);
   };
-  for (const char* key : {"architecture", "options", "class_names"})
+  for (const char* key : {"architecture", "class_names"})
     refuses(key, nullptr, text_of("none of the metadata \"", key, "\""));
   refuses("options", "{", "metadata: ");
-  refuses("options", "[]", "metadata: model options: expected a JSON object, got array");
-  refuses("options", "{\"norm\": 3}", "metadata: norm: expected text, got number");
   refuses("class_names", "[1, 2]", "metadata: class_names: expected text");
   refuses("class_names", "3", "metadata: class_names: expected a list");
   refuses("preprocess", "{", "metadata: ");
@@ -417,6 +415,23 @@ TEST_CASE("model card: a file of somebody else's, or a damaged one, is refused b
   refuses("options", (deep + std::string(deep.size(), ']')).c_str(), "of a few levels");
   refuses("options", deep.c_str(), "metadata: ");
   refuses("preprocess", (deep + std::string(deep.size(), ']')).c_str(), "of a few levels");
+}
+
+TEST_CASE("model card: options that are not the model's are refused when it is made") {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.safetensors";
+  State a(1);
+  const auto refuses = [&](const char* options, const char* part) {
+    std::map<std::string, std::string> metadata = to_metadata(unusual_card());
+    metadata["options"] = options;
+    save_weights<float>(path, a.store, a.store.values(), metadata);
+    const std::string message = error_of([&] { LoadedModel model(path); });
+    CHECK_MESSAGE(contains(message, part), message);
+    CHECK(message.starts_with(path.string() + ": metadata: "));
+  };
+  refuses("[]", "model options: expected a JSON object, got array");
+  refuses("{\"norm\": 3}", "norm: expected text, got number");
+  refuses("{\"norn\": 3}", "model options: unknown key norn");
 }
 
 TEST_CASE("model card: a model that is not registered is named when it is asked for") {

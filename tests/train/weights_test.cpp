@@ -12,7 +12,7 @@
 
 #include "anther/anther.hpp"
 #include "anther/models/edgevit/config.hpp"
-#include "anther/train/model_card.hpp"
+#include "anther/models/loaded_model.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {

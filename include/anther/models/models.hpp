@@ -1,5 +1,6 @@
-// All models of the tree, in the registry.
+// All models of the tree, in the registry, and how their weights are loaded.
 #pragma once
 
 #include "anther/models/edgevit/config.hpp"
+#include "anther/models/loaded_model.hpp"
 #include "anther/models/registry.hpp"

@@ -46,8 +46,8 @@
 #include "anther/core/check.hpp"
 #include "anther/io/json_members.hpp"
 #include "anther/io/safetensors_header.hpp"
-#include "anther/models/weight_names.hpp"
 #include "anther/nn/module.hpp"
+#include "anther/train/weight_names.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -138,7 +138,7 @@ class ModelRegistry {
       if (model.traits.variants.contains(variant)) return &model;
     return nullptr;
   }
-  // Names, with their variants: "edgevit (s, xs, xxs), my_net".
+  // Names, with their variants: "my_net (small, large), other_net".
   std::string names() const {
     const std::lock_guard lock(mutex_);
     std::string all;

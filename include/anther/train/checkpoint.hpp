@@ -116,7 +116,7 @@ nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optim
   return saved.progress;
 }
 
-// The folder of the run to go on with, of those in `root` (runs/train_flowers, or a run's own): the
+// The folder of the run to go on with, of those in `root` (runs/train, or a run's own): the
 // one whose state was written last, of those that have one and are not finished.
 inline std::optional<std::filesystem::path> newest_unfinished_run(
     const std::filesystem::path& root) {

@@ -6,15 +6,13 @@
 #include <exception>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "anther/core/shape.hpp"
+#include "anther/io/json_members.hpp"
 #include "anther/io/safetensors.hpp"
-#include "anther/models/registry.hpp"
-#include "anther/train/weights.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -26,50 +24,6 @@ struct ModelCard {
   Shape sample = {};               // the shape of a sample, where it does not follow from these
   std::map<std::string, std::string> notes = {};  // epoch, accuracy, ...: for people
 };
-
-// What a module is, as the registry has it. One that is not registered has the name of its type and
-// no options: its weights can be saved, but not loaded by name.
-inline ModelCard card_of(const Module<float>& module, std::vector<std::string> class_names = {},
-                         nlohmann::json preprocess = {}) {
-  ModelCard card;
-  card.class_names = std::move(class_names);
-  card.preprocess = std::move(preprocess);
-  if (const RegisteredModel* model = ModelRegistry::global().find(module)) {
-    card.architecture = model->name;
-    card.options = model->options_of(module);
-  } else {
-    card.architecture = module.type();
-  }
-  return card;
-}
-
-// The model that a card names. Throws where it is not registered in this program.
-inline ChosenModel chosen_model(const ModelCard& card) {
-  const RegisteredModel* model = ModelRegistry::global().find(card.architecture);
-  detail::check(model != nullptr, "the model \"", io::printable(card.architecture),
-                "\" is not registered in this program, which knows ",
-                ModelRegistry::global().names());
-  return {model, model->complete(card.options)};
-}
-
-// The shape of a sample of a card's model: as the card says, else as the model does, for images of
-// `size` pixels a side (0: as preprocess says). Throws where none says it.
-inline Shape sample_shape_of(const ModelCard& card, std::int64_t size = 0) {
-  if (card.sample.rank() > 0) return card.sample;
-  if (size == 0 && card.preprocess.is_object()) size = card.preprocess.value("image_size", size);
-  const Shape shape = chosen_model(card).sample_shape(size);
-  detail::check(shape.rank() > 0 && shape.numel() > 0, "the model \"",
-                io::printable(card.architecture), "\": expected the shape of a sample, got none");
-  return shape;
-}
-
-// The names that a model's weights have in a file.
-template <class T>
-WeightNames names_in(const RegisteredModel& model, const io::SafetensorsFile& file,
-                     const ParameterStore<T>& store) {
-  return model.names_for(store,
-                         [&](const std::string& tensor) { return file.find(tensor) != nullptr; });
-}
 
 // The metadata of a weights file. Throws where a class's name is not UTF-8.
 inline std::map<std::string, std::string> to_metadata(const ModelCard& card) {
@@ -88,8 +42,7 @@ inline std::map<std::string, std::string> to_metadata(const ModelCard& card) {
   return metadata;
 }
 
-// Throws, naming the file, where the metadata is not that of a model of Anther's, or its options
-// are not those of the registered model.
+// Throws, naming the file, where the metadata is not that of a model of Anther's.
 inline ModelCard model_card_of(const io::SafetensorsFile& file) {
   const auto has = [&](const char* key) { return file.metadata().contains(key); };
   const auto text = [&](const char* key) -> const std::string& {
@@ -100,8 +53,6 @@ inline ModelCard model_card_of(const io::SafetensorsFile& file) {
   ModelCard card;
   card.architecture = text("architecture");
   const std::string& class_names = text("class_names");
-  const RegisteredModel* model = ModelRegistry::global().find(card.architecture);
-  if (model) text("options");
   // What is nested deeply is nobody's card, and walks over it would run out of stack.
   const auto parse = [](const std::string& json) {
     return nlohmann::json::parse(json, [](int depth, auto, auto&) {
@@ -111,7 +62,6 @@ inline ModelCard model_card_of(const io::SafetensorsFile& file) {
   };
   try {
     if (has("options")) card.options = parse(text("options"));
-    if (model) card.options = model->complete(card.options);
     io::JsonMember<std::vector<std::string>>::from("class_names", parse(class_names),
                                                    card.class_names);
     if (has("preprocess")) card.preprocess = parse(text("preprocess"));
@@ -140,27 +90,5 @@ inline std::filesystem::path weights_of(const std::filesystem::path& path) {
   std::error_code error;
   return std::filesystem::is_directory(path, error) ? path / "weights" / "best.safetensors" : path;
 }
-
-// A registered model with its weights: what every program that uses one begins with.
-struct LoadedModel {
-  // Reads a weights file, or the best weights of a run's folder. Throws, naming the file, where the
-  // model is not registered or the weights are of another.
-  explicit LoadedModel(const std::filesystem::path& path)
-      : LoadedModel(io::SafetensorsFile(weights_of(path))) {}
-  explicit LoadedModel(const io::SafetensorsFile& file) : card(model_card_of(file)) {
-    try {
-      chosen = chosen_model(card);
-    } catch (const Error& error) {
-      detail::fail(file.path().string(), ": ", error.what());
-    }
-    module = chosen.make(store);
-    load_weights(file, store, {.names = names_in(*chosen.model, file, store)});
-  }
-
-  ModelCard card;
-  ChosenModel chosen;
-  ParameterStore<float> store;
-  std::unique_ptr<Module<float>> module;
-};
 
 }  // namespace anther::inline v0_1

@@ -16,8 +16,8 @@
 
 #include "anther/autograd/parameter.hpp"
 #include "anther/io/safetensors.hpp"
-#include "anther/models/weight_names.hpp"
 #include "anther/nn/module_tree.hpp"
+#include "anther/train/weight_names.hpp"
 
 namespace anther::inline v0_1 {
 

@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
-#include "anther/models/weight_names.hpp"
+#include "anther/train/weight_names.hpp"
 
 namespace anther::inline v0_1 {
 

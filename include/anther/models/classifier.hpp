@@ -1,7 +1,7 @@
 // A trained classifier of images, to use: everything from its weights file, whose metadata has the
 // model, its options, the class names and how images are prepared.
 //
-//   Classifier classifier("runs/train_flowers/1");
+//   Classifier classifier("runs/my_run/1");
 //   for (const Classified& image : classifier.classify(files)) ...
 #pragma once
 
@@ -22,9 +22,9 @@
 #include "anther/data/vision/mirror.hpp"
 #include "anther/data/vision/preprocess_json.hpp"
 #include "anther/data/vision/transforms.hpp"
+#include "anther/models/loaded_model.hpp"
 #include "anther/train/flip.hpp"
 #include "anther/train/metrics.hpp"
-#include "anther/train/model_card.hpp"
 #include "anther/train/predictor.hpp"
 
 namespace anther::inline v0_1 {

@@ -1,6 +1,6 @@
 // Using what was trained: the run, an evaluation of its weights, and the classification of its
 // files one by one agree to the last image.
-#include "anther/train/classifier.hpp"
+#include "anther/models/classifier.hpp"
 
 #include <doctest/doctest.h>
 
