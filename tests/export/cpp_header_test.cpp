@@ -237,6 +237,7 @@ void add_halve_form() {
 }
 constexpr Op<float> secret_op = {
     .name = "secret", .forward = halve_op.forward, .backward = nullptr};
+constexpr Op<float> view_op = {.name = "view", .forward = nullptr, .backward = nullptr};
 V apply(const Op<float>& op, const V& x) {
   return x.tape().apply(op, 0, {x}, x.shape());
 }
@@ -339,7 +340,7 @@ TEST_CASE("C++ header: a model of anything, from numbers to numbers") {
   std::vector<float> expected;
   const auto add = [&](const std::string& name, const Module<float>& model, const Shape& shape) {
     names.push_back(name);
-    write_cpp_header(folder / (name + ".hpp"), model, shape, {.name = name, .sources = sources});
+    write_cpp_header(folder / (name + ".hpp"), model, shape, {.name = name});
     Tensor<float> x(shape);
     for (std::int64_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * 37 % 101) / 50 - 1;
     Inference<float> inference(model, shape);
@@ -365,6 +366,27 @@ TEST_CASE("C++ header: a model of anything, from numbers to numbers") {
   map.add<Conv2d>(2, 3, Conv2dLayerOptions{.kernel_size = 3}).add<GroupNorm>(1, 3);
   draw(map_store);
   add("map", map, {1, 7, 5, 2});
+  // Views: rows of a result, in another shape; and sums, of which a view is read by itself too.
+  ParameterStore<float> view_store;
+  Sequential<float> views(view_store);
+  views.add<Linear>(8, 6)
+      .add<Apply>([](V x) {
+        return x.tape().view(view_op, 0, x, 12, {3, 2, 3});
+      })
+      .add<Linear>(3, 3)
+      .add<Apply>([](V x) { return x + x * 0.5; });
+  draw(view_store);
+  add("views", views, {6, 8});
+  // Parameters of two stores.
+  static const Linear<float>* foreign;
+  ParameterStore<float> foreign_store, shared_store;
+  const Linear<float> elsewhere(foreign_store, 3, 4);
+  draw(foreign_store);
+  foreign = &elsewhere;
+  Sequential<float> shared(shared_store);
+  shared.add<Linear>(4, 3).add<Apply>([](V x) { return (*foreign)(x); });
+  draw(shared_store);
+  add("two_stores", shared, {1, 4});
 
   std::ofstream(folder / "numbers.cpp") << number_program_of(names);
   REQUIRE(run(compile_command(folder / "numbers.cpp")) == 0);
@@ -407,7 +429,8 @@ TEST_CASE("C++ header: what cannot be written in C++ fails with a reason") {
         "C++ header: expected weights in F32 or F16, got BF16");
   CHECK(refusal(vit.net, {.name = "float", .sources = sources}) ==
         "C++ header: expected a name for a namespace, got float");
-  CHECK(refusal(vit.net, {}) == "C++ header: expected where the kernels' text is (sources)");
+  CHECK(refusal(vit.net, {.sources = nullptr}) ==
+        "C++ header: expected where the kernels' text is (sources)");
   CHECK(refusal(vit.net,
                 {.sources = sources, .images = CppImageClassifier{.class_names = {"rose"}}}) ==
         "C++ header: expected the names of 2 classes, got 1");

@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "anther/anther.hpp"
@@ -283,6 +285,98 @@ TEST_CASE("onnx: a user's op is exported as its row says, or fails by name and l
                        Error);
   CHECK_THROWS_WITH_AS(add_onnx_form(silent_op, nullptr),
                        "silent: expected a form, got a null pointer", Error);
+}
+
+// The elements in another shape, and a part of the rows.
+constexpr Op<float> view_op = {.name = "view", .forward = nullptr, .backward = nullptr};
+Variable<float> view(const Variable<float>& x, std::int64_t first, const Shape& shape) {
+  return x.tape().view(view_op, 0, x, first, shape);
+}
+
+TEST_CASE("onnx: a view is a Reshape or a Slice, and a map is channels last for it") {
+  ParameterStore<float> store;
+  const Scope<float> scope(store);
+  const auto types = [](const Module<float>& model, const Shape& shape) {
+    return types_of(Message(to_onnx(model, shape)).message(7));
+  };
+  const Apply flat(scope / "flat", [](Variable<float> x) {
+    return view(x, 0, {x.shape()[0], x.shape().numel() / x.shape()[0]});
+  });
+  CHECK(types(flat, {1, 6, 8}) == "Reshape Identity");
+  CHECK(types(flat, {1, 2, 3, 8}) == "Transpose Reshape Identity");
+  CHECK(types(flat, {1, 48}) == "Identity");
+  const Message graph = Message(to_onnx(flat, {1, 6, 8})).message(7);
+  CHECK(initializers_of(graph).count("integers_0_48") == 1);  // N stays open
+
+  const Apply merged(scope / "merged", [](Variable<float> x) {
+    return view(view(x, 0, {x.shape()[0] * 6, 8}), 0, {x.shape()[0], 2, 3, 8});
+  });
+  CHECK(types(merged, {1, 6, 8}) == "Reshape Reshape Transpose Identity");
+  const auto constants = initializers_of(Message(to_onnx(merged, {1, 6, 8})).message(7));
+  CHECK(constants.count("integers_-1_8") == 1);
+  CHECK(constants.count("integers_-1_2_3_8") == 1);
+
+  const Apply part(scope / "part", [](Variable<float> x) { return view(x, 16, {1, 3, 8}); });
+  CHECK(types(part, {1, 6, 8}) == "Slice Identity");
+  const auto ends = initializers_of(Message(to_onnx(part, {1, 6, 8})).message(7));
+  for (const char* each : {"integers_2", "integers_5", "integers_1"}) CHECK(ends.count(each) == 1);
+  const Apply columns(scope / "columns", [](Variable<float> x) { return view(x, 3, {1, 3, 8}); });
+  CHECK_THROWS_WITH_AS(
+      to_onnx(columns, {1, 6, 8}),
+      "columns: view: cannot be exported to ONNX: expected a view of all elements, "
+      "or of rows of (1, 6, 8), got one of (1, 3, 8) from element 3 on",
+      Error);
+}
+
+// An op of two results.
+constexpr Op<float> halves_op = {.name = "halves",
+                                 .forward =
+                                     [](Call<float>& call) {
+                                       const std::int64_t size = call.output_shape().numel();
+                                       for (std::int64_t i = 0; i < 2 * size; ++i)
+                                         call.output(i < size ? 0 : 1)[i % size] = call.input(0)[i];
+                                     },
+                                 .backward = [](Call<float>&) {}};
+
+TEST_CASE("onnx: a form names all results of its op") {
+  ParameterStore<float> store;
+  const Apply second(store, [](Variable<float> x) {
+    const Shape half{x.shape()[0] / 2, x.shape()[1]}, results[] = {half, half};
+    return x.tape().apply_many(halves_op, 0, std::span<const Variable<float>>(&x, 1), results)[1];
+  });
+  add_onnx_form(halves_op, [](auto& graph, const auto&) {
+    const std::vector<std::string> halves = graph.nodes("Split", {graph.input(0)}, {}, 2);
+    graph.output(halves[0]);
+    graph.output(halves[1], 1);
+  });
+  const Message graph = Message(to_onnx(second, {2, 4})).message(7);
+  CHECK(types_of(graph) == "Split Identity");
+  CHECK(graph.messages(1)[1].texts.at(1) == std::vector<std::string>{"Split_2"});
+  add_onnx_form(halves_op, [](auto& builder, const auto&) { builder.output(builder.input(0)); });
+  CHECK(error_of([&] {
+          to_onnx(second, {2, 4});
+        }) == "halves: cannot be exported to ONNX: its form named no output 1");
+  add_onnx_form(halves_op, [](auto& builder, const auto&) { builder.output("", 2); });
+  CHECK(error_of([&] {
+          to_onnx(second, {2, 4});
+        }) == "halves: cannot be exported to ONNX: expected a result of 0 to 1, got 2");
+}
+
+TEST_CASE("onnx: parameters of two stores, and one that has the input's name") {
+  ParameterStore<float> first_store, second_store;
+  const Linear<float> first(Scope<float>(first_store) / "input", 2, 3);
+  const Linear<float> second(Scope<float>(second_store) / "input", 3, 2);
+  first_store.initialize(1);
+  second_store.initialize(2);
+  static const Linear<float>* layers[2];
+  layers[0] = &first, layers[1] = &second;
+  ParameterStore<float> store;
+  const Apply both(store, [](Variable<float> x) { return (*layers[1])((*layers[0])(x)); });
+  const auto tensors =
+      initializers_of(Message(to_onnx(both, {1, 2}, {.input = "input.weight"})).message(7));
+  CHECK(tensors.at("input.weight_2").shape == std::vector<std::uint64_t>{3, 2});
+  CHECK(tensors.at("input.weight_3").shape == std::vector<std::uint64_t>{2, 3});
+  CHECK(tensors.at("input.weight_3").at(1) == std::as_const(second_store).value(0)[1]);
 }
 
 TEST_CASE("onnx: what has no form fails with a reason") {

@@ -37,11 +37,17 @@ struct CppImageClassifier {
   std::vector<std::string> class_names = {};  // empty: the classes' numbers
 };
 
+// The headers that this program is compiled with, as long as they are where they were then.
+inline SourceReader own_sources() {
+  return sources_in(std::filesystem::path(__FILE__).parent_path().parent_path().parent_path());
+}
+
 struct CppHeaderOptions {
   std::string name = "model";        // the namespace that everything stands in
   std::string file = {};             // the header's own name, for its example; empty: NAME.hpp
   io::Dtype dtype = io::Dtype::f32;  // of the weights: f32, or f16
-  SourceReader sources;              // where the kernels' text is: sources_in("anther/include")
+  // Where the kernels' text is.
+  SourceReader sources = own_sources();
   // Given: the header's Model also has classify(rgb) and logits(rgb), which take an image's bytes.
   std::optional<CppImageClassifier> images = {};
   std::vector<std::string> notes = {};  // lines of the header's first comment

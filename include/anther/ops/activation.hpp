@@ -8,9 +8,10 @@
 
 namespace anther::inline v0_1 {
 
+inline constexpr char gelu_op_name[] = "gelu";
 template <class T>
 inline constexpr Op<T> gelu_op = {
-    .name = "gelu",
+    .name = gelu_op_name,
     .forward = nullptr,
     .backward =
         [](Call<T>& call) {
@@ -42,9 +43,10 @@ Variable<T> gelu(const Variable<T>& x) {
   return x.tape().apply(gelu_op<T>, 0, {x}, x.shape());
 }
 
+inline constexpr char relu_op_name[] = "relu";
 template <class T>
 inline constexpr Op<T> relu_op = {
-    .name = "relu",
+    .name = relu_op_name,
     .forward =
         [](Call<T>& call) {
           kernels::relu_forward(call.output(), call.input(0), call.output_shape().numel());

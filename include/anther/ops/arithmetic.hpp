@@ -8,9 +8,10 @@
 
 namespace anther::inline v0_1 {
 
+inline constexpr char add_op_name[] = "add";
 template <class T>
 inline constexpr Op<T> add_op = {
-    .name = "add",
+    .name = add_op_name,
     .forward =
         [](Call<T>& call) {
           kernels::add<T>(call.output(), call.input(0), call.input(1), call.output_shape().numel());
@@ -31,9 +32,10 @@ Variable<T> operator+(const Variable<T>& a, const Variable<T>& b) {
   return tape.apply(add_op<T>, 0, {a, b}, a.shape());
 }
 
+inline constexpr char scale_op_name[] = "scale";
 template <class T>
 inline constexpr Op<T> scale_op = {
-    .name = "scale",
+    .name = scale_op_name,
     .forward =
         [](Call<T>& call) {
           kernels::scale<T>(call.output(), nullptr, call.input(0),

@@ -12,9 +12,10 @@
 
 namespace anther::inline v0_1 {
 
+inline constexpr char self_attention_op_name[] = "self_attention";
 template <class T>
 inline constexpr Op<T> self_attention_op = {
-    .name = "self_attention",
+    .name = self_attention_op_name,
     .forward =
         [](Call<T>& call) {
           const auto& d = call.template attributes<kernels::AttentionDims>();
@@ -68,9 +69,10 @@ Variable<T> self_attention(const Variable<T>& qkv, std::int64_t num_heads) {
   return tape.apply(self_attention_op<T>, d, {qkv}, y, {Shape{d.batch, num_heads, tokens, tokens}});
 }
 
+inline constexpr char scaled_dot_product_attention_op_name[] = "scaled_dot_product_attention";
 template <class T>
 inline constexpr Op<T> scaled_dot_product_attention_op = {
-    .name = "scaled_dot_product_attention",
+    .name = scaled_dot_product_attention_op_name,
     .forward =
         [](Call<T>& call) {
           const auto& d = call.template attributes<kernels::AttentionDims>();

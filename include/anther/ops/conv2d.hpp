@@ -74,9 +74,10 @@ inline kernels::PackOptions conv2d_pack(const kernels::Conv2dDims& d) {
           .group_stride = d.group_out() * d.depth()};
 }
 
+inline constexpr char conv2d_op_name[] = "conv2d";
 template <class T>
 inline constexpr Op<T> conv2d_op = {
-    .name = "conv2d",
+    .name = conv2d_op_name,
     .forward =
         [](Call<T>& call) {
           const auto& d = call.template attributes<kernels::Conv2dDims>();
@@ -155,9 +156,10 @@ Variable<T> conv2d(const Variable<T>& x, const Variable<T>& weight, const Variab
                     {d.batch, d.out_height(), d.out_width(), d.out_channels});
 }
 
+inline constexpr char depthwise_conv2d_op_name[] = "depthwise_conv2d";
 template <class T>
 inline constexpr Op<T> depthwise_conv2d_op = {
-    .name = "depthwise_conv2d",
+    .name = depthwise_conv2d_op_name,
     .forward =
         [](Call<T>& call) {
           kernels::depthwise_conv2d_forward(
@@ -208,9 +210,10 @@ Variable<T> depthwise_conv2d(const Variable<T>& x, const Variable<T>& weight,
                     {d.batch, d.out_height(), d.out_width(), d.channels});
 }
 
+inline constexpr char depthwise_conv_transpose2d_op_name[] = "depthwise_conv_transpose2d";
 template <class T>
 inline constexpr Op<T> depthwise_conv_transpose2d_op = {
-    .name = "depthwise_conv_transpose2d",
+    .name = depthwise_conv_transpose2d_op_name,
     .forward =
         [](Call<T>& call) {
           kernels::depthwise_conv_transpose2d_forward(

@@ -20,9 +20,10 @@ inline kernels::PackOptions linear_pack(std::int64_t out, std::int64_t in) {
   return {.columns = out, .depth = in, .column_stride = in, .depth_stride = 1};
 }
 
+inline constexpr char linear_op_name[] = "linear";
 template <class T>
 inline constexpr Op<T> linear_op = {
-    .name = "linear",
+    .name = linear_op_name,
     .forward =
         [](Call<T>& call) {
           const std::int64_t rows = call.input_shape(0).rows(), in = call.input_shape(0).back();

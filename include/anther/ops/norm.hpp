@@ -27,9 +27,10 @@
 
 namespace anther::inline v0_1 {
 
+inline constexpr char group_norm_op_name[] = "group_norm";
 template <class T>
 inline constexpr Op<T> group_norm_op = {
-    .name = "group_norm",
+    .name = group_norm_op_name,
     .forward =
         [](Call<T>& call) {
           const auto& dims = call.template attributes<kernels::GroupNormDims>();
@@ -87,9 +88,10 @@ Variable<T> instance_norm(const Variable<T>& x, const Variable<T>& weight = {},
   return group_norm(x, x.shape().back(), weight, bias, eps);
 }
 
+inline constexpr char layer_norm_op_name[] = "layer_norm";
 template <class T>
 inline constexpr Op<T> layer_norm_op = {
-    .name = "layer_norm",
+    .name = layer_norm_op_name,
     .forward =
         [](Call<T>& call) {
           kernels::layer_norm_forward<T>(call.output(), call.output(1), call.output(2),
@@ -144,9 +146,10 @@ struct BatchNormOptions {
   bool frozen = false;  // running statistics that training too takes as they are, and leaves
 };
 
+inline constexpr char batch_norm_op_name[] = "batch_norm";
 template <class T>
 inline constexpr Op<T> batch_norm_op = {
-    .name = "batch_norm",
+    .name = batch_norm_op_name,
     .forward =
         [](Call<T>& call) {
           const auto& a = call.template attributes<BatchNormAttributes<T>>();

@@ -9,9 +9,10 @@
 
 namespace anther::inline v0_1 {
 
+inline constexpr char global_average_pool_op_name[] = "global_average_pool";
 template <class T>
 inline constexpr Op<T> global_average_pool_op = {
-    .name = "global_average_pool",
+    .name = global_average_pool_op_name,
     .forward =
         [](Call<T>& call) {
           kernels::global_average_pool_forward(
@@ -37,9 +38,10 @@ Variable<T> global_average_pool(const Variable<T>& x) {
   return x.tape().apply(global_average_pool_op<T>, d, {x}, {in[0], in[3]});
 }
 
+inline constexpr char subsample_op_name[] = "subsample";
 template <class T>
 inline constexpr Op<T> subsample_op = {
-    .name = "subsample",
+    .name = subsample_op_name,
     .forward =
         [](Call<T>& call) {
           const auto& dims = call.template attributes<kernels::SubsampleDims>();

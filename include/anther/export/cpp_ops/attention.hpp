@@ -21,16 +21,17 @@ inline void attention_cpp(CodeBuilder& code, const std::string& q, const std::st
 }
 
 inline void add_attention_cpp(CppForms& forms) {
-  forms.add(self_attention_op<float>, [](CodeBuilder& code, const Call<float>& call) {
+  forms.add_named(self_attention_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const auto& d = call.attributes<kernels::AttentionDims>();
     const std::string qkv = code.input(0);
     attention_cpp(code, qkv, detail::text_of(qkv, " + ", d.o_stride()),
                   detail::text_of(qkv, " + ", 2 * d.o_stride()), d);
   });
-  forms.add(scaled_dot_product_attention_op<float>, [](CodeBuilder& code, const Call<float>& call) {
-    attention_cpp(code, code.input(0), code.input(1), code.input(2),
-                  call.attributes<kernels::AttentionDims>());
-  });
+  forms.add_named(scaled_dot_product_attention_op_name,
+                  [](CodeBuilder& code, const Call<float>& call) {
+                    attention_cpp(code, code.input(0), code.input(1), code.input(2),
+                                  call.attributes<kernels::AttentionDims>());
+                  });
 }
 
 }  // namespace anther::inline v0_1::exports

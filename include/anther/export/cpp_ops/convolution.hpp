@@ -7,23 +7,24 @@
 namespace anther::inline v0_1::exports {
 
 inline void add_convolution_cpp(CppForms& forms) {
-  forms.add(conv2d_op<float>, [](CodeBuilder& code, const Call<float>& call) {
+  forms.add_named(conv2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const auto& d = call.attributes<kernels::Conv2dDims>();
     code.include("anther/kernels/conv2d.hpp");
     code.call("conv2d_forward<float>", code.output(), code.input(0), code.packed(1, conv2d_pack(d)),
               code.input(2), code.workspace(kernels::conv2d_workspace(d)), d);
   });
-  forms.add(depthwise_conv2d_op<float>, [](CodeBuilder& code, const Call<float>& call) {
+  forms.add_named(depthwise_conv2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
     code.include("anther/kernels/depthwise_conv2d.hpp");
     code.call("depthwise_conv2d_forward<float>", code.output(), code.add(), code.input(0),
               code.input(1), code.input(2), call.attributes<kernels::DepthwiseConv2dDims>());
   });
-  forms.add(depthwise_conv_transpose2d_op<float>, [](CodeBuilder& code, const Call<float>& call) {
-    code.include("anther/kernels/depthwise_conv_transpose2d.hpp");
-    code.call("depthwise_conv_transpose2d_forward<float>", code.output(), code.input(0),
-              code.input(1), code.input(2),
-              call.attributes<kernels::DepthwiseConvTranspose2dDims>());
-  });
+  forms.add_named(depthwise_conv_transpose2d_op_name,
+                  [](CodeBuilder& code, const Call<float>& call) {
+                    code.include("anther/kernels/depthwise_conv_transpose2d.hpp");
+                    code.call("depthwise_conv_transpose2d_forward<float>", code.output(),
+                              code.input(0), code.input(1), code.input(2),
+                              call.attributes<kernels::DepthwiseConvTranspose2dDims>());
+                  });
 }
 
 }  // namespace anther::inline v0_1::exports

@@ -8,21 +8,21 @@
 namespace anther::inline v0_1::exports {
 
 inline void add_elementwise_cpp(CppForms& forms) {
-  forms.add(add_op<float>, [](CodeBuilder& code, const Call<float>& call) {
+  forms.add_named(add_op_name, [](CodeBuilder& code, const Call<float>& call) {
     code.include("anther/kernels/elementwise.hpp");
     code.call("add<float>", code.output(), code.input(0), code.input(1),
               call.output_shape().numel());
   });
-  forms.add(scale_op<float>, [](CodeBuilder& code, const Call<float>& call) {
+  forms.add_named(scale_op_name, [](CodeBuilder& code, const Call<float>& call) {
     code.include("anther/kernels/elementwise.hpp");
     code.call("scale<float>", code.output(), "nullptr", code.input(0),
               code_of(call.attributes<double>()) + "f", call.output_shape().numel());
   });
-  forms.add(relu_op<float>, [](CodeBuilder& code, const Call<float>& call) {
+  forms.add_named(relu_op_name, [](CodeBuilder& code, const Call<float>& call) {
     code.include("anther/kernels/elementwise.hpp");
     code.call("relu_forward<float>", code.output(), code.input(0), call.output_shape().numel());
   });
-  forms.add(gelu_op<float>, [](CodeBuilder& code, const Call<float>& call) {
+  forms.add_named(gelu_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const std::int64_t columns = call.output_shape().back();
     code.include("anther/kernels/gelu.hpp");
     code.call_rows("gelu_forward<float>", "y",

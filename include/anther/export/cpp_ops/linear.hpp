@@ -9,7 +9,7 @@
 namespace anther::inline v0_1::exports {
 
 inline void add_linear_cpp(CppForms& forms) {
-  forms.add(linear_op<float>, [](CodeBuilder& code, const Call<float>& call) {
+  forms.add_named(linear_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const std::int64_t rows = call.input_shape(0).rows(), in = call.input_shape(0).back();
     const std::int64_t out = call.output_shape().back();
     const kernels::GemmDims d = kernels::dense_gemm(rows, out, in);

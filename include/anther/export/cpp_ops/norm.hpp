@@ -38,9 +38,9 @@ inline void batch_norm_cpp(CodeBuilder& code, const Call<float>& call) {
 }
 
 inline void add_norm_cpp(CppForms& forms) {
-  forms.add(group_norm_op<float>, group_norm_cpp);
-  forms.add(layer_norm_op<float>, layer_norm_cpp);
-  forms.add(batch_norm_op<float>, batch_norm_cpp);
+  forms.add_named(group_norm_op_name, group_norm_cpp);
+  forms.add_named(layer_norm_op_name, layer_norm_cpp);
+  forms.add_named(batch_norm_op_name, batch_norm_cpp);
 }
 
 }  // namespace anther::inline v0_1::exports

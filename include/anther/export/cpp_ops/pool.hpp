@@ -7,12 +7,12 @@
 namespace anther::inline v0_1::exports {
 
 inline void add_pool_cpp(CppForms& forms) {
-  forms.add(global_average_pool_op<float>, [](CodeBuilder& code, const Call<float>& call) {
+  forms.add_named(global_average_pool_op_name, [](CodeBuilder& code, const Call<float>& call) {
     code.include("anther/kernels/global_average_pool.hpp");
     code.call("global_average_pool_forward<float>", code.output(), code.input(0),
               call.attributes<kernels::GlobalAveragePoolDims>());
   });
-  forms.add(subsample_op<float>, [](CodeBuilder& code, const Call<float>& call) {
+  forms.add_named(subsample_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const auto& d = call.attributes<kernels::SubsampleDims>();
     code.include("anther/kernels/subsample.hpp");
     if (call.lazy_input())

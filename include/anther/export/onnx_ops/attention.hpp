@@ -35,7 +35,7 @@ inline std::string from_heads(GraphBuilder& graph, const std::string& x,
 
 template <class T>
 void add_attention_onnx(OnnxForms<T>& forms) {
-  forms.add(self_attention_op<T>, [](GraphBuilder& graph, const Call<T>& call) {
+  forms.add_named(self_attention_op_name, [](GraphBuilder& graph, const Call<T>& call) {
     const auto& d = call.template attributes<kernels::AttentionDims>();
     const bool map = call.output_shape().rank() == 4;
     std::vector<std::string> parts =
@@ -44,13 +44,14 @@ void add_attention_onnx(OnnxForms<T>& forms) {
     const std::string y = graph_attention(graph, parts[0], parts[1], parts[2], d.scale);
     graph.output(from_heads(graph, y, d, call.output_shape()));
   });
-  forms.add(scaled_dot_product_attention_op<T>, [](GraphBuilder& graph, const Call<T>& call) {
-    const auto& d = call.template attributes<kernels::AttentionDims>();
-    std::string heads[3];
-    for (int i = 0; i < 3; ++i) heads[i] = to_heads(graph, graph.input(i), d, false);
-    const std::string y = graph_attention(graph, heads[0], heads[1], heads[2], d.scale);
-    graph.output(from_heads(graph, y, d, call.output_shape()));
-  });
+  forms.add_named(
+      scaled_dot_product_attention_op_name, [](GraphBuilder& graph, const Call<T>& call) {
+        const auto& d = call.template attributes<kernels::AttentionDims>();
+        std::string heads[3];
+        for (int i = 0; i < 3; ++i) heads[i] = to_heads(graph, graph.input(i), d, false);
+        const std::string y = graph_attention(graph, heads[0], heads[1], heads[2], d.scale);
+        graph.output(from_heads(graph, y, d, call.output_shape()));
+      });
 }
 
 }  // namespace anther::inline v0_1::exports

@@ -19,19 +19,19 @@ std::vector<GraphAttribute> window_attributes(const Dims& d, std::int64_t groups
 
 template <class T>
 void add_convolution_onnx(OnnxForms<T>& forms) {
-  forms.add(conv2d_op<T>, [](GraphBuilder& graph, const Call<T>& call) {
+  forms.add_named(conv2d_op_name, [](GraphBuilder& graph, const Call<T>& call) {
     const auto& d = call.template attributes<kernels::Conv2dDims>();
     const Shape weight{d.out_channels, d.in_channels / d.groups, d.kernel_height, d.kernel_width};
     graph.output(graph.node("Conv", {graph.input(0), graph.weight(1, weight), graph.input(2)},
                             window_attributes(d, d.groups)));
   });
-  forms.add(depthwise_conv2d_op<T>, [](GraphBuilder& graph, const Call<T>& call) {
+  forms.add_named(depthwise_conv2d_op_name, [](GraphBuilder& graph, const Call<T>& call) {
     const auto& d = call.template attributes<kernels::DepthwiseConv2dDims>();
     const Shape weight{d.channels, 1, d.kernel_height, d.kernel_width};
     graph.output(graph.node("Conv", {graph.input(0), graph.weight(1, weight), graph.input(2)},
                             window_attributes(d, d.channels)));
   });
-  forms.add(depthwise_conv_transpose2d_op<T>, [](GraphBuilder& graph, const Call<T>& call) {
+  forms.add_named(depthwise_conv_transpose2d_op_name, [](GraphBuilder& graph, const Call<T>& call) {
     const auto& d = call.template attributes<kernels::DepthwiseConvTranspose2dDims>();
     const Shape weight{d.channels, 1, d.kernel_height, d.kernel_width};
     std::vector<GraphAttribute> attributes = window_attributes(d, d.channels);

@@ -12,18 +12,18 @@ namespace anther::inline v0_1::exports {
 
 template <class T>
 void add_elementwise_onnx(OnnxForms<T>& forms) {
-  forms.add(add_op<T>, [](GraphBuilder& graph, const Call<T>&) {
+  forms.add_named(add_op_name, [](GraphBuilder& graph, const Call<T>&) {
     graph.output(graph.node("Add", {graph.input(0), graph.input(1)}));
   });
-  forms.add(scale_op<T>, [](GraphBuilder& graph, const Call<T>& call) {
+  forms.add_named(scale_op_name, [](GraphBuilder& graph, const Call<T>& call) {
     const double factor = call.template attributes<double>();
     graph.output(graph.node("Mul", {graph.input(0), graph.constant({}, {factor})}));
   });
-  forms.add(relu_op<T>, [](GraphBuilder& graph, const Call<T>&) {
+  forms.add_named(relu_op_name, [](GraphBuilder& graph, const Call<T>&) {
     graph.output(graph.node("Relu", {graph.input(0)}));
   });
   // x (1 + erf(x / sqrt 2)) / 2, in the order in which runtimes recognise GELU.
-  forms.add(gelu_op<T>, [](GraphBuilder& graph, const Call<T>&) {
+  forms.add_named(gelu_op_name, [](GraphBuilder& graph, const Call<T>&) {
     const std::string x = graph.input(0);
     const std::string scaled = graph.node("Div", {x, graph.constant({}, {std::sqrt(2.0)})});
     const std::string twice_phi =

@@ -10,7 +10,7 @@ namespace anther::inline v0_1::exports {
 
 template <class T>
 void add_linear_onnx(OnnxForms<T>& forms) {
-  forms.add(linear_op<T>, [](GraphBuilder& graph, const Call<T>& call) {
+  forms.add_named(linear_op_name, [](GraphBuilder& graph, const Call<T>& call) {
     const Shape& x = call.input_shape(0);
     const std::int64_t in = x.back(), out = call.output_shape().back();
     const std::string bias = graph.input(2);

@@ -77,19 +77,19 @@ void batch_norm_onnx(GraphBuilder& graph, const Call<T>& call) {
   const auto statistic = [&](const T* values) {
     return graph.constant({channels}, std::vector<double>(values, values + channels));
   };
-  const std::string y = graph.node(
-      "BatchNormalization",
-      {channels_second(graph, graph.input(0), shape), weight_or(graph, 1, channels, 1),
-       weight_or(graph, 2, channels, 0), statistic(a.mean()), statistic(a.var())},
-      {{"epsilon", a.dims.eps}});
+  const std::string y =
+      graph.node("BatchNormalization",
+                 {channels_second(graph, graph.input(0), shape), weight_or(graph, 1, channels, 1),
+                  weight_or(graph, 2, channels, 0), statistic(a.mean()), statistic(a.var())},
+                 {{"epsilon", a.dims.eps}});
   graph.output(channels_back(graph, y, shape));
 }
 
 template <class T>
 void add_norm_onnx(OnnxForms<T>& forms) {
-  forms.add(group_norm_op<T>, group_norm_onnx<T>);
-  forms.add(layer_norm_op<T>, layer_norm_onnx<T>);
-  forms.add(batch_norm_op<T>, batch_norm_onnx<T>);
+  forms.add_named(group_norm_op_name, group_norm_onnx<T>);
+  forms.add_named(layer_norm_op_name, layer_norm_onnx<T>);
+  forms.add_named(batch_norm_op_name, batch_norm_onnx<T>);
 }
 
 }  // namespace anther::inline v0_1::exports

@@ -8,10 +8,10 @@ namespace anther::inline v0_1::exports {
 
 template <class T>
 void add_pool_onnx(OnnxForms<T>& forms) {
-  forms.add(global_average_pool_op<T>, [](GraphBuilder& graph, const Call<T>&) {
+  forms.add_named(global_average_pool_op_name, [](GraphBuilder& graph, const Call<T>&) {
     graph.output(graph.node("Flatten", {graph.node("GlobalAveragePool", {graph.input(0)})}));
   });
-  forms.add(subsample_op<T>, [](GraphBuilder& graph, const Call<T>& call) {
+  forms.add_named(subsample_op_name, [](GraphBuilder& graph, const Call<T>& call) {
     const auto& d = call.template attributes<kernels::SubsampleDims>();
     graph.output(graph.node(
         "Slice", {graph.input(0), graph.constant(Integers{0, 0}),
