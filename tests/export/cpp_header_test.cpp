@@ -199,8 +199,13 @@ class Apply : public Module<T> {
 const char* const halve_header = R"(#pragma once
 #include <anther/kernels/vec.hpp>
 namespace user {
-#define ANTHER_BODY "halve.inl"
-#include <anther/kernels/for_each_isa.inl>
+#include <anther/kernels/next_isa.inl>  // avx2
+#include "halve.inl"
+#include <anther/kernels/next_isa.inl>  // avx512
+#include "halve.inl"
+#include <anther/kernels/next_isa.inl>  // baseline
+#include "halve.inl"
+#include <anther/kernels/next_isa.inl>
 inline void halve(float* y, const float* x, std::int64_t count) {
   ANTHER_SELECT(halve<float>)(y, x, count);
 }
@@ -237,7 +242,6 @@ void add_halve_form() {
 }
 constexpr Op<float> secret_op = {
     .name = "secret", .forward = halve_op.forward, .backward = nullptr};
-constexpr Op<float> view_op = {.name = "view", .forward = nullptr, .backward = nullptr};
 V apply(const Op<float>& op, const V& x) {
   return x.tape().apply(op, 0, {x}, x.shape());
 }
@@ -366,17 +370,29 @@ TEST_CASE("C++ header: a model of anything, from numbers to numbers") {
   map.add<Conv2d>(2, 3, Conv2dLayerOptions{.kernel_size = 3}).add<GroupNorm>(1, 3);
   draw(map_store);
   add("map", map, {1, 7, 5, 2});
-  // Views: rows of a result, in another shape; and sums, of which a view is read by itself too.
+  // Views: rows of a result, in another shape.
   ParameterStore<float> view_store;
   Sequential<float> views(view_store);
   views.add<Linear>(8, 6)
       .add<Apply>([](V x) {
-        return x.tape().view(view_op, 0, x, 12, {3, 2, 3});
+        return reshape(narrow(x, 0, 2, 3), {3, 2, 3});
       })
       .add<Linear>(3, 3)
       .add<Apply>([](V x) { return x + x * 0.5; });
   draw(view_store);
   add("views", views, {6, 8});
+  ParameterStore<float> shape_store;
+  Sequential<float> shapes(shape_store);
+  shapes.add<Linear>(4, 6)
+      .add<Apply>([](V x) {
+        const auto parts = split(x, {1, 2, 3}, -1);
+        return cat({parts[2], narrow(x, 2, 1, 4), parts[0]}, -1);
+      })
+      .add<Apply>([](V x) {
+        return cat({narrow(softmax(x), 1, 1, 2), x}, 1);
+      });
+  draw(shape_store);
+  add("shapes", shapes, {2, 3, 4});
   // Parameters of two stores.
   static const Linear<float>* foreign;
   ParameterStore<float> foreign_store, shared_store;

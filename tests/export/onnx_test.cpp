@@ -287,21 +287,13 @@ TEST_CASE("onnx: a user's op is exported as its row says, or fails by name and l
                        "silent: expected a form, got a null pointer", Error);
 }
 
-// The elements in another shape, and a part of the rows.
-constexpr Op<float> view_op = {.name = "view", .forward = nullptr, .backward = nullptr};
-Variable<float> view(const Variable<float>& x, std::int64_t first, const Shape& shape) {
-  return x.tape().view(view_op, 0, x, first, shape);
-}
-
 TEST_CASE("onnx: a view is a Reshape or a Slice, and a map is channels last for it") {
   ParameterStore<float> store;
   const Scope<float> scope(store);
   const auto types = [](const Module<float>& model, const Shape& shape) {
     return types_of(Message(to_onnx(model, shape)).message(7));
   };
-  const Apply flat(scope / "flat", [](Variable<float> x) {
-    return view(x, 0, {x.shape()[0], x.shape().numel() / x.shape()[0]});
-  });
+  const Apply flat(scope / "flat", [](Variable<float> x) { return flatten(x); });
   CHECK(types(flat, {1, 6, 8}) == "Reshape Identity");
   CHECK(types(flat, {1, 2, 3, 8}) == "Transpose Reshape Identity");
   CHECK(types(flat, {1, 48}) == "Identity");
@@ -309,21 +301,23 @@ TEST_CASE("onnx: a view is a Reshape or a Slice, and a map is channels last for 
   CHECK(initializers_of(graph).count("integers_0_48") == 1);  // N stays open
 
   const Apply merged(scope / "merged", [](Variable<float> x) {
-    return view(view(x, 0, {x.shape()[0] * 6, 8}), 0, {x.shape()[0], 2, 3, 8});
+    return reshape(reshape(x, {-1, 8}), {-1, 2, 3, 8});
   });
   CHECK(types(merged, {1, 6, 8}) == "Reshape Reshape Transpose Identity");
   const auto constants = initializers_of(Message(to_onnx(merged, {1, 6, 8})).message(7));
   CHECK(constants.count("integers_-1_8") == 1);
   CHECK(constants.count("integers_-1_2_3_8") == 1);
 
-  const Apply part(scope / "part", [](Variable<float> x) { return view(x, 16, {1, 3, 8}); });
+  const Apply part(scope / "part", [](Variable<float> x) { return narrow(x, 1, 2, 3); });
   CHECK(types(part, {1, 6, 8}) == "Slice Identity");
   const auto ends = initializers_of(Message(to_onnx(part, {1, 6, 8})).message(7));
   for (const char* each : {"integers_2", "integers_5", "integers_1"}) CHECK(ends.count(each) == 1);
-  const Apply columns(scope / "columns", [](Variable<float> x) { return view(x, 3, {1, 3, 8}); });
+  const Apply columns(scope / "columns", [](Variable<float> x) {
+    return x.tape().view(reshape_op<float>, 0, x, 3, {1, 3, 8});
+  });
   CHECK_THROWS_WITH_AS(
       to_onnx(columns, {1, 6, 8}),
-      "columns: view: cannot be exported to ONNX: expected a view of all elements, "
+      "columns: reshape: cannot be exported to ONNX: expected a view of all elements, "
       "or of rows of (1, 6, 8), got one of (1, 3, 8) from element 3 on",
       Error);
 }

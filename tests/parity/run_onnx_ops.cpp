@@ -72,28 +72,29 @@ void tokens(Sequential<float>& net) {
       .add<Apply>([](V x) { return x + scaled_dot_product_attention(x, gelu(x), x * 0.3, 4); });
 }
 
-// Views: the elements in another shape, in the order that they have on the tape.
-constexpr Op<float> view_op = {.name = "view", .forward = nullptr, .backward = nullptr};
-V view(const V& x, const Shape& shape) {
-  return x.tape().view(view_op, 0, x, 0, shape);
-}
-void views(Sequential<float>& net) {
-  net.add<Linear>(4, 4)
+void shapes(Sequential<float>& net) {
+  net.add<Linear>(4, 6)
       .add<Apply>([](V x) {
-        return view(x, {x.shape()[0], 48});
+        const auto parts = split(x, {1, 2, 3}, -1);
+        return cat({parts[2], narrow(x, 3, 1, 4), parts[0]}, -1);
       })
-      .add<Linear>(48, 24)
       .add<Apply>([](V x) {
-        return view(x, {x.shape()[0], 2, 3, 4});
+        return cat({narrow(x, 1, 1, 2), narrow(softmax(x), 1, 0, 2)}, 2);
+      })
+      .add<Apply>([](V x) { return flatten(x); })
+      .add<Linear>(96, 24)
+      .add<Apply>([](V x) {
+        return reshape(x, {-1, 2, 3, 4});
       })
       .add<Conv2d>(4, 5, Conv2dLayerOptions{.kernel_size = 2})
       .add<Apply>([](V x) {
-        return view(x, {x.shape()[0] * 2, 5});
+        return reshape(x, {-1, 5});
       })
       .add<LayerNorm>(5)
       .add<Apply>([](V x) {
-        return view(x, {x.shape()[0] / 2, 2, 5});
-      });
+        return reshape(x, {-1, 2, 5});
+      })
+      .add<Apply>([](V x) { return narrow(softmax(x), 1, 1, 1); });
 }
 
 // A sequence of maps: more axes than a map has.
@@ -165,7 +166,7 @@ int main(int argc, char** argv) {
     write(folder, "convolutions", {1, 11, 9, 4}, convolutions);
     write(folder, "maps", {1, 7, 5, 4}, maps);
     write(folder, "tokens", {1, 6, 4}, tokens);
-    write(folder, "views", {1, 4, 3, 4}, views);
+    write(folder, "shapes", {1, 4, 3, 4}, shapes);
     write(folder, "volumes", {1, 2, 3, 5, 4}, volumes);
     write(folder, "rows", {1, 4}, rows);
   } catch (const std::exception& error) {

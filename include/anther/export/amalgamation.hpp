@@ -1,6 +1,6 @@
 // Headers of Anther's as one text that includes none of them: each once, before what includes it,
-// without comments. A kernel's body stands there once for each instruction set, as
-// kernels/for_each_isa.inl says.
+// without comments. Files that end in .inl stand there as often as they are included: a kernel's body
+// once for each instruction set.
 #pragma once
 
 #include <algorithm>
@@ -87,7 +87,8 @@ class Amalgamation {
 
   void add_include(std::string_view what) {
     const std::string path = between_quotes(what);
-    if (path.ends_with("for_each_isa.inl")) return splice(path);
+    // A kernel's body, and what compiles it, stands there as often as it is included.
+    if (path.ends_with(".inl")) return splice(path);
     if (is_standard_header(what))
       standard_headers_.insert("<" + path + ">");
     else

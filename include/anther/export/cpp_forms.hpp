@@ -18,6 +18,7 @@
 #include "anther/export/cpp_ops/linear.hpp"
 #include "anther/export/cpp_ops/norm.hpp"
 #include "anther/export/cpp_ops/pool.hpp"
+#include "anther/export/cpp_ops/shape.hpp"
 #include "anther/export/op_forms.hpp"
 
 namespace anther::inline v0_1::exports {
@@ -32,6 +33,7 @@ inline CppForms& cpp_forms() {
       add_linear_cpp(*this);
       add_norm_cpp(*this);
       add_pool_cpp(*this);
+      add_shape_cpp(*this);
     }
   };
   static Table table;

@@ -19,6 +19,7 @@
 #include "anther/export/onnx_ops/linear.hpp"
 #include "anther/export/onnx_ops/norm.hpp"
 #include "anther/export/onnx_ops/pool.hpp"
+#include "anther/export/onnx_ops/shape.hpp"
 #include "anther/export/op_forms.hpp"
 
 namespace anther::inline v0_1::exports {
@@ -34,6 +35,7 @@ OnnxForms<T>& onnx_forms() {
       add_linear_onnx(*this);
       add_norm_onnx(*this);
       add_pool_onnx(*this);
+      add_shape_onnx(*this);
     }
   };
   static Table table;

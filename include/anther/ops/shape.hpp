@@ -87,9 +87,10 @@ struct NarrowAttributes {
             .from_stride = parts.extent * parts.inner};
   }
 };
+inline constexpr char narrow_op_name[] = "narrow";
 template <class T>
 inline constexpr Op<T> narrow_op = {
-    .name = "narrow",
+    .name = narrow_op_name,
     .forward =
         [](Call<T>& call) {
           const auto& a = call.template attributes<NarrowAttributes>();
@@ -124,9 +125,10 @@ Variable<T> narrow(const Variable<T>& x, int dim, std::int64_t start, std::int64
 }
 
 // Its inputs side by side along an axis.
+inline constexpr char cat_op_name[] = "cat";
 template <class T>
 inline constexpr Op<T> cat_op = {
-    .name = "cat",
+    .name = cat_op_name,
     .forward =
         [](Call<T>& call) {
           const AxisParts whole = call.template attributes<AxisParts>();
@@ -185,9 +187,10 @@ Variable<T> cat(std::initializer_list<Variable<T>> parts, int dim) {
 }
 
 // One result for each part of an axis.
+inline constexpr char split_op_name[] = "split";
 template <class T>
 inline constexpr Op<T> split_op = {
-    .name = "split",
+    .name = split_op_name,
     .forward =
         [](Call<T>& call) {
           const AxisParts whole = call.template attributes<AxisParts>();

@@ -11,9 +11,10 @@ inline kernels::SoftmaxDims softmax_dims(const Shape& x) {
   return {.rows = x.rows(), .columns = x.back(), .x_stride = x.back(), .y_stride = x.back()};
 }
 
+inline constexpr char softmax_op_name[] = "softmax";
 template <class T>
 inline constexpr Op<T> softmax_op = {
-    .name = "softmax",
+    .name = softmax_op_name,
     .forward =
         [](Call<T>& call) {
           kernels::softmax_forward(call.output(), call.input(0),
