@@ -1,6 +1,6 @@
 // Headers of Anther's as one text that includes none of them: each once, before what includes it,
-// without comments. Files that end in .inl stand there as often as they are included: a kernel's body
-// once for each instruction set.
+// without comments. Files that end in .inl stand there as often as they are included: a kernel's
+// body once for each instruction set.
 #pragma once
 
 #include <algorithm>

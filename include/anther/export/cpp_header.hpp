@@ -48,7 +48,8 @@ struct CppHeaderOptions {
   io::Dtype dtype = io::Dtype::f32;  // of the weights: f32, or f16
   // Where the kernels' text is.
   SourceReader sources = own_sources();
-  // Given: the header's Model also has classify(rgb) and logits(rgb), which take an image's bytes.
+  // Given: the header's Model also has classify(pixels) and logits(pixels), which take an image's
+  // bytes.
   std::optional<CppImageClassifier> images = {};
   std::vector<std::string> notes = {};  // lines of the header's first comment
 };
@@ -152,9 +153,9 @@ class CppHeader {
 
   void add_example() {
     constexpr std::string_view image_example = R"(
-static unsigned char rgb[NAME::image_height * NAME::image_width * 3];
-if (std::fread(rgb, 1, sizeof rgb, stdin) != sizeof rgb) return 1;
-std::puts(NAME::class_names[model.classify(rgb)]);)";
+static unsigned char pixels[NAME::image_height * NAME::image_width * 3];
+if (std::fread(pixels, 1, sizeof pixels, stdin) != sizeof pixels) return 1;
+std::puts(NAME::class_names[model.classify(pixels)]);)";
     constexpr std::string_view number_example = R"(
 static float input[NAME::input_size];
 for (float& number : input)

@@ -26,9 +26,9 @@ struct GeneratedLevels {
 template <class Pass>
 class GeneratedImageClassifier : public GeneratedModel<Pass> {
  public:
-  // The number of the class with the largest logit. rgb: the image's bytes, height x width x 3.
-  int classify(const unsigned char* rgb) {
-    const float* const y = logits(rgb);
+  // The number of the class with the largest logit. pixels: the image's bytes, height x width x 3.
+  int classify(const unsigned char* pixels) {
+    const float* const y = logits(pixels);
     int best = 0;
     for (int i = 1; i < Pass::classes; ++i)
       if (y[i] > y[best]) best = i;
@@ -37,11 +37,11 @@ class GeneratedImageClassifier : public GeneratedModel<Pass> {
 
   // The logits of the classes, which last until the next call. Those of an image that is prepared
   // already, as floats, are given by run().
-  const float* logits(const unsigned char* rgb) {
+  const float* logits(const unsigned char* pixels) {
     const auto& levels = GeneratedLevels<Pass>::ready().levels;
     float* const image = this->input();
     for (std::int64_t i = 0; i < Pass::input_size; i += 3)
-      for (int c = 0; c < 3; ++c) image[i + c] = levels[c][rgb[i + c]];
+      for (int c = 0; c < 3; ++c) image[i + c] = levels[c][pixels[i + c]];
     return this->run_pass();
   }
 };

@@ -1,5 +1,5 @@
-// What stands in for core/cpu.hpp and core/parallel_for.hpp in a generated header (export/cpp_header.hpp):
-// one thread, no heap, no exceptions.
+// What stands in for core/cpu.hpp and core/parallel_for.hpp in a generated header
+// (export/cpp_header.hpp): one thread, no heap, no exceptions.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
