@@ -24,6 +24,7 @@ missing_packages() {
       g++) command -v "${CXX:-g++}" || command -v c++ || command -v clang++ ;;
       cmake | make | curl | clang-format*) command -v "$package" ;;
       binutils) command -v objdump ;;
+      ninja-build) command -v ninja ;;
       *) [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>&1) == installed ]] ;;
     esac >/dev/null || echo "$package"
   done
@@ -94,4 +95,9 @@ need_cmake() {
     echo "https://cmake.org/download/" >&2
     return 1
   fi
+}
+
+# New build folders are Ninja's where that is installed.
+prefer_ninja() {
+  if [[ -z ${CMAKE_GENERATOR:-} ]] && command -v ninja >/dev/null; then export CMAKE_GENERATOR=Ninja; fi
 }

@@ -26,8 +26,9 @@ for argument in "$@"; do
 done
 
 need_packages "${anther_packages[@]}" libeigen3-dev doctest-dev libbenchmark-dev binutils curl \
-  pkg-config
+  pkg-config ninja-build
 need_cmake
+prefer_ninja
 
 jobs=$(nproc)
 if ! { cmake --preset "$preset" -DANTHER_TESTS=ON &&

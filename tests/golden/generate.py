@@ -43,12 +43,16 @@ import math
 import pathlib
 import sys
 
-import numpy as np
-import torch
-from torch.nn import functional as F
-
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "reference"))
+sys.path += [str(HERE.parent / "parity"), str(HERE.parent / "reference")]
+import driver  # noqa: E402
+
+driver.need("torch")
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
 import edgevit_torch  # noqa: E402  (found by the line above)
 
 BATCH, SIZE, CLASSES, DOTS = 4, 64, 10, 4
