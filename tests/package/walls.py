@@ -8,7 +8,8 @@
   words        a generic header names no model, no data set, no colour and no loss
   lines        a header has at most 400 lines
   parameters   a function has fewer than ten parameters
-  compiled     every kernel's body that a header selects is named in compiled/kernel_names.inl
+  compiled     every kernel's body that a header selects is named in compiled/kernel_names.inl, and
+               every op and layer in compiled/engine.inl
 """
 import argparse
 import collections
@@ -28,8 +29,9 @@ ROOMS = [
     ["export"],
     ["data"],
     ["data/vision"],
+    ["models"],  # what all models share: the registry, names of weights
     ["train"],
-    ["models"],
+    ["models/*"],  # a model each, and the list of them all
     ["report"],
     ["painted"],
     ["interop"],
@@ -53,8 +55,10 @@ MOST_PARAMETERS = 9
 
 
 def room_of(path):
-    """models/edgevit/model.hpp -> models; data/vision/image.hpp -> data/vision; anther.hpp -> ''"""
+    """data/vision/image.hpp -> data/vision; models/edgevit/config.hpp -> models/*; anther.hpp -> ''"""
     parts = path.split("/")[:-1]
+    if path == "models/models.hpp" or len(parts) > 1 and parts[0] == "models":
+        return "models/*"
     if parts[:2] == ["data", "vision"]:
         return "data/vision"
     return parts[0] if parts else ""
@@ -152,6 +156,16 @@ def check(include):
         found.append(("compiled", "compiled/kernel_names.inl", f"lacks {name}"))
     for name in sorted(named - selected):
         found.append(("compiled", "compiled/kernel_names.inl", f"names {name}: no header selects it"))
+    engine = texts.get("compiled/engine.inl", "")
+    for path, text in texts.items():
+        names = []
+        if path.startswith("ops/"):
+            names = re.findall(r"^(?:std::span<const )?Variable<T>>? (\w+)\(", text, re.MULTILINE)
+        elif path.startswith(("nn/", "optim/")):
+            names = re.findall(r"^template <class T>\nclass (\w+)", text, re.MULTILINE)
+        for name in sorted(set(names)):
+            if not re.search(rf"\b{name}\b", engine):
+                found.append(("compiled", "compiled/engine.inl", f"lacks {name} ({path})"))
     return found
 
 
@@ -172,10 +186,10 @@ def graph(include):
                    (other != goal and FLOOR[other] < FLOOR[start] and reaches(other, goal, False))
                    for other in arrows[start])
 
-    names = {room: room.replace("/", "_") for room in FLOOR}
+    names = {room: re.sub(r"\W", "_", room) for room in FLOOR}
     lines = ["flowchart BT"]
     for room in FLOOR:
-        if (include / room).is_dir():
+        if any(include.glob(room)):
             lines.append(f'  {names[room]}["{room}/"]')
     for room in FLOOR:
         for other in sorted(arrows[room], key=FLOOR.get):

@@ -19,6 +19,12 @@ ANTHER_TEMPLATE ANTHER_VARIABLE cross_entropy(const ANTHER_VARIABLE&, const Labe
                                               const CrossEntropyOptions&);
 ANTHER_TEMPLATE ANTHER_VARIABLE cross_entropy(const ANTHER_VARIABLE&, std::span<const std::int32_t>,
                                               const CrossEntropyOptions&);
+ANTHER_TEMPLATE ANTHER_VARIABLE cat(std::span<const ANTHER_VARIABLE>, int);
+ANTHER_TEMPLATE ANTHER_VARIABLE cat(std::initializer_list<ANTHER_VARIABLE>, int);
+ANTHER_TEMPLATE std::span<const ANTHER_VARIABLE> split(const ANTHER_VARIABLE&,
+                                                       std::span<const std::int64_t>, int);
+ANTHER_TEMPLATE std::span<const ANTHER_VARIABLE> split(const ANTHER_VARIABLE&,
+                                                       std::initializer_list<std::int64_t>, int);
 ANTHER_FUNCTION(adjust_logits)
 ANTHER_FUNCTION(batch_norm)
 ANTHER_FUNCTION(conv2d)
@@ -57,6 +63,7 @@ ANTHER_CLASS(LayerNorm)
 ANTHER_CLASS(Linear)
 ANTHER_CLASS(NormBase)
 ANTHER_CLASS(Inference)
+ANTHER_CLASS(InferencePlan)
 ANTHER_FUNCTION(summarize)
 
 ANTHER_CLASS(edgevit::PatchEmbed)
