@@ -12,6 +12,7 @@
 namespace anther::inline v0_1 {
 namespace {
 
+// NOLINTBEGIN(misc-definitions-in-headers): internal linkage is meant
 void run_openmp_team(int threads, void (*worker)(void*, int), void* context) {
 #pragma omp parallel num_threads(threads)
   worker(context, omp_get_thread_num());
@@ -22,6 +23,7 @@ void run_openmp_team(int threads, void (*worker)(void*, int), void* context) {
   parallel_state.backend.store(&backend, std::memory_order_release);
   return true;
 }();
+// NOLINTEND(misc-definitions-in-headers)
 
 }  // namespace
 }  // namespace anther::inline v0_1
