@@ -13,10 +13,10 @@ int main(int argc, char** argv) {
     anther::detail::check(argc == 2, "usage: amalgamate SOURCE_FOLDER");
     const std::filesystem::path folder(argv[1]);
     // The library that anther/compiled.hpp declares belongs to the separate headers.
-    const auto read = [headers = anther::exports::sources_in(folder / "include")](
-                          const std::string& path) {
-      return path == "anther/compiled.hpp" ? std::string() : headers(path);
-    };
+    const auto read =
+        [headers = anther::exports::sources_in(folder / "include")](const std::string& path) {
+          return path == "anther/compiled.hpp" ? std::string() : headers(path);
+        };
     anther::exports::Amalgamation sources(read, {});
     sources.add("anther/anther.hpp");
 

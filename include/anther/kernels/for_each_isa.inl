@@ -1,20 +1,21 @@
-// Compiles the kernel body that ANTHER_BODY names once for each instruction set, each in a namespace
-// of its own (avx2, avx512, baseline) within the namespace where this file is included:
+// Compiles the kernel body that ANTHER_BODY names once for each instruction set, each in a
+// namespace of its own (avx2, avx512, baseline) within the namespace where this file is included:
 //
 //   namespace my_project {
 //   #define ANTHER_BODY "square.inl"
 //   #include <anther/kernels/for_each_isa.inl>
 //   }
 //
-// The compiler looks for the body where it looks for headers; next_isa.inl is for a body that stands
-// beside the file that includes it.
+// The compiler looks for the body where it looks for headers; next_isa.inl is for a body that
+// stands beside the file that includes it.
 //
 // Then ANTHER_SELECT(square_forward<T>)(y, x, count) calls my_project::avx512::square_forward<T>,
 // say. Vec and its functions are seen from the body.
 //
 // The rules for a body: no includes, no guard, no lambdas, no OpenMP, no test of __AVX...__ macros
 // and no reliance on contraction; functions are templates on the scalar. All headers are included
-// before. A body may ask ANTHER_VECTOR_BYTES, and ANTHER_VECTOR_ISA (0 baseline, 2 AVX2, 3 AVX-512).
+// before. A body may ask ANTHER_VECTOR_BYTES, and ANTHER_VECTOR_ISA (0 baseline, 2 AVX2, 3
+// AVX-512).
 
 #ifndef ANTHER_BODY
 #error "define ANTHER_BODY before including for_each_isa.inl"
@@ -33,7 +34,7 @@
 namespace avx2 {
 using namespace ::anther::kernels::avx2;
 #include ANTHER_BODY
-}
+}  // namespace avx2
 #undef ANTHER_VECTOR_ISA
 #undef ANTHER_VECTOR_BYTES
 #if defined(__clang__)
@@ -50,7 +51,7 @@ using namespace ::anther::kernels::avx2;
 namespace avx512 {
 using namespace ::anther::kernels::avx512;
 #include ANTHER_BODY
-}
+}  // namespace avx512
 #undef ANTHER_VECTOR_ISA
 #undef ANTHER_VECTOR_BYTES
 #if defined(__clang__)
@@ -72,7 +73,7 @@ using namespace ::anther::kernels::avx512;
 namespace baseline {
 using namespace ::anther::kernels::baseline;
 #include ANTHER_BODY
-}
+}  // namespace baseline
 #undef ANTHER_VECTOR_ISA
 #undef ANTHER_VECTOR_BYTES
 #undef ANTHER_BODY
