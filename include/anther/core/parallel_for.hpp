@@ -65,10 +65,9 @@ inline const char* parallel_backend_name() {
 // The exception of the lowest tile that threw.
 class TileFailure {
  public:
-  template <class Body>
-  void run(const Body& body, std::int64_t tile) {
+  void run(void (*body)(const void*, std::int64_t), const void* context, std::int64_t tile) {
     try {
-      body(tile);
+      body(context, tile);
     } catch (...) {
       const std::lock_guard lock(mutex_);
       if (tile < tile_) {
@@ -87,21 +86,15 @@ class TileFailure {
   std::exception_ptr exception_;
 };
 
-// Calls body(tile) for tile = 0, ..., tiles - 1, each once. Runs serially, in this order, where it
-// is called from within another parallel_for, or where `work` (in units of about a nanosecond) is
-// too little to be worth waking a thread. Workers take over the caller's floating-point control
-// state. Every tile runs; then the exception of the lowest tile that threw, if any, is rethrown.
-//
-// Each thread has a range of the tiles, and takes from the others' once its own is done: where
-// loops over the same rows follow each other, it finds in its cache what it wrote before.
-template <class Body>
-void parallel_for(std::int64_t tiles, std::int64_t work, const Body& body) {
+// parallel_for, with the body as a function and what it works on: compiled once, not for each body.
+inline void parallel_for_erased(std::int64_t tiles, std::int64_t work,
+                                void (*body)(const void*, std::int64_t), const void* context) {
   constexpr std::int64_t least_work = 8'000, most_ranges = 64;
   const ParallelBackend* backend = parallel_state.backend.load(std::memory_order_acquire);
   const std::int64_t threads = std::min<std::int64_t>(num_threads(), tiles);
   TileFailure failure;
   if (!backend || threads <= 1 || inside_parallel_for || work < least_work) {
-    for (std::int64_t tile = 0; tile < tiles; ++tile) failure.run(body, tile);
+    for (std::int64_t tile = 0; tile < tiles; ++tile) failure.run(body, context, tile);
     failure.rethrow();
     return;
   }
@@ -110,14 +103,15 @@ void parallel_for(std::int64_t tiles, std::int64_t work, const Body& body) {
     std::atomic<std::int64_t> taken{0};
   };
   struct Team {
-    const Body& body;
+    void (*body)(const void*, std::int64_t);
+    const void* context;
     TileFailure& failure;
     const std::int64_t tiles, ranges;
     std::fenv_t floating_point{};
     Range range[most_ranges]{};
 
-    static void work(void* context, int thread) {
-      Team& team = *static_cast<Team*>(context);
+    static void work(void* of, int thread) {
+      Team& team = *static_cast<Team*>(of);
       std::fesetenv(&team.floating_point);
       inside_parallel_for = true;
       for (std::int64_t i = 0; i < team.ranges; ++i) team.run_range((thread + i) % team.ranges);
@@ -128,12 +122,27 @@ void parallel_for(std::int64_t tiles, std::int64_t work, const Body& body) {
       const std::int64_t count = tiles * (number + 1) / ranges - first;
       std::atomic<std::int64_t>& taken = range[number].taken;
       for (std::int64_t i; (i = taken.fetch_add(1, std::memory_order_relaxed)) < count;)
-        failure.run(body, first + i);
+        failure.run(body, context, first + i);
     }
-  } team{body, failure, tiles, std::min(threads, most_ranges)};
+  } team{body, context, failure, tiles, std::min(threads, most_ranges)};
   std::fegetenv(&team.floating_point);
   backend->run(static_cast<int>(threads), &Team::work, &team);
   failure.rethrow();
+}
+
+// Calls body(tile) for tile = 0, ..., tiles - 1, each once. Runs serially, in this order, where it
+// is called from within another parallel_for, or where `work` (in units of about a nanosecond) is
+// too little to be worth waking a thread. Workers take over the caller's floating-point control
+// state. Every tile runs; then the exception of the lowest tile that threw, if any, is rethrown.
+//
+// Each thread has a range of the tiles, and takes from the others' once its own is done: where
+// loops over the same rows follow each other, it finds in its cache what it wrote before.
+template <class Body>
+void parallel_for(std::int64_t tiles, std::int64_t work, const Body& body) {
+  parallel_for_erased(
+      tiles, work,
+      [](const void* context, std::int64_t tile) { (*static_cast<const Body*>(context))(tile); },
+      &body);
 }
 
 }  // namespace anther::inline v0_1

@@ -2,7 +2,9 @@
 // channel_norm.hpp.
 //
 // An array over the channels in the workspace has room for `folded` elements and a vector more, so
-// whole vectors are stored to it; what stands behind its last channel is never used.
+// whole vectors are stored to it; what stands behind its last channel is never used. Structs of
+// pointers are passed by value: as far as the compiler knows, the store of a vector could change
+// what a reference leads to.
 
 // What is added up over folded rows, each for every column, and the rows:
 //   without dy  sum += x - center,  product += (x - center)^2
@@ -15,7 +17,7 @@ struct ChannelNormSums {
 
 // `rows` folded rows, `stride` apart, of which the first `columns` columns are whole vectors.
 template <class T, bool with_dy, int rows>
-ANTHER_INLINE void channel_norm_sums_columns(const ChannelNormSums<T>& s, std::int64_t stride,
+ANTHER_INLINE void channel_norm_sums_columns(ChannelNormSums<T> s, std::int64_t stride,
                                              std::int64_t columns) {
   constexpr int lanes = Vec<T>::lanes;
   constexpr int line = 64 / static_cast<int>(sizeof(T));
@@ -39,21 +41,28 @@ ANTHER_INLINE void channel_norm_sums_columns(const ChannelNormSums<T>& s, std::i
   }
 }
 
-// The same for any number of columns: those that fill no vector are read from a copy.
+// The columns behind `whole`, which fill no vector: they are read from a copy.
 template <class T, bool with_dy, int rows>
-void channel_norm_sums_rows(ChannelNormSums<T> s, std::int64_t stride, std::int64_t columns) {
+__attribute__((noinline)) void channel_norm_sums_tail(const ChannelNormSums<T>& s,
+                                                      std::int64_t stride, std::int64_t whole,
+                                                      std::int64_t tail) {
   constexpr int lanes = Vec<T>::lanes;
-  channel_norm_sums_columns<T, with_dy, rows>(s, stride, columns);
-  const std::int64_t whole = columns / lanes * lanes, tail = columns - whole;
-  if (tail == 0) return;
   T x[rows][lanes], dy[rows][lanes], center[lanes];
   Vec<T>::load_partial(s.center + whole, tail).store(center);
   for (int i = 0; i < rows; ++i) {
     Vec<T>::load_partial(s.x + i * stride + whole, tail).store(x[i]);
     if (with_dy) Vec<T>::load_partial(s.dy + i * stride + whole, tail).store(dy[i]);
   }
-  s = {s.sum + whole, s.product + whole, x[0], with_dy ? dy[0] : x[0], center};
-  channel_norm_sums_rows<T, with_dy, rows>(s, lanes, lanes);
+  channel_norm_sums_columns<T, with_dy, rows>(
+      {s.sum + whole, s.product + whole, x[0], with_dy ? dy[0] : x[0], center}, lanes, lanes);
+}
+
+template <class T, bool with_dy, int rows>
+ANTHER_INLINE void channel_norm_sums_rows(const ChannelNormSums<T>& s, std::int64_t stride,
+                                          std::int64_t columns) {
+  channel_norm_sums_columns<T, with_dy, rows>(s, stride, columns);
+  const std::int64_t tail = columns % Vec<T>::lanes;
+  if (tail != 0) channel_norm_sums_tail<T, with_dy, rows>(s, stride, columns - tail, tail);
 }
 
 // Adds up `elements` elements of x (and dy): rows of `folded`, of which the last may be shorter.

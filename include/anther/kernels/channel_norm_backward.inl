@@ -84,11 +84,12 @@ ANTHER_INLINE Vec<T> channel_norm_dx_vector(const ChannelNormDx<T>& o, const T* 
 // after dy and x is fetched into the second-level cache: while a pass stores, there is room to
 // read.
 template <class T>
-void channel_norm_dx(const ChannelNormDx<T>& o, std::int64_t elements, bool streamed,
-                     std::int64_t next, const ChannelNormTiles& plan) {
+void channel_norm_dx(ChannelNormDx<T> o, std::int64_t elements, bool streamed, std::int64_t next,
+                     const ChannelNormTiles& plan) {
   constexpr int lanes = Vec<T>::lanes;
-  for (std::int64_t row = 0; row < elements; row += plan.folded) {
-    const std::int64_t end = row + plan.folded < elements ? row + plan.folded : elements;
+  const std::int64_t folded = plan.folded, stride = plan.stride;
+  for (std::int64_t row = 0; row < elements; row += folded) {
+    const std::int64_t end = row + folded < elements ? row + folded : elements;
     std::int64_t i = row;
     for (; i + lanes <= end; i += lanes) {
       if (streamed) {
@@ -97,14 +98,14 @@ void channel_norm_dx(const ChannelNormDx<T>& o, std::int64_t elements, bool stre
         if (o.add) __builtin_prefetch(o.add + i + stream_ahead);
       }
       const Vec<T> value =
-          channel_norm_dx_vector<T, true>(o, o.factors + i - row, plan.stride, i, lanes);
+          channel_norm_dx_vector<T, true>(o, o.factors + i - row, stride, i, lanes);
       if (streamed)
         stream_vector(value, o.dx + i);
       else
         value.store(o.dx + i);
     }
     if (i < end)
-      store_first(channel_norm_dx_vector<T, false>(o, o.factors + i - row, plan.stride, i, end - i),
+      store_first(channel_norm_dx_vector<T, false>(o, o.factors + i - row, stride, i, end - i),
                   o.dx + i, end - i);
   }
   if (streamed) stream_fence();

@@ -38,6 +38,15 @@ struct DepthwiseConvTranspose2dDims {
   }
 };
 
+// What backward writes and reads where the kernel is the stride, or a part of it.
+template <class T>
+struct DepthwiseSpread {
+  T* dx;
+  const T* add;
+  T *dweight, *dbias;
+  const T *dy, *x, *weight;
+};
+
 #define ANTHER_BODY "anther/kernels/depthwise_conv_transpose2d.inl"
 #include "anther/kernels/for_each_isa.inl"
 
@@ -120,14 +129,8 @@ void depthwise_conv_transpose2d_backward(T* dx, const T* dx_add, T* dweight, T* 
   const std::int64_t x_size = dims.height * dims.width * channels;
   const std::int64_t y_size = dims.out_height() * dims.out_width() * channels;
   const std::int64_t partial_size = (taps + 1) * channels;
-  const bool by_2 = dims.stride_height == 2;
-  const auto both = by_2 ? ANTHER_SELECT(depthwise_spread_backward<T, 2, true, true>)
-                         : ANTHER_SELECT(depthwise_spread_backward<T, 4, true, true>);
-  const auto of_x = by_2 ? ANTHER_SELECT(depthwise_spread_backward<T, 2, true, false>)
-                         : ANTHER_SELECT(depthwise_spread_backward<T, 4, true, false>);
-  const auto of_taps = by_2 ? ANTHER_SELECT(depthwise_spread_backward<T, 2, false, true>)
-                            : ANTHER_SELECT(depthwise_spread_backward<T, 4, false, true>);
-  const auto body = !of_weight ? of_x : dx ? both : of_taps;
+  const auto body = dims.stride_height == 2 ? ANTHER_SELECT(depthwise_spread_backward<T, 2>)
+                                            : ANTHER_SELECT(depthwise_spread_backward<T, 4>);
   parallel_for(tiles, 2 * depthwise_conv_transpose2d_work(dims), [&](std::int64_t tile) {
     T* const partial = workspace + tile * partial_size;
     if (of_weight) std::fill_n(partial, partial_size, T(0));
@@ -143,8 +146,9 @@ void depthwise_conv_transpose2d_backward(T* dx, const T* dx_add, T* dweight, T* 
       const std::int64_t image = row / height, first = row - image * height;
       const std::int64_t last = std::min(end - image * height, height);
       const std::int64_t at = image * x_size;
-      body(dx ? dx + at : nullptr, dx && dx_add ? dx_add + at : nullptr, partial,
-           partial + taps * channels, dy + image * y_size, of_weight ? x + at : nullptr, weight,
+      body({dx ? dx + at : nullptr, dx && dx_add ? dx_add + at : nullptr,
+            of_weight ? partial : nullptr, partial + taps * channels, dy + image * y_size,
+            of_weight ? x + at : nullptr, weight},
            dims.width, channels, first, last);
       row = image * height + last;
     }

@@ -89,8 +89,7 @@ ANTHER_INLINE Vec<T> layer_norm_mask(std::int64_t count) {
 
 // What one row's y is made of.
 template <class T>
-void layer_norm_forward_row_y(const LayerNormForward<T>& o, std::int64_t row,
-                              std::int64_t channels) {
+void layer_norm_forward_row_y(LayerNormForward<T> o, std::int64_t row, std::int64_t channels) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   const Vec<T> center = Vec<T>::broadcast(o.mean[row]), factor = Vec<T>::broadcast(o.rstd[row]);
   const Vec<T> one = Vec<T>::broadcast(T(1)), zero = Vec<T>::zero();
@@ -113,8 +112,7 @@ void layer_norm_forward_row_y(const LayerNormForward<T>& o, std::int64_t row,
 
 // One row.
 template <class T>
-void layer_norm_forward_row(const LayerNormForward<T>& o, const LayerNormDims& dims,
-                            std::int64_t row) {
+void layer_norm_forward_row(LayerNormForward<T> o, const LayerNormDims& dims, std::int64_t row) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   const std::int64_t whole = dims.channels / lanes * lanes, tail = dims.channels - whole;
   const Vec<T> share = Vec<T>::broadcast(T(1) / static_cast<T>(dims.channels));
@@ -140,8 +138,8 @@ void layer_norm_forward_row(const LayerNormForward<T>& o, const LayerNormDims& d
 
 // As many rows as there are lanes, from `first` on.
 template <class T>
-void layer_norm_forward_block(const LayerNormForward<T>& o, const LayerNormDims& dims,
-                              std::int64_t first, StreamedPiece<T>& before) {
+void layer_norm_forward_block(LayerNormForward<T> o, const LayerNormDims& dims, std::int64_t first,
+                              StreamedPiece<T>& before) {
   constexpr int lanes = Vec<T>::lanes;
   const std::int64_t channels = dims.channels;
   const std::int64_t whole = channels / lanes * lanes, tail = channels - whole;
@@ -225,7 +223,7 @@ ANTHER_INLINE std::int64_t layer_norm_count(int j, std::int64_t channels) {
 // while it is in registers, and once more for y. As many rows as there are lanes share a reciprocal
 // square root.
 template <class T, int fewer, int vectors>
-void layer_norm_forward_short(const LayerNormForward<T>& o, const LayerNormDims& dims,
+void layer_norm_forward_short(LayerNormForward<T> o, const LayerNormDims& dims,
                               StreamedPiece<T>& before) {
   constexpr int lanes = Vec<T>::lanes;
   constexpr std::int64_t lines = (vectors * vector_bytes / 64 + 1) / 2;
@@ -279,11 +277,12 @@ void layer_norm_forward_short(const LayerNormForward<T>& o, const LayerNormDims&
 
 // before: see stream_pieces.
 template <class T>
-void layer_norm_forward_tile(const LayerNormForward<T>& o, const LayerNormDims& dims,
+void layer_norm_forward_tile(LayerNormForward<T> o, const LayerNormDims& dims,
                              StreamedPiece<T>& before) {
   constexpr int lanes = Vec<T>::lanes;
   if constexpr (vector_registers == 32) {
-    if (dims.channels <= 3 * lanes) return layer_norm_forward_short<T, 0, 3>(o, dims, before);
+    if (dims.channels <= 2 * lanes) return layer_norm_forward_short<T, 0, 2>(o, dims, before);
+    if (dims.channels <= 3 * lanes) return layer_norm_forward_short<T, 2, 3>(o, dims, before);
     if (dims.channels <= 5 * lanes) return layer_norm_forward_short<T, 3, 5>(o, dims, before);
     if (dims.channels <= 6 * lanes) return layer_norm_forward_short<T, 5, 6>(o, dims, before);
     if (dims.channels <= 9 * lanes) return layer_norm_forward_short<T, 6, 9>(o, dims, before);

@@ -17,7 +17,7 @@ ANTHER_INLINE LayerNormRow<T> layer_norm_row(T mean, T rstd, T g_sum, T gd_sum, 
 // One vector of the dx of `rows` rows, and of what they add to dweight and dbias; `count` elements
 // of it.
 template <class T, bool whole>
-ANTHER_INLINE void layer_norm_dx_step(const LayerNormBackward<T>& o, const LayerNormRow<T>* row,
+ANTHER_INLINE void layer_norm_dx_step(LayerNormBackward<T> o, const LayerNormRow<T>* row,
                                       std::int64_t rows, std::int64_t channels, std::int64_t at,
                                       std::int64_t c, std::int64_t count) {
   const Vec<T> w = !o.weight ? Vec<T>::broadcast(T(1))
@@ -48,7 +48,7 @@ ANTHER_INLINE void layer_norm_dx_step(const LayerNormBackward<T>& o, const Layer
 
 // dx, dweight and dbias of `rows` rows from `first` on.
 template <class T>
-void layer_norm_dx(const LayerNormBackward<T>& o, const LayerNormRow<T>* row, std::int64_t first,
+void layer_norm_dx(LayerNormBackward<T> o, const LayerNormRow<T>* row, std::int64_t first,
                    std::int64_t rows, std::int64_t channels, StreamedPiece<T>& before) {
   constexpr int lanes = Vec<T>::lanes;
   const std::int64_t at = first * channels;
@@ -62,7 +62,7 @@ void layer_norm_dx(const LayerNormBackward<T>& o, const LayerNormRow<T>* row, st
 
 // One row.
 template <class T>
-void layer_norm_backward_row(const LayerNormBackward<T>& o, std::int64_t row, std::int64_t channels,
+void layer_norm_backward_row(LayerNormBackward<T> o, std::int64_t row, std::int64_t channels,
                              StreamedPiece<T>& before) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   const T *const dy = o.dy + row * channels, *const x = o.x + row * channels;
@@ -83,8 +83,8 @@ void layer_norm_backward_row(const LayerNormBackward<T>& o, std::int64_t row, st
 
 // Half as many rows as there are lanes, whose two sums are then one vector, from `first` on.
 template <class T>
-void layer_norm_backward_block(const LayerNormBackward<T>& o, std::int64_t first,
-                               std::int64_t channels, StreamedPiece<T>& before) {
+void layer_norm_backward_block(LayerNormBackward<T> o, std::int64_t first, std::int64_t channels,
+                               StreamedPiece<T>& before) {
   constexpr int lanes = Vec<T>::lanes, rows = lanes / 2;
   const T *const dy = o.dy + first * channels, *const x = o.x + first * channels;
   const T *const mean = o.mean + first, *const rstd = o.rstd + first;
@@ -128,9 +128,8 @@ void layer_norm_backward_block(const LayerNormBackward<T>& o, std::int64_t first
 // Rows of at most `vectors` and more than `fewer` vectors: each is read once, and dweight and dbias
 // stay in registers.
 template <class T, int fewer, int vectors>
-void layer_norm_backward_short(const LayerNormBackward<T>& o, const LayerNormDims& dims,
+void layer_norm_backward_short(LayerNormBackward<T> o, const LayerNormDims& dims,
                                StreamedPiece<T>& before) {
-  [[maybe_unused]] constexpr int lanes = Vec<T>::lanes;
   const std::int64_t channels = dims.channels;
   const Vec<T> share = Vec<T>::broadcast(T(-1) / static_cast<T>(channels));
   const T *dy = o.dy, *x = o.x, *add = o.add;
@@ -179,7 +178,7 @@ void layer_norm_backward_short(const LayerNormBackward<T>& o, const LayerNormDim
 
 // dweight and dbias, which are added to, have room for whole vectors. before: see stream_pieces.
 template <class T>
-void layer_norm_backward_tile(const LayerNormBackward<T>& o, const LayerNormDims& dims,
+void layer_norm_backward_tile(LayerNormBackward<T> o, const LayerNormDims& dims,
                               StreamedPiece<T>& before) {
   constexpr int lanes = Vec<T>::lanes;
   if constexpr (vector_registers == 32) {
