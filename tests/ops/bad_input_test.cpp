@@ -86,6 +86,41 @@ TEST_CASE("ops refuse what does not fit") {
        [&] {
          batch_norm<float>(x({1, 1, 1, 5}), {}, {}, {}, {});
        }},
+      {"expected a shape of 6 elements, as (2, 3) has, got (4, 2)",
+       [&] {
+         reshape(x({2, 3}), {4, 2});
+       }},
+      {"expected a shape of 6 elements",
+       [&] {
+         reshape(x({2, 3}), {4, -1});
+       }},
+      {"narrow: expected places within the 3 of axis 1, got 2 from 2 on",
+       [&] {
+         narrow(x({2, 3}), 1, 2, 2);
+       }},
+      {"narrow: expected an axis of (2, 3), got 2",
+       [&] {
+         narrow(x({2, 3}), 2, 0, 1);
+       }},
+      {"cat: expected shapes that differ in axis 0 alone, got (2, 3) and (2, 4)",
+       [&] {
+         const auto a = x({2, 3});
+         cat({a, a.tape().input(Tensor<float>({2, 4}))}, 0);
+       }},
+      {"split: expected sizes that add up to the 3 of axis 1, got 2 that add up to 4",
+       [&] {
+         split(x({2, 3}), {2, 2}, 1);
+       }},
+      {"softmax: expected the last axis of (2, 3), got 0",
+       [&] {
+         softmax(x({2, 3}), 0);
+       }},
+      {"batch_norm: expected a running mean and variance, by which evaluation normalises",
+       [&] {
+         auto a = x({2, 3});
+         a.tape().begin({.training = false});
+         batch_norm<float>(a.tape().input(Tensor<float>({2, 3})), {}, {}, {}, {});
+       }},
       {"q, k and v side by side",
        [&] {
          self_attention(x({1, 4, 8}), 2);

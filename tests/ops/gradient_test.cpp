@@ -166,6 +166,45 @@ const std::vector<Row> rows = {
      [](const Variables& v) {
        return cross_entropy<double>(v[0], {labels, labels2, lambda}, {.label_smoothing = 0.1});
      }},
+    {"softmax", {{2, 3, 19}}, [](const Variables& v) { return softmax(v[0]); }},
+    {"reshape",
+     {{2, 6}},
+     [](const Variables& v) {
+       return gelu(reshape(v[0], {3, -1}));
+     }},
+    {"flatten",
+     {{2, 3, 2, 2}, {5, 12}},
+     [](const Variables& v) { return linear(flatten(v[0]), v[1]); }},
+    {"narrow, rows",
+     {{5, 3}},
+     [](const Variables& v) {
+       return relu(narrow(v[0], 0, 1, 3)) +
+              (narrow(v[0], 0, 0, 3) + narrow(narrow(v[0], 0, 1, 4), 0, 1, 3));
+     }},
+    {"narrow, columns",
+     {{3, 4, 5}},
+     [](const Variables& v) { return gelu(narrow(v[0], -2, 1, 2)); }},
+    {"a value beside a view of it",
+     {{4, 3}},
+     [](const Variables& v) {
+       return gelu(v[0]) + gelu(reshape(v[0], {4, 3}));
+     }},
+    {"a view of a lazy result, and of a pending one",
+     {{4, 3}, {3, 3}},
+     [](const Variables& v) {
+       return reshape(gelu(v[0]), {6, 2}) + reshape(linear(v[0], v[1]), {6, 2});
+     }},
+    {"cat",
+     {{2, 3, 2}, {2, 1, 2}, {2, 2, 2}},
+     [](const Variables& v) {
+       return gelu(cat({v[0], v[1], v[2], v[1]}, 1));
+     }},
+    {"split",
+     {{2, 7, 3}},
+     [](const Variables& v) {
+       const auto parts = split(v[0], {2, 3, 2}, 1);
+       return gelu(parts[0]) + parts[2];  // nothing reads the second
+     }},
     {"adjust_logits",
      {{3, 5}},
      [](const Variables& v) { return adjust_logits<double>(v[0], running.store.buffer(0)); }},
