@@ -301,7 +301,7 @@ TEST_CASE("onnx: a view is a Reshape or a Slice, and a map is channels last for 
   CHECK(initializers_of(graph).count("integers_0_48") == 1);  // N stays open
 
   const Apply merged(scope / "merged", [](Variable<float> x) {
-    return reshape(reshape(x, {-1, 8}), {-1, 2, 3, 8});
+    return reshape(reshape(x, {x.shape()[0] * 6, 8}), {x.shape()[0], 2, 3, 8});
   });
   CHECK(types(merged, {1, 6, 8}) == "Reshape Reshape Transpose Identity");
   const auto constants = initializers_of(Message(to_onnx(merged, {1, 6, 8})).message(7));

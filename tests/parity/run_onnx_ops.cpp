@@ -84,15 +84,15 @@ void shapes(Sequential<float>& net) {
       .add<Apply>([](V x) { return flatten(x); })
       .add<Linear>(96, 24)
       .add<Apply>([](V x) {
-        return reshape(x, {-1, 2, 3, 4});
+        return reshape(x, {x.shape()[0], 2, 3, 4});
       })
       .add<Conv2d>(4, 5, Conv2dLayerOptions{.kernel_size = 2})
       .add<Apply>([](V x) {
-        return reshape(x, {-1, 5});
+        return reshape(x, {x.shape()[0] * 2, 5});
       })
       .add<LayerNorm>(5)
       .add<Apply>([](V x) {
-        return reshape(x, {-1, 2, 5});
+        return reshape(x, {x.shape()[0] / 2, 2, 5});
       })
       .add<Apply>([](V x) { return narrow(softmax(x), 1, 1, 1); });
 }
