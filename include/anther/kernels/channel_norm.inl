@@ -23,10 +23,15 @@ ANTHER_INLINE void channel_norm_sums_columns(ChannelNormSums<T> s, std::int64_t 
   constexpr int line = 64 / static_cast<int>(sizeof(T));
   for (std::int64_t c = 0; c + lanes <= columns; c += lanes) {
     // As many lines as this step reads, 160 lines from here: the rows that it reads side by side
-    // are no pattern that processors prefetch well.
+    // are no pattern that processors prefetch well. An address, because no pointer may be so far
+    // beyond an array.
     ANTHER_UNROLL for (int ahead = 0; ahead < rows * lanes; ahead += line) {
-      __builtin_prefetch(s.x + c * rows + ahead + 160 * line);
-      if (with_dy) __builtin_prefetch(s.dy + c * rows + ahead + 160 * line);
+      const std::int64_t at = c * rows + ahead;
+      __builtin_prefetch(
+          reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(s.x + at) + 160 * 64));
+      if (with_dy)
+        __builtin_prefetch(
+            reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(s.dy + at) + 160 * 64));
     }
     const Vec<T> middle = Vec<T>::load(s.center + c);
     Vec<T> total = Vec<T>::zero(), products = Vec<T>::zero();
