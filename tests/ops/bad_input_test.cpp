@@ -90,7 +90,7 @@ TEST_CASE("ops refuse what does not fit") {
        [&] {
          reshape(x({2, 3}), {4, 2});
        }},
-      {"expected a shape of 6 elements",
+      {"reshape: expected extents for the elements of (2, 3), at most one of them -1",
        [&] {
          reshape(x({2, 3}), {4, -1});
        }},

@@ -41,7 +41,7 @@ ANTHER_FUNCTION(flatten)
 ANTHER_FUNCTION(linear)
 ANTHER_FUNCTION(mse_loss)
 ANTHER_FUNCTION(narrow)
-ANTHER_FUNCTION(reshape)
+ANTHER_TEMPLATE ANTHER_VARIABLE reshape(const ANTHER_VARIABLE&, const Shape&);
 ANTHER_FUNCTION(softmax)
 ANTHER_FUNCTION(relu)
 ANTHER_FUNCTION(scaled_dot_product_attention)

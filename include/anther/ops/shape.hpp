@@ -20,27 +20,32 @@ inline constexpr Op<T> reshape_op = {.name = "reshape", .forward = nullptr, .bac
 template <class T>
 inline constexpr Op<T> rows_op = {.name = "narrow", .forward = nullptr, .backward = nullptr};
 
-// x with as many elements in another shape. One extent may be -1: what the others leave.
+// x with as many elements in another shape.
 template <class T>
-Variable<T> reshape(const Variable<T>& x, Shape shape) {
+Variable<T> reshape(const Variable<T>& x, const Shape& shape) {
   Tape<T>& tape = x.tape();
-  const std::int64_t numel = x.shape().numel();
-  int open = -1;
-  std::int64_t known = 1;
-  bool fits = true;
-  for (int axis = 0; axis < shape.rank(); ++axis) {
-    if (shape[axis] == -1 && open < 0)
-      open = axis;
-    else
-      known *= shape[axis], fits = fits && shape[axis] >= 0;
-  }
-  if (open >= 0) {
-    fits = fits && known > 0 && numel % known == 0;
-    if (fits) shape[open] = numel / known;
-  }
-  tape.check(fits && shape.numel() == numel, "reshape: expected a shape of ", numel,
+  tape.check(shape.numel() == x.shape().numel(), "reshape: expected a shape of ", x.shape().numel(),
              " elements, as ", x.shape(), " has, got ", shape);
   return tape.view(reshape_op<T>, std::int64_t{0}, x, 0, shape);
+}
+// The same by extents, of which one may be -1: what the others leave.
+template <class T>
+Variable<T> reshape(const Variable<T>& x, std::initializer_list<std::int64_t> extents) {
+  const std::int64_t numel = x.shape().numel();
+  std::int64_t known = 1, open = 0;
+  bool valid = true;
+  for (const std::int64_t extent : extents) {
+    if (extent == -1)
+      ++open;
+    else
+      known *= extent, valid = valid && extent >= 0;
+  }
+  x.tape().check(valid && open <= 1 && (open == 0 || (known > 0 && numel % known == 0)),
+                 "reshape: expected extents for the elements of ", x.shape(),
+                 ", at most one of them -1");
+  Shape shape;
+  for (const std::int64_t extent : extents) shape.push_back(extent == -1 ? numel / known : extent);
+  return reshape(x, shape);
 }
 
 // (N, ...) as (N, the product of the rest).
@@ -48,7 +53,7 @@ template <class T>
 Variable<T> flatten(const Variable<T>& x) {
   const Shape& in = x.shape();
   x.tape().check(in.rank() >= 1, "flatten: expected (N, ...), got ", in);
-  return reshape(x, {in[0], in[0] > 0 ? in.numel() / in[0] : 0});
+  return reshape(x, Shape{in[0], in[0] > 0 ? in.numel() / in[0] : 0});
 }
 
 // Where parts of an axis stand among the elements of a whole: `outer` times, `inner` elements for
