@@ -94,7 +94,7 @@ TEST_CASE("progress: a terminal of 80 columns") {
         {.steps = step, .samples = 128 * step, .loss = 3.99112, .metric = "top-1 8.2%"});
   }
   CHECK(stage.shown(80).back() ==
-        "Epoch 3/20  12/49 [==>.........] loss 3.9911  top-1 8.2%  37.1 img/s  ETA 2:04");
+        "Epoch 3/20  12/49 [=>..........] loss 3.9911  top-1 8.2%  37.1 img/s  ETA 2:04");
   CHECK(progress.samples_per_second() == doctest::Approx(128 / 3.45));
   for (int step = 13; step <= 49; ++step) {
     stage.now += 3.45;
@@ -107,7 +107,7 @@ TEST_CASE("progress: a terminal of 80 columns") {
   const auto lines = stage.shown(80);
   REQUIRE(lines.size() == 2);
   CHECK(lines[0] ==
-        "Epoch 3/20  49/49 [============] loss 3.8000  acc 12.3%  36.4 img/s  time 2:49");
+        "Epoch 3/20  49/49 [==========] loss 3.8000  top-1 12.3%  36.4 img/s  time 2:49");
   CHECK(lines[1].empty());
 }
 

@@ -1,6 +1,6 @@
 // The line that says how training goes:
 //
-//   Epoch 3/20  12/49 [==>.........] loss 3.9911  top-1 8.2%  37.1 img/s  ETA 12:34
+//   Epoch 3/20  12/49 [=>..........] loss 3.9911  top-1 8.2%  37.1 img/s  ETA 12:34
 //
 // On a terminal it is redrawn in place and never wraps; elsewhere about ten lines an epoch.
 #pragma once
