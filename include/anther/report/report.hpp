@@ -25,6 +25,7 @@
 #include "anther/nn/module.hpp"
 #include "anther/nn/module_tree.hpp"
 #include "anther/report/attention_maps.hpp"
+#include "anther/report/base64.hpp"
 #include "anther/report/confusion_plot.hpp"
 #include "anther/report/contact_sheet.hpp"
 #include "anther/report/curves.hpp"
@@ -56,22 +57,6 @@ inline std::int64_t peak_memory_bytes() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   return std::int64_t{1024} * usage.ru_maxrss;
-}
-
-// RFC 4648, section 4.
-inline std::string base64(vision::ByteSpan bytes) {
-  constexpr std::string_view digits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
-    std::uint32_t group = 0;
-    for (std::size_t j = 0; j < 3; ++j) group = group << 8 | (j < count ? bytes[i + j] : 0u);
-    for (std::size_t j = 0; j < 4; ++j)
-      text += j <= count ? digits[group >> (18 - 6 * j) & 63] : '=';
-  }
-  return text;
 }
 
 // The page as text.
