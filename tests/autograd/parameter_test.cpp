@@ -233,6 +233,9 @@ TEST_CASE("parameters: a packed weight is made anew once the values may have cha
 
   // Packed another way it is not what is kept.
   CHECK(store.packed(number, PackUse::forward, gradient) == nullptr);
+  store.keep_packed(false);
+  CHECK(store.packed(number, PackUse::forward, forward) == nullptr);
+  store.keep_packed(true);
   CHECK(is_right(store.packed(number, PackUse::forward, forward), forward));
 
   // From several threads at once.

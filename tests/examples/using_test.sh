@@ -112,6 +112,17 @@ cp -r run/weights runs/train_flowers/10/
 grep -q '^Model: runs/train_flowers/10/weights/best.safetensors, ' latest.log ||
   fail "classify did not take the latest run: $(head -n 1 latest.log)"
 
+# A run's folder is what the other programs take as well; what is no model is named.
+"$examples/summary" run --batch-size 2 >summary.log || fail "summary of a run failed"
+grep -q 'PatchEmbed-1' summary.log || fail "summary printed no layers"
+"$examples/export_onnx" run run.onnx >/dev/null || fail "export_onnx of a run failed"
+! "$examples/summary" --model resnet 2>err.log || fail "summary of an unknown model succeeded"
+grep -q 'expected one of edgevit (s, xs, xxs), got resnet' err.log ||
+  fail "the unknown model is not named: $(cat err.log)"
+! "$examples/summary" --model edgevit --options '{"depht": [1, 1, 1, 1]}' 2>err.log ||
+  fail "summary with an unknown option succeeded"
+grep -q 'unknown key depht' err.log || fail "the unknown option is not named: $(cat err.log)"
+
 # Damaged and missing files, in between.
 good=$(find data/val -name '*.png' | sort | head -n 1)
 head -c 300 "$good" >cut.png
@@ -124,7 +135,7 @@ grep -q '2 of 3 files' err.log || fail "the failures are not counted: $(cat err.
 grep -qF "$good" out.log || fail "the whole file has no answer"
 
 # The program that the header's first comment shows.
-"$examples/embed" run/weights/last.safetensors my-flowers.hpp --dtype f16 >embed.log ||
+"$examples/embed" run my-flowers.hpp --dtype f16 >embed.log ||
   fail "embed failed"
 sed -n '1,/#pragma once/s|^//   ||p' my-flowers.hpp >main.cpp
 grep -q 'my_flowers::Model' main.cpp || fail "the header shows no program"

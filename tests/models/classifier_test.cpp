@@ -183,6 +183,17 @@ TEST_CASE("classifier: a file that is none is named, and the others have their a
   CHECK(classifier.classify(std::span(files).first(1))[0].top(1).empty());
 }
 
+TEST_CASE(
+    "classifier: the first image alone, whose packed weights are not kept, has the same bits") {
+  const TrainedRun& run = trained_run();
+  const Classifier one(run.folder / "run"), several(run.folder / "run");
+  const std::vector<std::filesystem::path> files = {run.data.val->name(0), run.data.val->name(1)};
+  const auto expected = several.classify(files);
+  for (int again = 0; again < 2; ++again)
+    for (std::size_t i = 0; i < files.size(); ++i)
+      CHECK(one.classify(files[i]).probabilities == expected[i].probabilities);
+}
+
 TEST_CASE("classifier: with the flip an image and its mirror image are the same") {
   const TrainedRun& run = trained_run();
   Classifier classifier(run.folder / "run");

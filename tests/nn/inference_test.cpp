@@ -36,7 +36,8 @@ std::vector<float> copy_of(std::span<const float> values) {
 
 TEST_CASE("inference: the bits of a pass on a tape, in a fraction of its memory") {
   for (const char* preset : {"improved", "original"}) {
-    for (const edgevit::NormKind norm : {edgevit::NormKind::gn, edgevit::NormKind::ln, edgevit::NormKind::bn, edgevit::NormKind::in}) {
+    for (const edgevit::NormKind norm : {edgevit::NormKind::gn, edgevit::NormKind::ln,
+                                         edgevit::NormKind::bn, edgevit::NormKind::in}) {
       CAPTURE(preset);
       CAPTURE(static_cast<int>(norm));
       EdgeViTOptions options = edgevit_options("xxs", 10, preset);
@@ -114,6 +115,18 @@ TEST_CASE("inference: a value that two read, and one read whole and by a product
   const Tensor<float> x = random_images({3, 5, 7, 8});
   Inference<float> inference(net, x.shape());
   CHECK(copy_of(inference(x.span())) == eager(net, x));
+}
+
+TEST_CASE("inference: the same bits where packed weights are not kept") {
+  ParameterStore<float> store;
+  const EdgeViT<float> model(store, edgevit_options("xxs", 5));
+  store.initialize(1);
+  Inference<float> inference(model, {2, 32, 32, 3});
+  const Tensor<float> x = random_images({2, 32, 32, 3});
+  store.keep_packed(false);
+  const std::vector<float> first = copy_of(inference(x.span()));
+  store.keep_packed(true);
+  CHECK(copy_of(inference(x.span())) == first);
 }
 
 TEST_CASE("inference: an input of another size is refused") {

@@ -194,8 +194,10 @@ class ParameterStore {
   }
 
   // A weight packed for a matrix product, made anew after the values have changed. Safe to call
-  // from several threads. Kept for the first way of packing that was asked for; null for another.
+  // from several threads. Kept for the first way of packing that was asked for; null for another,
+  // and where keep_packed(false) was called.
   const T* packed(int parameter, PackUse use, const kernels::PackOptions& pack) const {
+    if (!keeps_packed_.load(std::memory_order_relaxed)) return nullptr;
     allocate();
     Packed& entry = packed_[static_cast<std::size_t>(parameter)][static_cast<std::size_t>(use)];
     const std::uint64_t current = version_.load(std::memory_order_acquire);
@@ -212,6 +214,10 @@ class ParameterStore {
     }
     return entry.pack == pack ? entry.data.data() : nullptr;
   }
+
+  // Whether weights that are packed for a product stay so, which takes as much memory again as the
+  // weights. Who makes one pass only has no use for that. Changes no result.
+  void keep_packed(bool keep) const { keeps_packed_.store(keep, std::memory_order_relaxed); }
 
  private:
   struct Packed {
@@ -307,6 +313,7 @@ class ParameterStore {
   bool any_pending_ = false;
   mutable std::vector<std::array<Packed, 2>> packed_;
   mutable std::atomic<bool> allocated_{false};
+  mutable std::atomic<bool> keeps_packed_{true};
   mutable std::mutex mutex_;
   std::atomic<std::uint64_t> version_{1};
   std::atomic<bool> has_values_{false};

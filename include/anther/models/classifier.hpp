@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -56,6 +57,7 @@ class Classifier {
       : model_(path),
         preprocess_(preprocess_of(path, model_.card)),
         predictor_(*model_.module, sample_shape_of(model_.card)) {
+    model_.store.keep_packed(false);
     const Shape& sample = predictor_.sample_shape();
     detail::check(sample.rank() == 3 && sample.numel() == preprocess_.numel(),
                   weights_of(path).string(), ": expected a model of images of ",
@@ -108,6 +110,8 @@ class Classifier {
 
   // The logits (N, classes) of images (N, H, W, 3). flip: the mean over each and its mirror image.
   Tensor<float> predict(const Tensor<float>& images, bool flip = false) const {
+    // For one image alone the packed weights are not kept, which would double the memory.
+    if (images.shape()[0] > 1 || used_.exchange(true)) model_.store.keep_packed(true);
     Tensor<float> logits = predictor_(images);
     if (!flip) return logits;
     const std::vector<float> mirrored = vision::mirrored(images.shape(), images.span());
@@ -134,6 +138,7 @@ class Classifier {
   LoadedModel model_;
   vision::Preprocess preprocess_;
   Predictor<float> predictor_;
+  mutable std::atomic<bool> used_{false};
 };
 
 }  // namespace anther::inline v0_1
