@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "anther/models/loaded_model.hpp"
 #include "anther/models/models.hpp"
 #include "anther/optim/sgd.hpp"
-#include "anther/models/loaded_model.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {
@@ -192,7 +192,7 @@ TEST_CASE("registry: a model without options; and one that is not registered, sa
   CHECK(card.options.is_null());
   save_weights<float>(path, other, std::as_const(other).values(), to_metadata(card));
   CHECK(contains(error_of([&] { LoadedModel model(path); }),
-                 "a.safetensors: the model \"Plain\" is not registered in this program"));
+                 "a.safetensors: metadata: the model \"Plain\" is not registered in this program"));
   load_weights(SafetensorsFile(path), store);  // by hand they fit
 }
 
