@@ -168,20 +168,4 @@ TEST_CASE("cross entropy with several threads") {
   });
 }
 
-TEST_CASE("the rank of a label") {
-  const double nan = std::numeric_limits<double>::quiet_NaN();
-  const double logits[] = {3, 1, 3, 2, nan};
-  CHECK(anther::kernels::label_rank(logits, 4, 0) == 0);
-  CHECK(anther::kernels::label_rank(logits, 4, 2) == 1);  // a tie: the lower index is above
-  CHECK(anther::kernels::label_rank(logits, 4, 3) == 2);
-  CHECK(anther::kernels::label_rank(logits, 4, 1) == 3);
-  CHECK(anther::kernels::label_rank(logits, 5, 0) == 1);  // a NaN is above
-  CHECK(anther::kernels::label_rank(logits, 5, 4) == 5);
-  const double rows[] = {3, 1, 2, 1, 1, 1};
-  const std::int32_t labels[] = {2, 2};
-  CHECK(anther::kernels::top_k_correct(rows, labels, 2, 3, 1) == 0);
-  CHECK(anther::kernels::top_k_correct(rows, labels, 2, 3, 2) == 1);
-  CHECK(anther::kernels::top_k_correct(rows, labels, 2, 3, 3) == 2);
-}
-
 }  // namespace

@@ -69,7 +69,7 @@ struct EventWriterOptions {
 
 // Writes an event file of its own in a folder; each call's record is in the file when it returns.
 //
-//   EventWriter events("runs/train_flowers/1");
+//   EventWriter events("runs/1");
 //   events.scalars(step, {{"train/loss", loss}, {"lr", lr}});
 class EventWriter {
  public:
@@ -102,10 +102,10 @@ class EventWriter {
   // A picture: the bytes of a PNG or JPEG file, and its size in pixels.
   void image(std::int64_t step, std::string_view tag, std::int64_t width, std::int64_t height,
              std::span<const std::uint8_t> file) {
-    constexpr std::int64_t rgb = 3;
+    constexpr std::int64_t channels = 3;
     const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
     const ProtobufMessage picture =
-        ProtobufMessage().integer(1, height).integer(2, width).integer(3, rgb).text(4, bytes);
+        ProtobufMessage().integer(1, height).integer(2, width).integer(3, channels).text(4, bytes);
     write(event(step).message(
         summary, ProtobufMessage().message(1, ProtobufMessage().text(1, tag).message(4, picture))));
   }

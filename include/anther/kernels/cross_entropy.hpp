@@ -83,26 +83,4 @@ void cross_entropy_backward(T* dlogits, const T* dlogits_add, const T* dloss, co
   });
 }
 
-// How many classes rank above the label: those with a greater logit, or with an equal one and a
-// lower index. A NaN ranks above all; a label whose logit is one gets the rank `classes`.
-template <class T>
-std::int64_t label_rank(const T* logits, std::int64_t classes, std::int64_t label) {
-  const T own = logits[label];
-  std::int64_t rank = 0;
-  for (std::int64_t c = 0; c < classes; ++c)
-    rank += logits[c] < own || (logits[c] == own && c >= label) ? 0 : 1;
-  return rank;
-}
-
-// The number of rows whose label is among the k greatest logits. logits (rows, classes), labels
-// (rows).
-template <class T>
-std::int64_t top_k_correct(const T* logits, const std::int32_t* labels, std::int64_t rows,
-                           std::int64_t classes, std::int64_t k) {
-  std::int64_t correct = 0;
-  for (std::int64_t row = 0; row < rows; ++row)
-    correct += label_rank(logits + row * classes, classes, labels[row]) < k ? 1 : 0;
-  return correct;
-}
-
 }  // namespace anther::inline v0_1::kernels

@@ -78,11 +78,11 @@ inline std::array<std::uint8_t, 7> glyph_of(char sign) {
   return {0x1F, 0x11, 0x11, 0x11, 0x11, 0x11, 0x1F};
 }
 
-using Rgb = std::array<std::uint8_t, 3>;
+using Colour = std::array<std::uint8_t, 3>;
 
 // Writes a line of text, its upper left corner at (x, y); what does not fit is left out.
 inline void draw_text(vision::Image& image, int x, int y, std::string_view text,
-                      const Rgb& colour) {
+                      const Colour& colour) {
   for (const char sign : text) {
     const std::array<std::uint8_t, 7> rows = glyph_of(sign);
     for (int row = 0; row < 7; ++row)
