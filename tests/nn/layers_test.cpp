@@ -15,9 +15,11 @@
 #include "anther/nn/drop.hpp"
 #include "anther/nn/linear.hpp"
 #include "anther/nn/module.hpp"
+#include "anther/nn/norm.hpp"
 #include "anther/nn/summary.hpp"
 #include "anther/ops/activation.hpp"
 #include "anther/ops/arithmetic.hpp"
+#include "anther/optim/sgd.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {
@@ -275,6 +277,36 @@ TEST_CASE("drops: nothing in evaluation or at p = 0; two calls of a layer draw t
   const Variable<float> a = dropout(in), b = dropout(in), c = path(in), d = path(in);
   CHECK_FALSE(std::ranges::equal(a.value(), b.value()));
   CHECK_FALSE(std::ranges::equal(c.value(), d.value()));
+}
+
+TEST_CASE("batch norm: the natural loop trains it, and evaluates by what it has learnt") {
+  ParameterStore<float> store;
+  const BatchNorm2d<float> norm(store, 2);
+  store.initialize(1);
+  CHECK(store.couples_samples());
+  Sgd<float> sgd(store);
+  Tape<float> tape;
+  Tensor<float> x({64, 2});
+  for (std::int64_t i = 0; i < x.size(); ++i)
+    x[i] = 5 + 2 * static_cast<float>(normal(RandomKey(1), static_cast<std::uint64_t>(i)));
+  const std::vector<float> ones(128, 1.0f);
+  for (int step = 0; step < 60; ++step) {
+    tape.begin();
+    const Variable<float> loss = weighted_sum<float>(norm(tape.input(x)), ones);
+    tape.zero_gradients();
+    tape.backward(loss);
+    sgd.step(tape, 0);
+  }
+  // Without a word about statistics, the same batch is normalised in evaluation as in training.
+  Tape<float> other;
+  other.begin({.training = false});
+  double sum = 0, squares = 0;
+  for (const float y : norm(other.input(x)).value()) {
+    sum += static_cast<double>(y) / 128;
+    squares += static_cast<double>(y) * static_cast<double>(y) / 128;
+  }
+  CHECK(sum == doctest::Approx(0).epsilon(0.05));
+  CHECK(squares == doctest::Approx(1).epsilon(0.05));
 }
 
 TEST_CASE("summary: every layer's shapes, parameters and multiply-accumulates, as text") {

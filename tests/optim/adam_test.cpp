@@ -8,6 +8,7 @@
 #include <cstring>
 #include <vector>
 
+#include "anther/optim/model_ema.hpp"
 #include "tests/io/temporary_folder.hpp"
 #include "tests/optim/small_store.hpp"
 
@@ -190,6 +191,48 @@ TEST_CASE("adam: gradients of another layout are refused") {
   Adam<float> adam(store);
   CHECK(contains(error_of([&] { adam.step(std::vector<float>(7), 0.01); }), "gradients, got 7"));
   CHECK(adam.steps() == 0);
+}
+
+TEST_CASE("optimizer: made before the layers, it steps as one that is made after them") {
+  ParameterStore<float> before, after;
+  Adam<float> early(before);
+  add_parameters(before);
+  add_parameters(after);
+  Adam<float> late(after);
+  for (int t = 0; t < 3; ++t) {
+    early.step(gradients_of(before, t), 0.01);
+    late.step(gradients_of(after, t), 0.01);
+  }
+  CHECK(std::ranges::equal(before.values(), after.values()));
+  CHECK(std::ssize(early.state()[0].values.span()) == before.size());
+  // What begins with the weights' values cannot be made before they have some.
+  ParameterStore<float> empty;
+  empty.add_parameter("w", {.shape = {3}});
+  CHECK(contains(error_of([&] { ModelEma<float>(empty, 0.9); }), "no values yet"));
+  CHECK(contains(error_of([&] { Adam<float>(empty).step(gradients_of(empty, 0), 0.01); }),
+                 "no values yet"));
+}
+
+TEST_CASE("optimizer: over a part of a store, at a rate of its own") {
+  ParameterStore<float> store, expected;
+  add_parameters(store);
+  add_parameters(expected);
+  Adam<float> first(store), rest(store);
+  first.set_parameters({0});
+  rest.set_parameters({1, 2});
+  for (int t = 0; t < 3; ++t) {
+    first.step(gradients_of(store, t), 0.01);
+    rest.step(gradients_of(store, t), 0.001);
+  }
+  Adam<float> all(expected);
+  all.set_lr_scales({1, 0.1, 0.1});
+  for (int t = 0; t < 3; ++t) all.step(gradients_of(expected, t), 0.01);
+  for (std::size_t i = 0; i < store.values().size(); ++i)
+    CHECK(store.values()[i] == doctest::Approx(expected.values()[i]).epsilon(1e-5));
+  CHECK(contains(error_of([&] { first.set_parameters({3}); }), "parameters of 0 to 2, got 3"));
+  for (const double rate : {-1.0, std::nan("")})
+    CHECK(contains(error_of([&] { all.step(gradients_of(expected, 0), rate); }),
+                   "learning rate of at least 0"));
 }
 
 }  // namespace

@@ -66,7 +66,7 @@ class Optimizer {
 
   // Restricts it to some of the store's parameters, by their numbers (parameters_within): the
   // others take no step. Throws unless all are parameters of the store.
-  void set_parameters(std::vector<int> numbers) {
+  void set_parameters(const std::vector<int>& numbers) {
     own_.assign(store_.parameters().size(), 0);
     for (const int number : numbers) {
       detail::check(number >= 0 && number < std::ssize(own_),
