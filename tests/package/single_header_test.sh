@@ -12,11 +12,8 @@ if grep -n '#include.*anther/' "$folder/anther.hpp"; then
   echo "the header includes another of Anther's"
   exit 1
 fi
-awk '/^```cpp$/ { block = ""; open = 1; next }
-     /^```$/ { if (open && block ~ /int main/) { printf "%s", block; exit } open = 0 }
-     open { block = block $0 "\n" }' "$root/README.md" |
-  sed 's|<anther/anther.hpp>|"anther.hpp"|; s|int main() {|const char* second(); int main() { std::puts(second());|' \
-    >"$folder/first.cpp"
+sed 's|<anther/anther.hpp>|"anther.hpp"|; s|int main() {|const char* second(); int main() { std::puts(second());|' \
+  "$root/examples/guide/first.cpp" >"$folder/first.cpp"
 cat >"$folder/second.cpp" <<'END'
 #include "anther.hpp"
 const char* second() {
