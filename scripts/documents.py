@@ -10,13 +10,15 @@ In a page, the block of code after one of these lines belongs to the script:
     <!-- code: include/anther/ops/activation.hpp | from: FIRST | to: LAST -->
 
 The first means the whole file. The second means the lines from the first one that begins with FIRST
-(spaces in front do not count) to the next that begins with LAST (there they do).
+(spaces in front do not count), with the template's head and the comment just above it, to the next that
+begins with LAST (there spaces count). Without `to` it is one line.
 """
 import argparse
 import difflib
 import pathlib
 import re
 import sys
+import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MARKER = re.compile(r"^<!-- code: (?P<what>.+?) -->\n+```\w*\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -39,11 +41,15 @@ def code_of(what):
         first = next((i for i, line in enumerate(lines) if line.lstrip().startswith(asked["from"])), None)
         if first is None:
             sys.exit(f"documents.py: {what}: no line begins with that")
+        last = first
     if "to" in asked:
         last = next((i for i in range(first, len(lines)) if lines[i].startswith(asked["to"])), None)
         if last is None:
             sys.exit(f"documents.py: {what}: no later line begins with that")
-    return pathlib.Path(path).suffix, "\n".join(lines[first:last + 1]).rstrip("\n") + "\n"
+    while "from" in asked and first > 0 and lines[first - 1].lstrip().startswith(("template <", "//")):
+        first -= 1
+    code = textwrap.dedent("\n".join(lines[first:last + 1]))
+    return pathlib.Path(path).suffix, code.rstrip("\n") + "\n"
 
 
 def with_code(text):
