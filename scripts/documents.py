@@ -11,17 +11,22 @@ In a page, the block of code after one of these lines belongs to the script:
 
 The first means the whole file. The second means the lines from the first one that begins with FIRST
 (spaces in front do not count), with the template's head and the comment just above it, to the next that
-begins with LAST (there spaces count). Without `to` it is one line.
+begins with LAST (there spaces count). Without `to` it is one line. After this line stands what a program
+of the tree prints:
+
+    <!-- output: tests/package/walls.py --graph -->
 """
 import argparse
 import difflib
 import pathlib
 import re
+import subprocess
 import sys
 import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MARKER = re.compile(r"^<!-- code: (?P<what>.+?) -->\n+```\w*\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+MARKER = re.compile(r"^<!-- (?P<kind>code|output): (?P<what>.+?) -->\n+```(?P<language>\w*)\n.*?^```$",
+                    re.MULTILINE | re.DOTALL)
 LANGUAGES = {".cpp": "cpp", ".hpp": "cpp", ".inl": "cpp", ".py": "python", ".sh": "sh", ".txt": "cmake"}
 
 
@@ -52,13 +57,22 @@ def code_of(what):
     return pathlib.Path(path).suffix, code.rstrip("\n") + "\n"
 
 
+def output_of(command):
+    return subprocess.run([sys.executable, *command.split()], cwd=ROOT, check=True, text=True,
+                          stdout=subprocess.PIPE).stdout
+
+
 def with_code(text):
     """The page with the code that its markers ask for, and how many they are."""
     def block(match):
-        suffix, code = code_of(match["what"])
-        return f"<!-- code: {match['what']} -->\n```{LANGUAGES.get(suffix, '')}\n{code}```"
+        if match["kind"] == "output":
+            language, code = match["language"], output_of(match["what"])
+        else:
+            suffix, code = code_of(match["what"])
+            language = LANGUAGES.get(suffix, "")
+        return f"<!-- {match['kind']}: {match['what']} -->\n```{language}\n{code}```"
 
-    if len(MARKER.findall(text)) != text.count("\n<!-- code:"):
+    if len(MARKER.findall(text)) != len(re.findall(r"^<!-- (?:code|output):", text, re.MULTILINE)):
         sys.exit("documents.py: a line <!-- code: ... --> has no block of code after it")
     return MARKER.subn(block, text)
 
