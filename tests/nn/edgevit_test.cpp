@@ -318,7 +318,8 @@ void run_model(const EdgeViTOptions& options, std::int64_t height, std::int64_t 
 }
 
 TEST_CASE("edgevit: a model with every option runs forward and backward") {
-  const edgevit::NormKind norms[] = {edgevit::NormKind::gn, edgevit::NormKind::ln, edgevit::NormKind::bn, edgevit::NormKind::in};
+  const edgevit::NormKind norms[] = {edgevit::NormKind::gn, edgevit::NormKind::ln,
+                                     edgevit::NormKind::bn, edgevit::NormKind::in};
   for (const edgevit::NormKind norm : norms) {
     EdgeViTOptions options = small_options();
     options.norm = norm;
@@ -455,6 +456,7 @@ TEST_CASE("lgl block: alone, it keeps the map's shape") {
     }
   ParameterStore<float> store;
   const edgevit::LglBlock<float> block(store, 24, 3, 4);
+  store.initialize(1);
   Tape<float> tape;
   tape.begin();
   CHECK(contains(error_of([&] {
@@ -463,6 +465,7 @@ TEST_CASE("lgl block: alone, it keeps the map's shape") {
                  "global: add: expected two tensors of one shape"));
   ParameterStore<float> other;
   const edgevit::LglBlock<float> heads(other, 24, 5, 2);
+  other.initialize(1);
   tape.begin();
   CHECK(contains(error_of([&] {
                    (void)heads(tape.input(Tensor<float>({1, 8, 8, 24})));

@@ -186,6 +186,7 @@ TEST_CASE("any module: an absent layer does nothing") {
   ParameterStore<float> store;
   const AnyModule<float> absent, nothing = std::unique_ptr<Linear<float>>(),
                                  layer = std::make_unique<Linear<float>>(store, 4, 3);
+  store.initialize(1);
   CHECK_FALSE(absent);
   CHECK_FALSE(nothing);
   CHECK(layer);

@@ -166,7 +166,7 @@ TEST_CASE("ops refuse what does not fit") {
        [&] {
          cross_entropy<float>(x({1, 5}), {zero, label, weight});
        }},
-      {"expected logits (rows, K) and K offsets, got (2, 3) and 1",
+      {"expected logits (..., K) and K offsets, got (2, 3) and 1",
        [&] {
          adjust_logits<float>(x({2, 3}), weight);
        }},
@@ -191,6 +191,7 @@ TEST_CASE("ops refuse what does not fit") {
 TEST_CASE("a message has the layer's path, and the throw ends the pass") {
   ParameterStore<float> store;
   const EdgeViT<float> model(store, edgevit_options("xxs", 10));
+  store.initialize(1);
   Tape<float> tape;
   tape.begin();
   const Variable<float> wrong = tape.input(Tensor<float>({1, 64, 64, 4}));

@@ -41,6 +41,7 @@ void add_parameters(ParameterStore<float>& store, std::int64_t channels = 6) {
                                     .init = start});
   store.add_parameter("norm.weight", {.shape = {channels}, .init = start, .decay = false});
   store.add_buffer("norm.running_mean", {.shape = {channels}, .init = start});
+  store.add_counter("norm", "num_batches_tracked");
   store.add_buffer("norm.running_var", {.shape = {channels}, .init = start});
 }
 

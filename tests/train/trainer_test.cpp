@@ -155,6 +155,7 @@ TEST_CASE("trainer: with BatchNorm a batch is one piece, and its statistics move
   for (std::size_t i = 0; i < mean.size(); ++i) mean[i] = (mean[i] + second.gradients()[i]) / 2;
   CHECK(relative_difference(mean, trainer.gradients()) < 1e-5);
 
+  trainer.commit();
   const std::vector<float> start(m.store.buffer_values().begin(), m.store.buffer_values().end());
   trainer.compute_gradients(images.batch(), 0);
   CHECK(std::ranges::equal(m.store.buffer_values(), start));

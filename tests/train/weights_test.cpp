@@ -112,7 +112,7 @@ TEST_CASE("names: differences are listed in the file's names") {
                       {.names = official_edgevit_names(weight_names(a.store))});
   Model improved("improved"), more("original", 1, 12);
   const std::string message = error_of([&] { load_named(path, improved.store); });
-  CHECK(contains(message, "(22 differences)"));
+  CHECK(contains(message, "(33 differences)"));
   CHECK(contains(message, "\n  not of this model: blocks3.2.LocalAgg.norm1.running_mean"));
   CHECK(contains(error_of([&] { load_named(path, more.store); }),
                  "(2 differences):\n  head.weight: expected the shape (12, 288), got (10, 288)"));
