@@ -75,11 +75,11 @@ struct ChannelNormScale {
   T eps;
 };
 
-// What a tile's dx is made of. factors: factor, slope and offset, folded rows.
+// What a tile's dx is made of: dx = add + dy factor + x slope + offset, the last three folded rows.
 template <class T>
 struct ChannelNormDx {
   T* dx;
-  const T *add, *dy, *x, *factors;
+  const T *add, *dy, *x, *factor, *slope, *offset;
 };
 
 #define ANTHER_BODY "anther/kernels/channel_norm.inl"
@@ -222,12 +222,13 @@ void channel_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T
         if (!dx) return;
         T* const to = dx + tile.first;
         const T* const gradient = dy + tile.first;
+        const T* const factor = parts + tile.segment * segment_size + 2 * stride;
         // Constant statistics leave out the term of x; dy in its place is in the cache already.
         ANTHER_SELECT(channel_norm_dx<T>)
         ({to, dx_add ? dx_add + tile.first : nullptr, gradient, frozen ? gradient : x + tile.first,
-          parts + tile.segment * segment_size + 2 * stride},
-         tile.rows * channels, streamed && is_at_line(to), channel_norm_next(dims, tile.segment),
-         plan);
+          factor, factor + stride, factor + 2 * stride},
+         plan.folded, tile.rows * channels, streamed && is_at_line(to),
+         channel_norm_next(dims, tile.segment));
       });
   if (dweight) {
     ANTHER_SELECT(channel_norm_add_parts<T>)

@@ -2,90 +2,89 @@
 // channel_norm.hpp.
 //
 // An array over the channels in the workspace has room for `folded` elements and a vector more, so
-// whole vectors are stored to it; what stands behind its last channel is never used. Structs of
-// pointers are passed by value: as far as the compiler knows, the store of a vector could change
-// what a reference leads to.
+// whole vectors are stored to it; what stands behind its last channel is never used.
 
-// What is added up over folded rows, each for every column, and the rows:
-//   without dy  sum += x - center,  product += (x - center)^2
-//   with dy     sum += dy,          product += dy (x - center)
+// Fetches the line that stands 160 lines behind `from`. An address, because no pointer may be so
+// far beyond an array.
 template <class T>
-struct ChannelNormSums {
-  T *sum, *product;
-  const T *x, *dy, *center;
-};
+ANTHER_INLINE void channel_norm_prefetch(const T* from) {
+  __builtin_prefetch(
+      reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(from) + 160 * 64));
+}
 
-// `rows` folded rows, `stride` apart, of which the first `columns` columns are whole vectors.
-template <class T, bool with_dy, int rows>
-ANTHER_INLINE void channel_norm_sums_columns(ChannelNormSums<T> s, std::int64_t stride,
-                                             std::int64_t columns) {
+// What channel_norm_sums adds up, each for every column.
+enum class ChannelSums { values, deviations, gradients };
+
+// One column vector of `rows` folded rows:
+//   values      sum += x
+//   deviations  sum += x - center,  product += (x - center)^2
+//   gradients   sum += dy,          product += dy (x - center)
+template <class T, ChannelSums what, int rows, bool whole>
+ANTHER_INLINE void channel_norm_sums_step(T* sum, T* product, const T* x, const T* dy,
+                                          const T* center, std::int64_t folded,
+                                          std::int64_t count) {
+  Vec<T> value[rows];
+  Vec<T> total = Vec<T>::zero();
+  const Vec<T> middle = what == ChannelSums::values ? Vec<T>::zero()
+                        : whole                     ? Vec<T>::load(center)
+                                                    : Vec<T>::load_partial(center, count);
+  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+    value[i] = whole ? Vec<T>::load(x + i * folded) : Vec<T>::load_partial(x + i * folded, count);
+    if (what != ChannelSums::values) value[i] = value[i] - middle;
+  }
+  if constexpr (what == ChannelSums::gradients) {
+    Vec<T> products = Vec<T>::zero();
+    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+      const Vec<T> gradient =
+          whole ? Vec<T>::load(dy + i * folded) : Vec<T>::load_partial(dy + i * folded, count);
+      total = i == 0 ? gradient : total + gradient;
+      products = i == 0 ? gradient * value[i] : fma(gradient, value[i], products);
+    }
+    (Vec<T>::load(product) + products).store(product);
+  } else {
+    Vec<T> squares = Vec<T>::zero();
+    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+      total = i == 0 ? value[i] : total + value[i];
+      squares = i == 0 ? value[i] * value[i] : fma(value[i], value[i], squares);
+    }
+    if constexpr (what == ChannelSums::deviations) (Vec<T>::load(product) + squares).store(product);
+  }
+  (Vec<T>::load(sum) + total).store(sum);
+}
+
+template <class T, ChannelSums what, int rows>
+ANTHER_INLINE void channel_norm_sums_rows(T* sum, T* product, const T* x, const T* dy,
+                                          const T* center, std::int64_t folded,
+                                          std::int64_t columns) {
   constexpr int lanes = Vec<T>::lanes;
   constexpr int line = 64 / static_cast<int>(sizeof(T));
-  for (std::int64_t c = 0; c + lanes <= columns; c += lanes) {
-    // As many lines as this step reads, 160 lines from here: the rows that it reads side by side
-    // are no pattern that processors prefetch well. An address, because no pointer may be so far
-    // beyond an array.
+  std::int64_t i = 0;
+  for (; i + lanes <= columns; i += lanes) {
+    // As many lines as the step below reads: the rows that it reads side by side are no pattern
+    // that processors prefetch well.
     ANTHER_UNROLL for (int ahead = 0; ahead < rows * lanes; ahead += line) {
-      const std::int64_t at = c * rows + ahead;
-      __builtin_prefetch(
-          reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(s.x + at) + 160 * 64));
-      if (with_dy)
-        __builtin_prefetch(
-            reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(s.dy + at) + 160 * 64));
+      channel_norm_prefetch(x + i * rows + ahead);
+      if (what == ChannelSums::gradients) channel_norm_prefetch(dy + i * rows + ahead);
     }
-    const Vec<T> middle = Vec<T>::load(s.center + c);
-    Vec<T> total = Vec<T>::zero(), products = Vec<T>::zero();
-    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      const Vec<T> value = Vec<T>::load(s.x + i * stride + c) - middle;
-      const Vec<T> other = with_dy ? Vec<T>::load(s.dy + i * stride + c) : value;
-      total = i == 0 ? other : total + other;
-      products = i == 0 ? other * value : fma(other, value, products);
-    }
-    (Vec<T>::load(s.product + c) + products).store(s.product + c);
-    (Vec<T>::load(s.sum + c) + total).store(s.sum + c);
+    channel_norm_sums_step<T, what, rows, true>(sum + i, product + i, x + i, dy + i, center + i,
+                                                folded, lanes);
   }
-}
-
-// The columns behind `whole`, which fill no vector: they are read from a copy.
-template <class T, bool with_dy, int rows>
-__attribute__((noinline)) void channel_norm_sums_tail(const ChannelNormSums<T>& s,
-                                                      std::int64_t stride, std::int64_t whole,
-                                                      std::int64_t tail) {
-  constexpr int lanes = Vec<T>::lanes;
-  T x[rows][lanes], dy[rows][lanes], center[lanes];
-  Vec<T>::load_partial(s.center + whole, tail).store(center);
-  for (int i = 0; i < rows; ++i) {
-    Vec<T>::load_partial(s.x + i * stride + whole, tail).store(x[i]);
-    if (with_dy) Vec<T>::load_partial(s.dy + i * stride + whole, tail).store(dy[i]);
-  }
-  channel_norm_sums_columns<T, with_dy, rows>(
-      {s.sum + whole, s.product + whole, x[0], with_dy ? dy[0] : x[0], center}, lanes, lanes);
-}
-
-template <class T, bool with_dy, int rows>
-ANTHER_INLINE void channel_norm_sums_rows(const ChannelNormSums<T>& s, std::int64_t stride,
-                                          std::int64_t columns) {
-  channel_norm_sums_columns<T, with_dy, rows>(s, stride, columns);
-  const std::int64_t tail = columns % Vec<T>::lanes;
-  if (tail != 0) channel_norm_sums_tail<T, with_dy, rows>(s, stride, columns - tail, tail);
+  if (i < columns)
+    channel_norm_sums_step<T, what, rows, false>(sum + i, product + i, x + i, dy + i, center + i,
+                                                 folded, columns - i);
 }
 
 // Adds up `elements` elements of x (and dy): rows of `folded`, of which the last may be shorter.
-template <class T, bool with_dy>
-void channel_norm_sums(ChannelNormSums<T> s, std::int64_t folded, std::int64_t elements) {
-  for (std::int64_t i = 0; i < folded; ++i) s.sum[i] = T(0);
-  for (std::int64_t i = 0; i < folded; ++i) s.product[i] = T(0);
-  while (elements > 0) {
-    const std::int64_t rows = elements >= 4 * folded ? 4 : 1;
-    const std::int64_t columns = elements < folded ? elements : folded;
-    if (rows == 4)
-      channel_norm_sums_rows<T, with_dy, 4>(s, folded, columns);
-    else
-      channel_norm_sums_rows<T, with_dy, 1>(s, folded, columns);
-    elements -= rows * folded;
-    s.x += rows * folded;
-    s.dy += rows * folded;
-  }
+template <class T, ChannelSums what>
+void channel_norm_sums(T* sum, T* product, const T* x, const T* dy, const T* center,
+                       std::int64_t folded, std::int64_t elements) {
+  for (std::int64_t i = 0; i < folded; ++i) sum[i] = T(0);
+  for (std::int64_t i = 0; i < folded; ++i) product[i] = T(0);
+  for (; elements >= 4 * folded; elements -= 4 * folded, x += 4 * folded, dy += 4 * folded)
+    channel_norm_sums_rows<T, what, 4>(sum, product, x, dy, center, folded, folded);
+  for (; elements > 0; elements -= folded, x += folded, dy += folded)
+    channel_norm_sums_rows<T, what, 1>(sum, product, x, dy, center, folded,
+                                       elements < folded ? elements : folded);
 }
 
 // Adds the copies of the channels that stand behind one another in a folded row to the first.

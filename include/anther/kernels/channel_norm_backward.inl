@@ -9,7 +9,8 @@ void channel_norm_gradient_sums(T* arrays, const T* dy, const T* x, const T* mea
   T *const center = arrays, *const sum = arrays + plan.stride, *const product = sum + plan.stride;
   channel_norm_spread(center, mean, 1, d.channels, d.groups);
   channel_norm_fold(center, d.channels, plan.folded);
-  channel_norm_sums<T, true>({sum, product, x, dy, center}, plan.folded, rows * d.channels);
+  channel_norm_sums<T, ChannelSums::gradients>(sum, product, x, dy, center, plan.folded,
+                                               rows * d.channels);
   channel_norm_unfold(sum, d.channels, plan.folded);
   channel_norm_unfold(product, d.channels, plan.folded);
 }
@@ -66,47 +67,62 @@ void channel_norm_backward_segment(T* to, T* tile_arrays, const T* rstd, const T
   channel_norm_fold(offset, channels, plan.folded);
 }
 
-// One vector of dx, or `count` elements of it.
-template <class T, bool whole>
-ANTHER_INLINE Vec<T> channel_norm_dx_vector(const ChannelNormDx<T>& o, const T* factor,
-                                            std::int64_t stride, std::int64_t i,
-                                            std::int64_t count) {
+// One vector of dx = add + dy factor + x slope + offset, from element i on, or `count` elements of
+// it. streamed: what is read next is fetched into the second-level cache; while a pass stores,
+// there is room to read.
+template <class T, bool added, bool whole, bool streamed>
+ANTHER_INLINE void channel_norm_dx_step(ChannelNormDx<T> o, std::int64_t i, std::int64_t count,
+                                        std::int64_t next) {
+  if (streamed) {
+    __builtin_prefetch(o.dy + i + next, 0, 2);
+    __builtin_prefetch(o.x + i + next, 0, 2);
+    if (added) __builtin_prefetch(o.add + i + stream_ahead);
+  }
   const Vec<T> gradient = whole ? Vec<T>::load(o.dy + i) : Vec<T>::load_partial(o.dy + i, count);
   const Vec<T> input = whole ? Vec<T>::load(o.x + i) : Vec<T>::load_partial(o.x + i, count);
-  Vec<T> value = fma(input, Vec<T>::load(factor + stride), Vec<T>::load(factor + 2 * stride));
-  value = fma(gradient, Vec<T>::load(factor), value);
-  if (!o.add) return value;
-  return value + (whole ? Vec<T>::load(o.add + i) : Vec<T>::load_partial(o.add + i, count));
+  Vec<T> value = fma(input, Vec<T>::load(o.slope + i), Vec<T>::load(o.offset + i));
+  value = fma(gradient, Vec<T>::load(o.factor + i), value);
+  if (added)
+    value = value + (whole ? Vec<T>::load(o.add + i) : Vec<T>::load_partial(o.add + i, count));
+  if (!whole)
+    store_first(value, o.dx + i, count);
+  else if (streamed)
+    stream_vector(value, o.dx + i);
+  else
+    value.store(o.dx + i);
 }
 
-// dx = add + dy factor + x slope + offset, over `elements` elements; add may be null. streamed: dx,
-// whose folded rows are then whole lines, is stored past the caches; what stands `next` elements
-// after dy and x is fetched into the second-level cache: while a pass stores, there is room to
-// read.
-template <class T>
-void channel_norm_dx(ChannelNormDx<T> o, std::int64_t elements, bool streamed, std::int64_t next,
-                     const ChannelNormTiles& plan) {
+// By value: as far as the compiler knows, the store of a vector could change what a reference to
+// the pointers leads to.
+template <class T, bool added, bool streamed>
+ANTHER_INLINE void channel_norm_dx_rows(ChannelNormDx<T> o, std::int64_t folded,
+                                        std::int64_t elements, std::int64_t next) {
   constexpr int lanes = Vec<T>::lanes;
-  const std::int64_t folded = plan.folded, stride = plan.stride;
-  for (std::int64_t row = 0; row < elements; row += folded) {
-    const std::int64_t end = row + folded < elements ? row + folded : elements;
-    std::int64_t i = row;
-    for (; i + lanes <= end; i += lanes) {
-      if (streamed) {
-        __builtin_prefetch(o.dy + i + next, 0, 2);
-        __builtin_prefetch(o.x + i + next, 0, 2);
-        if (o.add) __builtin_prefetch(o.add + i + stream_ahead);
-      }
-      const Vec<T> value =
-          channel_norm_dx_vector<T, true>(o, o.factors + i - row, stride, i, lanes);
-      if (streamed)
-        stream_vector(value, o.dx + i);
-      else
-        value.store(o.dx + i);
-    }
-    if (i < end)
-      store_first(channel_norm_dx_vector<T, false>(o, o.factors + i - row, stride, i, end - i),
-                  o.dx + i, end - i);
+  for (; elements > 0; elements -= folded) {
+    const std::int64_t columns = elements < folded ? elements : folded;
+    std::int64_t i = 0;
+    for (; i + lanes <= columns; i += lanes)
+      channel_norm_dx_step<T, added, true, streamed>(o, i, lanes, next);
+    if (i < columns) channel_norm_dx_step<T, added, false, streamed>(o, i, columns - i, next);
+    o.dx += columns;
+    o.dy += columns;
+    o.x += columns;
+    if (added) o.add += columns;
   }
-  if (streamed) stream_fence();
+}
+
+// dx, over `elements` elements; o.add may be null. streamed: dx, whose folded rows are then whole
+// lines, is stored past the caches, and what stands `next` elements after dy and x is fetched.
+template <class T>
+void channel_norm_dx(ChannelNormDx<T> o, std::int64_t folded, std::int64_t elements, bool streamed,
+                     std::int64_t next) {
+  if (!streamed) {
+    if (o.add) return channel_norm_dx_rows<T, true, false>(o, folded, elements, next);
+    return channel_norm_dx_rows<T, false, false>(o, folded, elements, next);
+  }
+  if (o.add)
+    channel_norm_dx_rows<T, true, true>(o, folded, elements, next);
+  else
+    channel_norm_dx_rows<T, false, true>(o, folded, elements, next);
+  stream_fence();
 }

@@ -12,15 +12,15 @@ void channel_norm_moments(T* center, T* shift, T* squares, const T* x, std::int6
   const std::int64_t fold = folded / channels;
   std::int64_t first = (rows + 64 * fold - 1) / (64 * fold) * 4 * fold;
   if (first > rows) first = rows;
-  for (std::int64_t i = 0; i < folded; i += lanes) Vec<T>::zero().store(shift + i);
-  channel_norm_sums<T, false>({center, squares, x, x, shift}, folded, first * channels);
+  channel_norm_sums<T, ChannelSums::values>(center, squares, x, x, x, folded, first * channels);
   channel_norm_unfold(center, channels, folded);
   const Vec<T> first_share = Vec<T>::broadcast(T(1) / static_cast<T>(first));
   for (std::int64_t c = 0; c < channels; c += lanes)
     (Vec<T>::load(center + c) * first_share).store(center + c);
   channel_norm_fold(center, channels, folded);
 
-  channel_norm_sums<T, false>({shift, squares, x, x, center}, folded, rows * channels);
+  channel_norm_sums<T, ChannelSums::deviations>(shift, squares, x, x, center, folded,
+                                                rows * channels);
   channel_norm_unfold(shift, channels, folded);
   channel_norm_unfold(squares, channels, folded);
   const Vec<T> share = Vec<T>::broadcast(T(1) / static_cast<T>(rows));
@@ -135,8 +135,9 @@ void channel_norm_affine(T* y, const T* x, const T* affine, std::int64_t element
                          const ChannelNormTiles& plan) {
   constexpr int lanes = Vec<T>::lanes;
   const T *const scale = affine, *const shift = affine + plan.stride;
-  for (; elements > 0; elements -= plan.folded) {
-    const std::int64_t columns = elements < plan.folded ? elements : plan.folded;
+  const std::int64_t folded = plan.folded;
+  for (; elements > 0; elements -= folded) {
+    const std::int64_t columns = elements < folded ? elements : folded;
     std::int64_t i = 0;
     for (; i + lanes <= columns; i += lanes)
       fma(Vec<T>::load(x + i), Vec<T>::load(scale + i), Vec<T>::load(shift + i)).store(y + i);

@@ -1,8 +1,9 @@
 // Depth-wise transposed convolution: y[n, s i + a - p, s j + b - p, c] = bias[c] + the sum over all
 // i, j, a, b that lead there of x[n,i,j,c] weight[a,b,c], s the stride and p the padding.
 // x (N, H, W, C), y (N, OH, OW, C), weight (kh, kw, C), bias (C). Backward keeps x and weight.
-// In one pass where kernel = stride (2 or 4) and there is no padding, as EdgeViT has it; else it is
-// the depth-wise convolution whose backward its forward is. The output padding is below the stride.
+// In one pass where kernel = stride (2 or 4) and there is no padding, as where a map is enlarged;
+// else it is the depth-wise convolution whose backward its forward is. The output padding is below
+// the stride.
 #pragma once
 
 #include <algorithm>
@@ -129,8 +130,14 @@ void depthwise_conv_transpose2d_backward(T* dx, const T* dx_add, T* dweight, T* 
   const std::int64_t x_size = dims.height * dims.width * channels;
   const std::int64_t y_size = dims.out_height() * dims.out_width() * channels;
   const std::int64_t partial_size = (taps + 1) * channels;
-  const auto body = dims.stride_height == 2 ? ANTHER_SELECT(depthwise_spread_backward<T, 2>)
-                                            : ANTHER_SELECT(depthwise_spread_backward<T, 4>);
+  const bool by_2 = dims.stride_height == 2;
+  const auto both = by_2 ? ANTHER_SELECT(depthwise_spread_backward<T, 2, true, true>)
+                         : ANTHER_SELECT(depthwise_spread_backward<T, 4, true, true>);
+  const auto of_x = by_2 ? ANTHER_SELECT(depthwise_spread_backward<T, 2, true, false>)
+                         : ANTHER_SELECT(depthwise_spread_backward<T, 4, true, false>);
+  const auto of_taps = by_2 ? ANTHER_SELECT(depthwise_spread_backward<T, 2, false, true>)
+                            : ANTHER_SELECT(depthwise_spread_backward<T, 4, false, true>);
+  const auto body = !of_weight ? of_x : dx ? both : of_taps;
   parallel_for(tiles, 2 * depthwise_conv_transpose2d_work(dims), [&](std::int64_t tile) {
     T* const partial = workspace + tile * partial_size;
     if (of_weight) std::fill_n(partial, partial_size, T(0));

@@ -6,14 +6,11 @@
 // Where code is to stay small rather than fast: x86-64 without AVX2.
 constexpr bool gemm_has_few_shapes = ANTHER_VECTOR_ISA == 0 && vector_registers == 16;
 
-// Rows of a tile of any number of rows up to this.
-constexpr int gemm_few_rows = 4;
-
 // Rows of the register tile that is `vectors` wide: its accumulators, one row of the packed operand
 // and one broadcast fit the registers.
 constexpr int gemm_tile_rows(int vectors) {
   const bool many = vector_registers == 32;
-  if (gemm_has_few_shapes) return gemm_few_rows;
+  if (gemm_has_few_shapes) return 4;
   return vectors == 3 ? (many ? 8 : 4) : vectors == 2 ? (many ? 10 : 6) : 12;
 }
 // Whether there is also a tile of one row less. (Only products of very few columns are one vector
@@ -23,7 +20,7 @@ constexpr bool gemm_has_shorter(int vectors) {
 }
 
 // How a number of rows is cut into tiles of `full` rows, and as many as need be of one row less:
-// 49 = 7 x 7. Small numbers cannot be cut so; of those, rows are left, for tiles of a few.
+// 49 = 7 x 7. Small numbers cannot be cut so; of those, rows are left, for tiles of 4 and 1.
 struct GemmCut {
   std::int64_t full, shorter;
   GemmCut(std::int64_t rows, std::int64_t tile_rows, bool has_shorter) {
@@ -170,71 +167,48 @@ struct GemmAhead {
   }
 };
 
-// Stores the last vectors of a tile's rows, of which `tail` columns exist, from memory: unrolled,
-// this would be most of the tile's code. y and add point at the first row's last vector.
-template <class T>
-void gemm_store_tails(T* y, const T* add, const T* sums, const GemmDims& d, std::int64_t rows,
-                      std::int64_t tail) {
-  for (std::int64_t i = 0; i < rows; ++i) {
-    Vec<T> value = Vec<T>::load(sums + i * Vec<T>::lanes);
-    if (add) value = value + Vec<T>::load_partial(add + i * d.add_stride, tail);
-    value.store_partial(y + i * d.y_stride, tail);
-  }
-}
-
-// Adds to a tile's sums, and stores them: `count` rows, of whose last vector `tail` columns exist.
+// Adds to a tile's sums, and stores them; of their last vector `tail` columns exist.
 template <class T, int rows, int vectors>
 ANTHER_INLINE void gemm_store(Vec<T> (&sum)[rows][vectors], const GemmOperands<T>& o,
-                              const GemmDims& d, std::int64_t count, std::int64_t tail) {
+                              const GemmDims& d, std::int64_t tail) {
   constexpr int lanes = Vec<T>::lanes, last = vectors - 1;
-  const bool apart = !partial_is_cheap && tail < lanes;
-  if (o.add) {
-    const T* add = o.add;
-    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      if (rows <= gemm_few_rows && i >= count) continue;
-      ANTHER_UNROLL for (int j = 0; j < last; ++j) {
-        sum[i][j] = sum[i][j] + Vec<T>::load(add + j * lanes);
-      }
-      if (partial_is_cheap)
-        sum[i][last] = sum[i][last] + Vec<T>::load_partial(add + last * lanes, tail);
-      else if (!apart)
-        sum[i][last] = sum[i][last] + Vec<T>::load(add + last * lanes);
-      add += d.add_stride;
-      asm("" : "+r"(add));
-    }
-  }
-  T* to = o.y;
+  const std::int64_t y_stride = d.y_stride, add_stride = d.add_stride;
+  const T* add = o.add;
+  T* y = o.y;
   ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-    if (rows <= gemm_few_rows && i >= count) continue;
-    ANTHER_UNROLL for (int j = 0; j < last; ++j) sum[i][j].store(to + j * lanes);
-    if (partial_is_cheap)
-      sum[i][last].store_partial(to + last * lanes, tail);
-    else if (!apart)
-      sum[i][last].store(to + last * lanes);
-    to += d.y_stride;
-    asm("" : "+r"(to));
+    ANTHER_UNROLL for (int j = 0; j < last; ++j) {
+      if (add) sum[i][j] = sum[i][j] + Vec<T>::load(add + j * lanes);
+      sum[i][j].store(y + j * lanes);
+    }
+    if (partial_is_cheap || tail == lanes) {
+      if (add) sum[i][last] = sum[i][last] + Vec<T>::load_partial(add + last * lanes, tail);
+      sum[i][last].store_partial(y + last * lanes, tail);
+    }
+    y += y_stride;
+    if (add) add += add_stride;
+    asm("" : "+r"(y));
   }
-  if (!apart) return;
-  T rest[rows][lanes];
+  if (partial_is_cheap || tail == lanes) return;
+  y = o.y + last * lanes;
+  add = o.add ? o.add + last * lanes : nullptr;
+  T rest[rows][lanes];  // in memory: unrolled, this would be most of the code
   ANTHER_UNROLL for (int i = 0; i < rows; ++i) sum[i][last].store(rest[i]);
-  gemm_store_tails(o.y + last * lanes, o.add ? o.add + last * lanes : nullptr, rest[0], d, count,
-                   tail);
+  for (int i = 0; i < rows; ++i) {
+    Vec<T> value = Vec<T>::load(rest[i]);
+    if (add) value = value + Vec<T>::load_partial(add + i * add_stride, tail);
+    value.store_partial(y + i * y_stride, tail);
+  }
 }
 
 // y = x B + bias + add, for a tile of `rows` rows and `vectors` vectors of columns, of whose last
-// `tail` columns exist. o.packed is a panel. A tile of few rows may have only `count` of them: it
-// reads the last one again in place of those that are missing.
+// `tail` columns exist. o.packed is a panel.
 template <class T, int rows, int vectors>
-void gemm_tile(GemmAhead<T>& ahead, const GemmOperands<T>& o, const GemmDims& d, std::int64_t count,
+void gemm_tile(GemmAhead<T>& ahead, const GemmOperands<T>& o, const GemmDims& d,
                std::int64_t tail) {
   constexpr int lanes = Vec<T>::lanes;
   constexpr int last = vectors - 1;
   const T *x = o.x, *b = o.packed;
   const std::int64_t x_stride = d.x_stride, depth = d.depth;
-  const T* few[gemm_few_rows];
-  if constexpr (rows <= gemm_few_rows)
-    ANTHER_UNROLL for (int i = 0; i < rows; ++i) few[i] =
-        x + (i < count ? i : count - 1) * x_stride;
   Vec<T> sum[rows][vectors];
   ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
     const Vec<T> start = !o.bias    ? Vec<T>::zero()
@@ -255,13 +229,12 @@ void gemm_tile(GemmAhead<T>& ahead, const GemmOperands<T>& o, const GemmDims& d,
     Vec<T> row[vectors];
     ANTHER_UNROLL for (int j = 0; j < vectors; ++j) row[j] = Vec<T>::load(b + j * lanes);
     ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      const Vec<T> value = Vec<T>::broadcast(rows <= gemm_few_rows ? few[i % gemm_few_rows][k]
-                                                                   : x[i * x_stride + k]);
+      const Vec<T> value = Vec<T>::broadcast(x[i * x_stride + k]);
       ANTHER_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j] = fma(value, row[j], sum[i][j]);
     }
     b += vectors * lanes;
   }
-  gemm_store<T, rows, vectors>(sum, o, d, count, tail);
+  gemm_store<T, rows, vectors>(sum, o, d, tail);
 }
 
 #if ANTHER_VECTOR_ISA == 3
@@ -314,39 +287,24 @@ void gemm_quarter_tile(GemmAhead<T>& ahead, const GemmOperands<T>& o, const Gemm
     b += 3 * lanes;
   }
   ANTHER_UNROLL for (int f = 0; f < fours; ++f) last[f].store(rest[f]);
-  gemm_store<T, rows, 2>(sum, o, d, rows, lanes);
-  T* y = o.y + 2 * lanes;
-  const T* add = o.add ? o.add + 2 * lanes : nullptr;
-  for (int i = 0; i < rows; ++i) {
+  const std::int64_t y_stride = d.y_stride, add_stride = d.add_stride;
+  const T* add = o.add;
+  T* y = o.y;
+  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+    ANTHER_UNROLL for (int j = 0; j < 2; ++j) {
+      if (add) sum[i][j] = sum[i][j] + Vec<T>::load(add + j * lanes);
+      sum[i][j].store(y + j * lanes);
+    }
     const T* const from = rest[i / 4] + i % 4 * quarter;
-    ANTHER_UNROLL for (int j = 0; j < quarter; ++j) y[j] = add ? from[j] + add[j] : from[j];
-    y += d.y_stride;
-    if (add) add += d.add_stride;
+    ANTHER_UNROLL for (int j = 0; j < quarter; ++j) {
+      y[2 * lanes + j] = add ? from[j] + add[2 * lanes + j] : from[j];
+    }
+    y += y_stride;
+    if (add) add += add_stride;
+    asm("" : "+r"(y));
   }
 }
 #endif
-
-// The tiles of one width.
-template <class T>
-struct GemmShapes {
-  void (*full)(GemmAhead<T>&, const GemmOperands<T>&, const GemmDims&, std::int64_t, std::int64_t);
-  decltype(full) shorter, few;
-  int rows;  // of a full one
-  bool has_shorter;
-};
-template <class T, int vectors>
-constexpr GemmShapes<T> gemm_shapes_of() {
-  constexpr int rows = gemm_tile_rows(vectors);
-  constexpr bool has_shorter = gemm_has_shorter(vectors);
-  return {&gemm_tile<T, rows, vectors>,
-          &gemm_tile < T,
-          has_shorter ? rows - 1 : rows,
-          vectors >
-          , &gemm_tile<T, gemm_few_rows, vectors>, rows, has_shorter};
-}
-template <class T>
-constexpr GemmShapes<T> gemm_shapes[] = {gemm_shapes_of<T, 1>(), gemm_shapes_of<T, 2>(),
-                                         gemm_shapes_of<T, 3>()};
 
 // Goes on by `rows` rows.
 template <class T>
@@ -356,30 +314,42 @@ ANTHER_INLINE void gemm_advance(GemmOperands<T>& o, const GemmDims& d, std::int6
   if (o.add) o.add += rows * d.add_stride;
 }
 
-// All rows of one panel, which o.packed is.
-template <class T>
-void gemm_rows(GemmOperands<T> o, const GemmDims& d, const GemmPanel& panel) {
-  const GemmShapes<T>& shapes = gemm_shapes<T>[panel.vectors - 1];
-  const std::int64_t tail = panel.columns - (panel.vectors - 1) * Vec<T>::lanes;
-  const std::int64_t elements = d.depth * panel.vectors * Vec<T>::lanes;
+// All rows of one panel, which o.packed is. It has `columns` columns.
+template <class T, int vectors>
+void gemm_rows(GemmOperands<T> o, const GemmDims& d, std::int64_t columns) {
+  constexpr int full = gemm_tile_rows(vectors);
+  constexpr bool has_shorter = gemm_has_shorter(vectors);
+  const std::int64_t tail = columns - (vectors - 1) * Vec<T>::lanes;
+  const std::int64_t elements = d.depth * vectors * Vec<T>::lanes;
   GemmAhead<T> ahead = {o.packed + elements, elements / GemmAhead<T>::line};
   std::int64_t rows = d.rows;
 #if ANTHER_VECTOR_ISA == 3
-  if constexpr (sizeof(T) == 4)
-    for (const bool quarter = gemm_has_quarter<T>(panel.vectors, tail); quarter && rows >= 8;
+  if constexpr (sizeof(T) == 4 && vectors == 3)
+    for (const bool by_quarters = gemm_has_quarter<T>(vectors, tail); by_quarters && rows >= 8;
          rows -= 8) {
       gemm_quarter_tile<8>(ahead, o, d);
       gemm_advance(o, d, 8);
     }
 #endif
-  const GemmCut cut(rows, shapes.rows, shapes.has_shorter);
-  for (std::int64_t tile = 0; rows > 0; ++tile) {
-    const bool full = tile < cut.full, shorter = !full && tile < cut.full + cut.shorter;
-    const std::int64_t few = rows < gemm_few_rows ? rows : gemm_few_rows;
-    const std::int64_t count = full ? shapes.rows : shorter ? shapes.rows - 1 : few;
-    (full ? shapes.full : shorter ? shapes.shorter : shapes.few)(ahead, o, d, count, tail);
-    gemm_advance(o, d, count);
-    rows -= count;
+  GemmCut cut(rows, full, has_shorter);
+  while (rows > 0) {
+    std::int64_t done = 1;
+    if (cut.full > 0) {
+      gemm_tile<T, full, vectors>(ahead, o, d, tail);
+      done = full;
+      --cut.full;
+    } else if (has_shorter && cut.shorter > 0) {
+      gemm_tile<T, has_shorter ? full - 1 : full, vectors>(ahead, o, d, tail);
+      done = full - 1;
+      --cut.shorter;
+    } else if (rows >= 4) {
+      gemm_tile<T, 4, vectors>(ahead, o, d, tail);
+      done = 4;
+    } else {
+      gemm_tile<T, 1, vectors>(ahead, o, d, tail);
+    }
+    gemm_advance(o, d, done);
+    rows -= done;
   }
 }
 
@@ -388,8 +358,11 @@ template <class T>
 void gemm(const GemmOperands<T>& o, const GemmDims& d, std::int64_t first, std::int64_t last) {
   for (std::int64_t number = first; number < last; ++number) {
     const GemmPanel panel = gemm_panel<T>(d.columns, number);
-    gemm_rows<T>({o.y + panel.column, o.add ? o.add + panel.column : nullptr, o.x,
-                  o.packed + panel.column * d.depth, o.bias ? o.bias + panel.column : nullptr},
-                 d, panel);
+    const auto run = panel.vectors == 3   ? &gemm_rows<T, 3>
+                     : panel.vectors == 2 ? &gemm_rows<T, 2>
+                                          : &gemm_rows<T, 1>;
+    run({o.y + panel.column, o.add ? o.add + panel.column : nullptr, o.x,
+         o.packed + panel.column * d.depth, o.bias ? o.bias + panel.column : nullptr},
+        d, panel.columns);
   }
 }

@@ -44,51 +44,36 @@ struct GemmTnPart {
   std::int64_t dy_stride, x_stride, out_stride, column_stride;
 };
 
-// dw += sums (outs, width).
-template <class T>
-void gemm_tn_add(const GemmTnPart<T>& p, const T* sums, std::int64_t outs, std::int64_t width) {
-  for (std::int64_t i = 0; i < outs; ++i)
-    for (std::int64_t n = 0; n < p.columns; ++n)
-      p.dw[i * p.out_stride + n * p.column_stride] += sums[i * width + n];
-}
-
-// dw += dy^T x for a tile of `outs` rows and `vectors` vectors of columns, of which the first
-// p.columns exist. A tile of few rows may have only `count` of them: it reads the last one's column
-// of dy again in place of those that are missing.
+// A tile of `outs` rows and `vectors` vectors of columns, of which the first p.columns exist. The
+// part is passed by value: as far as the compiler knows, the store of a vector could change what a
+// reference to it leads to.
 template <class T, int outs, int vectors>
-void gemm_tn_tile(GemmTnAhead<T>& ahead, const GemmTnPart<T>& p, std::int64_t count) {
+void gemm_tn_tile(GemmTnAhead<T>& ahead, GemmTnPart<T> p) {
   constexpr int lanes = Vec<T>::lanes;
   constexpr int width = vectors * lanes;
-  constexpr bool few = outs <= gemm_few_rows;
   const bool whole = p.column_stride == 1 && p.columns == width;
-  const T *dy = p.dy, *x = p.x;
-  const std::int64_t dy_stride = p.dy_stride, x_stride = p.x_stride;
-  std::int64_t at[outs];
   Vec<T> sum[outs][vectors];
   ANTHER_UNROLL for (int i = 0; i < outs; ++i) {
-    at[i] = few && i >= count ? count - 1 : i;
-    const T* const to = p.dw + at[i] * p.out_stride;
-    __builtin_prefetch(to, 1);
-    __builtin_prefetch(to + (p.columns - 1) * p.column_stride, 1);
+    __builtin_prefetch(p.dw + i * p.out_stride, 1);
+    __builtin_prefetch(p.dw + i * p.out_stride + (p.columns - 1) * p.column_stride, 1);
     ANTHER_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j] = Vec<T>::zero();
   }
   std::int64_t far_stride;
   const T* far = ahead.next_slice(far_stride);
-  for (std::int64_t rows = p.rows; rows > 0; --rows) {
+  for (; p.rows > 0; --p.rows) {
     __builtin_prefetch(far);
     far += far_stride;
     Vec<T> row[vectors];
-    ANTHER_UNROLL for (int j = 0; j < vectors; ++j) row[j] = Vec<T>::load(x + j * lanes);
+    ANTHER_UNROLL for (int j = 0; j < vectors; ++j) row[j] = Vec<T>::load(p.x + j * lanes);
     ANTHER_UNROLL for (int i = 0; i < outs; ++i) {
-      const Vec<T> value = Vec<T>::broadcast(dy[few ? at[i] : i]);
+      const Vec<T> value = Vec<T>::broadcast(p.dy[i]);
       ANTHER_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j] = fma(value, row[j], sum[i][j]);
     }
-    x += x_stride;
-    dy += dy_stride;
+    p.x += p.x_stride;
+    p.dy += p.dy_stride;
   }
   if (whole) {
     ANTHER_UNROLL for (int i = 0; i < outs; ++i) {
-      if (few && i >= count) continue;
       ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
         T* const to = p.dw + i * p.out_stride + j * lanes;
         (Vec<T>::load(to) + sum[i][j]).store(to);
@@ -100,55 +85,54 @@ void gemm_tn_tile(GemmTnAhead<T>& ahead, const GemmTnPart<T>& p, std::int64_t co
   ANTHER_UNROLL for (int i = 0; i < outs; ++i) {
     ANTHER_UNROLL for (int j = 0; j < vectors; ++j) sum[i][j].store(sums[i] + j * lanes);
   }
-  gemm_tn_add(p, sums[0], count, width);
+  for (int i = 0; i < outs; ++i)
+    for (std::int64_t n = 0; n < p.columns; ++n)
+      p.dw[i * p.out_stride + n * p.column_stride] += sums[i][n];
 }
-
-// The tiles of one width.
-template <class T>
-struct GemmTnShapes {
-  void (*full)(GemmTnAhead<T>&, const GemmTnPart<T>&, std::int64_t);
-  decltype(full) shorter, few;
-  int outs;  // of a full one
-  bool has_shorter;
-};
-template <class T, int vectors>
-constexpr GemmTnShapes<T> gemm_tn_shapes_of() {
-  constexpr int outs = gemm_tile_rows(vectors);
-  constexpr bool has_shorter = gemm_has_shorter(vectors);
-  return {&gemm_tn_tile<T, outs, vectors>,
-          &gemm_tn_tile < T,
-          has_shorter ? outs - 1 : outs,
-          vectors >
-          , &gemm_tn_tile<T, gemm_few_rows, vectors>, outs, has_shorter};
-}
-template <class T>
-constexpr GemmTnShapes<T> gemm_tn_shapes[] = {gemm_tn_shapes_of<T, 1>(), gemm_tn_shapes_of<T, 2>(),
-                                              gemm_tn_shapes_of<T, 3>()};
 
 // All tiles of one panel of dw's columns, in one block of rows. The panel of x is read from a copy
 // where it is partial, or so wide that its rows would push each other out of the cache.
-template <class T>
-void gemm_tn_outs(GemmTnAhead<T>& ahead, GemmTnPart<T> p, int vectors) {
+template <class T, int vectors>
+void gemm_tn_outs(GemmTnAhead<T>& ahead, GemmTnPart<T> p) {
+  constexpr int full = gemm_tile_rows(vectors);
+  constexpr bool has_shorter = gemm_has_shorter(vectors);
   constexpr int lanes = Vec<T>::lanes;
-  const std::int64_t width = vectors * lanes;
-  alignas(64) T copy[gemm_tn_rows * 3 * lanes];
+  constexpr int width = vectors * lanes;
+  alignas(64) T copy[gemm_tn_rows * width];
   if (p.columns < width || (gemm_tn_spares_cache && p.x_stride + p.dy_stride > 192)) {
-    for (std::int64_t r = 0; r < p.rows; ++r)
-      for (std::int64_t n = 0; n < width; n += lanes)
-        Vec<T>::load_partial(p.x + r * p.x_stride + n, p.columns - n).store(copy + r * width + n);
+    const std::int64_t tail = p.columns - (vectors - 1) * lanes;
+    T* to = copy;
+    for (std::int64_t r = 0; r < p.rows; ++r) {
+      ANTHER_UNROLL for (int j = 0; j + 1 < vectors; ++j) {
+        Vec<T>::load(p.x + j * lanes).store(to + j * lanes);
+      }
+      Vec<T>::load_partial(p.x + (vectors - 1) * lanes, tail).store(to + (vectors - 1) * lanes);
+      p.x += p.x_stride;
+      to += width;
+    }
     p.x = copy;
     p.x_stride = width;
   }
-  const GemmTnShapes<T>& shapes = gemm_tn_shapes<T>[vectors - 1];
-  const GemmCut cut(p.outs, shapes.outs, shapes.has_shorter);
-  for (std::int64_t tile = 0; p.outs > 0; ++tile) {
-    const bool full = tile < cut.full, shorter = !full && tile < cut.full + cut.shorter;
-    const std::int64_t few = p.outs < gemm_few_rows ? p.outs : gemm_few_rows;
-    const std::int64_t count = full ? shapes.outs : shorter ? shapes.outs - 1 : few;
-    (full ? shapes.full : shorter ? shapes.shorter : shapes.few)(ahead, p, count);
-    p.outs -= count;
-    p.dy += count;
-    p.dw += count * p.out_stride;
+  GemmCut cut(p.outs, full, has_shorter);
+  while (p.outs > 0) {
+    std::int64_t done = 1;
+    if (cut.full > 0) {
+      gemm_tn_tile<T, full, vectors>(ahead, p);
+      done = full;
+      --cut.full;
+    } else if (has_shorter && cut.shorter > 0) {
+      gemm_tn_tile<T, has_shorter ? full - 1 : full, vectors>(ahead, p);
+      done = full - 1;
+      --cut.shorter;
+    } else if (p.outs >= 4) {
+      gemm_tn_tile<T, 4, vectors>(ahead, p);
+      done = 4;
+    } else {
+      gemm_tn_tile<T, 1, vectors>(ahead, p);
+    }
+    p.outs -= done;
+    p.dy += done;
+    p.dw += done * p.out_stride;
   }
 }
 
@@ -162,7 +146,9 @@ void gemm_tn_block(GemmTnAhead<T>& ahead, const GemmTnPart<T>& p) {
     part.x += panel.column;
     part.dw += panel.column * p.column_stride;
     part.columns = panel.columns;
-    gemm_tn_outs<T>(ahead, part, panel.vectors);
+    (panel.vectors == 3   ? &gemm_tn_outs<T, 3>
+     : panel.vectors == 2 ? &gemm_tn_outs<T, 2>
+                          : &gemm_tn_outs<T, 1>)(ahead, part);
   }
 }
 

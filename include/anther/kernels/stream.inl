@@ -24,17 +24,17 @@ ANTHER_INLINE void stream_vector(const Vec<T>& value, T* to) {
 #endif
 }
 
-// Sends the next `lines` lines of a piece on their way.
-template <class T>
-__attribute__((noinline)) void stream_next_lines(StreamedPiece<T>& piece, std::int64_t lines) {
+// Sends the next `lines` lines of a piece on their way, if it has as many left.
+template <int lines, class T>
+ANTHER_INLINE void stream_lines(StreamedPiece<T>& piece) {
   constexpr std::int64_t lanes = Vec<T>::lanes, line = 64 / static_cast<std::int64_t>(sizeof(T));
-  for (std::int64_t i = 0; i < lines * line; i += line) {
+  if (piece.count < lines * line) return;
+  ANTHER_UNROLL for (int i = 0; i < lines * line; i += line) {
     if (piece.a) __builtin_prefetch(piece.a + i);
     if (piece.b) __builtin_prefetch(piece.b + i);
     if (piece.c) __builtin_prefetch(piece.c + i);
-    ANTHER_UNROLL for (std::int64_t j = 0; j < line; j += lanes) {
-      stream_vector(Vec<T>::load(piece.from + i + j), piece.to + i + j);
-    }
+    ANTHER_UNROLL for (std::int64_t j = 0; j < line; j += lanes)
+        stream_vector(Vec<T>::load(piece.from + i + j), piece.to + i + j);
   }
   piece.to += lines * line;
   piece.from += lines * line;
@@ -44,18 +44,10 @@ __attribute__((noinline)) void stream_next_lines(StreamedPiece<T>& piece, std::i
   piece.count -= lines * line;
 }
 
-// The same, if it has as many left.
-template <class T>
-ANTHER_INLINE void stream_lines(StreamedPiece<T>& piece, std::int64_t lines) {
-  if (piece.count >= lines * (64 / static_cast<std::int64_t>(sizeof(T))))
-    stream_next_lines(piece, lines);
-}
-
 // Sends the rest of it.
 template <class T>
 void stream_rest(StreamedPiece<T>& piece) {
-  constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-  if (piece.count >= line) stream_next_lines(piece, piece.count / line);
+  while (piece.count >= 64 / static_cast<std::int64_t>(sizeof(T))) stream_lines<1>(piece);
   if (piece.count == 0) return;
   __builtin_memcpy(piece.to, piece.from, static_cast<std::size_t>(piece.count) * sizeof(T));
   piece.count = 0;
