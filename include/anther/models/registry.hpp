@@ -212,12 +212,12 @@ Options options_from_json(const nlohmann::json& json) {
 template <std::derived_from<Module<float>> M>
 class RegisterModel {
  public:
-  explicit RegisterModel(std::string name, ModelTraits traits = {}) {
+  explicit RegisterModel(const std::string& name, const ModelTraits& traits = {}) {
     if constexpr (requires { typename M::Options; }) {
       using Options = typename M::Options;
       ModelRegistry::global().add(
-          {.name = std::move(name),
-           .traits = std::move(traits),
+          {.name = name,
+           .traits = traits,
            .type = typeid(M),
            .complete =
                [](const nlohmann::json& given) {
@@ -244,8 +244,8 @@ class RegisterModel {
         return nlohmann::json::object();
       };
       ModelRegistry::global().add(
-          {.name = std::move(name),
-           .traits = std::move(traits),
+          {.name = name,
+           .traits = traits,
            .type = typeid(M),
            .complete = none,
            .make = [](const Scope<float>& scope, const nlohmann::json&)
