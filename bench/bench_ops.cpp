@@ -244,8 +244,9 @@ void add_channel_norm(const std::string& name, const Maps& m, std::int64_t group
   });
   add_row(name + "/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {
     kernels::group_norm_backward<float>(
-        m.y->data(), nullptr, m.gradient->data(), m.gradient->data() + m.channels, m.dy->data(),
-        m.x->data(), mean->data(), rstd->data(), m.weight->data(), workspace->data(), d);
+        {m.y->data(), nullptr, m.gradient->data(), m.gradient->data() + m.channels, m.dy->data(),
+         m.x->data(), mean->data(), rstd->data(), m.weight->data()},
+        workspace->data(), d);
   });
 }
 
@@ -262,8 +263,9 @@ void add_norms(const Maps& m) {
   });
   add_row("layer_norm/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {
     kernels::layer_norm_backward<float>(
-        m.y->data(), nullptr, m.gradient->data(), m.gradient->data() + m.channels, m.dy->data(),
-        m.x->data(), mean->data(), rstd->data(), m.weight->data(), layer_workspace->data(), l);
+        {m.y->data(), nullptr, m.gradient->data(), m.gradient->data() + m.channels, m.dy->data(),
+         m.x->data(), mean->data(), rstd->data(), m.weight->data()},
+        layer_workspace->data(), l);
   });
 
   const kernels::BatchNormDims b{.rows = m.rows, .channels = m.channels};
@@ -279,9 +281,10 @@ void add_norms(const Maps& m) {
   // Its sums are there only once the whole batch has been read: a pass more.
   add_row("batch_norm/backward/" + m.shape, {0, floats(5 * m.count)}, [=] {
     float* s = statistics->data();
-    kernels::batch_norm_backward<float>(m.y->data(), nullptr, m.gradient->data(),
-                                        m.gradient->data() + m.channels, m.dy->data(), m.x->data(),
-                                        s, s + m.channels, m.weight->data(), workspace->data(), b);
+    kernels::batch_norm_backward<float>(
+        {m.y->data(), nullptr, m.gradient->data(), m.gradient->data() + m.channels, m.dy->data(),
+         m.x->data(), s, s + m.channels, m.weight->data()},
+        workspace->data(), b);
   });
 }
 
@@ -405,8 +408,9 @@ void add_attention(std::int64_t tokens, std::int64_t channels, std::int64_t head
   add_row("self_attention/backward/" + shape, {2 * forward, floats(7 * count)}, [=] {
     const float* q = qkv->data();
     float* dq = dqkv->data();
-    kernels::attention_backward<float>(dq, dq + channels, dq + 2 * channels, d_o->data(), p->data(),
-                                       q, q + channels, q + 2 * channels, workspace->data(), d);
+    kernels::attention_backward<float>({dq, dq + channels, dq + 2 * channels, d_o->data(),
+                                        p->data(), q, q + channels, q + 2 * channels},
+                                       workspace->data(), d);
   });
 }
 

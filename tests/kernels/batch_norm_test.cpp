@@ -42,9 +42,10 @@ Outputs<T> run(const std::vector<T>& x, const std::vector<T>& dy, const std::vec
                                          workspace.data(), dims);
   anther::kernels::batch_norm_rows<T>(out.y.data(), x.data(), affine.data(), 0, rows, dims);
   workspace.assign(workspace.size(), nan);
-  anther::kernels::batch_norm_backward(out.dx.data(), out.dx.data(), out.dweight.data(),
-                                       out.dbias.data(), dy.data(), x.data(), out.mean.data(),
-                                       out.rstd.data(), weight.data(), workspace.data(), dims);
+  anther::kernels::batch_norm_backward<T>(
+      {out.dx.data(), out.dx.data(), out.dweight.data(), out.dbias.data(), dy.data(), x.data(),
+       out.mean.data(), out.rstd.data(), weight.data()},
+      workspace.data(), dims);
   return out;
 }
 
@@ -68,9 +69,10 @@ Outputs<T> run_inference(const std::vector<T>& x, const std::vector<T>& dy,
                                                weight.data(), bias.data(), workspace.data(), dims);
   anther::kernels::batch_norm_rows<T>(out.y.data(), x.data(), affine.data(), 0, rows, dims);
   workspace.assign(workspace.size(), nan);
-  anther::kernels::batch_norm_inference_backward(
-      out.dx.data(), dy.data(), out.dweight.data(), out.dbias.data(), dy.data(), x.data(),
-      mean.data(), variance.data(), weight.data(), workspace.data(), dims);
+  anther::kernels::batch_norm_inference_backward<T>(
+      {out.dx.data(), dy.data(), out.dweight.data(), out.dbias.data(), dy.data(), x.data(),
+       mean.data(), nullptr, weight.data()},
+      variance.data(), workspace.data(), dims);
   return out;
 }
 

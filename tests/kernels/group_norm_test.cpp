@@ -53,9 +53,10 @@ Outputs<T> run(const std::vector<T>& x, const std::vector<T>& dy, const std::vec
                   : add == Add::in_place ? out.dx.data()
                   : add == Add::dy       ? dy.data()
                                          : other.data();
-  anther::kernels::group_norm_backward(out.dx.data(), from, out.dweight.data(), out.dbias.data(),
-                                       dy.data(), x.data(), out.mean.data(), out.rstd.data(), w,
-                                       workspace.data(), dims);
+  anther::kernels::group_norm_backward<T>(
+      {out.dx.data(), from, out.dweight.data(), out.dbias.data(), dy.data(), x.data(),
+       out.mean.data(), out.rstd.data(), w},
+      workspace.data(), dims);
   return out;
 }
 
@@ -208,8 +209,8 @@ TEST_CASE("group norm: gradients that are not wanted, y in place, NaN and consta
   std::vector<float> dbias = random_values<float>("dbias", dims.channels), mean = all.mean,
                      rstd = all.rstd;
   const auto backward = [&](float* dx_to, float* dweight_to, float* dbias_to, const float* from) {
-    anther::kernels::group_norm_backward<float>(dx_to, nullptr, dweight_to, dbias_to, from,
-                                                x.data(), mean.data(), rstd.data(), weight.data(),
+    anther::kernels::group_norm_backward<float>({dx_to, nullptr, dweight_to, dbias_to, from,
+                                                 x.data(), mean.data(), rstd.data(), weight.data()},
                                                 workspace.data(), dims);
   };
   backward(dx.data(), nullptr, nullptr, dy.data());

@@ -45,9 +45,10 @@ Outputs<T> run(const std::vector<T>& x, const std::vector<T>& dy, const std::vec
                   : add == Add::in_place ? out.dx.data()
                   : add == Add::dy       ? dy.data()
                                          : other.data();
-  anther::kernels::layer_norm_backward(out.dx.data(), from, out.dweight.data(), out.dbias.data(),
-                                       dy.data(), x.data(), out.mean.data(), out.rstd.data(), w,
-                                       workspace.data(), dims);
+  anther::kernels::layer_norm_backward<T>(
+      {out.dx.data(), from, out.dweight.data(), out.dbias.data(), dy.data(), x.data(),
+       out.mean.data(), out.rstd.data(), w},
+      workspace.data(), dims);
   return out;
 }
 
@@ -163,8 +164,8 @@ TEST_CASE("layer norm: gradients that are not wanted, in place, NaN") {
       static_cast<std::size_t>(anther::kernels::layer_norm_workspace(dims)));
   std::vector<float> dx(x.size()), ones(static_cast<std::size_t>(channels), 1.f);
   const auto backward = [&](float* dx_to, float* dweight, float* dbias, const float* from) {
-    anther::kernels::layer_norm_backward<float>(dx_to, nullptr, dweight, dbias, from, x.data(),
-                                                all.mean.data(), all.rstd.data(), weight.data(),
+    anther::kernels::layer_norm_backward<float>({dx_to, nullptr, dweight, dbias, from, x.data(),
+                                                 all.mean.data(), all.rstd.data(), weight.data()},
                                                 workspace.data(), dims);
   };
   backward(dx.data(), nullptr, nullptr, dy.data());

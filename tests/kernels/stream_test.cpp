@@ -105,12 +105,13 @@ void check_streams(std::int64_t offset) {
     layer_norm_forward(y, mean.data() + first * rows, rstd.data() + first * rows, a, w, shift,
                        {n * rows, channels});
   });
-  large.check("layer_norm_backward", [&](T* y, T* dx_add, T* a, T* b, std::int64_t n,
-                                         std::int64_t first) {
-    std::vector<T> workspace(size_of(layer_norm_workspace({n * rows, channels})));
-    layer_norm_backward<T>(y, dx_add, nullptr, nullptr, a, b, mean.data() + first * rows,
-                           rstd.data() + first * rows, w, workspace.data(), {n * rows, channels});
-  });
+  large.check("layer_norm_backward",
+              [&](T* y, T* dx_add, T* a, T* b, std::int64_t n, std::int64_t first) {
+                std::vector<T> workspace(size_of(layer_norm_workspace({n * rows, channels})));
+                layer_norm_backward<T>({y, dx_add, nullptr, nullptr, a, b,
+                                        mean.data() + first * rows, rstd.data() + first * rows, w},
+                                       workspace.data(), {n * rows, channels});
+              });
   const auto dims = [&](std::int64_t n) { return GroupNormDims{n, rows, channels, 3}; };
   large.check("group_norm", [&](T* y, T*, T* a, T*, std::int64_t n, std::int64_t first) {
     std::vector<T> workspace(size_of(group_norm_workspace(dims(n)))),
@@ -122,8 +123,9 @@ void check_streams(std::int64_t offset) {
   large.check("group_norm_backward",
               [&](T* y, T* dx_add, T* a, T* b, std::int64_t n, std::int64_t first) {
                 std::vector<T> workspace(size_of(group_norm_workspace(dims(n))));
-                group_norm_backward<T>(y, dx_add, nullptr, nullptr, a, b, mean.data() + first * 3,
-                                       rstd.data() + first * 3, w, workspace.data(), dims(n));
+                group_norm_backward<T>({y, dx_add, nullptr, nullptr, a, b, mean.data() + first * 3,
+                                        rstd.data() + first * 3, w},
+                                       workspace.data(), dims(n));
               });
 }
 
@@ -184,8 +186,9 @@ TEST_CASE("LayerNorm's parameters have the same gradients") {
   std::vector<float> streamed(size_of(2 * channels)), whole(size_of(2 * channels));
   const auto backward = [&](float* to, std::vector<float>& gradient) {
     anther::kernels::layer_norm_backward<float>(
-        to, nullptr, gradient.data(), gradient.data() + channels, dy.data(), x.data(), mean.data(),
-        rstd.data(), nullptr, workspace.data(), {rows, channels});
+        {to, nullptr, gradient.data(), gradient.data() + channels, dy.data(), x.data(), mean.data(),
+         rstd.data(), nullptr},
+        workspace.data(), {rows, channels});
   };
   backward(dx.data(), streamed);
   backward(nullptr, whole);  // without dx nothing is stored past the caches

@@ -30,6 +30,13 @@ struct AttentionDims {
   std::int64_t probabilities() const { return batch * heads * queries * keys; }
 };
 
+// What backward writes and reads, of all heads or of one.
+template <class T>
+struct AttentionBackward {
+  T *dq, *dk, *dv;
+  const T *d_o, *probabilities, *q, *k, *v;
+};
+
 #define ANTHER_BODY "anther/kernels/attention.inl"
 #include "anther/kernels/for_each_isa.inl"
 
@@ -56,16 +63,15 @@ void attention_forward(T* o, T* probabilities, const T* q, const T* k, const T* 
 
 // dq, dk, dv (laid out as q, k, v) += their gradients; d_o as o.
 template <class T>
-void attention_backward(T* dq, T* dk, T* dv, const T* d_o, const T* probabilities, const T* q,
-                        const T* k, const T* v, T* workspace, const AttentionDims& d) {
+void attention_backward(const AttentionBackward<T>& o, T* workspace, const AttentionDims& d) {
   const auto head = ANTHER_SELECT(attention_head_backward<T>);
   const std::int64_t size = attention_workspace<T>(d) / (d.batch * d.heads);
   parallel_for(d.batch * d.heads, d.probabilities() * d.head_dim / 5, [&](std::int64_t tile) {
     const std::int64_t n = tile / d.heads, channel = tile % d.heads * d.head_dim;
     const std::int64_t at_q = n * d.queries * d.q_stride + channel;
     const std::int64_t at_kv = n * d.keys * d.kv_stride + channel;
-    head(dq + at_q, dk + at_kv, dv + at_kv, d_o + n * d.queries * d.o_stride() + channel,
-         probabilities + tile * d.queries * d.keys, q + at_q, k + at_kv, v + at_kv,
+    head({o.dq + at_q, o.dk + at_kv, o.dv + at_kv, o.d_o + n * d.queries * d.o_stride() + channel,
+          o.probabilities + tile * d.queries * d.keys, o.q + at_q, o.k + at_kv, o.v + at_kv},
          workspace + tile * size, d);
   });
 }

@@ -49,29 +49,28 @@ void attention_head_forward(T* o, T* p, const T* q, const T* k, const T* v, T* w
   }
 }
 
-// dq, dk and dv, which start as what is to be added to; p: the probabilities.
+// dq, dk and dv, which start as what is to be added to. With p the probabilities:
 //   dv += p^T do;  ds = p (do v^T - rowsum(p do v^T));  dq += scale ds k;  dk += scale ds^T q
 template <class T>
-void attention_head_backward(T* dq, T* dk, T* dv, const T* d_o, const T* p, const T* q, const T* k,
-                             const T* v, T* workspace, const AttentionDims& d) {
+void attention_head_backward(AttentionBackward<T> o, T* workspace, const AttentionDims& d) {
   T* const v_packed = workspace;
   T* const k_packed = v_packed + gemm_packed_size<T>(d.keys, d.head_dim);
   T* const block = k_packed + gemm_packed_size<T>(d.head_dim, d.keys);
-  attention_pack_turned(v_packed, v, d);
-  attention_pack(k_packed, k, d);
+  attention_pack_turned(v_packed, o.v, d);
+  attention_pack(k_packed, o.k, d);
   const std::int64_t blocks = (d.queries + attention_block - 1) / attention_block;
   for (std::int64_t b = 0; b < blocks; ++b) {
     const std::int64_t row = d.queries * b / blocks, rows = d.queries * (b + 1) / blocks - row;
-    const T* const here = p + row * d.keys;
-    const T* const do_here = d_o + row * d.o_stride();
-    T* const dq_here = dq + row * d.q_stride;
+    const T* const here = o.probabilities + row * d.keys;
+    const T* const do_here = o.d_o + row * d.o_stride();
+    T* const dq_here = o.dq + row * d.q_stride;
     attention_product<T>(block, nullptr, do_here, v_packed,
                          {rows, d.keys, d.head_dim, d.o_stride(), d.keys});
     softmax_backward<T>(block, nullptr, block, here, {rows, d.keys, d.keys, d.keys, d.scale});
     attention_product<T>(dq_here, dq_here, block, k_packed,
                          {rows, d.head_dim, d.keys, d.keys, d.q_stride, d.q_stride});
-    gemm_tn<T>(dk, block, q + row * d.q_stride,
+    gemm_tn<T>(o.dk, block, o.q + row * d.q_stride,
                {rows, d.keys, d.head_dim, d.keys, d.q_stride, d.kv_stride});
-    gemm_tn<T>(dv, here, do_here, {rows, d.keys, d.head_dim, d.keys, d.o_stride(), d.kv_stride});
+    gemm_tn<T>(o.dv, here, do_here, {rows, d.keys, d.head_dim, d.keys, d.o_stride(), d.kv_stride});
   }
 }

@@ -52,14 +52,11 @@ void batch_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, std:
   channel_norm_rows(y, x, affine, first, count, channel_norm_dims(d));
 }
 
-// Training. dx = dx_add + the gradient, and dweight and dbias are added to. All three may be null,
-// as may dx_add and weight. dx may be dx_add or dy.
+// Training. dx = add + the gradient, and dweight and dbias are added to. All three may be null, as
+// may add and weight. dx may be add or dy.
 template <class T>
-void batch_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* dy, const T* x,
-                         const T* mean, const T* rstd, const T* weight, T* workspace,
-                         const BatchNormDims& d) {
-  channel_norm_backward(dx, dx_add, dweight, dbias, dy, x, mean, rstd, weight, false, workspace,
-                        channel_norm_dims(d));
+void batch_norm_backward(const ChannelNormBackward<T>& o, T* workspace, const BatchNormDims& d) {
+  channel_norm_backward(o, false, workspace, channel_norm_dims(d));
 }
 
 // running = (1 - momentum) running + momentum value, as PyTorch does it: the value for running_var
@@ -86,21 +83,21 @@ void batch_norm_inference_affine(T* affine, const T* running_mean, const T* runn
    {running_mean, running_var, weight, bias, static_cast<T>(d.eps)}, d.channels, plan);
 }
 
-// Evaluation: the statistics are constants. As batch_norm_backward otherwise.
+// Evaluation: the statistics are constants, o.mean and running_var; o.rstd is not read. As
+// batch_norm_backward otherwise.
 template <class T>
-void batch_norm_inference_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* dy,
-                                   const T* x, const T* running_mean, const T* running_var,
-                                   const T* weight, T* workspace, const BatchNormDims& d) {
+void batch_norm_inference_backward(ChannelNormBackward<T> o, const T* running_var, T* workspace,
+                                   const BatchNormDims& d) {
   if (d.rows * d.channels == 0) return;
   const ChannelNormDims dims = channel_norm_dims(d);
   const ChannelNormTiles plan = channel_norm_tiles(dims);
   T* const rstd = workspace;
   T* const rest = workspace + plan.stride;
   ANTHER_SELECT(channel_norm_constants<T>)
-  (rstd, rest, rest + plan.stride,
-   {running_mean, running_var, nullptr, nullptr, static_cast<T>(d.eps)}, d.channels, plan);
-  channel_norm_backward<T>(dx, dx_add, dweight, dbias, dy, x, running_mean, rstd, weight, true,
-                           rest, dims);
+  (rstd, rest, rest + plan.stride, {o.mean, running_var, nullptr, nullptr, static_cast<T>(d.eps)},
+   d.channels, plan);
+  o.rstd = rstd;
+  channel_norm_backward(o, true, rest, dims);
 }
 
 }  // namespace anther::inline v0_1::kernels

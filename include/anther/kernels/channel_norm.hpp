@@ -75,6 +75,15 @@ struct ChannelNormScale {
   T eps;
 };
 
+// What backward writes and reads.
+template <class T>
+struct ChannelNormBackward {
+  T* dx;
+  const T* add;
+  T *dweight, *dbias;
+  const T *dy, *x, *mean, *rstd, *weight;
+};
+
 // What a tile's dx is made of: dx = add + dy factor + x slope + offset, the last three folded rows.
 template <class T>
 struct ChannelNormDx {
@@ -193,11 +202,10 @@ void channel_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, st
   }
 }
 
-// dx = dx_add + the gradient; dweight and dbias are added to; each may be null, as may dx_add and
-// weight. With `frozen`, mean and rstd are constants that do not depend on x. dx may be dy.
+// dx = add + the gradient; dweight and dbias are added to; each may be null, as may add and weight.
+// With `frozen`, mean and rstd are constants that do not depend on x. dx may be add or dy.
 template <class T>
-void channel_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* dy, const T* x,
-                           const T* mean, const T* rstd, const T* weight, bool frozen, T* workspace,
+void channel_norm_backward(const ChannelNormBackward<T>& o, bool frozen, T* workspace,
                            const ChannelNormDims& dims) {
   if (dims.segments * dims.rows * dims.channels == 0) return;
   const ChannelNormTiles plan = channel_norm_tiles(dims);
@@ -210,33 +218,33 @@ void channel_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T
       dims, plan, dims.segments * dims.rows * channels / 2,
       [&](const ChannelNormTile& tile) {
         ANTHER_SELECT(channel_norm_gradient_sums<T>)
-        (workspace + tile.segment * segment_size + 3 * tile.number * stride, dy + tile.first,
-         x + tile.first, mean + tile.segment * groups, tile.rows, dims, plan);
+        (workspace + tile.segment * segment_size + 3 * tile.number * stride, o.dy + tile.first,
+         o.x + tile.first, o.mean + tile.segment * groups, tile.rows, dims, plan);
       },
       [&](std::int64_t segment) {
         const std::int64_t at = segment * segment_size;
         ANTHER_SELECT(channel_norm_backward_segment<T>)
-        (parts + at, workspace + at, rstd + segment * groups, weight, frozen, dims, plan);
+        (parts + at, workspace + at, o.rstd + segment * groups, o.weight, frozen, dims, plan);
       },
       [&](const ChannelNormTile& tile) {
-        if (!dx) return;
-        T* const to = dx + tile.first;
-        const T* const gradient = dy + tile.first;
+        if (!o.dx) return;
+        T* const to = o.dx + tile.first;
+        const T* const gradient = o.dy + tile.first;
         const T* const factor = parts + tile.segment * segment_size + 2 * stride;
         // Constant statistics leave out the term of x; dy in its place is in the cache already.
         ANTHER_SELECT(channel_norm_dx<T>)
-        ({to, dx_add ? dx_add + tile.first : nullptr, gradient, frozen ? gradient : x + tile.first,
+        ({to, o.add ? o.add + tile.first : nullptr, gradient, frozen ? gradient : o.x + tile.first,
           factor, factor + stride, factor + 2 * stride},
          plan.folded, tile.rows * channels, streamed && is_at_line(to),
          channel_norm_next(dims, tile.segment));
       });
-  if (dweight) {
+  if (o.dweight) {
     ANTHER_SELECT(channel_norm_add_parts<T>)
-    (dweight, parts, dims.segments, channels, segment_size);
+    (o.dweight, parts, dims.segments, channels, segment_size);
   }
-  if (dbias) {
+  if (o.dbias) {
     ANTHER_SELECT(channel_norm_add_parts<T>)
-    (dbias, parts + stride, dims.segments, channels, segment_size);
+    (o.dbias, parts + stride, dims.segments, channels, segment_size);
   }
 }
 

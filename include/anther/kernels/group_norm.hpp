@@ -53,14 +53,11 @@ void group_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, std:
   channel_norm_rows(y, x, affine, first, count, channel_norm_dims(dims));
 }
 
-// dx = dx_add + the gradient, and dweight and dbias are added to. All three may be null, as may
-// dx_add and weight. dx may be dx_add or dy.
+// dx = add + the gradient, and dweight and dbias are added to. All three may be null, as may add
+// and weight. dx may be add or dy.
 template <class T>
-void group_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* dy, const T* x,
-                         const T* mean, const T* rstd, const T* weight, T* workspace,
-                         const GroupNormDims& dims) {
-  channel_norm_backward<T>(dx, dx_add, dweight, dbias, dy, x, mean, rstd, weight, false, workspace,
-                           channel_norm_dims(dims));
+void group_norm_backward(const ChannelNormBackward<T>& o, T* workspace, const GroupNormDims& dims) {
+  channel_norm_backward(o, false, workspace, channel_norm_dims(dims));
 }
 
 }  // namespace anther::inline v0_1::kernels

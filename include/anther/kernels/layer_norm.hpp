@@ -87,12 +87,10 @@ void layer_norm_forward(T* y, T* mean, T* rstd, const T* x, const T* weight, con
   });
 }
 
-// dx = dx_add + the gradient, and dweight and dbias are added to. All three may be null, as may
-// dx_add and weight. dx may be dx_add or dy.
+// dx = add + the gradient, and dweight and dbias are added to. All three may be null, as may add
+// and weight. dx may be add or dy.
 template <class T>
-void layer_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* dy, const T* x,
-                         const T* mean, const T* rstd, const T* weight, T* workspace,
-                         const LayerNormDims& d) {
+void layer_norm_backward(const LayerNormBackward<T>& o, T* workspace, const LayerNormDims& d) {
   const std::int64_t rows = d.rows, channels = d.channels;
   if (rows * channels == 0) return;
   const bool streamed = is_streamed<T>(rows * channels);
@@ -103,22 +101,22 @@ void layer_norm_backward(T* dx, const T* dx_add, T* dweight, T* dbias, const T* 
     const std::int64_t row = tile * tile_rows, at = row * channels;
     T* const dweight_part = workspace + 2 * tile * part;
     std::fill_n(dweight_part, 2 * part, T(0));
-    const T* const add = dx_add ? dx_add + at : nullptr;
-    stream_pieces(dx && streamed, dx ? dx + at : nullptr, add, dy + at, x + at,
+    const T* const add = o.add ? o.add + at : nullptr;
+    stream_pieces(o.dx && streamed, o.dx ? o.dx + at : nullptr, add, o.dy + at, o.x + at,
                   std::min(tile_rows, rows - row) * channels, layer_norm_backward_unit * channels,
                   [&](T* to, std::int64_t i, std::int64_t length, StreamedPiece<T>& before) {
                     const std::int64_t first = row + i / channels;
                     ANTHER_SELECT(layer_norm_backward_tile<T>)
-                    ({to, add ? add + i : nullptr, dweight_part, dweight_part + part, dy + at + i,
-                      x + at + i, mean + first, rstd + first, weight},
+                    ({to, add ? add + i : nullptr, dweight_part, dweight_part + part, o.dy + at + i,
+                      o.x + at + i, o.mean + first, o.rstd + first, o.weight},
                      {length / channels, channels, d.eps}, before);
                   });
   });
-  if (dweight) {
-    ANTHER_SELECT(layer_norm_add_parts<T>)(dweight, workspace, tiles, channels, 2 * part);
+  if (o.dweight) {
+    ANTHER_SELECT(layer_norm_add_parts<T>)(o.dweight, workspace, tiles, channels, 2 * part);
   }
-  if (dbias) {
-    ANTHER_SELECT(layer_norm_add_parts<T>)(dbias, workspace + part, tiles, channels, 2 * part);
+  if (o.dbias) {
+    ANTHER_SELECT(layer_norm_add_parts<T>)(o.dbias, workspace + part, tiles, channels, 2 * part);
   }
 }
 

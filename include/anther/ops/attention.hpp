@@ -31,10 +31,10 @@ inline constexpr Op<T> self_attention_op = {
           if (!dqkv) return;
           call.start(dqkv, call.input_shape(0).numel());
           const T* qkv = call.input(0);
-          kernels::attention_backward(dqkv.to, dqkv.to + d.o_stride(), dqkv.to + 2 * d.o_stride(),
-                                      call.output_gradient(), static_cast<const T*>(call.output(1)),
-                                      qkv, qkv + d.o_stride(), qkv + 2 * d.o_stride(),
-                                      call.workspace(kernels::attention_workspace<T>(d)), d);
+          kernels::attention_backward<T>(
+              {dqkv.to, dqkv.to + d.o_stride(), dqkv.to + 2 * d.o_stride(), call.output_gradient(),
+               call.output(1), qkv, qkv + d.o_stride(), qkv + 2 * d.o_stride()},
+              call.workspace(kernels::attention_workspace<T>(d)), d);
         },
     .macs =
         [](const Call<T>& call) {
@@ -91,10 +91,10 @@ inline constexpr Op<T> scaled_dot_product_attention_op = {
             call.start(target, size);
             gradient[i] = target.to;
           }
-          kernels::attention_backward(gradient[0], gradient[1], gradient[2], call.output_gradient(),
-                                      static_cast<const T*>(call.output(1)), call.input(0),
-                                      call.input(1), call.input(2),
-                                      call.workspace(kernels::attention_workspace<T>(d)), d);
+          kernels::attention_backward<T>(
+              {gradient[0], gradient[1], gradient[2], call.output_gradient(), call.output(1),
+               call.input(0), call.input(1), call.input(2)},
+              call.workspace(kernels::attention_workspace<T>(d)), d);
         },
     .macs = self_attention_op<T>.macs,
 };

@@ -46,8 +46,8 @@ inline constexpr Op<T> group_norm_op = {
           call.start(dweight, dims.channels);
           call.start(dbias, dims.channels);
           kernels::group_norm_backward<T>(
-              dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
-              call.output(1), call.output(2), call.input(1),
+              {dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
+               call.output(1), call.output(2), call.input(1)},
               call.workspace(kernels::group_norm_workspace(dims)), dims);
         },
     .forward_rows =
@@ -106,8 +106,8 @@ inline constexpr Op<T> layer_norm_op = {
           call.start(dweight, dims.channels);
           call.start(dbias, dims.channels);
           kernels::layer_norm_backward<T>(
-              dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
-              call.output(1), call.output(2), call.input(1),
+              {dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
+               call.output(1), call.output(2), call.input(1)},
               call.workspace(kernels::layer_norm_workspace(dims)), dims);
         },
 };
@@ -177,13 +177,15 @@ inline constexpr Op<T> batch_norm_op = {
           call.start(dbias, a.dims.channels);
           T* workspace = call.workspace(kernels::batch_norm_workspace(a.dims));
           if (call.training() && !a.frozen)
-            kernels::batch_norm_backward<T>(dx.to, dx.add, dweight.to, dbias.to,
-                                            call.output_gradient(), call.input(0), call.output(1),
-                                            call.output(2), call.input(1), workspace, a.dims);
+            kernels::batch_norm_backward<T>(
+                {dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
+                 call.output(1), call.output(2), call.input(1)},
+                workspace, a.dims);
           else
             kernels::batch_norm_inference_backward<T>(
-                dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
-                a.mean(), a.var(), call.input(1), workspace, a.dims);
+                {dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
+                 a.mean(), nullptr, call.input(1)},
+                a.var(), workspace, a.dims);
         },
     .forward_rows =
         [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
