@@ -1,8 +1,9 @@
 // The engine's templates, for float and double, as code that is compiled once and linked.
 //
-// The target anther::compiled defines ANTHER_COMPILED, and anther.hpp then includes this: what is
-// named in compiled/ comes from the library, and a program compiles in a second or two. Whatever
-// else a program instantiates (another scalar, its own layers) is compiled with it as ever.
+// The target anther::compiled defines ANTHER_COMPILED, and anther.hpp then includes this file. What
+// is named in compiled/ comes from the library, so that a program compiles in a second or two.
+// Anything else that a program instantiates (another scalar, its own layers) is compiled with it as
+// usual.
 #pragma once
 
 #include "anther/anther.hpp"

@@ -24,10 +24,10 @@ class Call {
   }
   bool training() const { return tape_.options_.training; }
   const TapeOptions& options() const { return tape_.options_; }
-  // What the pass draws from.
+  // The key that the pass draws from.
   RandomKey random() const { return tape_.random(); }
   std::string_view layer() const { return entry_.layer; }
-  // Whether what forward keeps will be read.
+  // Whether anything will read what forward keeps for backward.
   bool keeps() const { return tape_.options_.backward; }
 
   int inputs() const { return static_cast<int>(entry_.inputs.size()); }
@@ -47,8 +47,8 @@ class Call {
   // What forward adds to its result (its shape is the result's), or null.
   const T* add() const { return entry_.add < 0 ? nullptr : tape_.at(entry_.add).data; }
 
-  // In backward: the gradient of a result, null where nothing came of it; and where those of the
-  // inputs go. Ask for the targets in the order in which they are written.
+  // In backward: the gradient of a result (null where it has none), and where the gradients of the
+  // inputs go. Ask for these targets in the order in which they are written.
   const T* output_gradient(int i = 0) const {
     const int slot = tape_.at(output_id(i)).slot;
     return slot < 0 ? nullptr : tape_.slots_.data(slot);
@@ -57,13 +57,13 @@ class Call {
     return has_input(i) ? tape_.gradient_target(input_id(i)) : GradientTarget<T>{};
   }
 
-  // Hands the gradient of the result on to an input, as an addition does: without a copy where it
-  // can.
+  // Hands the gradient of the result on to an input, as an addition does; without a copy where that
+  // is possible.
   void pass_gradient(int i) const {
     tape_.share_gradient(input_id(i), tape_.at(output_id(0)).slot);
   }
 
-  // Gives a gradient that is to be accumulated its start: zeros, or what is there already.
+  // Gives a gradient that is to be accumulated its initial value: zeros, or what is there already.
   void start(const GradientTarget<T>& target, std::int64_t size) const {
     if (target.to == nullptr) return;
     if (target.add == nullptr)
@@ -72,18 +72,19 @@ class Call {
       std::copy_n(target.add, size, target.to);
   }
 
-  // The call whose result is this one's first input, where that is lazy and not stored.
+  // The call that computes this call's first input, if that input is lazy and not stored.
   std::optional<Call> lazy_input() const {
     if (entry_.lazy < 0) return std::nullopt;
     return Call(tape_, tape_.entries_[static_cast<std::size_t>(entry_.lazy)]);
   }
-  // Of a lazy op: rows of the result, and backward through them (see Op), shared among threads.
+  // For a lazy op: computes rows of the result, or goes backward through them (see Op). The threads
+  // share the rows.
   void forward_rows(T* y, std::int64_t first, std::int64_t count) const {
     for_row_tiles(first, count, [&](std::int64_t row, std::int64_t rows, std::int64_t at) {
       compute_rows(y + at, row, rows);
     });
   }
-  // The same by the calling thread alone.
+  // The same, by the calling thread alone.
   void compute_rows(T* y, std::int64_t first, std::int64_t count) const {
     entry_.op->forward_rows(*this, y, first, count);
   }
@@ -109,15 +110,15 @@ class Call {
     return memory;
   }
 
-  // What a training pass makes of a buffer (BatchNorm's running statistics): it counts once the
-  // optimiser has made its step, or when the next pass begins.
+  // What a training pass makes of a buffer (BatchNorm's running statistics). It takes effect once
+  // the optimiser has made its step, or when the next pass begins.
   std::span<T> pending_buffer(const Buffer<T>& buffer) const {
     tape_.stores_[static_cast<std::size_t>(tape_.number_of(*buffer.store))].trained = true;
     return buffer.store->pending_buffer(buffer.number);
   }
 
  private:
-  // Calls body(row, rows, the first element within the rows asked for) for tiles of rows.
+  // Calls body(row, rows, the first element, counted from that of row `first`) for tiles of rows.
   template <class Body>
   void for_row_tiles(std::int64_t first, std::int64_t count, const Body& body) const {
     constexpr std::int64_t tile_rows = 96;

@@ -29,7 +29,7 @@ struct TapeEntry {
   int add = -1, into = -1;
   bool merged = false;
 
-  // The number of an input, -1 where that is absent. Throws where the op has no such input.
+  // The number of an input, or -1 if the input is absent. Throws if the op has no such input.
   int input(int i) const {
     detail::check(i >= 0 && i < std::ssize(inputs), "expected an input of 0 to ",
                   std::ssize(inputs) - 1, ", got ", i);

@@ -1,10 +1,10 @@
-// Whether backward is the derivative of forward: in double, against central differences.
+// Checks in double whether backward is the derivative of forward, by central differences.
 //
 //   const auto worst = check_gradients({x, weight}, [](auto& tape, const auto& v) {
 //     return linear(v[0], v[1]);
 //   });
 //
-// The output is weighted at random, since a plain sum is blind to softmax and to normalisation.
+// The output is weighted at random, because a plain sum hides errors in softmax and normalisation.
 #pragma once
 
 #include <algorithm>
@@ -52,20 +52,21 @@ Variable<T> weighted_sum(const Variable<T>& x, std::span<const T> weight) {
 
 struct GradientCheckOptions {
   double step = 1e-5;          // of the central difference
-  std::int64_t elements = 64;  // checked in each tensor, at random places; all of it if smaller
+  std::int64_t elements = 64;  // checked in each tensor, at random places; all if there are fewer
   std::uint64_t seed = 1;
   TapeOptions tape = {};
 };
 
 struct GradientCheckResult {
   // The largest |backward - difference|, relative to the largest gradient of its tensor (or to 1e-3
-  // of the largest of all, where that is greater).
+  // of the largest gradient of all tensors, if that is greater).
   double worst = 0;
   std::string where;  // input 1, element 3: expected 0.5, got 0.4
 };
 
-// function(tape, variables) -> a Variable<double> of any shape, from the inputs and, where `store`
-// is given, from its parameters, which are checked too and come back as they were.
+// function(tape, variables) -> a Variable<double> of any shape, computed from the inputs and, if
+// `store` is given, from its parameters. These are checked too, and have their old values
+// afterwards.
 template <class Function>
 GradientCheckResult check_gradients(std::vector<Tensor<double>> inputs, const Function& function,
                                     const GradientCheckOptions& options = {},

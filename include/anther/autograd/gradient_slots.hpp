@@ -13,9 +13,9 @@ namespace anther::inline v0_1 {
 template <class T>
 class GradientSlots {
  public:
-  // A slot with room for `size` elements, of undefined values, with one user.
+  // A slot with room for `size` elements. Its values are undefined, and it has one user.
   int take(std::int64_t size) {
-    // The smallest free one that is large enough, and not wastefully so.
+    // The smallest free one that is large enough and not wastefully large.
     std::size_t best = free_.size();
     for (std::size_t i = 0; i < free_.size(); ++i) {
       const Slot& slot = at(free_[i]);

@@ -22,10 +22,10 @@ struct GradientTarget {
 template <class T>
 struct Op {
   const char* name;
-  // Computes the results from the inputs; null for a view, which computes nothing.
+  // Computes the results from the inputs. Null for a view, which computes nothing.
   void (*forward)(Call<T>& call);
-  // Computes the inputs' gradients from the results'; null for a view, and for an op whose results
-  // have no gradient.
+  // Computes the gradients of the inputs from those of the results. Null for a view, and for an op
+  // whose results have no gradient.
   void (*backward)(Call<T>& call);
   // Multiply-accumulates of a call; null where none are counted (norms, activations, additions).
   std::int64_t (*macs)(const Call<T>& call) = nullptr;
@@ -33,18 +33,20 @@ struct Op {
   bool takes_add = false;
   // Whether the op is the sum of two values of one shape, which an op that takes_add may compute.
   bool is_addition = false;
-  // A lazy op: a row of its result follows from the same row of its first input and from what
-  // `forward` (which may be null) keeps. The result is stored only where an op reads it that does
-  // not take lazy inputs; other ops compute rows of it where they read them, and again in backward.
-  // It runs on several threads at once, and takes no workspace.
+  // A lazy op: each row of its result follows from the same row of its first input and from what
+  // `forward` (which may be null) keeps. The result is stored only if an op reads it that does not
+  // take lazy inputs. Other ops compute its rows just before they read them, and again in backward.
+  // It runs on several threads at once and takes no workspace.
   void (*forward_rows)(const Call<T>& call, T* y, std::int64_t first, std::int64_t count) = nullptr;
-  // Optional: given the gradient dy of these rows, computes rows of dx, and of y again (where not
-  // null). Without it a reader writes the gradient of the whole result, for `backward`.
+  // Optional. Given the gradient dy of these rows, it computes rows of dx, and rows of y again
+  // where y is not null. Without it, a reader writes the gradient of the whole result, for
+  // `backward`.
   void (*backward_rows)(const Call<T>& call, const GradientTarget<T>& dx, T* y, const T* dy,
                         std::int64_t first, std::int64_t count) = nullptr;
-  // Whether it reads its first input by call.lazy_input() where that is not stored.
+  // Whether it reads its first input through call.lazy_input() if that is not stored.
   bool takes_lazy = false;
-  // Bit i: input i holds integers (labels, indices), and result i does. They have no gradients.
+  // Bit i says that input i (or result i) holds integers: labels, indices. Integers have no
+  // gradients.
   std::uint32_t integer_inputs = 0;
   std::uint32_t integer_results = 0;
 };

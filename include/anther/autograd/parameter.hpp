@@ -1,5 +1,5 @@
-// What a layer says of its parameters: names, shapes and starts. Each parameter states its PyTorch
-// name, shape and permutation once; files, initialisers and the summary all use that.
+// What a layer says about its parameters: names, shapes and initial values. Each parameter states
+// its PyTorch name, shape and permutation once; files, initialisers and the summary all use them.
 #pragma once
 
 #include <array>
@@ -12,7 +12,7 @@
 
 namespace anther::inline v0_1 {
 
-// How a parameter starts.
+// How a parameter is initialised.
 struct Init {
   enum class Kind { constant, uniform, normal, truncated_normal };
   Kind kind = Kind::constant;
@@ -22,13 +22,13 @@ struct Init {
   // Uniform in [-bound, bound).
   static constexpr Init uniform(double bound) { return {Kind::uniform, bound}; }
   static constexpr Init normal(double deviation) { return {Kind::normal, deviation}; }
-  // Normal, drawn again while beyond +-2 (PyTorch's trunc_normal_ with its default cuts).
+  // Normal; values beyond +-2 are drawn again (PyTorch's trunc_normal_ with its default cuts).
   static constexpr Init truncated_normal(double deviation) {
     return {Kind::truncated_normal, deviation};
   }
 };
 
-// What a layer says of one of its parameters.
+// What a layer says about one of its parameters.
 struct ParameterOptions {
   Shape shape;                         // as Anther keeps it: channels last
   std::array<int, 4> torch_axes = {};  // PyTorch's axis i is Anther's axis torch_axes[i]; unless
@@ -80,12 +80,12 @@ void for_each_torch_index(const ParameterInfo& info, const Visit& visit) {
   }
 }
 
-// What a module says of itself to those that walk over a model's parts.
+// What a module says about itself to code that walks over the parts of a model.
 struct ModuleTraits {
   bool couples_samples = false;  // samples of a batch see each other's statistics in training
-  bool container = false;        // it only calls other modules, and a summary leaves it out
+  bool container = false;        // only calls other modules; a summary leaves it out
   bool stage = false;            // one of the parts that a model consists of, from input to output
-  bool head = false;             // what is replaced where a model learns other classes
+  bool head = false;             // what is replaced when a model learns other classes
 };
 struct ModuleInfo {
   std::string path;  // stages.0.1; empty for the model itself
@@ -93,7 +93,7 @@ struct ModuleInfo {
   ModuleTraits traits;
 };
 
-// Whether a module, or one of its parameters, is the one of a path or within it.
+// Whether a module or a parameter is the one with this path, or is inside it.
 inline bool is_within(std::string_view name, std::string_view path) {
   return path.empty() ||
          (name.starts_with(path) && (name.size() == path.size() || name[path.size()] == '.'));
@@ -114,7 +114,7 @@ struct Parameter {
   }
 };
 
-// The same of a buffer: what is kept beside the parameters and not learned, like BatchNorm's
+// The same for a buffer: state that is kept beside the parameters and not learned, like BatchNorm's
 // running statistics.
 template <class T>
 struct Buffer {

@@ -1,10 +1,10 @@
 // All parameters of a model in one buffer, and all its other state in another.
 //
 // A ParameterStore lays every parameter out as a slice of one 64-byte-aligned buffer. Gradients, an
-// optimiser's moments and averaged weights have the same layout, so that a step, a clipping or a
-// checkpoint is one pass. It also keeps what the modules of the model say of themselves.
+// optimiser's moments and averaged weights have the same layout, so a step, clipping and a
+// checkpoint are one pass each. It also keeps what the modules of the model say about themselves.
 //
-// Reading never changes anything. Who writes asks for an edit, which lasts as long as it is held:
+// Reading never changes anything. To write, ask for an edit, which lasts as long as it is held:
 //
 //   auto edit = store.edit();
 //   edit.value(parameter.number)[0] = 1;
@@ -38,9 +38,9 @@ class ParameterStore {
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
 
-  // Adds a parameter (learned) or a buffer (kept, not learned) of the module of a path; returns its
-  // number. Its name is the path and the given name; names are unique. The values are undefined
-  // until initialize() or an edit gives them.
+  // Adds a parameter (learned) or a buffer (kept, not learned) to the module with this path, and
+  // returns its number. Its name is the path and the given name; names are unique. The values are
+  // undefined until initialize() or an edit sets them.
   int add_parameter(std::string_view module, std::string_view name,
                     const ParameterOptions& options) {
     return add(parameters_, parameters_size_, module, name, options);
@@ -54,8 +54,8 @@ class ParameterStore {
   int add_buffer(std::string_view name, const ParameterOptions& options) {
     return add_buffer({}, name, options);
   }
-  // Adds the name of a counter of batches (PyTorch's num_batches_tracked), which files hold and
-  // nothing computes with.
+  // Adds the name of a counter of batches (PyTorch's num_batches_tracked). Files contain it;
+  // nothing computes with it.
   void add_counter(std::string_view module, std::string_view name) {
     counters_.push_back(name_in(module, name));
   }
@@ -65,24 +65,24 @@ class ParameterStore {
   const std::vector<ParameterInfo>& parameters() const { return parameters_; }
   const std::vector<ParameterInfo>& buffers() const { return buffers_; }
   const std::vector<std::string>& counters() const { return counters_; }
-  // In the order in which they were made: a module after those that it is within.
+  // In the order in which they were made: a module comes after those that contain it.
   const std::vector<ModuleInfo>& modules() const { return modules_; }
 
-  // Whether samples of a batch see each other in training, so that the batch cannot be cut.
+  // Whether the samples of a batch see each other in training. Then a batch cannot be cut.
   bool couples_samples() const {
     for (const ModuleInfo& module : modules_)
       if (module.traits.couples_samples) return true;
     return false;
   }
 
-  // The number of learned values, padding not counted.
+  // The number of learned values, without padding.
   std::int64_t parameter_count() const {
     std::int64_t count = 0;
     for (const ParameterInfo& info : parameters_) count += info.size;
     return count;
   }
 
-  // All parameters in their order, with padding (zeros) between them; and one of them.
+  // All parameters in their order, with padding (zeros) between them; and a single one.
   std::span<const T> values() const {
     allocate();
     return std::as_const(values_).span();
@@ -94,8 +94,9 @@ class ParameterStore {
   }
   std::span<const T> buffer(int number) const { return slice(buffer_values(), buffers_, number); }
 
-  // The right to write to parameters and buffers, for as long as it lives; no pass may run
-  // meanwhile. Its end makes the packed copies of the weights out of date. Its spans end with it.
+  // The right to write to parameters and buffers, for as long as this object lives. No pass may run
+  // meanwhile. When it ends, packed copies of the weights are out of date and its spans are
+  // invalid.
   class Edit {
    public:
     explicit Edit(ParameterStore& store) : store_(store) {
@@ -124,8 +125,7 @@ class ParameterStore {
   };
   Edit edit() { return Edit(*this); }
 
-  // Throws unless a pass may read the parameters: they have been given values, and nobody is
-  // editing them.
+  // Throws unless a pass may read the parameters: they have values, and nobody is editing them.
   void check_readable() const {
     detail::check(has_values_.load() || parameters_.empty(),
                   "parameters: they have no values yet; call initialize(seed), or load weights");
@@ -133,12 +133,12 @@ class ParameterStore {
                   "parameters: they are being edited; a pass needs the end of the edit first");
   }
 
-  // The part of a buffer of the store's layout (gradients, moments) that belongs to a parameter.
+  // The part that belongs to a parameter, of a buffer with the store's layout (gradients, moments).
   template <class U>
   std::span<U> slice_of(std::span<U> all, int parameter) const {
     return slice(all, parameters_, parameter);
   }
-  // The same of a buffer of buffer_values()' layout.
+  // The same for a buffer with the layout of buffer_values().
   template <class U>
   std::span<U> buffer_slice_of(std::span<U> all, int number) const {
     return slice(all, buffers_, number);
@@ -147,7 +147,8 @@ class ParameterStore {
   // The length of values(), and of everything that has its layout.
   std::int64_t size() const { return parameters_size_; }
 
-  // Frozen parameters get no gradient and take no step. Throws unless there is one of the number.
+  // Frozen parameters get no gradient and take no step. Throws if there is no parameter of this
+  // number.
   void set_trainable(int parameter, bool trainable) {
     detail::check(parameter >= 0 && parameter < std::ssize(parameters_),
                   "set_trainable: expected a parameter of 0 to ", std::ssize(parameters_) - 1,
@@ -155,8 +156,8 @@ class ParameterStore {
     parameters_[static_cast<std::size_t>(parameter)].trainable = trainable;
   }
 
-  // Gives every parameter and buffer its start. A value depends on the seed, the parameter's name
-  // and its place in PyTorch's order alone.
+  // Initialises every parameter and buffer. A value depends only on the seed, the parameter's name
+  // and its place in PyTorch's order.
   void initialize(std::uint64_t seed) {
     const RandomKey key = RandomKey(seed).fold("initialize");
     discard_buffers();
@@ -165,7 +166,7 @@ class ParameterStore {
     for (const ParameterInfo& info : buffers_) initialize(info, edit.buffer_values(), key);
   }
 
-  // What a training pass makes of a buffer, until commit_buffers(): it begins as the buffer is, or
+  // What training passes make of a buffer, until commit_buffers(). It begins as the buffer is, or
   // as an earlier pass has left it.
   std::span<T> pending_buffer(int number) {
     allocate();
@@ -177,7 +178,7 @@ class ParameterStore {
     any_pending_ = true;
     return pending;
   }
-  // Makes the buffers what training passes have made of them since the last commit.
+  // Gives the buffers the values that training passes have made since the last commit.
   void commit_buffers() {
     const std::lock_guard lock(mutex_);
     if (!any_pending_) return;
@@ -187,15 +188,15 @@ class ParameterStore {
                           slice(buffer_values_.span(), buffers_, i).begin());
     forget_pending();
   }
-  // Forgets that instead: where the step that it belongs to is not made.
+  // Discards those values instead, when the step that they belong to is not made.
   void discard_buffers() {
     const std::lock_guard lock(mutex_);
     if (any_pending_) forget_pending();
   }
 
-  // A weight packed for a matrix product, made anew after the values have changed. Safe to call
-  // from several threads. Kept for the first way of packing that was asked for; null for another,
-  // and where keep_packed(false) was called.
+  // A weight packed for a matrix product, packed again after the values have changed. Safe to call
+  // from several threads. Only the first way of packing that was asked for is kept; the result is
+  // null for any other, and after keep_packed(false).
   const T* packed(int parameter, PackUse use, const kernels::PackOptions& pack) const {
     if (!keeps_packed_.load(std::memory_order_relaxed)) return nullptr;
     allocate();
@@ -215,8 +216,8 @@ class ParameterStore {
     return entry.pack == pack ? entry.data.data() : nullptr;
   }
 
-  // Whether weights that are packed for a product stay so, which takes as much memory again as the
-  // weights. Who makes one pass only has no use for that. Changes no result.
+  // Whether packed weights are kept. They take as much memory again as the weights, and a program
+  // that makes only one pass does not need them. Does not change any result.
   void keep_packed(bool keep) const { keeps_packed_.store(keep, std::memory_order_relaxed); }
 
  private:
@@ -253,7 +254,7 @@ class ParameterStore {
     return static_cast<int>(list.size()) - 1;
   }
 
-  // Takes the memory, once all parameters are known: at the first use.
+  // Allocates the memory at the first use, once all parameters are known.
   void allocate() const {
     if (allocated_.load(std::memory_order_acquire)) return;
     const std::lock_guard lock(mutex_);
@@ -320,7 +321,7 @@ class ParameterStore {
   std::atomic<int> editing_{0};
 };
 
-// The numbers of the parameters of the module of a path, and of all within it.
+// The numbers of the parameters of the module with this path, and of all modules in it.
 template <class T>
 std::vector<int> parameters_within(const ParameterStore<T>& store, std::string_view path) {
   std::vector<int> numbers;

@@ -20,7 +20,7 @@ namespace anther::inline v0_1 {
 
 class Profile {
  public:
-  // Adds a call. From several threads at once.
+  // Adds a call. May be called from several threads at once.
   void add(std::string_view op, std::string_view layer, bool backward, double seconds,
            std::int64_t macs) {
     const std::lock_guard lock(mutex_);
@@ -35,10 +35,11 @@ class Profile {
     rows_.clear();
   }
 
-  // A row an op and stage, dearest first, then one a stage and the sum. stages: the paths of the
-  // model's (stage_modules(store)); a layer outside them stands under the first part of its path.
-  // Times are in milliseconds of the threads together; GFLOP/s count 2 a multiply-accumulate and
-  // are of one thread. What a lazy op computes counts for the op that reads it.
+  // One row for each op and stage, the most expensive first; then one for each stage, and the sum.
+  // stages: the paths of the model's stages (stage_modules(store)). A layer outside them is listed
+  // under the first part of its path. Times are in milliseconds, summed over the threads. GFLOP/s
+  // count 2 for each multiply-accumulate, and are those of one thread. What a lazy op computes
+  // counts for the op that reads it.
   std::string table(const std::vector<std::string>& stage_paths = {}) const {
     const std::lock_guard lock(mutex_);
     std::vector<std::pair<std::string, Row>> rows;
@@ -109,7 +110,7 @@ class Profile {
     return text;
   }
 
-  // The value of a name, made where there is none. Looking up allocates nothing.
+  // The value of a name, inserted if there is none. A look-up allocates nothing.
   template <class Map>
   static typename Map::mapped_type& at(Map& map, std::string_view name) {
     const auto found = map.find(name);

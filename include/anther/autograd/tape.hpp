@@ -6,9 +6,9 @@
 //   tape.backward(loss);
 //   optimizer.step(tape, 1e-3);
 //
-// An op computes at once and leaves an entry: data, not a closure. The order of the entries
-// reversed is the order of backward. Values, gradients and entries live in memory that the tape
-// keeps, so a steady-state step makes no heap allocation.
+// An op computes at once and leaves an entry: data, not a closure. Backward goes through the
+// entries in reverse. Values, gradients and entries live in memory that the tape keeps, so a step
+// makes no heap allocation once the first one has run.
 #pragma once
 
 #include <algorithm>
@@ -38,7 +38,7 @@ struct TapeOptions {
   bool training = true;  // dropout drops, BatchNorm uses the batch's statistics
   bool backward = true;  // keep what backward needs
   bool dry_run = false;  // shapes only: nothing is computed and no memory taken
-  // What dropout draws from. Without one, every pass of a tape has another.
+  // What dropout draws from. Without a key, every pass of a tape has a different one.
   std::optional<RandomKey> random = {};
   std::int64_t first_sample = 0;  // the number of the micro-batch's first sample in its batch
   Profile* profile = nullptr;     // gains the time of every op, where not null
@@ -53,8 +53,8 @@ class Tape {
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  // Forgets the last pass and starts another. Variables of the last pass are dead; what it has done
-  // to buffers (BatchNorm's running statistics) is committed.
+  // Forgets the last pass and starts another. Variables of the last pass are no longer valid. What
+  // that pass has done to buffers (BatchNorm's running statistics) is committed.
   void begin(const TapeOptions& options = {}) {
     for (const StoreUse& use : stores_)
       if (use.trained) use.store->commit_buffers();
@@ -64,10 +64,10 @@ class Tape {
     random_ = options.random ? *options.random : RandomKey(0).fold("pass").fold(passes_);
   }
   const TapeOptions& options() const { return options_; }
-  // What the pass draws from.
+  // The key that the pass draws from.
   RandomKey random() const { return random_; }
 
-  // A value from outside, copied: a batch, say.
+  // A copy of values from outside: a batch, for example.
   Variable<T> input(const Shape& shape, std::span<const T> elements, bool wants_gradient = false) {
     check_size(shape, std::ssize(elements));
     const int id = add_value(shape, wants_gradient && options_.backward);
@@ -77,7 +77,7 @@ class Tape {
   Variable<T> input(const Tensor<T>& tensor, bool wants_gradient = false) {
     return input(tensor.shape(), tensor.span(), wants_gradient);
   }
-  // The same of integers: labels, indices. They have no gradient.
+  // The same for integers: labels, indices. They have no gradient.
   Variable<T> integers(const Shape& shape, std::span<const std::int32_t> elements) {
     check_size(shape, std::ssize(elements));
     const int id = add_value(shape, false);
@@ -107,14 +107,14 @@ class Tape {
   }
 
   // The gradients of all parameters of a store, in its layout. Backward adds to them;
-  // zero_gradients() starts anew. They are the tape's own, or memory of the caller's of the store's
-  // size.
+  // zero_gradients() sets them to zero. They are the tape's own, or memory of the caller
+  // (use_gradients).
   std::span<T> gradients(const ParameterStore<T>& store) {
     for (const StoreUse& use : stores_)
       if (use.store == &store) return use.gradients;
     detail::fail("gradients: no pass of this tape has used parameters of that store");
   }
-  // Where there is one store.
+  // The same, where the tape has used only one store.
   std::span<T> gradients() {
     detail::check(stores_.size() == 1, "gradients: expected the parameters of one store, got ",
                   stores_.size(), "; name the store");
@@ -131,9 +131,9 @@ class Tape {
     for (const StoreUse& use : stores_) std::ranges::fill(use.gradients, T(0));
   }
 
-  // Runs an op, and records it. result: the shape of its result; kept: the shapes of what forward
-  // keeps for backward. An empty variable among the inputs stands for an absent one. The attributes
-  // are copied.
+  // Runs an op and records it. result: the shape of its result. kept: the shapes of what forward
+  // keeps for backward. An empty variable among the inputs stands for an absent input. The
+  // attributes are copied.
   template <class Attributes>
   Variable<T> apply(const Op<T>& op, const Attributes& attributes,
                     std::initializer_list<Variable<T>> inputs, const Shape& result,
@@ -141,7 +141,7 @@ class Tape {
     return apply_many(op, attributes, {inputs.begin(), inputs.size()}, {&result, 1},
                       {kept.begin(), kept.size()})[0];
   }
-  // The same of any number of inputs and results. The handles last until the pass ends.
+  // The same for any number of inputs and results. The handles last until the pass ends.
   template <class Attributes>
   std::span<const Variable<T>> apply_many(const Op<T>& op, const Attributes& attributes,
                                           std::span<const Variable<T>> inputs,
@@ -153,8 +153,9 @@ class Tape {
     return record(op, keep(std::span<const Attributes>(&attributes, 1)), inputs, results, kept);
   }
 
-  // The elements of x from number `first` on, as a value of another shape, without a copy. The
-  // gradient goes to the same place in x's. op: what says so in the tape; it computes nothing.
+  // The elements of x from number `first` on, as a value with another shape, without a copy. Its
+  // gradient goes to the same place in the gradient of x. op: the name of the view on the tape; it
+  // computes nothing.
   template <class Attributes>
   Variable<T> view(const Op<T>& op, const Attributes& attributes, const Variable<T>& x,
                    std::int64_t first, const Shape& shape) {
@@ -162,16 +163,16 @@ class Tape {
     return record_view(op, keep(std::span<const Attributes>(&attributes, 1)), x, first, shape);
   }
 
-  // The gradient of a scalar with respect to everything that it came from.
+  // Computes the gradient of a scalar with respect to everything that it was computed from.
   void backward(const Variable<T>& loss);
 
-  // Memory that lasts until the pass ends: attributes' arrays, say.
+  // Memory that lasts until the pass ends, for arrays in attributes, for example.
   template <class U>
   U* keep(std::span<const U> elements) {
     return keep(elements, entries_memory_);
   }
 
-  // Throws, with the path of the layer in front, unless ok. The pass is over then.
+  // Throws unless ok, with the path of the layer in front of the message. The pass is then over.
   template <class... Parts>
   void check(bool ok, const Parts&... parts) {
     if (ok) [[likely]]
@@ -182,7 +183,7 @@ class Tape {
     detail::fail(where, parts...);
   }
 
-  // Layers: where the pass is. Used by Module.
+  // Used by Module: which layer the pass is in.
   std::string_view layer() const {
     return scopes_.empty() ? std::string_view{} : scopes_.back().path;
   }
@@ -207,32 +208,33 @@ class Tape {
   }
   std::span<const LayerCall> layer_calls() const { return layer_calls_; }
   std::span<const Entry> entries() const { return entries_; }
-  // How many ops have run: tells the calls of one layer apart. An addition that the op before it
+  // How many ops have run; it tells the calls of one layer apart. An addition that the op before it
   // computes does not count.
   std::int64_t calls() const { return std::ssize(entries_) - merged_; }
 
-  // The number of a variable's value, as entries name it. Throws where the variable is dead.
+  // The number that entries use for a variable's value. Throws if the variable is no longer valid.
   int id_of(const Variable<T>& variable) const {
     detail::check(variable.tape_ == this, "variable: of another tape, or empty");
     detail::check(variable.generation_ == generation_,
                   "variable: of an earlier pass; a variable ends when its tape begins another");
     return variable.id_;
   }
-  // Values have the numbers 0 to value_count() - 1.
+  // The numbers of values are 0 to value_count() - 1.
   int value_count() const { return static_cast<int>(values_.size()); }
   const Shape& shape_of(int id) const { return at(id).shape; }
   bool holds_integers(int id) const { return at(id).holds_integers; }
-  // The elements of a value that an entry names; empty where it has none (a dry run).
+  // The elements of a value by its number; empty where it has none (in a dry run).
   std::span<const T> elements_of(int id) const {
     const Value& value = at(id);
     if (value.data == nullptr) return {};
     return {value.data, static_cast<std::size_t>(value.shape.numel())};
   }
-  // The number of the entry that computes a value; -1 where none does.
+  // The number of the entry that computes a value, or -1.
   int producer_of(int id) const { return at(id).producer; }
-  // The parameter that a value is; an empty handle where it is none.
+  // The parameter that a value is, or an empty handle.
   Parameter<T> parameter_of(int id) const { return id < 0 ? Parameter<T>{} : at(id).parameter; }
-  // What a view is a view of, and where it begins there; of another value itself, and 0.
+  // The value that a view is a view of, and where the view begins in it; for any other value,
+  // itself and 0.
   struct Root {
     int id;
     std::int64_t first;
@@ -271,7 +273,7 @@ class Tape {
                   "run backward");
     return {data + root.first, static_cast<std::size_t>(at(id).shape.numel())};
   }
-  // Whether backward will want the gradient of a variable.
+  // Whether backward will compute the gradient of a variable.
   bool wants_gradient(const Variable<T>& variable) const {
     return variable.tape_ != nullptr && at(id_of(variable)).wants_gradient;
   }
@@ -297,18 +299,18 @@ class Tape {
     bool holds_integers = false;
     bool wants_gradient = false;
     int producer = -1;            // the entry that computes it
-    Parameter<T> parameter = {};  // that it is, if any
-    int store = -1;               // of a parameter that wants a gradient, in stores_
-    int slot = -1;                // of its gradient
-    int base = -1;                // of a view: what it is a view of, itself no view,
-    std::int64_t first = 0;       // and where it begins there
+    Parameter<T> parameter = {};  // the parameter that it is, if any
+    int store = -1;               // index in stores_, for a parameter that wants a gradient
+    int slot = -1;                // that its gradient is in
+    int base = -1;                // for a view: the value that it is a view of, which is no view,
+    std::int64_t first = 0;       // and where it begins in that
   };
-  // A store whose parameters passes of this tape have used.
+  // A store whose parameters were used by passes of this tape.
   struct StoreUse {
     ParameterStore<T>* store;
     AlignedBuffer<T> own;
     std::span<T> gradients;
-    bool trained = false;  // by the pass under way, as far as its buffers go
+    bool trained = false;  // whether the current pass has changed its buffers
   };
 
   Value& at(int id) { return values_[static_cast<std::size_t>(id)]; }
@@ -321,7 +323,7 @@ class Tape {
   }
 
   void reset();
-  // Ends a pass that has failed: what it has done to buffers is forgotten.
+  // Ends a pass that has failed, and forgets what it has done to buffers.
   void abandon();
   int add_value(const Shape& shape, bool wants_gradient);
   template <class U>
@@ -339,12 +341,12 @@ class Tape {
   Variable<T> record_view(const Op<T>& op, const void* attributes, const Variable<T>& x,
                           std::int64_t first, const Shape& shape);
   std::span<int> input_ids(const Op<T>& op, std::span<const Variable<T>> inputs);
-  // Makes the last entry, an addition, part of the entry before it, where that can be.
+  // Makes the last entry, an addition, part of the entry before it, if possible.
   bool merge_addition();
-  // Runs the last entries where they have waited for an addition to merge with. read: the values
-  // that are about to be read; an addition that has taken over one of them gives it back.
+  // Runs the last entries, which have waited for an addition to merge with. read: the values that
+  // are about to be read; if an addition has taken over one of them, it is undone.
   void run_pending(std::span<const int> read = {});
-  // Computes a value that has not been stored: a lazy result, or one that an addition took over.
+  // Computes a value that is not stored: a lazy result, or one that an addition has taken over.
   void store(int id);
   bool is_stored(int id) const { return at(id).data || at(id).producer < 0 || options_.dry_run; }
   bool is_lazy(int id) const {
@@ -353,14 +355,14 @@ class Tape {
   }
   void run_forward(const Entry& entry);
   void run_backward(const Entry& entry);
-  // Calls an op's forward or backward, and tells the profile.
+  // Calls an op's forward or backward, and reports the time to the profile.
   void run(const Entry& entry, void (*function)(Call<T>&), bool backward);
 
   T* parameter_gradient(const Value& value) const {
     const StoreUse& use = stores_[static_cast<std::size_t>(value.store)];
     return use.store->slice_of(use.gradients, value.parameter.number).data();
   }
-  // The gradient of `id` gains that of an addition's result, which has the slot `slot`.
+  // Adds the gradient of an addition's result, which is in `slot`, to that of `id`.
   void share_gradient(int id, int slot);
   GradientTarget<T> gradient_target(int id);
 
@@ -371,10 +373,10 @@ class Tape {
   std::vector<Value> values_;
   std::vector<Entry> entries_;
   std::vector<LayerCall> layer_calls_;
-  std::vector<LayerCall> scopes_;  // those not yet left
+  std::vector<LayerCall> scopes_;  // those that have not ended
   std::vector<StoreUse> stores_;
   GradientSlots<T> slots_;
-  std::int64_t merged_ = 0;  // entries that are
+  std::int64_t merged_ = 0;  // the number of merged entries
   int pending_ = 0;  // entries at the end that have not run yet: an op, and an addition to it
   Arena values_memory_, entries_memory_, scratch_;
 };

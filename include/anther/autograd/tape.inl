@@ -87,7 +87,7 @@ std::span<const Variable<T>> Tape<T>::record(const Op<T>& op, const void* attrib
     const int id = entry.inputs[i];
     if (id < 0) continue;
     wants_gradient |= at(id).wants_gradient;
-    if (may_merge) continue;  // see to it below
+    if (may_merge) continue;  // done below
     if (i == 0 && op.takes_lazy && is_lazy(id))
       entry.lazy = at(id).producer;
     else
@@ -110,7 +110,7 @@ std::span<const Variable<T>> Tape<T>::record(const Op<T>& op, const void* attrib
   entries_.push_back(entry);
   ++pending_;
   if (may_merge && !merge_addition()) {
-    --pending_;  // the op before goes first
+    --pending_;  // the op before runs first
     entries_.pop_back();
     run_pending(entry.inputs);
     for (const int id : entry.inputs) store(id);
@@ -200,7 +200,7 @@ void Tape<T>::run_forward(const Entry& entry) {
     const bool result = number++ < entry.results;
     if (result && lazy) continue;
     const int id = number == 1 && entry.into >= 0 ? entry.into : output;
-    // What backward alone reads needs no place in a pass without one.
+    // A pass without backward needs no memory for what only backward reads.
     Arena& memory = result || lazy || options_.backward ? values_memory_ : scratch_;
     const std::int64_t size = at(id).shape.numel();
     if (at(id).holds_integers)
@@ -237,7 +237,7 @@ void Tape<T>::store(int id) {
     at(id).data = data;
     return;
   }
-  // An addition has taken it over, and it is read after all: computed again, alone.
+  // An addition has taken this value over, but it is read after all: compute it again, on its own.
   Entry alone = producer;
   alone.add = alone.into = -1;
   run_forward(alone);

@@ -12,13 +12,13 @@ namespace anther::inline v0_1 {
 template <class T>
 class Tape;
 
-// A handle, copied freely, that ends with the pass that made it.
+// A handle that can be copied freely. It is valid until the pass that made it ends.
 template <class T>
 class Variable {
  public:
   Variable() = default;
 
-  // Whether it is a value at all; an empty one stands for an input that is absent.
+  // Whether it is a value. An empty variable stands for an absent input.
   explicit operator bool() const { return tape_ != nullptr; }
 
   Tape<T>& tape() const {
@@ -30,7 +30,7 @@ class Variable {
   std::span<const T> value() const { return tape().value(*this); }
   // The elements of a value that holds integers.
   std::span<const std::int32_t> integers() const { return tape().integers_of(*this); }
-  // After Tape::backward: the gradient, of a parameter or of an input that asked for one.
+  // After Tape::backward: the gradient of a parameter, or of an input that asked for one.
   std::span<const T> gradient() const { return tape().gradient(*this); }
   // The only element of a scalar.
   T item() const {

@@ -11,7 +11,7 @@ ANTHER_CLASS(Call)
 ANTHER_CLASS(Variable)
 ANTHER_CLASS(ParameterStore)
 
-// Of functions that share a name each is spelled out.
+// Functions that share a name are spelled out.
 ANTHER_TEMPLATE ANTHER_VARIABLE operator+(const ANTHER_VARIABLE&, const ANTHER_VARIABLE&);
 ANTHER_TEMPLATE ANTHER_VARIABLE operator*(const ANTHER_VARIABLE&, double);
 ANTHER_TEMPLATE ANTHER_VARIABLE operator*(double, const ANTHER_VARIABLE&);

@@ -1,4 +1,4 @@
-// Bump allocation from memory that is kept, so that a steady state makes no heap allocation.
+// Bump allocation from memory that is kept: once the first step has run, no step allocates.
 #pragma once
 
 #include <algorithm>
@@ -12,8 +12,8 @@
 
 namespace anther::inline v0_1 {
 
-// Hands out 64-byte-aligned memory; reset() takes all of it back at once. What was handed out never
-// moves. After a reset that follows growth, one block has room for what was handed out before it.
+// Hands out 64-byte-aligned memory; reset() takes all of it back. Memory that was handed out never
+// moves. After a reset, one block has room for everything that was handed out before it.
 class Arena {
  public:
   // Uninitialised memory for count elements, valid until reset().
@@ -60,7 +60,7 @@ class Arena {
     return memory;
   }
 
-  std::vector<AlignedBuffer<std::byte>> blocks_;  // only the last one has room
+  std::vector<AlignedBuffer<std::byte>> blocks_;  // only the last one has free room
   std::int64_t used_ = 0;                         // of the last block
   std::int64_t full_ = 0;                         // of the blocks before it
 };

@@ -17,7 +17,7 @@ class Error : public std::runtime_error {
 
 namespace detail {
 
-// The text of one part of a message. Types of Anther's own say theirs with to_string(x).
+// The text of one part of a message. Anther's own types are written by to_string(x).
 inline void append_text(std::string& text, std::string_view part) {
   text += part;
 }

@@ -9,9 +9,9 @@
 
 namespace anther::inline v0_1 {
 
-// The instruction set that the kernels use: the best, or the lower one that the environment
-// variable ANTHER_ISA names (baseline, avx2, avx512). Throws where it names another, or one that
-// this processor lacks. Decided once.
+// The instruction set that the kernels use: the best one, or a lower one that the environment
+// variable ANTHER_ISA names (baseline, avx2, avx512). Throws if the variable names anything else,
+// or one that this processor lacks. Decided once.
 inline Isa isa() {
   static const Isa chosen = [] {
     const Isa best = best_isa();

@@ -3,7 +3,7 @@
 
 namespace anther::inline v0_1 {
 
-// In rising order (kernels/for_each_isa.inl).
+// In ascending order (kernels/for_each_isa.inl).
 enum class Isa { baseline, avx2, avx512 };
 
 inline constexpr Isa every_isa[] = {Isa::baseline, Isa::avx2, Isa::avx512};

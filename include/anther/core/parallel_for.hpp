@@ -19,8 +19,8 @@
 
 namespace anther::inline v0_1 {
 
-// Runs worker(context, thread) on each of a team of threads, numbered from 0, the caller's among
-// them: `threads` of them, or fewer where there are no more.
+// Runs worker(context, thread) on each thread of a team. Threads are numbered from 0, which is the
+// caller. There are `threads` of them, or fewer if no more can be had.
 using RunTeam = void (*)(int threads, void (*worker)(void*, int), void* context);
 
 struct ParallelBackend {
@@ -45,12 +45,12 @@ inline int num_threads() {
   return backend ? backend->default_threads : 1;
 }
 
-// How many threads a parallel_for that is called here may use: one within another parallel_for.
+// How many threads a parallel_for that is called here may use: one, inside another parallel_for.
 inline int available_threads() {
   return inside_parallel_for ? 1 : num_threads();
 }
 
-// Sets the number of threads for the whole process; 0 brings the default back.
+// Sets the number of threads for the whole process; 0 restores the default.
 inline void set_num_threads(int threads) {
   detail::check(threads >= 0, "set_num_threads: expected at least 0, got ", threads);
   parallel_state.threads.store(threads, std::memory_order_relaxed);
@@ -62,7 +62,7 @@ inline const char* parallel_backend_name() {
   return backend ? backend->name : "serial";
 }
 
-// The exception of the lowest tile that threw.
+// Keeps the exception of the lowest tile that threw.
 class TileFailure {
  public:
   void run(void (*body)(const void*, std::int64_t), const void* context, std::int64_t tile) {
@@ -86,7 +86,7 @@ class TileFailure {
   std::exception_ptr exception_;
 };
 
-// parallel_for, with the body as a function and what it works on: compiled once, not for each body.
+// parallel_for with the body as a function pointer and a context: compiled once, not for each body.
 inline void parallel_for_erased(std::int64_t tiles, std::int64_t work,
                                 void (*body)(const void*, std::int64_t), const void* context) {
   constexpr std::int64_t least_work = 8'000, most_ranges = 64;
@@ -130,13 +130,13 @@ inline void parallel_for_erased(std::int64_t tiles, std::int64_t work,
   failure.rethrow();
 }
 
-// Calls body(tile) for tile = 0, ..., tiles - 1, each once. Runs serially, in this order, where it
-// is called from within another parallel_for, or where `work` (in units of about a nanosecond) is
-// too little to be worth waking a thread. Workers take over the caller's floating-point control
-// state. Every tile runs; then the exception of the lowest tile that threw, if any, is rethrown.
+// Calls body(tile) once for each tile = 0, ..., tiles - 1. Runs serially, in this order, inside
+// another parallel_for, or if `work` (in units of about a nanosecond) is too little to be worth
+// waking a thread. Workers take over the caller's floating-point control state. Every tile runs;
+// then, if tiles threw, the exception of the lowest one is rethrown.
 //
-// Each thread has a range of the tiles, and takes from the others' once its own is done: where
-// loops over the same rows follow each other, it finds in its cache what it wrote before.
+// Each thread has a range of the tiles, and takes tiles of the others when its own are done. So,
+// when loops over the same rows follow each other, it finds in its cache what it wrote before.
 template <class Body>
 void parallel_for(std::int64_t tiles, std::int64_t work, const Body& body) {
   parallel_for_erased(

@@ -15,11 +15,11 @@
 
 namespace anther::inline v0_1 {
 
-// What a cache line and the widest vector need. A constant: a layout that depended on the flags of
-// a translation unit would differ between two of them.
+// The alignment that a cache line and the widest vector need. It is a constant, because a layout
+// that depended on compiler flags could differ between two translation units.
 inline constexpr std::size_t alignment = 64;
 
-// An array of zeros that is 64-byte aligned and moves without copying.
+// An array that starts as zeros, is 64-byte aligned, and is moved without copying.
 template <class T>
 class AlignedBuffer {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -29,7 +29,7 @@ class AlignedBuffer {
   explicit AlignedBuffer(std::int64_t size) : AlignedBuffer(uninitialized(size)) {
     std::fill_n(data_, size, T{});
   }
-  // Memory that takes no place before it is written to.
+  // Memory that takes up no space until it is written to.
   static AlignedBuffer uninitialized(std::int64_t size) {
     AlignedBuffer buffer;
     detail::check(size >= 0 && static_cast<std::uint64_t>(size) <=
