@@ -13,23 +13,23 @@
 
 namespace anther::inline v0_1::data {
 
-// N samples. Hand the same Batch to next() again and again: its memory is used again.
+// N samples. Pass the same Batch to next() each time: its memory is then used again.
 struct Batch {
   Tensor<float> inputs;               // (N, ...)
   std::vector<std::int32_t> labels;   // (N, ...): targets that are classes; else empty
   std::vector<float> values;          // (N, ...): targets that are numbers; else empty
-  Shape target_shape;                 // of one sample's target: the dots of labels or values
+  Shape target_shape;                 // of one sample's target: the dots of labels and values
   std::vector<std::int64_t> indices;  // (N): in the data set
-  // Where samples are mixed with one another, else empty: lambda[n] of sample n is of the class
-  // labels[n], the rest of labels2[n].
+  // Only where samples are mixed with one another: the share lambda[n] of sample n is of the class
+  // labels[n], the rest is of the class labels2[n].
   std::vector<std::int32_t> labels2;  // (N)
   std::vector<float> lambda;          // (N): 0.5 to 1
 
   std::int64_t size() const { return std::ssize(indices); }
 };
 
-// Changes a batch of an epoch, whose key it is given: samples mixed with one another, say. What it
-// does to a sample must come from the key and the sample's index.
+// Changes a batch, given the key of its epoch: it mixes samples with one another, for example. What
+// it does to a sample must depend only on the key and on the sample's index.
 using BatchTransform = std::function<void(Batch& batch, RandomKey key)>;
 
 struct LoaderOptions {

@@ -1,8 +1,9 @@
-// Batches of samples, read ahead of time by threads of the loader's own.
+// Batches of samples, read ahead of time by threads that belong to the loader.
 //
 // The order of an epoch, and every random number for a sample, are functions of (seed, epoch, index
-// of the sample): batches have the same bits for any number of workers, and an epoch can be entered
-// at any batch. The threads never call parallel_for, whose team belongs to the training step.
+// of the sample). So batches have the same bits for any number of workers, and an epoch can be
+// entered at any batch. The threads never call parallel_for, whose threads belong to the training
+// step.
 #pragma once
 
 #include <algorithm>
@@ -35,7 +36,7 @@ inline Shape shape_of_samples(std::int64_t count, const Shape& sample) {
 
 class Loader {
  public:
-  // Throws for options that make no sense, and for a data set without samples.
+  // Throws if the options make no sense, or the data set has no samples.
   Loader(DatasetPointer data, const LoaderOptions& options)
       : data_(std::move(data)), options_(options) {
     detail::check(data_ != nullptr, "loader: expected a data set, got none");
@@ -77,7 +78,7 @@ class Loader {
   Loader& operator=(const Loader&) = delete;
   ~Loader() { stop(); }
 
-  // Begins an epoch (0 the first) at one of its batches; whatever was under way is dropped.
+  // Begins an epoch (the first is 0) at one of its batches, and drops whatever was under way.
   void start_epoch(std::int64_t epoch, std::int64_t first_batch = 0) {
     detail::check(epoch >= 0, "epoch: expected at least 0, got ", epoch);
     detail::check(first_batch >= 0 && first_batch <= batches(), "first batch: expected 0 to ",
@@ -96,10 +97,10 @@ class Loader {
     work_.notify_all();
   }
 
-  // The next batch of the epoch; false at its end. Throws the error of the first sample of the
-  // batch that could not be read, with its name, and again when called again; with skip_bad such a
-  // sample is left out, and the batch is the smaller for it. Throws at the end of an epoch of which
-  // no sample at all could be read.
+  // The next batch of the epoch; false at its end. If a sample of the batch could not be read,
+  // throws the error of the first such sample, with its name, and throws it again when called
+  // again. With skip_bad such samples are left out, and the batch is smaller. Throws at the end of
+  // an epoch if no sample at all could be read.
   bool next(Batch& batch) {
     detail::check(!order_.empty(), "loader: call start_epoch before next");
     const auto began = std::chrono::steady_clock::now();
@@ -123,7 +124,7 @@ class Loader {
     return false;
   }
 
-  // Batches of an epoch, and samples of an epoch (with those that skip_bad will leave out).
+  // The number of batches and of samples of an epoch, including those that skip_bad will leave out.
   std::int64_t batches() const {
     return (samples_ + options_.batch_size - 1) / options_.batch_size;
   }
@@ -132,20 +133,20 @@ class Loader {
   const Dataset& data() const { return *data_; }
   const Shape& input_shape() const { return input_shape_; }  // of one sample
 
-  // The number of the batch that next() gives next: where start_epoch goes on.
+  // The number of the batch that next() will give: start_epoch can go on there.
   std::int64_t next_batch() const { return next_batch_; }
 
-  // Samples left out since start_epoch, and what was wrong with the first of them.
+  // How many samples were left out since start_epoch, and what was wrong with the first of them.
   std::int64_t skipped() const { return skipped_; }
   const std::string& first_skipped() const { return first_skipped_; }
 
-  // Seconds that next() took, all in all: what the consumer waited.
+  // How many seconds next() has taken in total: how long the consumer has waited.
   double stall_seconds() const { return stall_; }
 
  private:
   struct Failure {
     std::exception_ptr error;
-    bool bad_sample = false;  // which skip_bad may leave out; not, say, a lack of memory
+    bool bad_sample = false;  // skip_bad may leave it out; unlike, say, a lack of memory
   };
   // Where a batch is prepared: batch b in slot b % slots.
   struct Slot {
@@ -164,7 +165,8 @@ class Loader {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   }
 
-  // What a thread does: takes samples in the order of the epoch, as far ahead as there are slots.
+  // What a thread does: it takes samples in the order of the epoch, as far ahead as there are
+  // slots.
   void work() {
     std::unique_lock lock(mutex_);
     for (;;) {
@@ -196,7 +198,7 @@ class Loader {
     return slots_[static_cast<std::size_t>(sample / options_.batch_size) % slots_.size()];
   }
 
-  // Waits until the slot's batch is prepared, or prepares it where there are no threads.
+  // Waits until the slot's batch is prepared; without threads, prepares it.
   void await(Slot& slot) {
     const std::int64_t count = batch_samples(next_batch_);
     if (threads_.empty()) {
@@ -210,7 +212,7 @@ class Loader {
     });
   }
 
-  // The numbers of a sample, of those of all samples of a slot; none where the slot has none.
+  // The numbers of one sample, out of those of all samples of a slot; empty if the slot has none.
   template <class U>
   static std::span<U> part(std::span<U> all, std::int64_t place, std::int64_t size) {
     if (all.empty()) return {};
@@ -234,7 +236,7 @@ class Loader {
     slot.failures[static_cast<std::size_t>(place)] = std::move(failure);
   }
 
-  // The error under way, with the sample's name where it does not say it itself.
+  // The current exception, with the sample's name in front unless it already has it.
   std::exception_ptr named(const Error& error, std::int64_t index) const {
     const std::string name = data_->name(index);
     if (std::string_view(error.what()).find(name) != std::string_view::npos)
@@ -269,8 +271,8 @@ class Loader {
     return good;
   }
 
-  // Throws the first failure, unless all may be left out; then closes the gaps. Returns what is
-  // left.
+  // Throws the first failure unless all of them may be left out. Then closes the gaps, and returns
+  // the number of samples that are left.
   std::int64_t leave_out_bad(Slot& slot, std::int64_t count) {
     for (std::int64_t i = 0; i < count; ++i) {
       const Failure& failure = slot.failures[static_cast<std::size_t>(i)];
@@ -304,8 +306,8 @@ class Loader {
     }
   }
 
-  // Gives the tensor a shape. An epoch's last batch may be smaller than the others: the tensor of
-  // the other size is kept, so that epochs after the first allocate nothing.
+  // Gives the tensor a shape. The last batch of an epoch may be smaller than the others; the tensor
+  // of the other size is kept, so that later epochs allocate nothing.
   void reshape(Tensor<float>& tensor, const Shape& wanted) {
     if (tensor.shape() == wanted) return;
     if (spare_.shape() == wanted) return std::swap(tensor, spare_);
@@ -330,17 +332,17 @@ class Loader {
   std::int64_t samples_ = 0;    // of an epoch
   std::int64_t full_ = 0;       // of a full batch
 
-  // The consumer's alone.
+  // Used by the consumer only.
   std::int64_t skipped_ = 0, delivered_ = 0;
   std::string first_skipped_;
   double stall_ = 0;
   Tensor<float> spare_;
 
-  // Changed only while no sample is under way.
+  // Changed only while no sample is being read.
   std::vector<std::int64_t> order_;
   RandomKey epoch_key_, mix_key_;
 
-  // Under the mutex, as are the slots' counts.
+  // Guarded by the mutex, like the counts of the slots.
   std::mutex mutex_;
   std::condition_variable work_;     // there may be a sample to take
   std::condition_variable changed_;  // a batch is ready, or nothing is under way

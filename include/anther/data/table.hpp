@@ -24,15 +24,15 @@
 
 namespace anther::inline v0_1::data {
 
-// Inputs (N, ...), and for each a number, a vector or a map of numbers, (N) or (N, ...); or a class
-// or a map of classes.
+// Inputs (N, ...), each with a target: a number, a vector or a map of numbers, in a tensor (N) or
+// (N, ...); or a class or a map of classes.
 class Table final : public Dataset {
  public:
   Table(Tensor<float> inputs, const Tensor<float>& targets)
       : Table(std::move(inputs), targets.shape(), TargetSpec::Kind::numbers) {
     values_.assign(targets.begin(), targets.end());
   }
-  // labels: N times as many as the shape of a target has, which for a class is {}.
+  // labels: for each sample as many as target_shape has elements, which is one for the shape {}.
   Table(Tensor<float> inputs, std::vector<std::int32_t> labels, const Shape& target_shape = {},
         std::vector<std::string> class_names = {})
       : Table(std::move(inputs), Shape{}, TargetSpec::Kind::classes) {
@@ -85,8 +85,8 @@ struct TableOptions {
   std::vector<std::string> features = {};  // the other columns to use, in order; empty: all
 };
 
-// A table of numbers from a CSV file: inputs (features), the target a number. Throws, naming the
-// file, where a column is missing or a cell of those used is no number.
+// Reads a table of numbers from a CSV file: the features are the inputs, the target is a number.
+// Throws, naming the file, if a column is missing, or a cell that is used is not a number.
 inline std::shared_ptr<const Table> read_table(const std::filesystem::path& path,
                                                const TableOptions& options) {
   const io::CsvTable csv = io::read_csv(path);
@@ -118,7 +118,7 @@ inline std::shared_ptr<const Table> read_table(const std::filesystem::path& path
   return std::make_shared<const Table>(std::move(inputs), targets);
 }
 
-// Some samples of a data set, in an order of their own.
+// Some samples of a data set, in any order.
 class Subset final : public Dataset {
  public:
   Subset(DatasetPointer data, std::vector<std::int64_t> indices)
@@ -146,7 +146,7 @@ class Subset final : public Dataset {
 };
 
 // Two parts of a data set: `second` has about `share` of the samples, chosen at random by the seed,
-// and `first` the others; each at least one, and in the data set's order.
+// and `first` has the others. Each has at least one, in the order of the data set.
 struct SplitParts {
   DatasetPointer first, second;
 };

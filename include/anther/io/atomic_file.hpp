@@ -1,4 +1,4 @@
-// Writing a file so that there is always a whole one: the old or the new.
+// Writes a file so that there is always a complete one: the old one or the new one.
 #pragma once
 
 #include <fcntl.h>
@@ -17,9 +17,9 @@
 
 namespace anther::inline v0_1::io {
 
-// Collects a file's new content under a temporary name in the same folder; commit() puts it in
-// place. Until then, and where anything fails (each failure throws Error with the file's name and
-// the reason), the old file stays as it was and the temporary one is removed.
+// Collects the new content of a file under a temporary name in the same folder; commit() puts it in
+// place. Until then, and if anything fails, the old file stays as it was, and the temporary one is
+// removed. Each failure throws Error with the file's name and the reason.
 //
 //   AtomicFile file("weights/last.safetensors");
 //   file.write(bytes, size);
@@ -62,7 +62,8 @@ class AtomicFile {
 
  private:
   void open_temporary() {
-    // A number that no other AtomicFile of this process has; the process's own for other ones.
+    // A number that no other AtomicFile of this process has. The number of the process tells
+    // processes apart.
     static std::atomic<std::uint64_t> counter{0};
     for (;;) {
       temporary_ = target_.parent_path() /
@@ -75,13 +76,13 @@ class AtomicFile {
         file_ = File(descriptor, name_);
         return;
       }
-      // A file that a killed process left behind may have the name already.
+      // A file that a killed process has left behind may have the name already.
       if (error_number != EEXIST) fail_with_errno(name_, "write", error_number);
     }
   }
 
-  // Makes the new name survive a power cut. Not every file system can; then nothing is lost but
-  // that.
+  // Makes the new name survive a power failure. Not every file system can do that; then only this
+  // is lost.
   void sync_folder() const {
     const auto folder = target_.has_parent_path() ? target_.parent_path() : ".";
     const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

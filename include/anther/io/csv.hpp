@@ -1,5 +1,5 @@
-// Tables as text: one row a line, the first line names the columns. Numbers are written with the
-// fewest digits that read back as the same bits.
+// Tables as text: a line for each row; the first line names the columns. Numbers are written with
+// the fewest digits that read back as the same bits.
 #pragma once
 
 #include <algorithm>
@@ -70,8 +70,8 @@ struct CsvTable {
   }
 };
 
-// Reads a table. A last line without its end, as a killed program leaves it, is left out; a row
-// with more or fewer cells than there are columns is an error that names the file and the line.
+// Reads a table. A last line without its end, as a killed program leaves it, is ignored. A row with
+// more or fewer cells than there are columns is an error that names the file and the line.
 inline CsvTable read_csv(const std::filesystem::path& path) {
   const std::string content = read_text_file(path);
   CsvTable table;
@@ -105,14 +105,14 @@ inline CsvTable read_csv(const std::filesystem::path& path) {
 //   steps.row(1, 4.6f, 1e-3);
 class CsvWriter {
  public:
-  // A new table in place of what the file has. Throws, naming the file and the reason, where it
-  // cannot be written; row() does the same.
+  // Starts a new table in place of what the file has. Throws, naming the file and the reason, if it
+  // cannot be written; so does row().
   CsvWriter(const std::filesystem::path& path, const std::vector<std::string>& columns)
       : CsvWriter(path, columns, header_line(columns)) {}
 
-  // Goes on with a table whose first column counts up (steps, epochs): keeps the rows up to `last`
-  // and drops those after it, which the resumed run will write again. Where there is no file,
-  // starts one. Throws where the file has other columns.
+  // Continues a table whose first column counts up (steps, epochs): keeps the rows up to `last`,
+  // and drops those after it, which the resumed run will write again. Starts a new table if there
+  // is no file. Throws if the file has other columns.
   static CsvWriter resume(const std::filesystem::path& path,
                           const std::vector<std::string>& columns, std::int64_t last) {
     if (!std::filesystem::exists(path)) return CsvWriter(path, columns);
@@ -123,7 +123,7 @@ class CsvWriter {
     expected.pop_back();
     detail::check(table.columns == columns, path.string(), ": expected the columns ", expected,
                   ", got ", content.substr(0, content.find('\n')));
-    // What is kept is copied, not printed anew.
+    // Rows that are kept are copied, not printed again.
     std::size_t end = content.find('\n') + 1;
     for (const auto& row : table.rows) {
       if (!(row[0] <= static_cast<double>(last))) break;
@@ -137,7 +137,7 @@ class CsvWriter {
   void row(const Values&... values) {
     write({csv_cell(values)...});
   }
-  // The same of cells as csv_cell makes them.
+  // The same for cells that csv_cell made.
   void row(const std::vector<std::string>& cells) { write(cells); }
 
  private:

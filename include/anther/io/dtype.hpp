@@ -1,4 +1,4 @@
-// Element types as files have them, and conversions between them that lose nothing unsaid.
+// Element types as files have them, and conversions between them that never lose anything silently.
 //
 //   F16    io/float16.hpp
 //   BF16   1 sign, 8 exponent, 7 fraction bits: the upper half of a float
@@ -30,9 +30,9 @@ struct Bool8 {
   std::uint8_t bits = 0;  // 0: false; anything else: true
 };
 
-// A double rounded to nearest, ties to even, into a sign, exponent and fraction; what is too large
-// becomes infinity, what is too small a subnormal number or zero. From the double itself: by way of
-// a float it would be rounded twice.
+// A double rounded to nearest (ties to even), as a sign, an exponent and a fraction. What is too
+// large becomes infinity; what is too small becomes a subnormal number or zero. It starts from the
+// double itself: through a float it would be rounded twice.
 template <int exponent_bits, int fraction_bits>
 std::uint16_t narrowed_bits(double value) {
   constexpr int bias = (1 << (exponent_bits - 1)) - 1;
@@ -108,8 +108,8 @@ inline std::optional<Dtype> dtype_named(std::string_view name) {
 template <class T>
 concept SmallFloat = std::same_as<T, Float16> || std::same_as<T, BFloat16>;
 
-// A value in another type. Rounding to a shorter fraction is fine; throws Error where a finite
-// value would become infinite, or an integer another one.
+// A value in another type. Rounding to a shorter fraction is fine; throws Error if a finite value
+// would become infinite, or an integer would change.
 template <class To, class From>
 To converted(From value) {
   [[maybe_unused]] const auto require = [&](bool ok) {

@@ -97,14 +97,14 @@ class File {
   }
   void write(std::string_view text) { write(text.data(), static_cast<std::int64_t>(text.size())); }
 
-  // Cuts the file off; false where that fails.
+  // Truncates the file; false if that fails.
   bool truncate(std::int64_t bytes) { return ::ftruncate(descriptor_, bytes) == 0; }
-  // The permissions; false where that fails.
+  // Sets the permissions; false if that fails.
   bool set_mode(mode_t mode) { return ::fchmod(descriptor_, mode) == 0; }
 
   // Returns when the content is on the disk.
   void sync() {
-    // EINVAL and ENOSYS: this file system cannot do it, which is no reason not to write there.
+    // EINVAL and ENOSYS: this file system cannot do it, which is no reason not to write to it.
     if (::fsync(descriptor_) != 0 && errno != EINVAL && errno != ENOSYS)
       fail_with_errno(path_, "write", errno);
   }

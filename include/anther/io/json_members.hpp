@@ -50,7 +50,7 @@ std::string name_of(E choice) {
   return {};
 }
 
-// The choice of this name. Throws, with all names, where there is none; `option` is what asks.
+// The choice with this name. Throws, listing all names, if there is none; `option` is what asks.
 template <NamedChoices E>
 E choice_named(std::string_view option, std::string_view text) {
   std::string choices;
@@ -62,7 +62,7 @@ E choice_named(std::string_view option, std::string_view text) {
 }
 
 template <class V>
-struct JsonMember;  // what is not below cannot be a member
+struct JsonMember;  // other types cannot be members
 
 template <>
 struct JsonMember<bool> {
@@ -77,7 +77,7 @@ template <std::integral V>
 struct JsonMember<V> {
   static constexpr const char* plural = "whole numbers";
   static nlohmann::json to(V value) { return value; }
-  // nlohmann-json would cut a fraction off, and wrap what is too large.
+  // nlohmann-json would cut off a fraction, and wrap a value that is too large.
   static void from(std::string_view name, const nlohmann::json& json, V& value) {
     detail::check(json.is_number_integer(), name, ": expected a whole number");
     const bool fits = json.is_number_unsigned()
@@ -189,8 +189,8 @@ nlohmann::json members_to_json(const Options& options) {
   return json;
 }
 
-// Sets the members that `json`, an object, names. Throws, with the name, where a value is of
-// another type. Keys that are no member's are left to check_keys.
+// Sets the members that `json`, an object, names. Throws, with the name, if a value has another
+// type. Keys of no member are left to check_keys.
 template <HasMembers Options>
 void set_members(const nlohmann::json& json, Options& options) {
   Options::members(options, [&]<class V>(const char* name, V& member) {

@@ -2,7 +2,7 @@
 //
 //   8 bytes N, little-endian | N bytes of JSON (safetensors_header.hpp) | the tensors' elements
 //
-// Usable by itself: needs core/ and nlohmann-json. Reading treats the file as hostile: all is
+// Can be used alone: needs core/ and nlohmann-json. A file is treated as hostile: everything is
 // checked before memory is allocated for it.
 #pragma once
 
@@ -108,7 +108,8 @@ class SafetensorsFile {
                       [&](std::span<const T> chunk) { to = std::ranges::copy(chunk, to).out; });
   }
 
-  // The same without memory for all of it: body(std::span<const T>) for one part after another.
+  // The same without memory for the whole tensor: calls body(std::span<const T>) for one part after
+  // another.
   template <class T, class Body>
   void for_each_chunk(const SafetensorsEntry& tensor, const Body& body) const {
     static_assert(std::is_arithmetic_v<T> && !std::same_as<T, bool>);
@@ -144,7 +145,7 @@ class SafetensorsFile {
   std::unordered_map<std::string, std::size_t, Hash, std::equal_to<>> index_;
 };
 
-// A tensor to write. `values` is memory of the caller's that has to last until it is written.
+// A tensor to write. `values` is the caller's memory, and must last until it is written.
 struct SafetensorsTensor {
   std::string name;
   Shape shape;
@@ -155,9 +156,9 @@ struct SafetensorsTensor {
 };
 
 // Writes all tensors and the metadata to a file, atomically (io/atomic_file.hpp). The bytes depend
-// on nothing else; they are those of safetensors' own writer but for the order of the metadata.
-// Throws Error, naming the file and the tensor, where a name is there twice, a size does not match,
-// or a finite value is too large for the dtype.
+// on nothing else; they are those of safetensors' own writer, except for the order of the metadata.
+// Throws Error, naming the file and the tensor, if a name occurs twice, a size does not match, or a
+// finite value is too large for the dtype.
 inline void write_safetensors(const std::filesystem::path& path,
                               std::span<const SafetensorsTensor> tensors,
                               const std::map<std::string, std::string>& metadata = {}) {
@@ -169,7 +170,7 @@ inline void write_safetensors(const std::filesystem::path& path,
   };
   const auto quoted = [&](const std::string& text) { return json_string(text, file_name + ": "); };
 
-  // The longest elements first, so that every tensor is aligned to its own.
+  // The longest elements come first, so that every tensor is aligned to its elements.
   std::vector<const SafetensorsTensor*> order;
   std::set<std::string_view> names{"__metadata__"};
   for (const SafetensorsTensor& tensor : tensors) {

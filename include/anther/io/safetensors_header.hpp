@@ -42,7 +42,7 @@ struct SafetensorsHeader {
   std::map<std::string, std::string> metadata;
 };
 
-// Text from a file for a message: short, and nothing that a terminal would obey.
+// Text from a file, for a message: short, and without anything that a terminal would obey.
 inline std::string printable(std::string_view text, std::size_t longest = 300) {
   std::string result;
   for (const char c : text.substr(0, longest))
@@ -62,7 +62,8 @@ inline std::string json_string(const std::string& text, std::string_view where) 
   }
 }
 
-// Follows the JSON as it is parsed, so that nothing that the format does not have is ever stored.
+// Follows the JSON while it is parsed, so that nothing that the format does not allow is ever
+// stored.
 class SafetensorsHeaderParser : public nlohmann::json_sax<nlohmann::json> {
  public:
   // Messages start with `where`.

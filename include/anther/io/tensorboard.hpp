@@ -63,7 +63,7 @@ inline std::string tf_record(std::string_view data) {
 }
 
 struct EventWriterOptions {
-  // Of a run that goes on: what earlier files of the folder have from this step on is not shown.
+  // For a run that goes on: what earlier files of the folder have from this step on is not shown.
   std::int64_t first_step = 0;
 };
 
@@ -131,7 +131,8 @@ class EventWriter {
     return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
         .count();
   }
-  // TensorBoard reads a folder's files in the order of their names, which so is that of time.
+  // TensorBoard reads the files of a folder in the order of their names, which is also that of
+  // time.
   static std::filesystem::path name_in(const std::filesystem::path& folder) {
     for (int number = 0;; ++number) {
       const auto path =

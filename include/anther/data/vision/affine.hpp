@@ -1,5 +1,5 @@
-// Affine maps of the plane, and the sampling of a picture through one: crop, flips, rotation and
-// shears composed cost one pass, and no picture in between.
+// Affine maps of the plane, and sampling a picture through one: crop, flips, rotation and shears
+// are one pass together, without a picture in between.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ struct Affine {
 
   static Affine scaling(double x, double y) { return {.xx = x, .yy = y}; }
   static Affine translation(double x, double y) { return {.x0 = x, .y0 = y}; }
-  // What a picture turned counter-clockwise is sampled through (clockwise, as y points down).
+  // The map through which a picture is sampled so that it turns counter-clockwise.
   static Affine rotation(double degrees) {
     const double angle = degrees * std::numbers::pi / 180;
     const double c = std::cos(angle), s = std::sin(angle);
@@ -42,7 +42,8 @@ struct Affine {
   friend bool operator==(const Affine&, const Affine&) = default;
 };
 
-// Where the pixel i of a row of n stands when the row is mirrored at both ends, again and again.
+// The index that pixel i has in a row of n pixels that is mirrored at both ends, as often as
+// needed.
 inline int reflected(int i, int n) {
   if (i >= 0 && i < n) return i;
   const std::int64_t period = 2 * std::int64_t{n};
@@ -72,8 +73,9 @@ inline void add_bilinear(const Image& image, double x, double y, const LevelTabl
   }
 }
 
-// out (size, size, 3): the image at map(u, v), u and v the place of an output pixel from -0.5 to
-// 0.5, through `levels`. Each is the mean of samples x samples points of the pixel's area.
+// out (size, size, 3): the image at map(u, v), where u and v are the place of an output pixel, from
+// -0.5 to 0.5. Levels go through `levels`. Each output is the mean of samples x samples points in
+// the pixel's area.
 inline void sample_affine(const Image& image, const Affine& map, int size, int samples,
                           const LevelTable& levels, float* out) {
   check_resize(image, size, size);

@@ -6,10 +6,9 @@
 //   const Augment augment(preprocess, {.scale = Range{0.3, 1}, .hflip = 0.5});
 //   Loader loader(prepared(images, size, size, augment), {.shuffle = true});
 //
-// The sampling is that of the evaluation: two neighbours a direction where Preprocess says
-// `tensor`, with antialiasing where it says `short_side`. Names are those of timm's train.py, where
-// it has one; without a word everything is off, and a picture is prepared as for evaluation, bit
-// for bit.
+// The sampling is that of evaluation: two neighbours in each direction for Preprocess's `tensor`,
+// antialiasing for its `short_side`. Names are those of timm's train.py where it has one. By
+// default everything is off, and a picture is prepared as for evaluation, bit for bit.
 #pragma once
 
 #include <algorithm>
@@ -37,12 +36,12 @@ struct AugmentOptions {
   Range ratio = {3.0 / 4, 4.0 / 3};  // of the crop's width to its height
   double hflip = 0;                  // probability of a mirrored picture
   double vflip = 0;                  // of one upside down
-  double rotation = 0;               // at most so many degrees either way, about the crop's middle
+  double rotation = 0;  // at most so many degrees in either direction, about the crop's middle
   ColorJitterOptions color_jitter = {};
   std::optional<RandAugmentOptions> rand_augment = {};
   RandomErasingOptions random_erasing = {};
 
-  // Throws where a value makes no sense, with its name.
+  // Throws, with its name, if a value makes no sense.
   void validate() const {
     if (scale) check_range("scale", *scale, 0, 1);
     check_range("ratio", ratio, 0, 1000);
@@ -58,7 +57,7 @@ struct AugmentOptions {
   friend bool operator==(const AugmentOptions&, const AugmentOptions&) = default;
 };
 
-// What timm's train.py does to a picture unless it is told otherwise.
+// The defaults of timm's train.py.
 inline AugmentOptions timm_augmentation() {
   return {.scale = Range{0.08, 1},
           .hflip = 0.5,
@@ -141,7 +140,7 @@ class Augment {
     return framing;
   }
 
-  // Samples the image once, by the cheapest way there is.
+  // Samples the image once, in the cheapest way that does it.
   static void frame(const Image& image, const Framing& framing, const Transform& prepare,
                     const Pixels& out) {
     detail::check(image.width > 0 && image.height > 0, "augment: expected an image, got ",
@@ -159,7 +158,7 @@ class Augment {
                    const Pixels& out) {
     const Window window = framing.crop.value_or(prepare.window(image));
     const auto& [across, down] = window;
-    // From a place in the output to one in the photograph.
+    // Maps a place in the output to one in the photograph.
     const Affine map =
         Affine::translation(across.begin + across.length / 2, down.begin + down.length / 2) *
         Affine::rotation(framing.degrees) * Affine::scaling(across.length, down.length) *

@@ -45,10 +45,10 @@ inline bool bytes_at(ByteSpan bytes, std::size_t at, std::string_view text) {
                     [](char a, std::uint8_t b) { return static_cast<std::uint8_t>(a) == b; });
 }
 
-// What stb_image and a 32-bit size can address; no image or label file is as large.
+// The limit of stb_image and of 32-bit sizes; no image or label file is that large.
 inline constexpr std::uint64_t max_file_bytes = (std::uint64_t{1} << 31) - 1;
 
-// All bytes of a file. Throws with the path where it cannot be read or has 2 GiB or more.
+// All bytes of a file. Throws, with the path, if it cannot be read or has 2 GiB or more.
 inline Bytes read_file(const std::filesystem::path& path) {
   const std::string name = path.string();
   std::error_code error;

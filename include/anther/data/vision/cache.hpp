@@ -1,8 +1,8 @@
 // A data set that keeps decoded images in memory, as many as fit.
 //
-// An image is the same bits whether it was kept or not. None is ever given up for another: an epoch
-// goes through all images, so that a cache that replaced the oldest would never be asked for what
-// it has.
+// An image has the same bits whether it is kept or not. No image is ever given up for another: an
+// epoch visits every image once, so a cache that replaced the oldest one would never be asked for
+// what it holds.
 #pragma once
 
 #include <algorithm>
@@ -23,9 +23,9 @@ namespace anther::inline v0_1::vision {
 
 struct CacheOptions {
   std::int64_t max_bytes = 0;  // of pixels
-  // 0: images as they were decoded. Else each is made as small as this, its short side, with
-  // antialiasing, whether it is kept or not: much less memory, and a little different from
-  // uncached, as what comes of it is resized twice. Smaller images stay as they are.
+  // 0: images as they were decoded. Otherwise each image is made smaller, with antialiasing, until
+  // its short side is this, whether it is kept or not. That needs much less memory. Results differ
+  // a little, because images are resized twice. Smaller images stay as they are.
   std::int64_t short_side = 0;
 };
 
@@ -78,7 +78,7 @@ class CachedImages final : public ImageSet {
     return resize_antialias(image, width, height);
   }
 
-  // Keeps the image where there is room and no other thread has done so meanwhile.
+  // Keeps the image if there is room and no other thread has kept it meanwhile.
   void keep(std::int64_t index, const Image& image) const {
     const auto bytes = static_cast<std::int64_t>(image.pixels.size());
     const std::lock_guard lock(mutex_);

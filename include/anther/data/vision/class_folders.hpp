@@ -18,8 +18,8 @@
 
 #include "anther/core/check.hpp"
 #include "anther/core/random.hpp"
-#include "anther/data/vision/image_set.hpp"
 #include "anther/data/vision/decode.hpp"
+#include "anther/data/vision/image_set.hpp"
 
 namespace anther::inline v0_1::vision {
 
@@ -92,13 +92,13 @@ class ClassFolderReader {
   ClassFolderReader(std::filesystem::path folder, const ClassFolderOptions& options)
       : folder_(std::move(folder)), options_(options) {}
 
-  // The names of the folders in train/, sorted bytewise. Hidden ones are no classes.
+  // The names of the folders in train/, sorted bytewise. Hidden folders are not classes.
   std::vector<std::string> class_names() const {
     std::vector<std::string> names;
     for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
       const std::string name = entry.path().filename().string();
       if (!entry.is_directory() || name.starts_with('.')) continue;
-      // Tables and charts have a class on one line.
+      // Tables and charts show the name of a class on one line.
       detail::check(name.find_first_of("\r\n") == name.npos, entry.path().string(),
                     ": expected a class's name without line breaks");
       names.push_back(name);
@@ -109,7 +109,7 @@ class ClassFolderReader {
     return names;
   }
 
-  // The image files of a class, sorted bytewise. Throws where there is none, or one of a format
+  // The image files of a class, sorted bytewise. Throws if there is none, or if one has a format
   // that is not supported (unless those are to be skipped).
   std::vector<std::filesystem::path> files(const std::string& class_name) {
     std::vector<std::filesystem::path> found;
@@ -141,7 +141,7 @@ class ClassFolderReader {
   std::int64_t unsupported_ = 0;
 };
 
-// Which of a class's files are kept for validation: at least one, and not all.
+// Which files of a class are kept for validation: at least one, but not all.
 inline std::vector<bool> held_out(std::size_t files, const std::string& class_name,
                                   const ClassFolderOptions& options) {
   const auto share =
@@ -159,15 +159,15 @@ inline std::vector<bool> held_out(std::size_t files, const std::string& class_na
   return chosen;
 }
 
-// Whether the folder holds class folders: train/ is there.
+// Whether the folder holds class folders, that is, whether it has a train/.
 inline bool is_class_folders(const std::filesystem::path& folder) {
   std::error_code error;
   return std::filesystem::is_directory(folder / "train", error);
 }
 
-// Opens class folders. No image is decoded. Throws, naming the path, where train/ is missing, a
-// class is empty, val/ or test/ has a class that train/ has not, a class is too small to be split,
-// or a file's format is not supported.
+// Opens class folders. No image is decoded. Throws, naming the path, if train/ is missing, a class
+// is empty, val/ or test/ has a class that train/ does not have, a class is too small to be split,
+// or the format of a file is not supported.
 inline ClassFolders open_class_folders(const std::filesystem::path& folder,
                                        const ClassFolderOptions& options = {}) {
   detail::check(std::filesystem::is_directory(folder), folder.string(), ": no such folder");

@@ -1,4 +1,4 @@
-// Some of a data set's classes: to hold others out, and to fine-tune on them.
+// Some of the classes of a data set: to leave the others out, or to fine-tune on them.
 #pragma once
 
 #include <algorithm>
@@ -17,8 +17,8 @@
 
 namespace anther::inline v0_1::vision {
 
-// The classes that a text means, of so many: numbers from 0 and ranges of them, "0-81" or
-// "3,5,7-9", each once and rising. Throws for any other text.
+// The classes that a text names, out of so many: numbers from 0 and ranges of them, "0-81" or
+// "3,5,7-9", each once, in ascending order. Throws for any other text.
 inline std::vector<std::int64_t> parse_classes(std::string_view text, std::int64_t count) {
   std::vector<std::int64_t> classes;
   const auto number = [&](std::string_view part) {
@@ -44,7 +44,8 @@ inline std::vector<std::int64_t> parse_classes(std::string_view text, std::int64
   return classes;
 }
 
-// The images of a data set that are of these classes, which are numbered from 0 in their order.
+// The images of a data set that are of these classes. The classes are numbered anew from 0, in
+// their order.
 class ClassSubset : public ImageSet {
  public:
   ClassSubset(ImageSetPointer data, const std::vector<std::int64_t>& classes)

@@ -1,4 +1,4 @@
-// Changes of colour, in place, on floats between 0 and 1, which they stay: torchvision's adjust_*
+// Changes of colour, in place, on floats that are and stay between 0 and 1: torchvision's adjust_*
 // and the operations of Pillow's ImageOps and ImageEnhance, on floats instead of levels.
 #pragma once
 
@@ -74,8 +74,8 @@ inline void adjust_hue(const Pixels& pixels, float share) {
   }
 }
 
-// A factor of 0 is the picture smoothed (each pixel weighs 5, its eight neighbours 1), 1 the
-// picture, more is sharper. The outermost pixels stay.
+// A factor of 0 gives the smoothed picture (each pixel weighs 5, its eight neighbours 1), 1 the
+// picture itself, more a sharper one. The outermost pixels stay as they are.
 inline void adjust_sharpness(const Pixels& pixels, float factor) {
   if (pixels.height < 3 || pixels.width < 3) return;
   const std::vector<float> before(pixels.values, pixels.values + pixels.size());

@@ -32,10 +32,11 @@ inline double uniform(RandomKey key, std::uint64_t i, const Range& range) {
   return range.low + (range.high - range.low) * uniform(key, i);
 }
 
-// A part of width x height: its share of the area is uniform in `scale`, the logarithm of its width
-// over its height uniform in that of `ratio`, its place uniform. What does not fit is drawn again,
-// ten times; then it is the largest part in the middle whose ratio is allowed. Where it stands is a
-// share of the picture, so that a picture of another size is cut in the same place.
+// A part of a width x height picture. Its share of the area is uniform in `scale`; the logarithm of
+// its width over its height is uniform in that of `ratio`; its place is uniform. A part that does
+// not fit is drawn again, up to ten times; after that it is the largest part in the middle with an
+// allowed ratio. Its place is a share of the picture, so that a picture of another size is cut in
+// the same place.
 inline Window random_resized_crop(double width, double height, const Range& scale,
                                   const Range& ratio, RandomKey key) {
   const Range log_ratio = {std::log(ratio.low), std::log(ratio.high)};

@@ -14,10 +14,10 @@
 
 namespace anther::inline v0_1::vision {
 
-// Decodes a JPEG, PNG or BMP file that is in memory; EXIF's orientation is honoured. Grey becomes
+// Decodes a JPEG, PNG or BMP file that is in memory, with EXIF's orientation honoured. Grey becomes
 // three equal channels, alpha is dropped (as Pillow's convert("RGB") does), CMYK is converted
-// without a profile. Throws with `name` where the file is not whole, not supported (WebP, HEIC, ...
-// by name) or has more than 100 million pixels. Thread-safe.
+// without a profile. Throws with `name` if the file is incomplete, not supported (WebP, HEIC, ...
+// are named) or has more than 100 million pixels. Thread-safe.
 inline Image decode_image(ByteSpan file, std::string_view name) {
   const ImageHeader header = check_image(file, name);
   Image image;

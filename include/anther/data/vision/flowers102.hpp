@@ -16,9 +16,9 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
-#include "anther/data/vision/image_set.hpp"
 #include "anther/data/vision/decode.hpp"
 #include "anther/data/vision/flower_names.hpp"
+#include "anther/data/vision/image_set.hpp"
 #include "anther/data/vision/mat.hpp"
 
 namespace anther::inline v0_1::vision {
@@ -85,8 +85,8 @@ inline bool is_flowers102(const std::filesystem::path& folder) {
          std::filesystem::exists(folder / "imagelabels.mat", error);
 }
 
-// Opens Flowers-102. split: "paddle", "official" or "trainval", whose val is its test. Labels are 0
-// to 101. No image is decoded, but each must be there. Throws, naming the path, where a file is
+// Opens Flowers-102. split: "paddle", "official", or "trainval", whose val is its test. Labels are
+// 0 to 101. No image is decoded, but each file must exist. Throws, naming the path, if a file is
 // missing or wrong.
 inline Splits open_flowers102(const std::filesystem::path& folder, std::string_view split) {
   detail::check(split == "paddle" || split == "official" || split == "trainval",

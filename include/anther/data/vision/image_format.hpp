@@ -115,7 +115,8 @@ inline ImageHeader check_jpeg(ByteSpan file, std::string_view name) {
                     components, " components is not supported");
     } else if (marker == 0xDA) {
       detail::check(components != 0, name, ": corrupt JPEG (a scan ahead of the frame)");
-      // Each is a walk over the whole image, however short it is. Encoders write about ten.
+      // Each scan is a walk over the whole image, however little data it has. Encoders write about
+      // ten.
       detail::check(++scans <= max_jpeg_scans, name, ": JPEG with more than ", max_jpeg_scans,
                     " scans is not supported");
     } else if (marker == 0xE1 && !has_exif && segment.size() > 6 &&
@@ -128,8 +129,8 @@ inline ImageHeader check_jpeg(ByteSpan file, std::string_view name) {
     }
   }
   detail::check(scans > 0, name, ": the JPEG has no image data");
-  // Four components are CMYK, or YCCK, and stored inverted where Adobe's marker stands; without it
-  // there is no telling which, and the decoder would take them for YCbCr with alpha.
+  // Four components are CMYK, or YCCK, and are stored inverted if Adobe's marker is present.
+  // Without the marker nobody can tell which, and the decoder would take them for YCbCr with alpha.
   detail::check(
       components != 4 || adobe_transform == 0 || adobe_transform == 2, name,
       ": JPEG with four components and no Adobe marker is not supported; convert it to RGB");

@@ -17,7 +17,8 @@
 
 namespace anther::inline v0_1::vision {
 
-// Indices run from 0 to size() - 1. All functions may be called from several threads at once.
+// Images are numbered from 0 to size() - 1. All functions may be called from several threads at
+// once.
 class ImageSet {
  public:
   virtual ~ImageSet() = default;
@@ -27,15 +28,15 @@ class ImageSet {
   virtual Image image(std::int64_t index) const = 0;
   // The class, from 0 to class_names().size() - 1.
   virtual int label(std::int64_t index) const = 0;
-  // What to call the image in a message: its file's path.
+  // The name of the image in messages: the path of its file.
   virtual std::string name(std::int64_t index) const = 0;
   virtual const std::vector<std::string>& class_names() const = 0;
 };
 
 using ImageSetPointer = std::shared_ptr<const ImageSet>;
 
-// Prepares one image: writes height * width * 3 floats. Called from several threads at once; what
-// is random in it must come from the key alone.
+// Prepares one image: writes height * width * 3 floats. Called from several threads at once.
+// Anything random in it must come from the key.
 using ImageTransform = std::function<void(const Image& image, RandomKey key, float* out)>;
 
 // The images of a set, each prepared by a function: inputs (height, width, 3), targets a class.

@@ -56,7 +56,7 @@ class ImageSizes {
   // What is evaluated at.
   std::int64_t last() const { return stages_.back().size; }
 
-  // The size of an epoch at whose beginning `share` of the run, 0 to 1, is done.
+  // The size of the images of an epoch, when `share` of the run (0 to 1) is done at its beginning.
   std::int64_t at(double share) const {
     double all = 0, until = 0;
     for (const ImageStage& stage : stages_) all += stage.weight;
@@ -71,8 +71,8 @@ class ImageSizes {
   std::vector<ImageStage> stages_;
 };
 
-// A loader for each size, made when it is needed; the one before it goes first. What fit() asks for
-// the loader of an epoch.
+// A loader for each size, made when it is needed; the one before is destroyed first. It is what
+// fit() asks for the loader of an epoch.
 class LoaderBySize {
  public:
   using Make = std::function<std::unique_ptr<data::Loader>(std::int64_t size)>;

@@ -149,7 +149,7 @@ inline bool read_mat_array(ByteSpan matrix, std::string_view file, std::string_v
   for (const double extent : mat_numbers(shape_element, where)) {
     detail::check(extent >= 0, where, ": a negative extent");
     array.shape.push_back(static_cast<std::int64_t>(extent));
-    // Each extent is less than 2^31, and more numbers than bytes cannot be.
+    // Each extent is less than 2^31, and there cannot be more numbers than bytes.
     count = std::min<std::uint64_t>(count * static_cast<std::uint64_t>(extent), max_file_bytes);
   }
   detail::check(array.shape.size() >= 2, where, ": expected at least two extents, found ",

@@ -3,8 +3,9 @@
 // Images 2k and 2k + 1 are each other's partners and share one lambda (timm's mode "pair"):
 //   mixup:  x = lambda own + (1 - lambda) partner's;
 //   cutmix: a box of 1 - lambda of the area is exchanged; lambda is then what the box leaves.
-// What a pair does follows from the key and the data set's index of its first image, so it does not
-// matter into batches of which even size an epoch is cut. A last image without a partner stays.
+// What happens to a pair follows from the key and from the index of its first image. So it does not
+// depend on how an epoch is cut into batches, as long as their size is even. A last image without a
+// partner stays as it is.
 #pragma once
 
 #include <algorithm>
@@ -30,8 +31,8 @@ inline void mixup_pair(float* first, float* second, std::int64_t count, float la
   }
 }
 
-// The box of cutmix, 1 - lambda of the area, around a random middle; what of it lies outside is cut
-// off.
+// The box of cutmix: 1 - lambda of the area, around a random middle. What lies outside the image is
+// cut off.
 inline Box cutmix_box(int height, int width, double lambda, RandomKey key) {
   const double side = std::sqrt(1 - lambda);
   const auto part = [&](int whole, std::uint64_t i) {
@@ -69,8 +70,8 @@ inline double mix_pair(float* first, float* second, int height, int width,
   return 1 - static_cast<double>(box.width) * box.height / (static_cast<double>(width) * height);
 }
 
-// Mixes a batch's images in place, and sets labels, labels2 and lambda. The first label is that of
-// the greater share, whosever image it was: accuracy is counted by it.
+// Mixes the images of a batch in place, and sets labels, labels2 and lambda. The first label is
+// that of the image with the greater share; accuracy is counted by it.
 inline void mix_batch(data::Batch& batch, const MixOptions& options, RandomKey key) {
   batch.labels2 = batch.labels;
   batch.lambda.assign(batch.labels.size(), 1.0f);
@@ -90,7 +91,7 @@ inline void mix_batch(data::Batch& batch, const MixOptions& options, RandomKey k
   }
 }
 
-// What a loader is given to mix its batches; empty where the options mix nothing.
+// What a loader mixes its batches with; empty if the options mix nothing.
 inline data::BatchTransform mixing(const MixOptions& options) {
   options.validate();
   if (!options.on()) return {};

@@ -28,8 +28,8 @@ struct OpenOptions {
   std::int64_t image_size = 128;  // pixels, where images are drawn and not read
 };
 
-// A data set's parts. val and test are the same one, of one name, where the data has only one of
-// them.
+// The parts of a data set. val and test are the same part, with the same name, if the data has only
+// one of them.
 struct OpenedData {
   ImageSetPointer train;
   ImageSetPointer val;
@@ -120,9 +120,9 @@ inline std::vector<Opener> file_openers() {
            }}};
 }
 
-// Opens a data set by its folder, or by whatever word `more` openers, which are asked first, know.
-// No image is decoded yet. Throws, naming the path, where there is no such folder, its layout is
-// none of the known, or something in it is missing or wrong.
+// Opens a data set by its folder, or by another word that one of the `more` openers knows; these
+// are asked first. No image is decoded yet. Throws, naming the path, if there is no such folder,
+// its layout is unknown, or something in it is missing or wrong.
 inline OpenedData open_data(const std::string& where, const OpenOptions& options = {},
                             const std::vector<Opener>& more = {}) {
   const auto open = [&](const Opener& opener) {
@@ -153,8 +153,8 @@ inline OpenedData open_data(const std::string& where, const OpenOptions& options
   }
 }
 
-// Leaves of a data set the classes that a text means (parse_classes), in all its parts. Throws
-// where the text is wrong, or a part of the data has no image of them.
+// Restricts all parts of a data set to the classes that a text names (parse_classes). Throws if the
+// text is wrong, or if a part of the data has no image of them.
 inline void select_classes(OpenedData& data, std::string_view text) {
   const auto classes = parse_classes(text, std::ssize(data.class_names));
   const auto part = [&](const ImageSetPointer& whole) {

@@ -1,8 +1,8 @@
-// RandAugment (Cubuk et al. 2020): n of 15 operations drawn for each picture, all of one magnitude.
-// Operations and their strengths are timm's "increasing" ones (inc1): a greater magnitude is always
-// the stronger change. What differs: shears, shifts and rotations join the one sampling of the
-// picture and come before the changes of colour, and what they uncover is the photograph beyond
-// the crop, mirrored at its edge, instead of a plain colour.
+// RandAugment (Cubuk et al. 2020): n of 15 operations are drawn for each picture, all with one
+// magnitude. Operations and their strengths are timm's "increasing" ones (inc1): a greater
+// magnitude is always a stronger change. Two things differ from timm. Shears, shifts and rotations
+// are part of the one sampling of the picture, and come before the changes of colour. What they
+// uncover shows the photograph beyond the crop, mirrored at its edge, and not a plain colour.
 #pragma once
 
 #include <algorithm>
@@ -39,8 +39,8 @@ struct RandAugmentOptions {
   friend bool operator==(const RandAugmentOptions&, const RandAugmentOptions&) = default;
 };
 
-// timm's way to write it: "rand-m9-n2-mstd0.5-inc1"; m, n, mstd and p in any order, each with its
-// default where it is not there. inc1 may stand or not. Throws for anything else.
+// timm's notation: "rand-m9-n2-mstd0.5-inc1". m, n, mstd and p stand in any order; one that is
+// missing has its default. inc1 may be missing. Throws for anything else.
 inline RandAugmentOptions parse_auto_augment(std::string_view text) {
   RandAugmentOptions options;
   const auto bad = [&](std::string_view part) {
@@ -157,8 +157,8 @@ inline std::vector<RandAugmentStep> rand_augment_plan(const RandAugmentOptions& 
   return plan;
 }
 
-// Where in the picture, as a share of it from its middle, a point of the changed picture comes
-// from.
+// Where a point of the changed picture comes from in the picture, as a share of it, measured from
+// its middle.
 inline Affine geometry_of(const RandAugmentStep& step) {
   switch (step.op) {
     case RandAugmentOp::rotate:

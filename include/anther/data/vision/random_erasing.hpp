@@ -53,7 +53,7 @@ struct RandomErasingOptions {
   friend bool operator==(const RandomErasingOptions&, const RandomErasingOptions&) = default;
 };
 
-// A box of a height x width picture; none where ten draws gave none that fits.
+// A box in a height x width picture; none if none of ten draws fits.
 inline std::optional<Box> erased_box(int height, int width, const RandomErasingOptions& options,
                                      RandomKey key) {
   const double whole = static_cast<double>(height) * width / options.count;

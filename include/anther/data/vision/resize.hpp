@@ -198,8 +198,8 @@ inline Image resize_antialias(const Image& image, const AntialiasTaps& columns,
   return out;
 }
 
-// The part `crop` of the image resized to width x height with antialiasing. Only what the part
-// needs is computed; its pixels are those that cropping the whole would give.
+// The part `crop` of the image, resized to width x height with antialiasing. Only what the part
+// needs is computed; its pixels are the same as if the whole image were resized and then cropped.
 inline Image resize_antialias(const Image& image, int width, int height, const Box& crop) {
   check_resize(image, width, height);
   detail::check(crop.x >= 0 && crop.y >= 0 && crop.width > 0 && crop.height > 0 &&

@@ -62,8 +62,8 @@ struct Size {
   int height = 0;
 };
 
-// What an image becomes whose short side becomes `side`. torchvision's Resize: the long side is
-// int(side * long / short side of the image).
+// The size of an image after its short side has become `side`. As in torchvision's Resize, the long
+// side is int(side * long / short).
 inline Size size_of_short_side(const Image& image, std::int64_t side) {
   detail::check(image.width > 0 && image.height > 0, "resize: expected an image, got ", image.width,
                 " x ", image.height);
@@ -89,7 +89,7 @@ struct Preprocess {
   // The short side that an image is resized to before its centre is taken.
   std::int64_t short_side() const {
     if (resize_size > 0) return resize_size;
-    // At most what validate() refuses: more may be too much for an integer.
+    // Limited to what validate() refuses: a larger number may not fit an integer.
     return static_cast<std::int64_t>(
         std::min(std::floor(static_cast<double>(image_size) / crop_pct), 1e9));
   }
@@ -97,7 +97,7 @@ struct Preprocess {
   // How many floats one image becomes.
   std::int64_t numel() const { return image_size * image_size * 3; }
 
-  // Throws where a value makes no sense, with its name.
+  // Throws, with its name, if a value makes no sense.
   void validate() const {
     detail::check(image_size >= 1 && image_size <= 8192,
                   "image_size: expected 1 to 8192 pixels, got ", image_size);
