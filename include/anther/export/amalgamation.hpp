@@ -1,6 +1,6 @@
-// Headers of Anther's as one text that includes none of them: each once, before what includes it,
-// without comments. Files that end in .inl stand there as often as they are included: a kernel's
-// body once for each instruction set.
+// Headers of Anther as one text that includes none of them: each header once, before those that
+// include it, without comments. Files that end in .inl appear as often as they are included: a
+// kernel's body once for each instruction set.
 #pragma once
 
 #include <algorithm>
@@ -17,10 +17,10 @@
 
 namespace anther::inline v0_1::exports {
 
-// The text of a header by its path in an include line. Throws where there is none.
+// The text of a header by its path in an include line. Throws if there is none.
 using SourceReader = std::function<std::string(const std::string& path)>;
 
-// Reads sources from a folder: that of which anther/ is a part.
+// Reads sources from the folder that contains anther/.
 inline SourceReader sources_in(std::filesystem::path folder) {
   return [folder = std::move(folder)](const std::string& path) {
     return io::read_text_file(folder / path);
@@ -29,7 +29,7 @@ inline SourceReader sources_in(std::filesystem::path folder) {
 
 class Amalgamation {
  public:
-  // stand_ins: headers in whose place others are taken.
+  // stand_ins: headers that are replaced by others.
   Amalgamation(SourceReader read, std::map<std::string, std::string, std::less<>> stand_ins)
       : read_(std::move(read)), stand_ins_(std::move(stand_ins)) {}
 
@@ -70,7 +70,7 @@ class Amalgamation {
       macros_.emplace(name);
       if (name == "ANTHER_BODY") body_ = between_quotes(rest);
     }
-    // Where the text stands in a namespace of its own, anther is not at the root.
+    // If the text is in a namespace of its own, anther is not at the root.
     std::string rooted(line);
     constexpr std::string_view root = " ::anther::";
     for (std::size_t at; (at = rooted.find(root)) != rooted.npos;) rooted.erase(at + 1, 2);
@@ -80,14 +80,14 @@ class Amalgamation {
   static bool is_standard_header(std::string_view what) {
     return what.starts_with('<') && !what.starts_with("<anther/");
   }
-  // Within #if, as <omp.h> is: it stays where it is.
+  // Within an #if, as <omp.h> is: it stays where it is.
   bool is_conditional_standard_header(std::string_view what) const {
     return conditions_ > 0 && is_standard_header(what);
   }
 
   void add_include(std::string_view what) {
     const std::string path = between_quotes(what);
-    // A kernel's body, and what compiles it, stands there as often as it is included.
+    // A kernel's body, and the file that compiles it, appear as often as they are included.
     if (path.ends_with(".inl")) return splice(path);
     if (is_standard_header(what))
       standard_headers_.insert("<" + path + ">");

@@ -1,5 +1,5 @@
-// What the form of an op in C++ speaks to: it writes one call of the op as a call of the kernel
-// that the op's forward calls, with the dims as numbers.
+// What an op's form in C++ works with: it describes one call of the op as a call of the kernel that
+// the op's forward calls, with the dims as numbers.
 //
 //   add_cpp_form(relu_op<float>, [](CodeBuilder& code, const Call<float>& call) {
 //     code.include("anther/kernels/elementwise.hpp");
@@ -37,14 +37,15 @@ class CodeBuilder {
   virtual std::string workspace(std::int64_t count) = 0;
   // Input i, a parameter, packed for a matrix product.
   virtual std::string packed(int i, const kernels::PackOptions& pack) = 0;
-  // What is no parameter: running statistics, say.
+  // For values that are not parameters: running statistics, for example.
   virtual std::string constant(const std::vector<double>& values) = 0;
-  // Of a call that has a lazy input: a function (float* y, first, count) that computes its rows.
+  // For a call with a lazy input: a function (float* y, first, count) that computes rows of the
+  // input.
   virtual std::string input_rows() = 0;
 
   // Adds a statement.
   virtual void statement(const std::string& text) = 0;
-  // Of a lazy op: says how rows `first` to `first + count - 1` of the result are written to `y`.
+  // For a lazy op: how rows `first` to `first + count - 1` of the result are written to `y`.
   virtual void rows(const std::string& text) = 0;
 
   template <class... Arguments>
@@ -57,7 +58,7 @@ class CodeBuilder {
   }
 };
 
-// Describes a call of an op, the addition that is fused with it included.
+// Describes a call of an op, including the addition that is fused with it.
 using CppForm = void (*)(CodeBuilder& code, const Call<float>& call);
 using CppForms = OpForms<float, CppForm>;
 

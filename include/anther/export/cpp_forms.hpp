@@ -1,5 +1,5 @@
-// The forms of ops in C++: a table that has all ops of the engine. An op of one's own joins it by
-// one line, before the export:
+// The forms of ops in C++: a table that has all ops of the engine. A user adds an op by one line,
+// before the export:
 //
 //   exports::add_cpp_form(square_op<float>, [](auto& code, const auto& call) {
 //     code.include("square.hpp");
@@ -41,13 +41,13 @@ inline CppForms& cpp_forms() {
 }
 
 // Says how calls of an op are written in C++. The op is a variable that lasts as long as the
-// program; a second form takes the place of the first.
+// program. A second form replaces the first.
 inline void add_cpp_form(const Op<float>& op, CppForm form) {
   cpp_forms().add(op, form);
 }
 void add_cpp_form(const Op<float>&& op, CppForm form) = delete;
 
-// The form of an op; null where it has none.
+// The form of an op; null if it has none.
 inline CppForm cpp_form(const Op<float>& op) {
   return cpp_forms().find(op);
 }

@@ -1,5 +1,5 @@
 // A model as one C++ header that needs nothing but the standard library: the calls of kernels that
-// its forward pass is, the text of those kernels, and the weights as string literals.
+// make up its forward pass, the text of those kernels, and the weights as string literals.
 //
 // The header's own first lines say how it is used; tests/export/cpp_header_test.cpp compiles and
 // runs some.
@@ -37,7 +37,7 @@ struct CppImageClassifier {
   std::vector<std::string> class_names = {};  // empty: the classes' numbers
 };
 
-// The headers that this program is compiled with, as long as they are where they were then.
+// The headers that this program was compiled with, if they are still where they were.
 inline SourceReader own_sources() {
   return sources_in(std::filesystem::path(__FILE__).parent_path().parent_path().parent_path());
 }
@@ -48,8 +48,8 @@ struct CppHeaderOptions {
   io::Dtype dtype = io::Dtype::f32;  // of the weights: f32, or f16
   // Where the kernels' text is.
   SourceReader sources = own_sources();
-  // Given: the header's Model also has classify(pixels) and logits(pixels), which take an image's
-  // bytes.
+  // If given, the header's Model also has classify(pixels) and logits(pixels), which take the bytes
+  // of an image.
   std::optional<CppImageClassifier> images = {};
   std::vector<std::string> notes = {};  // lines of the header's first comment
 };
@@ -277,7 +277,7 @@ for (int i = 0; i < NAME::output_size; ++i) std::printf("%.9g\n", double{output[
   std::string text_;
 };
 
-// input: the shape of what the model takes, the batch included.
+// input: the shape of what the model takes, including the batch.
 inline std::string to_cpp_header(const Module<float>& model, const Shape& input,
                                  const CppHeaderOptions& options) {
   return CppHeader(model, input, options).take();

@@ -1,6 +1,6 @@
-// A model's forward pass as C++: the calls of kernels, in order, and the numbers that they read. A
-// value has its place in one memory, as inference plans it. The form of each op comes from a table
-// (export/cpp_forms.hpp); an op without one fails by its name and layer.
+// A model's forward pass as C++: the calls of kernels, in order, and the numbers that they read.
+// Each value has its place in one memory, as inference plans it. The form of each op comes from a
+// table (export/cpp_forms.hpp); for an op without one, the error names the op and its layer.
 #pragma once
 
 #include <algorithm>
@@ -45,7 +45,7 @@ class CppPass : public CodeBuilder {
   }
 
   const Shape& output_shape() const { return pass_.output.shape(); }
-  // Where the input, and after the pass the result, is in the memory.
+  // Where in the memory the input is, and after the pass the result.
   std::int64_t input_offset() const { return plan_.offset_of(pass_.tape.id_of(pass_.input)); }
   std::int64_t output_offset() const { return plan_.offset_of(pass_.tape.id_of(pass_.output)); }
   std::int64_t memory_size() const { return plan_.size(); }
@@ -79,7 +79,7 @@ class CppPass : public CodeBuilder {
     const Parameter<float> parameter = pass_.tape.parameter_of(entry_->input(i));
     detail::check(static_cast<bool>(parameter), "input ", i,
                   ": expected a parameter; computed weights have no form here");
-    // Room for any instruction set: all pad to vectors of 16 elements at most.
+    // Room for any instruction set: each pads to vectors of at most 16 elements.
     const std::int64_t room = pack.groups * pack.depth * padded(pack.columns);
     const std::string options = code_of(pack);
     const auto [known, is_new] =
@@ -106,10 +106,10 @@ class CppPass : public CodeBuilder {
   }
 
  private:
-  // In elements: whole vectors of the widest, and so aligned as they are.
+  // In elements: whole vectors of the widest kind, so that every place is aligned for them.
   static constexpr std::int64_t padded(std::int64_t count) { return (count + 15) / 16 * 16; }
 
-  // A parameter, of whichever store.
+  // A parameter, of any store.
   using Key = std::pair<const void*, int>;
   static Key key_of(const Parameter<float>& parameter) {
     return {parameter.store, parameter.number};
@@ -119,7 +119,7 @@ class CppPass : public CodeBuilder {
     return {values.begin(), values.end()};
   }
 
-  // A pointer to a value's elements; those of a view lie within another value.
+  // A pointer to a value's elements. Those of a view lie within another value.
   std::string value(int id) {
     if (id < 0) return "nullptr";
     const auto [root, first] = pass_.tape.root_of(id);
@@ -146,7 +146,7 @@ class CppPass : public CodeBuilder {
     weights_.push_back("{" + code_list(add_numbers(values), std::ssize(values), at, options) + "}");
   }
 
-  // Appends numbers, and fills their last word. Gives the number of the first.
+  // Appends numbers, and fills their last word. Returns the number of the first.
   std::int64_t add_numbers(const std::vector<double>& values) {
     const std::int64_t size = io::size_of(dtype_);
     const auto first = numbers_.size();

@@ -1,9 +1,9 @@
-// What the form of an op in ONNX speaks to: it describes one call of the op as ONNX's operators
-// (opset 17) between named values.
+// What an op's form in ONNX works with: it describes one call of the op in ONNX's operators (opset
+// 17), between named values.
 //
 // A map, (N, H, W, C) on the tape, is (N, C, H, W) in the graph; a parameter has PyTorch's shape;
-// everything else is as on the tape. N stays open: in the shape that a Reshape is given, 0 stands
-// for it (ONNX: the extent of the input's same axis), and no op writes the number that it ran with.
+// everything else is as on the tape. N stays open: in the shape that a Reshape gets, 0 stands for
+// it (in ONNX: the extent of the input's same axis), and no op writes the number that it ran with.
 //
 //   add_onnx_form(square_op<float>, [](GraphBuilder& graph, const Call<float>&) {
 //     const std::string x = graph.input(0);
@@ -38,13 +38,14 @@ class GraphBuilder {
 
   // The value that is input i of the call; empty where the input is absent.
   virtual std::string input(int i) = 0;
-  // Input i, a weight of a shape that differs from PyTorch's by extents of 1 only: (O, C) where it
-  // is (O, C, 1, 1). Throws unless it is a parameter of such a shape.
+  // Input i, a weight whose shape differs from PyTorch's only by extents of 1: (O, C) for (O, C, 1,
+  // 1). Throws unless it is a parameter of such a shape.
   virtual std::string weight(int i, const Shape& shape) = 0;
-  // Constants. Equal integers are one.
+  // Constants. Equal lists of integers become one.
   virtual std::string constant(const Shape& shape, const std::vector<double>& values) = 0;
   virtual std::string constant(const Integers& values) = 0;
-  // Adds nodes of ONNX's operator `type` and gives their results. An empty input is an absent one.
+  // Adds nodes of ONNX's operator `type`, and returns their results. An empty input is an absent
+  // one.
   virtual std::vector<std::string> nodes(std::string_view type,
                                          const std::vector<std::string>& inputs,
                                          const std::vector<GraphAttribute>& attributes,
@@ -57,7 +58,7 @@ class GraphBuilder {
                    const std::vector<GraphAttribute>& attributes = {}) {
     return nodes(type, inputs, attributes, 1).front();
   }
-  // extents: 0 keeps the input's, -1 is what is left.
+  // extents: 0 keeps the input's, -1 is whatever is left.
   std::string reshape(const std::string& x, const Integers& extents) {
     return node("Reshape", {x, constant(extents)});
   }
@@ -67,7 +68,7 @@ class GraphBuilder {
   }
 };
 
-// Describes a call of an op, without an addition that is fused with it.
+// Describes a call of an op, without the addition that is fused with it.
 template <class T>
 using OnnxForm = void (*)(GraphBuilder& graph, const Call<T>& call);
 template <class T>

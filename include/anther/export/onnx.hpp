@@ -1,8 +1,8 @@
 // A model as an ONNX file (opset 17, which runtimes since 2022 read), from a walk over one recorded
 // forward pass: a table says what each op is in ONNX (export/onnx_forms.hpp).
-//
 // A map is (N, C, H, W), as PyTorch's users expect; every other value has the shape that it has in
-// the pass. N is open. Weights are float, under PyTorch's names. An op without a form in ONNX fails
+// the pass. N is open. Weights are float, and have PyTorch's names. For an op without a form in
+// ONNX, the error names the op and its layer.
 // by its name and layer.
 #pragma once
 
@@ -41,8 +41,8 @@ struct OnnxPreprocess {
 struct OnnxOptions {
   std::string input = "input";
   std::string output = "output";
-  // Given: the graph takes images (N, H, W, 3) of bytes, and prepares them. Their size is the
-  // model's: no resize.
+  // If given, the graph takes images (N, H, W, 3) of bytes, and prepares them. Their size is the
+  // model's: nothing is resized.
   std::optional<OnnxPreprocess> preprocess = {};
   std::map<std::string, std::string> metadata = {};  // class names, ...
 };
@@ -142,7 +142,7 @@ class OnnxGraph : public GraphBuilder {
   std::string new_name(std::string_view type) {
     return unique(layer_.empty() ? std::string(type) : detail::text_of(layer_, "/", type));
   }
-  // The name, with a number where there is one of that name.
+  // The name, with a number if it is taken.
   std::string unique(const std::string& first) {
     std::string name = first;
     for (int again = 2; !names_.insert(name).second; ++again)
@@ -180,7 +180,7 @@ class OnnxGraph : public GraphBuilder {
                 {node("Mul", {levels, constant({3, 1, 1}, factor)}), constant({3, 1, 1}, shift)});
   }
 
-  // The name of a value; a parameter, or a value from outside, becomes an initializer when it is
+  // The name of a value. A parameter, or a value from outside, becomes an initializer when it is
   // first asked for.
   std::string value(int id) {
     if (const Parameter<T> parameter = tape_.parameter_of(id))
@@ -284,8 +284,8 @@ class OnnxGraph : public GraphBuilder {
     }
   }
 
-  // A view has the elements of x in their order on the tape, which is another than the graph's
-  // where either is a map.
+  // A view has the elements of x in their order on the tape. That differs from the order in the
+  // graph if either of the two is a map.
   void add_view(int from, int to) {
     const Shape &x = tape_.shape_of(from), &y = tape_.shape_of(to);
     const std::int64_t first = tape_.root_of(to).first - tape_.root_of(from).first;
@@ -300,14 +300,14 @@ class OnnxGraph : public GraphBuilder {
       name = this->reshape(name, extents_of_view(x, y));
     values_[to] = y.rank() == 4 ? this->transpose(name, {0, 3, 1, 2}) : name;
   }
-  // N stays open: the first extent is x's, or what is left.
+  // N stays open: the first extent is that of x, or whatever is left.
   static Integers extents_of_view(const Shape& x, const Shape& y) {
     Integers extents;
     for (int axis = 0; axis < y.rank(); ++axis) extents.push_back(y[axis]);
     if (!extents.empty()) extents[0] = x.rank() > 0 && x[0] == y[0] ? 0 : -1;
     return extents;
   }
-  // y, rows of x from element `first` on: of the first axis that has more than one.
+  // y: rows of x from element `first` on, along the first axis that is longer than 1.
   std::string add_slice(const std::string& name, const Shape& x, const Shape& y,
                         std::int64_t first) {
     int axis = 0;
@@ -329,7 +329,7 @@ class OnnxGraph : public GraphBuilder {
   io::ProtobufMessage graph_;
   std::set<std::string> names_;
   std::map<int, std::string> values_;  // by id
-  // The names of parameters, by store and the name that they are to have.
+  // The names of parameters, by the store and the name that they should have.
   std::map<std::pair<const void*, std::string>, std::string> parameters_;
   const typename Tape<T>::Entry* entry_ = nullptr;
   std::string_view layer_;

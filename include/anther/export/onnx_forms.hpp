@@ -1,5 +1,5 @@
-// The forms of ops in ONNX: a table that has all ops of the engine. An op of one's own joins it by
-// one line, before the export:
+// The forms of ops in ONNX: a table that has all ops of the engine. A user adds an op by one line,
+// before the export:
 //
 //   exports::add_onnx_form(square_op<float>, [](auto& graph, const auto&) {
 //     const std::string x = graph.input(0);
@@ -43,7 +43,7 @@ OnnxForms<T>& onnx_forms() {
 }
 
 // Says how calls of an op are written in ONNX. The op is a variable that lasts as long as the
-// program; a second form takes the place of the first.
+// program. A second form replaces the first.
 template <class T>
 void add_onnx_form(const Op<T>& op, std::type_identity_t<OnnxForm<T>> form) {
   onnx_forms<T>().add(op, form);
@@ -51,7 +51,7 @@ void add_onnx_form(const Op<T>& op, std::type_identity_t<OnnxForm<T>> form) {
 template <class T>
 void add_onnx_form(const Op<T>&& op, std::type_identity_t<OnnxForm<T>> form) = delete;
 
-// The form of an op; null where it has none.
+// The form of an op; null if it has none.
 template <class T>
 OnnxForm<T> onnx_form(const Op<T>& op) {
   return onnx_forms<T>().find(op);

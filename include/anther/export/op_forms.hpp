@@ -1,5 +1,5 @@
-// Which form an op has in an export, by the op's address, or by that of the engine's name for it.
-// Reading and adding are safe on several threads at once.
+// Which form an op has in an export. A form is found by the op's address, or by the address of the
+// engine's name for the op. Reading and adding are safe from several threads at once.
 #pragma once
 
 #include <map>
@@ -15,24 +15,24 @@ namespace anther::inline v0_1::exports {
 template <class T, class Form>
 class OpForms {
  public:
-  // A second form of an op takes the place of its first.
+  // A second form of an op replaces the first.
   void add(const Op<T>& op, Form form) {
     detail::check(form != nullptr, op.name, ": expected a form, got a null pointer");
     const std::unique_lock lock(mutex_);
     forms_.insert_or_assign(&op, form);
   }
-  // An op that is a temporary has no address to be found by.
+  // A temporary op has no lasting address by which it could be found.
   void add(const Op<T>&& op, Form form) = delete;
 
-  // The same of the op that has this name: this very array, not one of the same letters. For the
-  // engine's own table: naming the ops there would compile all kernels of the engine into every
-  // program that exports anything.
+  // The same for the op with this name: this very array, not another one with the same letters. It
+  // is for the engine's own table. If that named the ops themselves, all kernels of the engine
+  // would be compiled into every program that exports anything.
   void add_named(const char* name, Form form) {
     const std::unique_lock lock(mutex_);
     forms_.insert_or_assign(name, form);
   }
 
-  // Null where the op has none.
+  // Null if the op has none.
   Form find(const Op<T>& op) const {
     const std::shared_lock lock(mutex_);
     for (const void* key : {static_cast<const void*>(&op), static_cast<const void*>(op.name)})

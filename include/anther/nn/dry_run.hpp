@@ -1,5 +1,5 @@
-// A model's forward pass in evaluation of which only the shapes are run: what summaries, exports
-// and plans are walks over.
+// A forward pass of a model in evaluation that runs shapes only. Summaries, exports and plans walk
+// over one.
 #pragma once
 
 #include "anther/autograd/tape.hpp"
@@ -9,7 +9,7 @@ namespace anther::inline v0_1 {
 
 template <class T>
 struct DryRun {
-  // shape: of the input, its batch included.
+  // shape: of the input, including its batch.
   DryRun(const Module<T>& model, const Shape& shape, Profile* profile = nullptr) {
     tape.begin({.training = false, .backward = false, .dry_run = true, .profile = profile});
     input = tape.input(shape);

@@ -1,12 +1,12 @@
-// A forward pass that is planned once (nn/inference_plan.hpp) and run often. Nothing is recorded
-// anew, and no heap allocation is made.
+// A forward pass that is planned once (nn/inference_plan.hpp) and run often. A run records nothing
+// and makes no heap allocation.
 //
 //   Inference<float> inference(model, {1, 224, 224, 3});
 //   std::span<const float> logits = inference(image);
 //
-// Norms and GELU are computed by the product that reads them, BatchNorm from its running
-// statistics; weights are packed once, and again only when they change. The result has the bits of
-// a pass on a tape in evaluation mode.
+// The product that reads a norm or GELU computes it; BatchNorm uses its running statistics. Weights
+// are packed once, and again only when they have changed. The result has the same bits as a pass on
+// a tape in evaluation mode.
 #pragma once
 
 #include <algorithm>
@@ -19,11 +19,11 @@
 
 namespace anther::inline v0_1 {
 
-// Not for use by several threads at once; each may have one of its own, of the same model.
+// Not to be used by several threads at once. Each thread may have its own, of the same model.
 template <class T>
 class Inference {
  public:
-  // shape: of the input, its batch included. The model outlives this, and so does the profile.
+  // shape: of the input, including its batch. The model and the profile outlive this object.
   Inference(const Module<T>& model, const Shape& shape, Profile* profile = nullptr)
       : model_(model),
         pass_(model, shape, profile),
@@ -49,7 +49,8 @@ class Inference {
   const Shape& input_shape() const { return tape_.shape_of(input_); }
   const Shape& output_shape() const { return tape_.shape_of(output_); }
 
-  // The result, which lasts until the next call. Throws unless the input has the shape's size.
+  // The result, which lasts until the next call. Throws unless the input has as many elements as
+  // the shape.
   std::span<const T> operator()(std::span<const T> input) {
     detail::check(std::ssize(input) == input_shape().numel(), "inference: expected ", input_shape(),
                   ", that is ", input_shape().numel(), " elements, got ", input.size());

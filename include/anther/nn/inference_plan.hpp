@@ -1,6 +1,6 @@
-// Where the values of a forward pass are kept: a value's life ends with its last reader, and values
-// whose lives do not overlap share memory. Norms and GELU are computed by the product that reads
-// them, and have no memory, unless a reader needs them whole.
+// Where the values of a forward pass are kept. A value's life ends with its last reader, and values
+// whose lives do not overlap share memory. The product that reads a norm or GELU computes it, so
+// that these have no memory, unless another reader needs them whole.
 #pragma once
 
 #include <algorithm>
@@ -27,11 +27,11 @@ class InferencePlan {
     place(input, output);
   }
 
-  // The pass; `lazy` says which entry's rows an entry computes in place of its first input, and
-  // `merged` which additions the entry before computes.
+  // The pass. An entry's `lazy` says whose rows it computes in place of its first input; `merged`
+  // says that the entry before computes this addition.
   std::span<const Entry> entries() const { return entries_; }
-  // Where a value begins in the memory, in elements; -1 where it has no place there: a parameter,
-  // or a lazy result that its readers compute.
+  // Where a value begins in the memory, in elements; -1 if it has no place there (a parameter, or a
+  // lazy result that its readers compute).
   std::int64_t offset_of(int id) const {
     const auto root = tape_.root_of(id);
     const std::int64_t offset = offset_[static_cast<std::size_t>(root.id)];
@@ -43,8 +43,8 @@ class InferencePlan {
  private:
   int root_of(int id) const { return tape_.root_of(id).id; }
 
-  // An addition is part of the op just before it, where that takes one and nobody else reads what
-  // it would give alone.
+  // An addition becomes part of the op just before it, if that op can add and nobody else reads the
+  // op's own result.
   void merge_additions(int output) {
     std::vector<int> reads(offset_.size(), 0);
     for (Entry& entry : entries_) {
@@ -70,7 +70,7 @@ class InferencePlan {
     }
   }
 
-  // A lazy result is stored only where a reader needs it whole.
+  // A lazy result is stored only if a reader needs it whole.
   void choose_lazy(int output) {
     stored_.assign(offset_.size(), true);
     const auto is_stored = [&](int id) -> std::vector<bool>::reference {
@@ -102,7 +102,7 @@ class InferencePlan {
         if (entry.inputs[i] >= 0) body(entry.inputs[i]);
         continue;
       }
-      // The rows that it computes itself come from the lazy op's inputs, and what that has kept.
+      // It computes these rows from the inputs of the lazy op, and from what that has kept.
       const Entry& lazy = entries_[static_cast<std::size_t>(entry.lazy)];
       for (const int id : lazy.inputs)
         if (id >= 0) body(id);
@@ -116,7 +116,7 @@ class InferencePlan {
     std::int64_t at, size;
   };
 
-  // Gives every value its place: the smallest gap that has room, or the end.
+  // Gives every value its place: the smallest gap that has room, or else the end.
   void place(int input, int output) {
     const int entries = static_cast<int>(entries_.size());
     std::vector<int> last_read(offset_.size(), -1);
@@ -173,7 +173,7 @@ class InferencePlan {
 
   const Tape<T>& tape_;
   std::vector<Entry> entries_;
-  std::vector<bool> stored_;  // of each value: whether it has a place
+  std::vector<bool> stored_;  // for each value, whether it has a place
   std::vector<std::int64_t> offset_;
   std::int64_t size_ = 0;
 };

@@ -54,12 +54,12 @@ class Scope {
   std::string path_;
 };
 
-// A layer or a model: parameters, and what it does with them. Calling it is const: training or
-// evaluation, randomness and running statistics are the tape's.
+// A layer or a model: parameters, and what it does with them. Calling it is const: whether it
+// trains or evaluates, its randomness and its running statistics belong to the tape.
 template <class T>
 class Module {
  public:
-  // type: the name that the summary shows. traits: what the module is to those that walk over the
+  // type: the name that the summary shows. traits: what the module is to code that walks over the
   // model: a stage, its head, a container.
   Module(const Scope<T>& scope, std::string_view type, const ModuleTraits& traits = {})
       : store_(&scope.store()), path_(scope.path()), type_(type), container_(traits.container) {
@@ -84,7 +84,7 @@ class Module {
     }
   }
 
-  // The store of its parameters, which are those within path().
+  // The store of its parameters. Those of this module are within path().
   ParameterStore<T>& store() const { return *store_; }
   const std::string& path() const { return path_; }
   const std::string& type() const { return type_; }
@@ -95,7 +95,7 @@ class Module {
   bool container_;
 };
 
-// A layer whose kind is chosen at run time; it may be absent, and then does nothing.
+// A layer whose kind is chosen at run time. It may be absent, and then does nothing.
 template <class T>
 class AnyModule {
  public:

@@ -1,5 +1,5 @@
-// What a model is made of, as its modules say it themselves: stages, heads, and the layers that
-// these consist of. Freezing, layer decay, profiles and new heads go by it.
+// What a model is made of, as its modules say themselves: stages, heads, and the layers that these
+// consist of. Freezing, layer decay, profiles and new heads go by it.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ std::vector<std::string> stage_modules(const ParameterStore<T>& store) {
   return stages;
 }
 
-// The paths of a model's heads: what is replaced where it learns other classes.
+// The paths of a model's heads: what is replaced when it learns other classes.
 template <class T>
 std::vector<std::string> head_modules(const ParameterStore<T>& store) {
   std::vector<std::string> heads;
@@ -35,20 +35,21 @@ inline bool is_within_any(std::string_view name, const std::vector<std::string>&
                      [&](const std::string& path) { return is_within(name, path); });
 }
 
-// The modules that stand directly in the one of a path: in it, and in no other that is in it.
+// The modules directly inside the one with this path: inside it, and inside no other that is inside
+// it.
 template <class T>
 std::vector<std::string> child_modules(const ParameterStore<T>& store, std::string_view path) {
   std::vector<std::string> children;
-  for (const ModuleInfo& module : store.modules())  // a module comes after those that it is in
+  for (const ModuleInfo& module : store.modules())  // a module comes after those that contain it
     if (module.path != path && is_within(module.path, path) &&
         !is_within_any(module.path, children))
       children.push_back(module.path);
   return children;
 }
 
-// The layers of a model, from input to output: the parts of its stages (a stage that calls other
-// modules consists of those; another is one layer), the head, and what comes before the first
-// stage. A model without stages consists of its own modules.
+// The layers of a model, from input to output: the parts of its stages, the head, and what comes
+// before the first stage. The parts of a stage are the modules that it calls; a stage that calls
+// none is one layer. A model without stages consists of its own modules.
 template <class T>
 std::vector<std::string> layer_modules(const ParameterStore<T>& store) {
   const std::vector<std::string> stages = stage_modules(store), heads = head_modules(store);

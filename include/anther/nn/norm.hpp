@@ -1,6 +1,6 @@
 // The four normalisations as layers, with PyTorch's names and defaults. All compute y = weight (x -
-// mean) rstd + bias with one weight and bias a channel; what differs is what the mean and the
-// variance are taken over, see ops/norm.hpp.
+// mean) rstd + bias, with one weight and one bias for each channel. They differ in what the mean
+// and the variance are taken over: see ops/norm.hpp.
 #pragma once
 
 #include "anther/nn/module.hpp"
@@ -68,9 +68,9 @@ class InstanceNorm2d : public NormBase<T> {
   }
 };
 
-// Besides weight and bias: running_mean and running_var (C), which a training step moves by
-// `momentum` towards the batch's, and by which evaluation normalises. Where weight and bias are
-// frozen these are too: the layer is then the same in training as in evaluation.
+// Besides weight and bias it has running_mean and running_var (C). A training step moves them by
+// `momentum` towards those of the batch, and evaluation normalises by them. If weight and bias are
+// frozen, so are these: the layer then does the same in training as in evaluation.
 template <class T>
 class BatchNorm2d : public NormBase<T> {
  public:

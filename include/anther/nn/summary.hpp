@@ -1,5 +1,5 @@
 // What a model is made of: its layers with their shapes, parameters and multiply-accumulates, from
-// a walk over one recorded forward pass of which only the shapes are run.
+// a walk over a forward pass that runs shapes only.
 #pragma once
 
 #include <algorithm>
@@ -17,10 +17,10 @@
 namespace anther::inline v0_1 {
 
 struct LayerSummary {
-  std::string name;  // Conv2d-1: the type, and its number among its like
+  std::string name;  // Conv2d-1: the type, and its number among those of that type
   std::string path;  // stages.0.0.conv
   Shape input, output;
-  std::int64_t parameters = 0;  // its own, not its parts'
+  std::int64_t parameters = 0;  // its own, without those of its parts
   std::int64_t macs = 0;        // multiply-accumulates of its own ops
 };
 
@@ -63,7 +63,7 @@ ModelSummary summarize(const Module<T>& model, const Shape& input) {
   for (const auto& call : tape.layer_calls()) {
     if (call.depth == 0 || call.container) continue;
     const std::string path(call.path), type(call.type);
-    // A layer that is called twice has its parameters and its ops counted at the first call.
+    // The parameters and ops of a layer that is called twice are counted at the first call.
     const auto take = [&](auto& counts) {
       const auto found = counts.find(path);
       return found == counts.end() ? 0 : std::exchange(found->second, 0);
@@ -92,9 +92,9 @@ inline std::string torch_shape_text(const Shape& shape) {
   return text + "]";
 }
 
-// The table in the form of paddle.summary, with a column of multiply-accumulates more. Shapes are
-// in PyTorch's order; sizes in units of 2^20 bytes; the forward/backward size counts every layer's
-// output twice.
+// The table, in the form of paddle.summary, with one more column for multiply-accumulates. Shapes
+// are in PyTorch's order. Sizes are in units of 2^20 bytes. The forward/backward size counts the
+// output of every layer twice.
 inline std::string to_string(const ModelSummary& summary) {
   constexpr std::size_t columns = 5;
   std::vector<std::array<std::string, columns>> rows;

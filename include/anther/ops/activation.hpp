@@ -1,5 +1,6 @@
-// Activations, element by element: gelu (exact, by the error function) and relu. Backward keeps x.
-// gelu is lazy: a linear layer computes it as it reads, so that its result takes no memory.
+// Activations, element by element: gelu (exact, by the error function), whose backward keeps x, and
+// relu, whose backward keeps y. gelu is lazy: a linear layer computes it as it reads, so that its
+// result takes no memory.
 #pragma once
 
 #include "anther/autograd/tape.hpp"
@@ -37,7 +38,7 @@ inline constexpr Op<T> gelu_op = {
         },
 };
 
-// x Phi(x), Phi the normal distribution's (Hendrycks and Gimpel 2016).
+// x Phi(x), where Phi is that of the normal distribution (Hendrycks and Gimpel 2016).
 template <class T>
 Variable<T> gelu(const Variable<T>& x) {
   return x.tape().apply(gelu_op<T>, 0, {x}, x.shape());

@@ -1,4 +1,4 @@
-// What layers with a weight and a bias ask of them.
+// What layers with a weight and a bias require of them.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ void check_bias(Tape<T>& tape, const Variable<T>& bias, std::int64_t channels) {
                ", got ", bias.shape());
 }
 
-// Throws unless weight and bias are empty or have one element a channel.
+// Throws unless weight and bias are empty, or have one element for each channel.
 template <class T>
 void check_affine(Tape<T>& tape, const Variable<T>& weight, const Variable<T>& bias,
                   std::int64_t channels) {

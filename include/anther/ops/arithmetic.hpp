@@ -1,6 +1,6 @@
-// a + b, of one shape, and s x with a number s. Where a or b is the result of the op just before,
-// which can add in its own pass, the sum costs no pass of its own: x + conv(x). Backward keeps
-// nothing; that of a sum copies nothing.
+// a + b for values of one shape, and s x for a number s. If a or b is the result of the op just
+// before, and that op can add in its own pass, the sum costs no pass: x + conv(x). Backward keeps
+// nothing, and that of a sum copies nothing.
 #pragma once
 
 #include "anther/autograd/tape.hpp"

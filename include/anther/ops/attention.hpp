@@ -43,8 +43,8 @@ inline constexpr Op<T> self_attention_op = {
         },
 };
 
-// qkv (N, n, 3C), any rank of at least 3 with the tokens between: (N, H, W, 3C) is (N, H W, 3C).
-// Throws where num_heads does not divide C.
+// qkv (N, n, 3C), or any rank of at least 3, with the tokens in between: (N, H, W, 3C) is (N, H W,
+// 3C). Throws unless num_heads divides C.
 template <class T>
 Variable<T> self_attention(const Variable<T>& qkv, std::int64_t num_heads) {
   Tape<T>& tape = qkv.tape();
@@ -99,8 +99,8 @@ inline constexpr Op<T> scaled_dot_product_attention_op = {
     .macs = self_attention_op<T>.macs,
 };
 
-// q (N, n, C), k and v (N, m, C); gives (N, n, C). Throws where they do not fit, or num_heads does
-// not divide C.
+// q (N, n, C), k and v (N, m, C); the result is (N, n, C). Throws if they do not fit, or num_heads
+// does not divide C.
 template <class T>
 Variable<T> scaled_dot_product_attention(const Variable<T>& q, const Variable<T>& k,
                                          const Variable<T>& v, std::int64_t num_heads) {

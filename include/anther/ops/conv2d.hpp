@@ -49,7 +49,7 @@ void check_kernel_fits(Tape<T>& tape, std::int64_t height, std::int64_t width,
       Extent2d{kernel_height, kernel_width});
 }
 
-// What both depth-wise convolutions ask of their inputs.
+// What both depth-wise convolutions require of their inputs.
 template <class T>
 void check_depthwise(Tape<T>& tape, const Shape& x, const Shape& w, const Extent2d& stride,
                      const Extent2d& padding) {
@@ -119,7 +119,7 @@ inline constexpr Op<T> conv2d_op = {
         },
 };
 
-// Throws where the shapes do not fit, or the kernel is larger than the padded map.
+// Throws if the shapes do not fit, or the kernel is larger than the padded map.
 template <class T>
 Variable<T> conv2d(const Variable<T>& x, const Variable<T>& weight, const Variable<T>& bias = {},
                    const Conv2dOptions& options = {}) {
@@ -185,7 +185,7 @@ inline constexpr Op<T> depthwise_conv2d_op = {
     .takes_add = true,
 };
 
-// Throws where the shapes do not fit, or the kernel is larger than the padded map.
+// Throws if the shapes do not fit, or the kernel is larger than the padded map.
 template <class T>
 Variable<T> depthwise_conv2d(const Variable<T>& x, const Variable<T>& weight,
                              const Variable<T>& bias = {},

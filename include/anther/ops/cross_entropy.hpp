@@ -20,7 +20,8 @@ namespace anther::inline v0_1 {
 
 struct CrossEntropyOptions {
   double label_smoothing = 0;
-  // What the sum is divided by; 0: the number of rows. A micro-batch gives its whole batch's size.
+  // What the sum is divided by; 0: the number of rows. A micro-batch passes the size of its whole
+  // batch.
   std::int64_t count = 0;
 };
 
@@ -61,15 +62,15 @@ inline constexpr Op<T> cross_entropy_op = {
         },
 };
 
-// Classes that the rows of a batch belong to: labels (rows); where two images are mixed, the second
-// one's labels2 (rows) and the first one's share lambda (rows).
+// The classes of the rows of a batch: labels (rows). If images are mixed, also the class of the
+// second image, labels2 (rows), and the share of the first, lambda (rows).
 template <class T>
 struct Labels {
   std::span<const std::int32_t> labels = {};
   std::span<const std::int32_t> labels2 = {};
   std::span<const T> lambda = {};
 
-  // The class of which more is in a row's image.
+  // The class with the larger share in a row's image.
   std::int32_t main(std::size_t row) const {
     return labels2.empty() || lambda[row] >= T(0.5) ? labels[row] : labels2[row];
   }
@@ -80,8 +81,8 @@ struct Labels {
   }
 };
 
-// logits (rows, K), labels in 0, ..., K - 1, lambda in [0, 1]; of maps, logits (N, H, W, K) and
-// N * H * W labels. Gives a scalar. Throws where they do not fit.
+// logits (rows, K), labels in 0, ..., K - 1, lambda in [0, 1]; for maps, logits (N, H, W, K) and N
+// * H * W labels. The result is a scalar. Throws if they do not fit.
 template <class T>
 Variable<T> cross_entropy(const Variable<T>& logits, const Labels<T>& labels,
                           const CrossEntropyOptions& options = {}) {

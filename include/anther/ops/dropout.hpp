@@ -1,7 +1,7 @@
-// Random omissions, in training only: dropout (Srivastava et al. 2014) drops elements, drop_path
-// (stochastic depth, Huang et al. 2016) the branch of a whole sample. What is kept is scaled by
-// 1 / (1 - p). Both draw from the tape's key, the layer's path and the number of the sample, so
-// that a result does not depend on micro-batches or threads; backward draws again, and keeps
+// Random omissions, in training only: dropout (Srivastava et al. 2014) drops elements; drop_path
+// (stochastic depth, Huang et al. 2016) drops the branch of a whole sample. What is kept is scaled
+// by 1 / (1 - p). Both draw from the tape's key, the layer's path and the number of the sample, so
+// that a result does not depend on micro-batches or threads. Backward draws again, and keeps
 // nothing.
 #pragma once
 

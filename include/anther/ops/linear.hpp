@@ -1,8 +1,8 @@
 // y = x W^T + bias over all rows of x: a fully connected layer, and a 1x1 convolution.
 // x (..., C), weight (O, C) or (O, 1, 1, C), bias (O), y (..., O). Backward keeps x:
 //   dx = dy W,  dW += dy^T x,  dbias += the sum of dy over rows.
-// An x that is lazy (a result of gelu or a norm) is computed a block of rows at a time, just before
-// it is read.
+// An x that is lazy (the result of gelu or a norm) is computed a block of rows at a time, just
+// before it is read.
 #pragma once
 
 #include <algorithm>
@@ -105,7 +105,7 @@ inline constexpr Op<T> linear_op = {
     .takes_lazy = true,
 };
 
-// x (..., C), weight (O, C) or (O, 1, 1, C), bias (O) or empty. Throws where they do not fit.
+// x (..., C), weight (O, C) or (O, 1, 1, C), bias (O) or empty. Throws if they do not fit.
 template <class T>
 Variable<T> linear(const Variable<T>& x, const Variable<T>& weight, const Variable<T>& bias = {}) {
   Tape<T>& tape = x.tape();

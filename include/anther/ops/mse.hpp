@@ -50,7 +50,7 @@ inline constexpr Op<T> mse_loss_op = {
         },
 };
 
-// prediction and target, which may want a gradient as well, of the same shape. Gives a scalar.
+// prediction and target have the same shape; both may want a gradient. The result is a scalar.
 template <class T>
 Variable<T> mse_loss(const Variable<T>& prediction, const Variable<T>& target,
                      const MseOptions& options = {}) {

@@ -15,8 +15,9 @@
 //   batch_norm     Ioffe and Szegedy 2015: one channel of the whole batch, over N, H and W; in
 //                  evaluation, running averages of those
 // Only batch_norm lets samples see each other: it needs a batch, and micro-batches change it.
-// Backward keeps x, the means and 1 / sqrt(var + eps). All but layer_norm are lazy: forward takes
-// the statistics, and who reads the result computes it from them, a fused multiply-add an element.
+// Backward keeps x, the means and 1 / sqrt(var + eps). All but layer_norm are lazy: forward
+// computes the statistics, and the op that reads the result computes it from them, by one fused
+// multiply-add for each element.
 #pragma once
 
 #include "anther/autograd/tape.hpp"
@@ -143,7 +144,7 @@ struct BatchNormAttributes {
 struct BatchNormOptions {
   double momentum = 0.1;  // the share of the new batch, as in PyTorch
   double eps = 1e-5;
-  bool frozen = false;  // running statistics that training too takes as they are, and leaves
+  bool frozen = false;  // training also uses the running statistics, and does not move them
 };
 
 inline constexpr char batch_norm_op_name[] = "batch_norm";
@@ -196,8 +197,8 @@ inline constexpr Op<T> batch_norm_op = {
 
 // x (N, ..., C). A training pass normalises by the batch's statistics, and moves running_mean and
 // running_var (C) by `momentum` towards them, once the optimiser has made its step. Evaluation
-// normalises by those; training does without them where they are empty. Throws where training sees
-// one value a channel, and where evaluation has no running statistics.
+// normalises by running_mean and running_var; without them only training is possible. Throws if
+// training sees only one value of a channel, or evaluation has no running statistics.
 template <class T>
 Variable<T> batch_norm(const Variable<T>& x, const Variable<T>& weight, const Variable<T>& bias,
                        const Buffer<T>& running_mean, const Buffer<T>& running_var,

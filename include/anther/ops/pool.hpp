@@ -1,6 +1,6 @@
-// What makes a map smaller without weights: global_average_pool (N, H, W, C) -> (N, C), the mean
-// over H and W; and subsample, the top left position of each stride x stride window.
-// Backward keeps nothing.
+// Ops that make a map smaller without weights: global_average_pool (N, H, W, C) -> (N, C), the mean
+// over H and W; and subsample, the top left position of each stride x stride window. Backward keeps
+// nothing.
 #pragma once
 
 #include "anther/autograd/tape.hpp"

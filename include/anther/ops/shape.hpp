@@ -1,6 +1,6 @@
-// What changes the shape of a value and none of its elements, with PyTorch's names: reshape and
-// flatten, which copy nothing; narrow, a part of one axis; cat and split, which join and part.
-// Elements keep their row-major order, channels last: flatten of a map (N, H, W, C) has all
+// Ops that change the shape of a value but none of its elements, with PyTorch's names: reshape and
+// flatten, which copy nothing; narrow, a part of one axis; cat and split, which join and divide.
+// Elements keep their row-major order, channels last: flatten of a map (N, H, W, C) puts all
 // channels of a position side by side.
 #pragma once
 
@@ -14,13 +14,13 @@
 
 namespace anther::inline v0_1 {
 
-// A view: its elements are those of its input, from attributes on (an std::int64_t).
+// A view: its elements are those of its input, beginning at the number in its attributes (int64_t).
 template <class T>
 inline constexpr Op<T> reshape_op = {.name = "reshape", .forward = nullptr, .backward = nullptr};
 template <class T>
 inline constexpr Op<T> rows_op = {.name = "narrow", .forward = nullptr, .backward = nullptr};
 
-// x with as many elements in another shape.
+// x with the same number of elements in another shape.
 template <class T>
 Variable<T> reshape(const Variable<T>& x, const Shape& shape) {
   Tape<T>& tape = x.tape();
@@ -28,7 +28,7 @@ Variable<T> reshape(const Variable<T>& x, const Shape& shape) {
              " elements, as ", x.shape(), " has, got ", shape);
   return tape.view(reshape_op<T>, std::int64_t{0}, x, 0, shape);
 }
-// The same by extents, of which one may be -1: what the others leave.
+// The same, by extents. One of them may be -1: it becomes whatever the others leave.
 template <class T>
 Variable<T> reshape(const Variable<T>& x, std::initializer_list<std::int64_t> extents) {
   const std::int64_t numel = x.shape().numel();
@@ -56,7 +56,7 @@ Variable<T> flatten(const Variable<T>& x) {
   return reshape(x, Shape{in[0], in[0] > 0 ? in.numel() / in[0] : 0});
 }
 
-// Where parts of an axis stand among the elements of a whole: `outer` times, `inner` elements for
+// Where parts of an axis are among the elements of the whole: `outer` times, `inner` elements for
 // each place of the axis.
 struct AxisParts {
   std::int64_t outer = 1, inner = 1, extent = 0;  // of the whole
@@ -70,7 +70,7 @@ inline AxisParts axis_parts(const Shape& shape, int axis) {
   }
   return parts;
 }
-// -1 is the last axis. Throws where there is no such axis.
+// -1 is the last axis. Throws if there is no such axis.
 template <class T>
 int checked_axis(const Variable<T>& x, int dim, const char* op) {
   const int rank = x.shape().rank();
@@ -79,7 +79,7 @@ int checked_axis(const Variable<T>& x, int dim, const char* op) {
   return dim < 0 ? dim + rank : dim;
 }
 
-// Its input's elements between two places of an axis, copied.
+// Copies the elements of its input between two places of an axis.
 struct NarrowAttributes {
   AxisParts parts;
   std::int64_t start, length;
@@ -113,7 +113,7 @@ inline constexpr Op<T> narrow_op = {
         },
 };
 
-// The places start to start + length - 1 of an axis; of the first axis without a copy. Throws where
+// Places start to start + length - 1 of an axis; along the first axis without a copy. Throws if
 // there are no such places.
 template <class T>
 Variable<T> narrow(const Variable<T>& x, int dim, std::int64_t start, std::int64_t length) {
@@ -167,7 +167,7 @@ inline constexpr Op<T> cat_op = {
         },
 };
 
-// Values that differ in one axis alone, joined along it. Throws where they differ in others.
+// Joins values along an axis, in which alone they may differ. Throws if they differ in another.
 template <class T>
 Variable<T> cat(std::span<const Variable<T>> parts, int dim) {
   detail::check(!parts.empty(), "cat: expected at least one value, got none");
@@ -230,7 +230,7 @@ inline constexpr Op<T> split_op = {
         },
 };
 
-// Parts of an axis, one after another, of these sizes; they last until the pass ends. Throws unless
+// Parts of an axis, of these sizes, one after another. They last until the pass ends. Throws unless
 // the sizes add up to the axis.
 template <class T>
 std::span<const Variable<T>> split(const Variable<T>& x, std::span<const std::int64_t> sizes,

@@ -29,7 +29,7 @@ inline constexpr Op<T> softmax_op = {
         },
 };
 
-// dim: the last axis, which is -1 as well. Throws for another.
+// dim: the last axis, which may be given as -1. Throws for any other.
 template <class T>
 Variable<T> softmax(const Variable<T>& x, int dim = -1) {
   const Shape& in = x.shape();

@@ -1,6 +1,6 @@
-// Clipping by the global norm (Pascanu et al. 2013), as torch.nn.utils.clip_grad_norm_: gradients
-// whose norm over all parameters is more than max_norm are scaled down to it. The scale is handed
-// to Optimizer::step, so that clipping costs no pass of its own but the norm's.
+// Clipping by the global norm (Pascanu et al. 2013), as torch.nn.utils.clip_grad_norm_: if the norm
+// of the gradients of all parameters is more than max_norm, they are scaled down to it. The scale
+// is handed to Optimizer::step, so that clipping costs no pass of its own except that of the norm.
 #pragma once
 
 #include <algorithm>
@@ -14,12 +14,12 @@
 
 namespace anther::inline v0_1 {
 
-// What gradients of this norm are multiplied by; 1 without a max_norm (0).
+// The factor for gradients of this norm; 1 without a max_norm (0).
 inline double clip_scale(double norm, double max_norm) {
   return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1;
 }
 
-// The norm of gradients of one size, again and again, without taking memory.
+// The norm of gradients, always of the same size; computing it allocates nothing.
 template <class T>
 class GradientNorm {
  public:

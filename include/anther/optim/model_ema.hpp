@@ -18,7 +18,7 @@ namespace anther::inline v0_1 {
 template <class T>
 class ModelEma {
  public:
-  // Begins with the store's values. Throws where they have none yet.
+  // Begins with the store's values. Throws if they have not been set yet.
   ModelEma(ParameterStore<T>& store, double decay) : store_(store), decay_(decay) {
     detail::check(decay >= 0 && decay < 1,
                   "model ema: expected a decay of at least 0, less than 1, got ", decay);
@@ -51,7 +51,8 @@ class ModelEma {
                               decay);
   }
 
-  // Exchanges the model's weights and the averages: to evaluate with these, and again to go on.
+  // Exchanges the model's weights and the averages: call it to evaluate the averages, and again to
+  // go on.
   void swap() {
     const auto edit = store_.edit();
     std::ranges::swap_ranges(edit.values(), values_.span());
@@ -59,7 +60,7 @@ class ModelEma {
   }
 
   ParameterStore<T>& store() const { return store_; }
-  // Of the store's layout.
+  // These have the layout of the store.
   std::span<T> values() { return values_.span(); }
   std::span<const T> values() const { return values_.span(); }
   std::span<T> buffer_values() { return buffers_.span(); }

@@ -1,5 +1,5 @@
 // What optimisers share: one pass over the flat parameters, in ranges with and without weight
-// decay; frozen parameters are in none. The state has the parameters' layout.
+// decay. Frozen parameters are in none of them. The state has the layout of the parameters.
 #pragma once
 
 #include <cmath>
@@ -33,9 +33,9 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  // One step with a learning rate. gradients: of the store's layout; they are multiplied by
-  // gradient_scale first, as clipping asks. What training passes have done to buffers (BatchNorm's
-  // running statistics) counts from then on. Throws for a rate that is not finite or is negative.
+  // One step with a learning rate. gradients have the store's layout; they are multiplied by
+  // gradient_scale first, as clipping needs. What training passes have done to buffers (BatchNorm's
+  // running statistics) takes effect now. Throws if the rate is not finite or is negative.
   void step(std::span<const T> gradients, double lr, double gradient_scale = 1) {
     detail::check(std::ssize(gradients) == store_.size(), "optimizer: expected ", store_.size(),
                   " gradients, got ", gradients.size());
@@ -51,20 +51,19 @@ class Optimizer {
     }
     store_.commit_buffers();
   }
-  // By the gradients that a tape's backward has left.
+  // Uses the gradients that a tape's backward has left.
   void step(Tape<T>& tape, double lr, double gradient_scale = 1) {
     step(std::span<const T>(tape.gradients(store_)), lr, gradient_scale);
   }
 
-  // What the learning rate of each parameter is multiplied by, as layer-wise decay asks; 1 at
-  // first.
+  // A factor for the learning rate of each parameter, as layer-wise decay needs it; 1 at first.
   void set_lr_scales(std::vector<double> scales) {
     detail::check(scales.size() == store_.parameters().size(), "optimizer: expected ",
                   store_.parameters().size(), " scales of the learning rate, got ", scales.size());
     lr_scales_ = std::move(scales);
   }
 
-  // Restricts it to some of the store's parameters, by their numbers (parameters_within): the
+  // Restricts it to some of the store's parameters, by their numbers (parameters_within); the
   // others take no step. Throws unless all are parameters of the store.
   void set_parameters(const std::vector<int>& numbers) {
     own_.assign(store_.parameters().size(), 0);
@@ -76,7 +75,7 @@ class Optimizer {
     }
   }
 
-  // Steps made; saved and set again with the state where a run is resumed.
+  // Steps made. They are saved with the state, and set again when a run is resumed.
   std::int64_t steps() const { return steps_; }
   void set_steps(std::int64_t steps) { steps_ = steps; }
   std::vector<State>& state() {
@@ -110,7 +109,7 @@ class Optimizer {
       }
   }
 
-  // Made anew each step, since a parameter may be frozen or set free at any time; there are few.
+  // Made again in each step, since parameters may be frozen or unfrozen at any time. There are few.
   std::span<const Range> ranges() {
     ranges_.clear();
     const auto& parameters = store_.parameters();
@@ -135,7 +134,7 @@ class Optimizer {
   ParameterStore<T>& store_;
   std::int64_t steps_ = 0;
   mutable std::vector<State> state_;
-  std::vector<char> own_;          // of each parameter, whether it takes a step; empty: all do
+  std::vector<char> own_;          // for each parameter, whether it takes a step; empty: all do
   std::vector<double> lr_scales_;  // empty: all 1
   std::vector<Range> ranges_;
 };

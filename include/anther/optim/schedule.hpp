@@ -1,6 +1,6 @@
-// Learning-rate schedules: the rate of a step is a function of its number alone, so a resumed run
+// Learning-rate schedules. The rate of a step is a function of its number alone, so a resumed run
 // needs no state. All begin with a linear warm-up. A run that is given a time instead of a number
-// of steps asks for the rate at the share of its time that is used: a step with a fraction.
+// of steps asks for the rate by the share of its time that is used: a step with a fraction.
 #pragma once
 
 #include <cmath>
@@ -18,10 +18,10 @@ struct Schedule {
   ScheduleKind kind = ScheduleKind::constant;
   double lr = 1e-3;               // after the warm-up
   double min_lr = 0;              // at the end of cosine and linear
-  double warmup_lr = 0;           // that the warm-up starts from
-  std::int64_t warmup_steps = 0;  // of steps, the first
+  double warmup_lr = 0;           // at the start of the warm-up
+  std::int64_t warmup_steps = 0;  // the length of the warm-up
   std::int64_t steps = 1;         // of the whole run, warm-up included
-  std::int64_t decay_steps = 0;   // step: so many steps after the warm-up, and again after as many
+  std::int64_t decay_steps = 0;   // step: after every so many steps beyond the warm-up
   double decay_rate = 0.1;        //   the rate is multiplied by this
 
   // The rate of step 0, 1, ..., steps - 1. Cosine: Loshchilov and Hutter 2017, without restarts.
@@ -49,7 +49,7 @@ struct Schedule {
   }
 };
 
-// Throws where there is none of the name.
+// Throws if there is none of this name.
 inline ScheduleKind schedule_kind(std::string_view name) {
   if (name == "constant") return ScheduleKind::constant;
   if (name == "cosine") return ScheduleKind::cosine;

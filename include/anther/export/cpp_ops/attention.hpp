@@ -8,10 +8,10 @@
 
 namespace anther::inline v0_1::exports {
 
-// The call of attention_forward on q, k and v, none of the probabilities kept.
+// The call of attention_forward on q, k and v. The probabilities are not kept.
 inline void attention_cpp(CodeBuilder& code, const std::string& q, const std::string& k,
                           const std::string& v, const kernels::AttentionDims& d) {
-  // Room for any instruction set: all pad to vectors of 16 elements at most.
+  // Room for any instruction set: each pads to vectors of at most 16 elements.
   kernels::AttentionDims widest = d;
   widest.keys = (d.keys + 15) / 16 * 16;
   widest.head_dim = (d.head_dim + 15) / 16 * 16;

@@ -9,8 +9,8 @@
 namespace anther::inline v0_1 {
 
 // The best instruction set that this processor has, or the lower one that the environment variable
-// ANTHER_ISA names (baseline, avx2, avx512). Anything else there is not heeded: a device has nobody
-// to tell.
+// ANTHER_ISA names (baseline, avx2, avx512). Any other value is ignored: a device has nobody to
+// tell.
 inline Isa isa() {
   static const Isa chosen = [] {
     const Isa best = best_isa();

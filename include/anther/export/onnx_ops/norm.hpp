@@ -9,15 +9,16 @@
 
 namespace anther::inline v0_1::exports {
 
-// Takes the channels of a value of `shape` (on the tape) to the second axis, where ONNX's
-// normalisations have them. A map, (N, C, H, W) in the graph, and (N, C) have them there already.
+// Moves the channels of a value of `shape` (on the tape) to the second axis, where ONNX's
+// normalisations expect them. A map, which is (N, C, H, W) in the graph, and (N, C) have them there
+// already.
 inline std::string channels_second(GraphBuilder& graph, const std::string& x, const Shape& shape) {
   if (shape.rank() < 3 || shape.rank() == 4) return x;
   Integers axes{0, shape.rank() - 1};
   for (int axis = 1; axis + 1 < shape.rank(); ++axis) axes.push_back(axis);
   return graph.transpose(x, axes);
 }
-// And back.
+// Moves them back.
 inline std::string channels_back(GraphBuilder& graph, const std::string& x, const Shape& shape) {
   if (shape.rank() < 3 || shape.rank() == 4) return x;
   Integers axes{0};
@@ -31,7 +32,7 @@ inline std::string filled(GraphBuilder& graph, std::int64_t size, double value) 
   return graph.constant({size}, std::vector<double>(static_cast<std::size_t>(size), value));
 }
 
-// Input i, the weight or bias (C) of a normalisation; where it is absent, C times `otherwise`.
+// Input i, the weight or bias (C) of a normalisation. If it is absent: C times `otherwise`.
 inline std::string weight_or(GraphBuilder& graph, int i, std::int64_t size, double otherwise) {
   return graph.input(i).empty() ? filled(graph, size, otherwise) : graph.weight(i, {size});
 }
