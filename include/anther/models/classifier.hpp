@@ -36,7 +36,7 @@ struct Classified {
   std::string error = {};                  // why there is no answer; empty where there is one
   std::vector<double> probabilities = {};  // of each class
 
-  // The k most probable classes, the first ahead.
+  // The k most probable classes, the most probable first.
   std::vector<std::int64_t> top(std::int64_t k) const {
     std::vector<std::int64_t> classes(probabilities.size());
     std::iota(classes.begin(), classes.end(), std::int64_t{0});
@@ -51,8 +51,8 @@ struct Classified {
 
 class Classifier {
  public:
-  // Reads a weights file, or the best weights of a run's folder. Throws, naming the file, where it
-  // is not one of a classifier of images that this program has registered.
+  // Reads a weights file, or the best weights of a run's folder. Throws, naming the file, unless it
+  // is that of a classifier of images that this program has registered.
   explicit Classifier(const std::filesystem::path& path)
       : model_(path),
         preprocess_(preprocess_of(path, model_.card)),
@@ -76,8 +76,8 @@ class Classifier {
   std::int64_t classes() const { return predictor_.output_shape().numel(); }
 
   // An answer for each file, in their order; a file that cannot be decoded gets its error. flip:
-  // the mean over each image and its mirror image. Each thread decodes an image and computes it;
-  // where there are fewer files than threads, the threads share the computation.
+  // takes the mean over each image and its mirror image. Each thread decodes an image and computes
+  // its answer; if there are fewer files than threads, the threads share the computation.
   std::vector<Classified> classify(std::span<const std::filesystem::path> files,
                                    bool flip = false) const {
     std::vector<Classified> results(files.size());
@@ -108,9 +108,10 @@ class Classifier {
     return result;
   }
 
-  // The logits (N, classes) of images (N, H, W, 3). flip: the mean over each and its mirror image.
+  // The logits (N, classes) of images (N, H, W, 3). flip: takes the mean over each and its mirror
+  // image.
   Tensor<float> predict(const Tensor<float>& images, bool flip = false) const {
-    // For one image alone the packed weights are not kept, which would double the memory.
+    // For a single image the packed weights are not kept: they would double the memory.
     if (images.shape()[0] > 1 || used_.exchange(true)) model_.store.keep_packed(true);
     Tensor<float> logits = predictor_(images);
     if (!flip) return logits;

@@ -1,4 +1,4 @@
-// Models by the cards of their weights files: from a module to its card, and from a file to a
+// Models and the cards of their weights files: from a module to its card, and from a file to a
 // module with its weights.
 #pragma once
 
@@ -17,8 +17,8 @@
 
 namespace anther::inline v0_1 {
 
-// What a module is, as the registry has it. One that is not registered has the name of its type and
-// no options: its weights can be saved, but not loaded by name.
+// What a module is, according to the registry. A module that is not registered gets the name of its
+// type and no options: its weights can be saved, but not loaded by name.
 inline ModelCard card_of(const Module<float>& module, std::vector<std::string> class_names = {},
                          nlohmann::json preprocess = {}) {
   ModelCard card;
@@ -33,7 +33,7 @@ inline ModelCard card_of(const Module<float>& module, std::vector<std::string> c
   return card;
 }
 
-// The model that a card names. Throws where it is not registered in this program.
+// The model that a card names. Throws if it is not registered in this program.
 inline ChosenModel chosen_model(const ModelCard& card) {
   const RegisteredModel* model = ModelRegistry::global().find(card.architecture);
   detail::check(model != nullptr, "the model \"", io::printable(card.architecture),
@@ -42,8 +42,8 @@ inline ChosenModel chosen_model(const ModelCard& card) {
   return {model, model->complete(card.options)};
 }
 
-// The shape of a sample of a card's model: as the card says, else as the model does, for images of
-// `size` pixels a side (0: as preprocess says). Throws where none says it.
+// The shape of a sample of a card's model: as the card says, or else as the model says for images
+// of `size` pixels a side (0: as preprocess says). Throws if none of these says it.
 inline Shape sample_shape_of(const ModelCard& card, std::int64_t size = 0) {
   if (card.sample.rank() > 0) return card.sample;
   if (size == 0 && card.preprocess.is_object()) size = card.preprocess.value("image_size", size);
@@ -63,8 +63,8 @@ WeightNames names_in(const RegisteredModel& model, const io::SafetensorsFile& fi
 
 // A registered model with its weights: what every program that uses one begins with.
 struct LoadedModel {
-  // Reads a weights file, or the best weights of a run's folder. Throws, naming the file, where the
-  // model is not registered or the weights are of another.
+  // Reads a weights file, or the best weights of a run's folder. Throws, naming the file, if the
+  // model is not registered, or the weights are those of another.
   explicit LoadedModel(const std::filesystem::path& path)
       : LoadedModel(io::SafetensorsFile(weights_of(path))) {}
   explicit LoadedModel(const io::SafetensorsFile& file) : card(model_card_of(file)) {

@@ -15,8 +15,8 @@
 //   };
 //   const RegisterModel<MyNet> my_net("my_net");
 //
-// From then on weights that are saved of a MyNet say so, and every program that is linked with this
-// line makes one of them. What an Options may have besides:
+// From then on, weights that are saved of a MyNet say so, and every program that is linked with
+// this line can make one. An Options may also have:
 //
 //   num_classes                     what programs set to the number of classes of the data
 //   void complete()                 gives what follows from other options its value
@@ -56,7 +56,7 @@ struct ModelTraits {
   // Short names of the model with some of its options.
   std::map<std::string, nlohmann::json> variants = {};
   std::vector<WeightScheme> schemes = {};
-  // Options that matter in training alone: with others of them the weights fit as well.
+  // Options that matter only in training: weights also fit a model with other values of them.
   std::vector<std::string> training_options = {};
 };
 
@@ -65,19 +65,20 @@ struct RegisteredModel {
   std::string name;
   ModelTraits traits;
   std::type_index type;
-  // All options, those that `given` leaves open at their defaults. Throws, with the key, where one
-  // is unknown, of another type or makes no sense.
+  // All options; those that `given` does not have are at their defaults. Throws, with the key, if
+  // one is unknown, of another type or makes no sense.
   std::function<nlohmann::json(const nlohmann::json& given)> complete;
   std::function<std::unique_ptr<Module<float>>(const Scope<float>&, const nlohmann::json& options)>
       make;
   std::function<nlohmann::json(const Module<float>&)> options_of;
-  // The shape of a sample; of rank 0 where the model does not say it.
+  // The shape of a sample; of rank 0 if the model does not say it.
   std::function<Shape(const nlohmann::json& options, std::int64_t size)> sample_shape;
 
   bool has_option(const std::string& key) const {
     return complete(nlohmann::json::object()).contains(key);
   }
-  // The options that make a model another function of its weights, its number of classes aside.
+  // The options on which it depends what the model computes with its weights, without its number of
+  // classes.
   nlohmann::json function_options(const nlohmann::json& options) const {
     nlohmann::json json = complete(options);
     json.erase("num_classes");
@@ -85,7 +86,7 @@ struct RegisteredModel {
     return json;
   }
   // The names that a store's weights have in a file with these tensors: those of the scheme that
-  // `has` recognises, else the store's own.
+  // `has` recognises, or else the store's own.
   template <class T>
   WeightNames names_for(const ParameterStore<T>& store,
                         const std::function<bool(const std::string& tensor)>& has) const {
@@ -101,7 +102,7 @@ struct RegisteredModel {
   }
 };
 
-// All models that were registered. Safe while other static objects are made.
+// All registered models. Safe to use while other static objects are made.
 class ModelRegistry {
  public:
   static ModelRegistry& global() {
@@ -109,7 +110,7 @@ class ModelRegistry {
     return registry;
   }
 
-  // Throws where another model has the name. Once more the same changes nothing.
+  // Throws if another model has the name. Adding the same one again changes nothing.
   void add(RegisteredModel model) {
     const std::lock_guard lock(mutex_);
     const auto [at, added] = models_.try_emplace(model.name, model);
@@ -117,13 +118,13 @@ class ModelRegistry {
                   model.name);
   }
 
-  // Null where there is none.
+  // Null if there is none.
   const RegisteredModel* find(std::string_view name) const {
     const std::lock_guard lock(mutex_);
     const auto found = models_.find(name);
     return found == models_.end() ? nullptr : &found->second;
   }
-  // What a module is; null where it was not registered.
+  // What a module is; null if it is not registered.
   const RegisteredModel* find(const Module<float>& module) const {
     const std::lock_guard lock(mutex_);
     const std::type_index type = typeid(module);
@@ -131,7 +132,7 @@ class ModelRegistry {
       if (model.type == type) return &model;
     return nullptr;
   }
-  // The model that has a variant of this name; null where none has.
+  // The model that has a variant of this name; null if none has.
   const RegisteredModel* find_variant(const std::string& variant) const {
     const std::lock_guard lock(mutex_);
     for (const auto& [name, model] : models_)
@@ -157,7 +158,7 @@ class ModelRegistry {
   mutable std::mutex mutex_;
 };
 
-// The model of this name. Throws, with all names, where there is none.
+// The model of this name. Throws, listing all names, if there is none.
 inline const RegisteredModel& registered_model(std::string_view name) {
   const RegisteredModel* model = ModelRegistry::global().find(name);
   detail::check(model != nullptr, "model: expected one of ", ModelRegistry::global().names(),
@@ -176,7 +177,7 @@ struct ChosenModel {
   Shape sample_shape(std::int64_t size) const { return model->sample_shape(options, size); }
 };
 
-// A model by its name, or one of its variants', with more options on top.
+// A model by its own name or that of a variant, with more options on top.
 inline ChosenModel choose_model(const std::string& name,
                                 const nlohmann::json& options = nlohmann::json::object()) {
   detail::check(options.is_object(), "model options: expected a JSON object, got ",
@@ -208,7 +209,7 @@ Options options_from_json(const nlohmann::json& json) {
   return options;
 }
 
-// Puts a model, made by M(scope, options) or M(scope), into the registry.
+// Puts a model into the registry. It is made by M(scope, options) or M(scope).
 template <std::derived_from<Module<float>> M>
 class RegisterModel {
  public:

@@ -77,7 +77,7 @@ class PetalOutline {
 
   float per_width() const { return per_width_; }
 
-  // The distance to the edge, positive inside; u along the petal, v across.
+  // The distance to the edge, positive inside; u is along the petal, v across.
   float inside(float u, float v) const {
     if (u >= 1) return 1 - u - std::max(0.0f, std::fabs(v) - width_[places]);
     if (u <= 0) return u;
@@ -143,8 +143,9 @@ struct PetalRow {
   }
 };
 
-// What is seen at a pixel, from the front to the back: each layer adds its colour as far as it is
-// seen through those in front of it. Once nothing is seen through, the rest need not be painted.
+// What is seen at a pixel, from front to back. Each layer adds its colour as far as it can be seen
+// through the layers in front of it. Once nothing can be seen through these, the rest need not be
+// painted.
 class Layers {
  public:
   void add(Colour colour, float covered) {

@@ -101,13 +101,13 @@ inline void paint_background(Canvas& canvas, Draws& draws) {
   }
 }
 
-// A bloom of the kind, with everything about it random but its kind.
+// A bloom of the kind. Everything about it but its kind is random.
 inline void paint_flower(Canvas& canvas, const Kind& kind, float x, float y, float radius,
                          Draws& draws) {
   const Paint paint = kind.paints[static_cast<std::size_t>(draws.below(4))];
   const float light = draws.between(0, 6.283f), fade = draws.between(0, .25f);
   const Colour grey{.6f, .6f, .6f};
-  // Colours shift a little, each channel by itself: two flowers of a variety are never the same.
+  // Colours shift a little, each channel by itself: no two flowers of a variety are the same.
   const Colour shift{draws.between(.84f, 1.12f), draws.between(.84f, 1.12f),
                      draws.between(.84f, 1.12f)};
   const auto vary = [&](Colour c) {

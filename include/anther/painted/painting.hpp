@@ -49,7 +49,7 @@ class Draws {
   std::uint64_t count_ = 0;
 };
 
-// A square of colours that shapes are laid over one another on.
+// A square of colours on which shapes are laid over one another.
 class Canvas {
  public:
   explicit Canvas(int size)
@@ -61,7 +61,7 @@ class Canvas {
                    static_cast<std::size_t>(x)];
   }
 
-  // Calls paint(x, y, pixel) for the pixels between two corners, and as far around them, that lie
+  // Calls paint(x, y, pixel) for the pixels between two corners, and as far around them, that are
   // on the canvas.
   template <class Paint>
   void between(float x0, float y0, float x1, float y1, float around, const Paint& paint) {
@@ -81,8 +81,8 @@ class Canvas {
   std::vector<Colour> pixels_;
 };
 
-// How much of a pixel lies inside, from its distance to the edge (positive inside) in units of how
-// soft the edge is.
+// How much of a pixel is inside, from its distance to the edge (positive inside), in units of the
+// softness of the edge.
 inline float coverage(float distance) {
   return std::clamp(distance + 0.5f, 0.0f, 1.0f);
 }

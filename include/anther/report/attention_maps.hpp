@@ -18,8 +18,8 @@
 
 namespace anther::inline v0_1::report {
 
-// What each position of one layer's map receives: the mean over the heads and over all positions
-// that attend; the sum is 1.
+// What each position of one layer's map receives: the mean over the heads, and over all positions
+// that attend. The sum is 1.
 struct AttentionMap {
   std::string layer;  // its path: stages.3.1.attn
   std::int64_t height = 0, width = 0;
@@ -78,8 +78,8 @@ inline double attention_at(const AttentionMap& map, int y, int x, int height, in
       row.share);
 }
 
-// A map over its picture: the picture in grey, and the more attention, the more of a colour from
-// violet over orange to yellow, from the least of the map to the most.
+// A map over its picture. The picture is grey; the more attention, the more of a colour is added,
+// from violet over orange to yellow, for the least to the most of the map.
 inline vision::Image attention_over(const vision::Image& picture, const AttentionMap& map) {
   constexpr std::array<std::array<double, 3>, 4> colors = {
       {{60, 15, 110}, {190, 50, 90}, {250, 140, 30}, {255, 240, 120}}};

@@ -18,9 +18,9 @@
 
 namespace anther::inline v0_1::report {
 
-// Rows are the true classes, columns the predicted ones. A cell's strength is the square root of
-// its share of the row, so that single mistakes are seen; what is right is blue, what is wrong
-// orange. A browser shows a cell's numbers under the pointer.
+// Rows are the true classes, columns the predicted ones. The strength of a cell is the square root
+// of its share of the row, so that single mistakes can be seen. Right predictions are blue, wrong
+// ones orange. A browser shows the numbers of the cell under the pointer.
 class ConfusionPlot {
  public:
   static std::string svg(const ConfusionMatrix& matrix,
@@ -39,7 +39,7 @@ class ConfusionPlot {
 
   ConfusionPlot(const ConfusionMatrix& matrix, const std::vector<std::string>& class_names)
       : matrix_(matrix), classes_(static_cast<double>(matrix.classes())) {
-    // A matrix of few classes stands beside other things, one of many needs the width of a page.
+    // A matrix of few classes is shown beside other things; one of many needs the width of a page.
     cell_ = std::clamp(std::floor((is_small(matrix) ? 600 : 960) / classes_), 4.0, 54.0);
     font_ = std::min(12.0, cell_ - 0.5);
     std::size_t longest = 0;
@@ -148,7 +148,7 @@ inline std::string confusion_csv(const ConfusionMatrix& matrix,
   return text;
 }
 
-// Writes the picture or the table, as the ending of the file's name says (.svg, .csv).
+// Writes the picture or the table, depending on the ending of the file's name (.svg, .csv).
 inline void write_confusion_matrix(const std::filesystem::path& path, const ConfusionMatrix& matrix,
                                    const std::vector<std::string>& class_names) {
   const std::string ending = path.extension().string();

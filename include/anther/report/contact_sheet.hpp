@@ -1,5 +1,5 @@
-// A picture of a batch, to look at what a model is fed: its first images side by side, as they were
-// before the normalisation, with the names of their classes.
+// A picture of a batch, which shows what a model is fed: the first images of the batch side by
+// side, as they were before the normalisation, with the names of their classes.
 //
 //   write_png(run / "train_batch0.png", contact_sheet(batch, preprocess, class_names));
 #pragma once
@@ -27,7 +27,7 @@ struct ContactSheetOptions {
   int columns = 4;
 };
 
-// An image of a batch as levels: the normalisation undone, what is out of range cut off.
+// An image of a batch as levels: the normalisation is undone, and what is out of range is cut off.
 inline vision::Image denormalized(const float* values, int width, int height,
                                   const vision::Preprocess& preprocess) {
   vision::Image image(width, height);
@@ -37,7 +37,7 @@ inline vision::Image denormalized(const float* values, int width, int height,
   return image;
 }
 
-// Two lines of at most `columns` letters: the name cut at a space where it can be; or, of a mixed
+// Two lines of at most `columns` letters: the name, cut at a space if possible; or, for a mixed
 // image, both names with their shares.
 inline std::vector<std::string> caption(const data::Batch& batch, std::size_t i,
                                         const std::vector<std::string>& class_names,

@@ -19,9 +19,9 @@
 
 namespace anther::inline v0_1::report {
 
-// What one training step saw. Shares here and below are fractions of 1; NaN: not known.
+// What one training step saw. Shares here and below are fractions of 1. NaN: not known.
 struct StepCurve {
-  // How many epochs were done after it: 12 of the 49 steps of the third are 2.245.
+  // How many epochs were done after it: step 12 of the 49 steps of the third epoch is at 2.245.
   double epoch = 0;
   double loss = std::numeric_limits<double>::quiet_NaN();
   double metric = std::numeric_limits<double>::quiet_NaN();  // the first
@@ -51,7 +51,7 @@ struct TrainingCurves {
   static double metric_of(const std::vector<double>& metrics, std::size_t i) {
     return i < metrics.size() ? metrics[i] : std::numeric_limits<double>::quiet_NaN();
   }
-  // What is best goes by, as EpochReport has it.
+  // What decides which epoch is the best, as in EpochReport.
   double best_by(const EpochCurve& epoch) const {
     if (metrics.empty()) return std::isnan(epoch.ema_loss) ? epoch.val_loss : epoch.ema_loss;
     const double averaged = metric_of(epoch.ema_metrics, 0);
@@ -104,7 +104,7 @@ class CurvePanels {
     for (const StepCurve& step : c_.steps) series.points.push_back({step.epoch, step.*member});
     add(panel, std::move(series));
   }
-  // An epoch without an evaluation is no gap.
+  // An epoch without an evaluation is not a gap.
   template <class Value>
   void add(PlotPanel& panel, PlotSeries series, const Value& value) const {
     for (const EpochCurve& epoch : c_.epochs)
@@ -120,8 +120,8 @@ class CurvePanels {
   const TrainingCurves& c_;
 };
 
-// The chart, its subtitle with the best epoch. Series without any value are left out; a value that
-// is not finite is a gap, an epoch without an evaluation none.
+// The chart; its subtitle has the best epoch. Series without any value are left out. A value that
+// is not finite is a gap; an epoch without an evaluation is not.
 inline Plot training_plot(const TrainingCurves& curves) {
   using detail::text_of;
   std::string subtitle =
@@ -149,7 +149,7 @@ inline Plot training_plot(const TrainingCurves& curves) {
   return plot;
 }
 
-// The curves of a run from its steps.csv and results.csv; columns that are not there stay unknown.
+// The curves of a run, from its steps.csv and results.csv. Missing columns stay unknown.
 inline TrainingCurves training_curves(const io::CsvTable& steps, const io::CsvTable& results,
                                       std::string title, std::string val_name) {
   TrainingCurves curves{.title = std::move(title), .val_name = std::move(val_name)};

@@ -14,8 +14,8 @@
 
 namespace anther::inline v0_1::report {
 
-// The values are kept in memory. Where a run goes on, those before are read once, from the files
-// that LogCallback writes: make it after that one.
+// The values are kept in memory. If a run goes on, the earlier values are read once, from the files
+// that LogCallback writes: make this callback after that one.
 class CurvesCallback : public Callback {
  public:
   CurvesCallback(const RunFolder& folder, std::string title, std::string val_name,

@@ -1,5 +1,5 @@
 // Small letters to write on a picture: 5 x 7 pixels each, capitals for all letters, digits and a
-// few signs. What it has no sign for is a box.
+// few signs. Any other sign becomes a box.
 #pragma once
 
 #include <array>
@@ -80,7 +80,7 @@ inline std::array<std::uint8_t, 7> glyph_of(char sign) {
 
 using Colour = std::array<std::uint8_t, 3>;
 
-// Writes a line of text, its upper left corner at (x, y); what does not fit is left out.
+// Writes a line of text with its upper left corner at (x, y). What does not fit is left out.
 inline void draw_text(vision::Image& image, int x, int y, std::string_view text,
                       const Colour& colour) {
   for (const char sign : text) {

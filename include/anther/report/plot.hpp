@@ -88,8 +88,8 @@ class PlotWriter {
                "text-anchor=\"middle\"");
   }
 
-  // Chooses the axes so that all points are seen, but for the rarest hundredth of raw ones at
-  // either end. False where there is no finite point.
+  // Chooses the axes so that all points can be seen, except for the rarest hundredth of raw ones at
+  // either end. False if there is no finite point.
   bool choose_axes(const PlotPanel& panel) {
     constexpr double infinity = std::numeric_limits<double>::infinity();
     double low = infinity, high = -infinity;
@@ -139,7 +139,7 @@ class PlotWriter {
         pen_down = false;
         continue;
       }
-      // "h0" makes a lone point a dot: the line has round ends.
+      // "h0" makes a single point a dot, because the line has round ends.
       path += detail::text_of(pen_down ? "L" : "M", number(x_at(point.x)), " ",
                               number(y_at(scale_ * point.y)), pen_down ? "" : "h0");
       pen_down = true;
@@ -226,7 +226,7 @@ class PlotWriter {
   }
   double y_at(double y) const {
     const double base = panel_height - bottom;
-    // What is far outside need not be written out to its last digit.
+    // What is far outside need not be written to its last digit.
     return std::clamp(base - (y - y_.low) / (y_.high - y_.low) * (base - top_), -1e4, 1e4);
   }
 

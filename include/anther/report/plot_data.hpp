@@ -51,8 +51,8 @@ struct Plot {
   std::string id = "panel";  // what the ids in the SVG begin with: of several plots in a page
 };
 
-// At most about 1000 points for the eye: of each run of neighbours the lowest and the highest, so
-// that spikes stay. A run with nothing to draw becomes a gap.
+// At most about 1000 points, which is enough for the eye: of each run of neighbours the lowest and
+// the highest, so that spikes stay. A run with nothing to draw becomes a gap.
 inline std::vector<PlotPoint> thinned(const std::vector<PlotPoint>& points) {
   constexpr std::size_t most = 2000, runs = 500;
   if (points.size() <= most) return points;
@@ -104,14 +104,14 @@ inline std::string fixed_decimals(double value, int decimals) {
              : result;
 }
 
-// The same where that is short, else three digits and an exponent.
+// The same if that is short, or else three digits and an exponent.
 inline std::string short_number(double value, int decimals) {
   if (decimals <= 5 && std::abs(value) < 1e6) return fixed_decimals(value, decimals);
   char text[32];
   return {text, std::to_chars(text, text + sizeof text, value, std::chars_format::general, 3).ptr};
 }
 
-// A value to be read by itself: three decimals, or three digits where it is smaller than those.
+// A value to be read by itself: three decimals, or three digits if it is smaller than those.
 inline std::string legend_number(double value) {
   return short_number(value, std::abs(value) >= 0.1 ? 3 : 6);
 }

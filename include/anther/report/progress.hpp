@@ -2,7 +2,8 @@
 //
 //   Epoch 3/20  12/49 [=>..........] loss 3.9911  top-1 8.2%  37.1 img/s  ETA 12:34
 //
-// On a terminal it is redrawn in place and never wraps; elsewhere about ten lines an epoch.
+// On a terminal it is drawn again in place and never wraps; elsewhere it prints about ten lines for
+// each epoch.
 #pragma once
 
 #include <sys/ioctl.h>
@@ -31,7 +32,7 @@ inline std::string formatted(const char* format, double value) {
   return text;
 }
 
-// Seconds as 45s, 1:05 or 2:00:07, rounded; "?" where they are not a length of time.
+// Seconds as 45s, 1:05 or 2:00:07, rounded; "?" if they are not a length of time.
 inline std::string format_duration(double seconds) {
   if (!(seconds >= 0 && seconds < 1e9)) return "?";
   const std::int64_t all = std::llround(seconds);
@@ -41,7 +42,7 @@ inline std::string format_duration(double seconds) {
   return detail::text_of(all / 3600, ":", two_digits(all / 60 % 60), ":", two_digits(all % 60));
 }
 
-// A loss: four decimals where these say something.
+// A loss: with four decimals if that is enough to see something.
 inline std::string format_loss(double loss) {
   const double size = std::abs(loss);
   return formatted(size != 0 && (size < 1e-3 || size >= 1e4) ? "%.3e" : "%.4f", loss);
@@ -101,16 +102,16 @@ class Progress {
     if (terminal_) draw(started_);
   }
 
-  // Steps and samples of the part that were done before start(), which take no time of it.
+  // Steps and samples of this part that were done before start(). They take no time of it.
   void skip(std::int64_t steps, std::int64_t samples) {
     last_.steps = steps;
     last_.samples = skipped_ = samples;
   }
 
-  // Call it after each step; most calls only take note.
+  // Call it after each step. Most calls only take note.
   void update(const ProgressStatus& status) {
     const double now = options_.clock();
-    // Older work counts less, e times less for every 20 seconds.
+    // Older work counts less: e times less for every 20 seconds.
     const double weight = std::exp(-(now - last_update_) / 20);
     recent_samples_ =
         recent_samples_ * weight + static_cast<double>(status.samples - last_.samples);
@@ -140,8 +141,8 @@ class Progress {
     put(terminal_ ? "\n" : line(plain_columns, now) + "\n");
   }
 
-  // Leaves the line as it is, so that the message of what ended the work early starts on one of its
-  // own.
+  // Leaves the line as it is, so that the message of what ended the work early starts on a new
+  // line.
   void leave() {
     if (running_ && terminal_) put("\n");
     running_ = false;
@@ -157,7 +158,7 @@ class Progress {
   double samples_per_second() const {
     return recent_seconds_ > 0 ? recent_samples_ / recent_seconds_ : 0;
   }
-  // What is left of this part, in seconds; infinite before the first step.
+  // The rest of this part, in seconds; infinite before the first step.
   double seconds_left() const {
     return static_cast<double>(all_samples_ - last_.samples) / samples_per_second();
   }
@@ -182,13 +183,14 @@ class Progress {
     put("\r" + line(columns() - 1, now) + "\x1b[K");
   }
 
-  // Training does not end because nobody can see how it goes: errors are not looked at.
+  // Training does not end because nobody can see how it goes: errors are ignored.
   void put(const std::string& text) {
     std::fwrite(text.data(), 1, text.size(), options_.out);
     std::fflush(options_.out);
   }
 
-  // The status in at most `width` characters: tighter and with fewer parts, the less room there is.
+  // The status in at most `width` characters. The less room there is, the tighter it is, and the
+  // fewer parts it has.
   std::string line(int width, double now) {
     struct Layout {
       const char* gap;

@@ -1,6 +1,6 @@
-// report.html: what a run or an evaluation came to, on one page that needs nothing else: curves,
-// confusion matrix, each class's accuracy, the most confident mistakes and the attention as
-// pictures, the arguments, speed and memory.
+// report.html: the result of a run or an evaluation on one page that needs no other file: curves,
+// the confusion matrix, each class's accuracy, the most confident mistakes, attention as pictures,
+// the arguments, speed and memory.
 #pragma once
 
 #include <sys/resource.h>
@@ -117,7 +117,7 @@ class ReportWriter {
     add("</div>\n");
   }
 
-  // Of all the training time, what was spent waiting for the loader; NaN where it is not known.
+  // The share of the training time that was spent waiting for the loader; NaN if it is not known.
   double stall_share() const {
     const auto stalls = results_.column("stall_s"), times = results_.column("time");
     if (stalls.empty() || times.empty()) return std::nan("");
@@ -225,7 +225,8 @@ class ReportWriter {
     add("</div>\n");
   }
 
-  // The most confident of different predicted classes: half of them right, half of them wrong.
+  // The most confident predictions, of different predicted classes: half of them right, half of
+  // them wrong.
   std::vector<Prediction> attended() const {
     std::vector<Prediction> chosen;
     for (const bool correct : {true, false}) {
@@ -273,7 +274,7 @@ class ReportWriter {
     }
   }
 
-  // Of several maps of a stage the last one; of what is in no stage all.
+  // Of several maps of a stage, the last one; outside the stages, all maps.
   std::vector<AttentionMap> last_of_stages(std::vector<AttentionMap> maps) const {
     const std::vector<std::string> stages = stage_modules(s_.model.store());
     const auto stage = [&](const AttentionMap& map) {
@@ -320,7 +321,7 @@ class ReportWriter {
     const auto scaled = [&](int length) { return std::max(1, length * picture_side / most); };
     return vision::resize_antialias(image, scaled(image.width), scaled(image.height));
   }
-  // A small picture is shown larger: its maps would else have too few pixels.
+  // A small picture is shown larger: otherwise its maps would have too few pixels.
   static vision::Image enlarged(const vision::Image& image) {
     return image.width >= picture_side
                ? image
@@ -348,14 +349,14 @@ class ReportWriter {
   std::string text_;
 };
 
-// Writes the page to a file, atomically. Throws, naming what is missing, where the run has no
+// Writes the page to a file, atomically. Throws, naming what is missing, if the run has no
 // results.csv or steps.csv.
 inline void write_report(const std::filesystem::path& path, const ReportSource& source) {
   io::write_file_atomically(path, ReportWriter::html(source));
 }
 
 // What a run leaves behind at its end: report.html, confusion_matrix.svg and confusion_matrix.csv,
-// of an evaluation of the model as it is now, fit()'s last one. part: what its data is called.
+// from an evaluation of the model as it is now (the last one of fit()). part: the name of its data.
 struct RunReport {
   const RunFolder& folder;
   const std::vector<std::string>& class_names;

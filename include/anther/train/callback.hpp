@@ -1,5 +1,5 @@
-// What training tells while it runs, and whom: reports of steps and epochs, how far a run is, and
-// callbacks.
+// What training reports while it runs, and to whom: reports of steps and epochs, how far a run is,
+// and callbacks.
 #pragma once
 
 #include <cmath>
@@ -19,7 +19,7 @@
 
 namespace anther::inline v0_1 {
 
-// Of one optimiser step, or one batch of an evaluation. Sums and means run from the epoch's start.
+// Of one optimiser step, or of one batch of an evaluation. Sums and means begin with the epoch.
 struct StepReport {
   std::int64_t epoch = 0;                       // from 1
   std::int64_t step = 0;                        // from 1, within the epoch
@@ -30,7 +30,7 @@ struct StepReport {
   double loss = 0;                              // of this batch
   double mean_loss = 0;                         // of the epoch's samples so far
   std::vector<MetricValue> batch_metrics = {};  // of this batch
-  std::vector<MetricValue> metrics = {};        // of the epoch's samples so far
+  std::vector<MetricValue> metrics = {};        // of all samples of the epoch so far
   double lr = 0;
   double stall_seconds = 0;  // of the epoch so far, that training waited for the loader
 };
@@ -58,8 +58,8 @@ struct EpochReport {
 
   bool evaluated() const { return !val_metrics.empty() || !std::isnan(val_loss); }
   bool averaged() const { return !ema_metrics.empty() || !std::isnan(ema_loss); }
-  // What is best goes by: the first metric, where there is none the loss; of the averaged weights
-  // where there are such. Its value is none without an evaluation.
+  // What decides which epoch is the best: the first metric, or the loss if there is none; of the
+  // averaged weights if there are such. Its value is none without an evaluation.
   MetricValue metric() const {
     const std::vector<MetricValue>& metrics = averaged() ? ema_metrics : val_metrics;
     if (!metrics.empty()) return metrics.front();
@@ -68,7 +68,7 @@ struct EpochReport {
   }
 };
 
-// How far a run is: what it needs to go on beside weights, optimiser and their average.
+// How far a run is: what it needs to go on, besides the weights, the optimiser and the average.
 struct FitProgress {
   std::int64_t epochs = 0;      // done, with their evaluation
   std::int64_t batches = 0;     // of the loader, done in the epoch under way
@@ -89,19 +89,20 @@ class Callback {
   virtual void on_epoch_begin(std::int64_t epoch, std::int64_t steps, std::int64_t samples) {
     (void)epoch, (void)steps, (void)samples;
   }
-  // After on_epoch_begin, where the epoch goes on at a later step: what was done of it.
+  // After on_epoch_begin, if the epoch goes on at a later step: what was done of it.
   virtual void on_resume(const StepReport& done) { (void)done; }
   virtual void on_step(const StepReport& report) { (void)report; }
   virtual void on_evaluation_begin(std::int64_t steps, std::int64_t samples) {
     (void)steps, (void)samples;
   }
-  // Before on_evaluation_step: what the model gave for a batch of the evaluation.
+  // Before on_evaluation_step: the model's outputs for a batch of the evaluation.
   virtual void on_outputs(const Outputs& outputs, const data::Batch& batch) {
     (void)outputs, (void)batch;
   }
   virtual void on_evaluation_step(const StepReport& report) { (void)report; }
   virtual void on_epoch_end(const EpochReport& report) { (void)report; }
-  // Where a run could go on: after each epoch, and where it is stopped or a damaged sample ends it.
+  // At every point from which a run can go on: after each epoch, and when it is stopped or a
+  // damaged sample ends it.
   virtual void on_progress(const FitProgress& progress) { (void)progress; }
 };
 

@@ -1,4 +1,4 @@
-// The state of a run, to go on with bit for bit. Weights to use are model_card.hpp's.
+// The state of a run, from which it goes on bit for bit. For weights to use, see model_card.hpp.
 #pragma once
 
 #include <algorithm>
@@ -20,12 +20,12 @@
 
 namespace anther::inline v0_1 {
 
-// What the names of a state's tensors begin with that are no weights of the model's own.
+// The prefixes of those tensors of a state that are not the model's own weights.
 inline const std::string state_prefix = "optimizer.";
 inline const std::string ema_prefix = state_prefix + "ema.";
 
-// Everything that a run needs to go on: weights, optimiser, their average where there is one, how
-// far the run is, and what the caller adds.
+// Everything that a run needs to go on: the weights, the optimiser, the average of the weights if
+// there is one, how far the run is, and what the caller adds.
 template <class T>
 void save_state(const std::filesystem::path& path, const Optimizer<T>& optimizer,
                 const nlohmann::json& progress, const ModelEma<T>* ema = nullptr) {
@@ -49,7 +49,7 @@ void save_state(const std::filesystem::path& path, const Optimizer<T>& optimizer
       {{"optimizer_steps", std::to_string(optimizer.steps())}, {"progress", progress.dump()}});
 }
 
-// The progress in a run's state, and the optimiser's steps. Throws, naming the file, where it is no
+// The progress in a run's state, and the optimiser's steps. Throws, naming the file, if it is not a
 // state.
 struct SavedProgress {
   nlohmann::json progress;
@@ -71,8 +71,8 @@ inline SavedProgress progress_of(const io::SafetensorsFile& file) {
   }
 }
 
-// Brings weights, optimiser and average back, and gives the progress that was saved. Throws, naming
-// the file, where it is of another model or optimiser, before anything changes.
+// Brings weights, optimiser and average back, and returns the progress that was saved. If the file
+// is that of another model or optimiser it throws, naming the file, before anything changes.
 template <class T>
 nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optimizer,
                           ModelEma<T>* ema = nullptr) {
@@ -80,7 +80,7 @@ nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optim
   ParameterStore<T>& store = optimizer.store();
   const SavedProgress saved = progress_of(file);
   check_weights(file, store, {.ignored = state_prefix});
-  // Into new memory first: a damaged file must not leave half of it behind.
+  // Reads into new memory first: of a damaged file, nothing must be left behind.
   const auto read = [&](const std::string& prefix) {
     AlignedBuffer<T> values(store.size());
     for (std::size_t i = 0; i < store.parameters().size(); ++i) {
@@ -116,8 +116,8 @@ nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optim
   return saved.progress;
 }
 
-// The folder of the run to go on with, of those in `root` (runs/train, or a run's own): the
-// one whose state was written last, of those that have one and are not finished.
+// The folder of the run to go on with, of those in `root` (runs/train, or a run's own folder): of
+// the runs that have a state and are not finished, the one whose state was written last.
 inline std::optional<std::filesystem::path> newest_unfinished_run(
     const std::filesystem::path& root) {
   std::optional<std::filesystem::path> newest;

@@ -1,4 +1,5 @@
-// What a run can be used and gone on with, as a callback of fit(): the files of weights/.
+// A callback of fit() that writes the files of weights/: weights to use, and the state to go on
+// from.
 #pragma once
 
 #include <cmath>
@@ -33,7 +34,7 @@ inline nlohmann::json to_json(const FitProgress& p) {
           {"best_epoch", p.best_epoch},
           {"finished", p.finished}};
 }
-// Also of files from before metrics were of any kind, which have "images", "top1" and "top5".
+// Also reads files from before metrics were of any kind, which have "images", "top1" and "top5".
 inline FitProgress fit_progress_from_json(const nlohmann::json& json) {
   FitProgress p;
   try {
@@ -65,17 +66,17 @@ inline FitProgress fit_progress_from_json(const nlohmann::json& json) {
   return p;
 }
 
-// weights/last.safetensors after each epoch, weights/best.safetensors where the evaluation was the
-// best so far, and weights/last.state.safetensors to go on from. With an average of the weights
-// also weights/last_ema.safetensors, and the best ones are averaged. Each is replaced at once: a
-// run that is killed leaves whole files.
+// Writes weights/last.safetensors after each epoch, weights/best.safetensors if the evaluation was
+// the best so far, and weights/last.state.safetensors to go on from. With an average of the weights
+// it also writes weights/last_ema.safetensors, and the best weights are averaged ones. Each file is
+// replaced at once: a run that is killed leaves complete files.
 template <class T>
 class CheckpointCallback : public Callback {
  public:
   CheckpointCallback(const RunFolder& folder, const Optimizer<T>& optimizer, ModelCard card,
                      ModelEma<T>* ema = nullptr)
       : folder_(folder), optimizer_(optimizer), card_(std::move(card)), ema_(ema) {
-    to_metadata(card_);  // what cannot be written is told before an epoch is spent on it
+    to_metadata(card_);  // fails now, not after an epoch, if it cannot be written
   }
 
   void on_epoch_end(const EpochReport& report) override {
@@ -92,7 +93,7 @@ class CheckpointCallback : public Callback {
     progress_ = progress;
     save_state(folder_.weights() / "last.state.safetensors", optimizer_, to_json(progress), ema_);
   }
-  // As it was saved last.
+  // The progress that was saved last.
   const FitProgress& progress() const { return progress_; }
 
  private:

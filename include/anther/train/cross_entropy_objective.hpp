@@ -13,8 +13,8 @@
 
 namespace anther::inline v0_1 {
 
-// Logit adjustment by the class prior (Menon et al. 2021, equation 10): tau log prior of each
-// class, with as many samples of it as `counts` says. A class without any counts as half a sample.
+// Logit adjustment by the class prior (Menon et al. 2021, equation 10): tau log prior for each
+// class, which has as many samples as `counts` says. A class without any counts as half a sample.
 inline std::vector<double> class_prior_offsets(std::span<const std::int64_t> counts, double tau) {
   std::vector<double> offsets;
   double all = 0;
@@ -27,7 +27,8 @@ inline std::vector<double> class_prior_offsets(std::span<const std::int64_t> cou
 // In an evaluation neither of them is used.
 struct CrossEntropyObjectiveOptions {
   double label_smoothing = 0;
-  // Added to the logits in the training loss, one number a class: class_prior_offsets, say.
+  // Added to the logits in the training loss, one number for each class: class_prior_offsets, for
+  // example.
   std::vector<double> logit_offsets = {};
 };
 

@@ -1,4 +1,4 @@
-// What a model's outputs are worth over all samples of a loader.
+// Evaluating a model on all samples of a loader.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,11 @@
 
 namespace anther::inline v0_1 {
 
-// Gives a model's outputs (N, ...) for inputs (N, ...): std::cref(predictor), say.
+// Gives a model's outputs (N, ...) for inputs (N, ...): std::cref(predictor), for example.
 using Predict = std::function<Tensor<float>(const Tensor<float>& inputs)>;
 
-// What a model's outputs for all samples of a loader are worth. objective: what the loss is; empty:
-// there is none. Where stop() says so it ends early.
+// Evaluates a model on all samples of a loader. objective: how the loss is computed; if it is
+// empty, there is no loss. Ends early if stop() says so.
 inline StepReport evaluate(const Predict& predict, data::Loader& loader,
                            const Objective<float>& objective, const Metrics& metrics = {},
                            const Callbacks& callbacks = {},

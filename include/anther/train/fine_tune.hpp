@@ -1,5 +1,5 @@
-// Going on from trained weights (load_weights of weights.hpp): with layers that keep theirs, and
-// with smaller steps for the layers nearer to the input.
+// Going on from trained weights (load_weights of weights.hpp): layers that keep their weights, and
+// smaller steps for the layers nearer to the input.
 #pragma once
 
 #include <algorithm>
@@ -17,9 +17,9 @@
 namespace anther::inline v0_1 {
 
 // Freezes parameters: `what` is a list of modules, "stages.0,stages.1.2", or a number of stages,
-// "2" for the first two. BatchNorm's running statistics in them stay as well. Gives how many values
-// were frozen. Throws where a module is none of the model's, there are not so many stages, or
-// nothing is left to train.
+// "2" for the first two. BatchNorm's running statistics in them stay as well. Returns how many
+// values were frozen. Throws if the model has no such module, or not so many stages, or if nothing
+// is left to train.
 template <class T>
 std::int64_t freeze(ParameterStore<T>& store, std::string_view what) {
   std::vector<std::string> modules;
@@ -60,10 +60,10 @@ std::int64_t freeze(ParameterStore<T>& store, std::string_view what) {
   return frozen;
 }
 
-// What the rate of each parameter is multiplied by, so that it falls by `decay` with each layer
-// from the head to the input, as timm's --layer-decay: 1 at the head, decay at the last block, and
-// so on. Layers are those of layer_modules(); what stands between two belongs to the one before it,
-// and what stands before the first is a layer of its own.
+// A factor for the rate of each parameter, so that the rate falls by `decay` with each layer from
+// the head to the input, as timm's --layer-decay does: 1 at the head, decay at the last block, and
+// so on. Layers are those of layer_modules(). What stands between two layers belongs to the one
+// before it; what stands before the first is a layer of its own.
 template <class T>
 std::vector<double> layer_decay_scales(const ParameterStore<T>& store, double decay) {
   detail::check(decay > 0 && decay <= 1, "layer decay: expected more than 0, at most 1, got ",

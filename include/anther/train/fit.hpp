@@ -48,7 +48,7 @@ class AveragedWeights {
   ModelEma<T>& ema_;
 };
 
-// Optimiser steps of an epoch.
+// How many optimiser steps an epoch has.
 inline std::int64_t steps_per_epoch(const data::Loader& loader, std::int64_t batch_size) {
   if (batch_size == 0) return loader.batches();
   return (loader.samples() + batch_size - 1) / batch_size;
@@ -65,7 +65,8 @@ struct FitOptions {
   std::int64_t val_interval = 1;  // epochs from one evaluation to the next; the last has one too
   std::int64_t patience = 0;      // epochs without a better evaluation that end the run; 0: none do
   // Seconds, of training and evaluation: the run ends when they are used up, whatever `epochs` is,
-  // and goes through the schedule by their share that is used. 0: by steps.
+  // and goes through the schedule by the share of them that is used. 0: no limit, and the schedule
+  // goes by steps.
   double time_budget = 0;
   std::function<bool()> stop = {};     // asked after each step: whether to stop there
   std::function<double()> clock = {};  // seconds; empty: a steady clock
@@ -73,10 +74,10 @@ struct FitOptions {
   TrainerOptions trainer = {};
 };
 
-// The loader of an epoch, counted from 0, of which `share` of the run is done at its beginning.
+// Gives the loader of an epoch (counted from 0), at whose beginning `share` of the run is done.
 using LoaderOfEpoch = std::function<data::Loader&(std::int64_t epoch, double share)>;
 
-// A run under way: fit() is what to call.
+// A run under way. To run one, call fit().
 template <class T>
 class Fit {
  public:
@@ -132,8 +133,8 @@ class Fit {
     callbacks_([&](Callback& c) { c.on_progress(progress_); });
   }
 
-  // What a call that reads samples gives. A damaged one must not cost what was done before: the run
-  // can go on from there, unless BatchNorm's statistics are within a step.
+  // The result of a call that reads samples. A damaged sample must not cost what was done before:
+  // the run can go on from there, unless it is in the middle of a step of BatchNorm's statistics.
   template <class Call>
   auto reading(const Call& call) {
     try {
@@ -144,7 +145,7 @@ class Fit {
     }
   }
 
-  // The share of the run that is done, between two epochs.
+  // The share of the run that is done, at the end of an epoch.
   double share() const {
     if (options_.time_budget > 0) return std::min(1.0, seconds() / options_.time_budget);
     return static_cast<double>(progress_.epochs) / static_cast<double>(options_.epochs);
@@ -155,7 +156,7 @@ class Fit {
     return schedule.at_position(share() * static_cast<double>(schedule.steps));
   }
 
-  // False where it was stopped before its end.
+  // Returns false if it was stopped before the end of the epoch.
   bool train_epoch() {
     const bool resumed = progress_.batches > 0;
     metrics_.reset();
@@ -233,7 +234,7 @@ class Fit {
     return true;
   }
 
-  // A batch, which comes from the loader in parts; false where there is no more.
+  // Reads a batch, which comes from the loader in parts; false if there is none left.
   bool add_batch() {
     for (std::int64_t part = 0; part < parts_; ++part) {
       if (!reading([&] { return train_->next(batch_); })) return false;
@@ -244,7 +245,7 @@ class Fit {
     return true;
   }
 
-  // Throws before a step that would spoil the weights, which are kept.
+  // Throws before a step that would spoil the weights; these stay as they are.
   void check_finite(const BatchResult& result, double rate) {
     const std::string where = trainer_.not_finite();
     if (where.empty() && std::isfinite(result.loss)) return;
@@ -257,7 +258,7 @@ class Fit {
         "are kept");
   }
 
-  // False where it was stopped, before the epoch counts as done.
+  // Returns false if it was stopped before the epoch counts as done.
   bool end_epoch() {
     EpochReport result = epoch_report();
     const std::int64_t done = progress_.epochs + 1;
@@ -347,15 +348,16 @@ class Fit {
   bool between_steps_ = true;
 };
 
-// The rate falls from lr to 0 along a cosine over the whole run, after a linear warm-up.
+// The rate rises linearly during the warm-up, and then falls from lr to 0 along a cosine.
 inline Schedule cosine_schedule(double lr, std::int64_t warmup_steps = 0) {
   return {.kind = ScheduleKind::cosine, .lr = lr, .warmup_steps = warmup_steps, .steps = 0};
 }
 
-// Trains, and gives a report of each epoch. A batch larger than the loader's comes in parts, so
-// that its samples need not be in memory at once. val may be null; with an average of the weights
-// (ema), that is evaluated too, and what is best goes by it. Throws where the loss or a gradient is
-// not finite, with the layer where that began: the weights are then those before the step.
+// Trains, and returns a report of each epoch. A batch that is larger than the loader's comes in
+// parts, so that its samples need not be in memory at once. val may be null. With an average of the
+// weights (ema), that is evaluated too, and decides which epoch is the best. Throws if the loss or
+// a gradient is not finite, naming the layer where that began; the weights are then those before
+// the step.
 template <class T>
 History fit(const Module<T>& model, Optimizer<T>& optimizer, LoaderOfEpoch train, data::Loader* val,
             const FitOptions& options, const Callbacks& callbacks = {},

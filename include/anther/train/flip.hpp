@@ -1,4 +1,4 @@
-// Test-time augmentation: what a classifier says of two views of the same samples together.
+// Test-time augmentation: the answer of a classifier to two views of the same samples together.
 #pragma once
 
 #include <algorithm>
@@ -13,8 +13,8 @@
 
 namespace anther::inline v0_1 {
 
-// log((p + q) / 2) for the probabilities p and q of logits (rows, classes): what a classifier says
-// of two views of the same samples.
+// log((p + q) / 2), where p and q are the probabilities of logits (rows, classes): the answer of a
+// classifier to two views of the same samples.
 template <class T>
 std::vector<T> mean_of_views(std::span<const T> first, std::span<const T> second,
                              std::int64_t classes) {

@@ -22,7 +22,7 @@
 
 namespace anther::inline v0_1 {
 
-// A share; NaN where there is nothing to have a share of.
+// A share; NaN if the whole is nothing.
 inline double share_of(std::int64_t part, std::int64_t whole) {
   return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole)
                    : std::numeric_limits<double>::quiet_NaN();
@@ -42,14 +42,14 @@ struct MetricValue {
   double value = std::numeric_limits<double>::quiet_NaN();
 };
 
-// The value of a metric by its name; NaN where there is none.
+// The value of a metric by its name; NaN if there is none.
 inline double value_of(std::span<const MetricValue> metrics, std::string_view name) {
   for (const MetricValue& metric : metrics)
     if (metric.info.name == name) return metric.value;
   return std::numeric_limits<double>::quiet_NaN();
 }
 
-// What a model gave for the samples of a batch: (N, ...).
+// The model's outputs for the samples of a batch: (N, ...).
 struct Outputs {
   Shape shape;
   std::span<const float> values;
@@ -61,10 +61,10 @@ class Metric {
  public:
   virtual ~Metric() = default;
   virtual MetricInfo info() const = 0;
-  // Adds a batch. Throws where outputs and targets do not fit.
+  // Adds a batch. Throws if outputs and targets do not fit.
   virtual void add(std::vector<double>& sums, const Outputs& outputs,
                    const data::Batch& batch) const = 0;
-  // NaN where there is nothing to say.
+  // NaN if there is nothing to say.
   virtual double value(std::span<const double> sums) const = 0;
 };
 
@@ -115,8 +115,9 @@ class MetricSums {
   std::vector<MetricValue> values_;
 };
 
-// How many classes rank above the label: those with a greater output, or with an equal one and a
-// lower index. A NaN ranks above all; a label whose own is one gets the rank `classes`.
+// How many classes rank above the label: those with a greater output, or with an equal output and a
+// lower index. A NaN ranks above all others. If the output of the label itself is NaN, the rank is
+// `classes`.
 template <class T>
 std::int64_t label_rank(const T* outputs, std::int64_t classes, std::int64_t label) {
   const T own = outputs[label];
@@ -128,13 +129,13 @@ std::int64_t label_rank(const T* outputs, std::int64_t classes, std::int64_t lab
 
 namespace detail {
 
-// A sum over so much; NaN where that is nothing.
+// A sum divided by a count; NaN if the count is 0.
 inline double mean_of(double sum, double count) {
   return count > 0 ? sum / count : std::numeric_limits<double>::quiet_NaN();
 }
 
-// Calls body(row of K outputs, label) for each class in the batch; of mixed samples the label of
-// which there is more.
+// Calls body(row of K outputs, label) for each label of the batch. The label of a mixed sample is
+// the one with the larger share.
 template <class Body>
 void for_each_label(std::string_view metric, const Outputs& outputs, const data::Batch& batch,
                     const Body& body) {
@@ -179,7 +180,7 @@ class TopK final : public Metric {
   MetricInfo info_;
 };
 
-// For each class: positions that are of it and were taken for it, that are of it, and that were
+// For each class: how many positions of it were recognised, how many are of it, and how many were
 // taken for it.
 class MeanIou final : public Metric {
  public:
@@ -197,7 +198,7 @@ class MeanIou final : public Metric {
                      ++sums[static_cast<std::size_t>(3 * taken + 2)];
                    });
   }
-  // The mean over the classes that there are, or that something was taken for.
+  // The mean over the classes that occur, or that something was taken for.
   double value(std::span<const double> sums) const override {
     double total = 0, classes = 0;
     for (std::size_t i = 0; i < sums.size(); i += 3) {
@@ -324,7 +325,7 @@ class ConfusionMatrix {
   double recall(std::int64_t label) const {
     return share_of((*this)(label, label), labelled(label));
   }
-  // The share of the samples taken for a class that are of it; NaN where there is none.
+  // The share of the samples taken for a class that are of this class; NaN if there are none.
   double precision(std::int64_t label) const {
     return share_of((*this)(label, label), predicted(label));
   }

@@ -1,5 +1,5 @@
-// What a weights file says of its model beside the weights: enough to make the model again, and to
-// use it.
+// What a weights file says about its model besides the weights: enough to make the model and to use
+// it.
 #pragma once
 
 #include <cstdint>
@@ -20,12 +20,12 @@ struct ModelCard {
   std::string architecture = {};  // its name in the registry; of an unregistered model its type's
   nlohmann::json options = {};    // all of them, as the registry has them
   std::vector<std::string> class_names = {};
-  nlohmann::json preprocess = {};  // how samples are prepared; null where nothing is to be said
-  Shape sample = {};               // the shape of a sample, where it does not follow from these
+  nlohmann::json preprocess = {};  // how samples are prepared; null if there is nothing to say
+  Shape sample = {};               // the shape of a sample, unless it follows from these
   std::map<std::string, std::string> notes = {};  // epoch, accuracy, ...: for people
 };
 
-// The metadata of a weights file. Throws where a class's name is not UTF-8.
+// The metadata of a weights file. Throws if the name of a class is not UTF-8.
 inline std::map<std::string, std::string> to_metadata(const ModelCard& card) {
   for (const std::string& name : card.class_names) io::json_string(name, "class names: ");
   std::map<std::string, std::string> metadata = card.notes;
@@ -42,7 +42,7 @@ inline std::map<std::string, std::string> to_metadata(const ModelCard& card) {
   return metadata;
 }
 
-// Throws, naming the file, where the metadata is not that of a model of Anther's.
+// Throws, naming the file, unless the metadata is that of one of Anther's models.
 inline ModelCard model_card_of(const io::SafetensorsFile& file) {
   const auto has = [&](const char* key) { return file.metadata().contains(key); };
   const auto text = [&](const char* key) -> const std::string& {
@@ -53,7 +53,7 @@ inline ModelCard model_card_of(const io::SafetensorsFile& file) {
   ModelCard card;
   card.architecture = text("architecture");
   const std::string& class_names = text("class_names");
-  // What is nested deeply is nobody's card, and walks over it would run out of stack.
+  // No card is nested deeply, and walking over deep JSON would use up the stack.
   const auto parse = [](const std::string& json) {
     return nlohmann::json::parse(json, [](int depth, auto, auto&) {
       detail::check(depth < 16, "expected JSON of a few levels");
@@ -85,7 +85,7 @@ inline ModelCard model_card_of(const io::SafetensorsFile& file) {
   return card;
 }
 
-// The weights that a path means: the file, or the best of the run whose folder it is.
+// The weights that a path stands for: the file itself, or the best weights of a run's folder.
 inline std::filesystem::path weights_of(const std::filesystem::path& path) {
   std::error_code error;
   return std::filesystem::is_directory(path, error) ? path / "weights" / "best.safetensors" : path;

@@ -12,8 +12,8 @@
 
 namespace anther::inline v0_1 {
 
-// The squared error of outputs (N, ...) and targets that are as many numbers, (N, ...): the mean
-// over a sample's numbers.
+// The squared error of outputs (N, ...) and targets of as many numbers, (N, ...): the mean over the
+// numbers of a sample.
 template <class T = float>
 Objective<T> mse_objective() {
   return [](const Variable<T>& outputs, const data::Batch& batch, SampleRange part) {

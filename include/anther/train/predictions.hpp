@@ -1,5 +1,5 @@
-// What a classifier said of each sample of a data set: its predictions and the confusion matrix,
-// gathered from an evaluation that runs anyway, fit()'s or evaluate()'s.
+// What a classifier predicted for each sample of a data set, and the confusion matrix. Both are
+// gathered from an evaluation that runs anyway: that of fit() or of evaluate().
 #pragma once
 
 #include <algorithm>
@@ -35,7 +35,7 @@ struct Evaluation {
   double seconds = 0;                        // loading included
 };
 
-// Keeps the predictions of the evaluation that ran last: of averaged weights, where there are such.
+// Keeps the predictions of the evaluation that ran last: with averaged weights, if there are such.
 class PredictionsCallback : public Callback {
  public:
   explicit PredictionsCallback(std::int64_t classes)
@@ -77,7 +77,7 @@ class PredictionsCallback : public Callback {
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
   }
 
-  // Throws where a logit of it was not finite.
+  // Throws if one of its logits was not finite.
   const Evaluation& evaluation() const {
     detail::check(not_finite_.empty(), not_finite_);
     return evaluation_;

@@ -1,13 +1,12 @@
-// What a model gives for samples: planned passes (nn/inference.hpp) over any number of them.
+// The outputs of a model for any number of samples, by planned passes (nn/inference.hpp):
 //
 //   const Predictor<float> predictor(model, {224, 224, 3});   // the shape of one sample
 //   const Tensor<float> logits = predictor(images);           // (N, 224, 224, 3) -> (N, classes)
 //
-// Samples are cut into parts. Each part is a planned pass; parts run beside each other, one a
-// thread, where there are enough of them, and one after the other with all threads inside the ops
-// where there are not. A sample's result has the same bits for any number of samples and threads:
-// those of a pass on a tape in evaluation mode. Nothing is recorded, there are no labels and no
-// gradients.
+// Samples are cut into parts, and each part is a planned pass. If there are enough parts, each
+// thread runs one at a time; otherwise they run one after another, with all threads inside the ops.
+// A sample's result has the same bits for any number of samples and threads: those of a pass on a
+// tape in evaluation mode. Nothing is recorded; there are no labels and no gradients.
 #pragma once
 
 #include <algorithm>
@@ -30,20 +29,20 @@ struct PredictorOptions {
   Profile* profile = nullptr;  // gains the time of every op, where not null
 };
 
-// How many samples a planned pass computes best: one image of 224 x 224 x 3, whose values stay in
-// the cache; more of what is smaller, so that the ops have enough rows.
+// The number of samples with which a planned pass is fastest: one image of 224 x 224 x 3, whose
+// values stay in the cache; more of smaller samples, so that the ops have enough rows.
 inline std::int64_t automatic_part(const Shape& sample) {
   constexpr std::int64_t elements = 224 * 224 * 3, most = 256;
   return std::clamp<std::int64_t>(elements / std::max<std::int64_t>(1, sample.numel()), 1, most);
 }
 
-// Several threads may call one Predictor at once: each call takes plans that no other uses. Nobody
-// changes the weights meanwhile; the next call sees changed ones.
+// Several threads may call one Predictor at once: each call uses plans that no other uses. The
+// weights must not change meanwhile; the next call uses the changed ones.
 template <class T>
 class Predictor {
  public:
-  // sample: the shape of one sample, without the batch. The model outlives this. Throws where the
-  // model cannot take such samples.
+  // sample: the shape of one sample, without the batch. The model outlives this object. Throws if
+  // the model cannot take such samples.
   Predictor(const Module<T>& model, const Shape& sample, const PredictorOptions& options = {})
       : model_(model), sample_(sample), options_(options) {
     detail::check(options.part >= 0, "predictor: expected parts of at least 0 samples, got ",
@@ -99,7 +98,7 @@ class Predictor {
     return outputs;
   }
 
-  // Bytes of the values of all plans that were made so far and are kept.
+  // Bytes of the values of all plans that are kept.
   std::int64_t memory_bytes() const {
     const std::lock_guard lock(mutex_);
     std::int64_t bytes = 0;
@@ -132,7 +131,8 @@ class Predictor {
     return shape;
   }
 
-  // Samples of a pass: no more than the option says, and few enough that every thread has a pass.
+  // Samples of a pass: at most as many as the option says, and few enough that every thread has a
+  // pass.
   std::int64_t part_of(std::int64_t count) const {
     const std::int64_t threads = available_threads();
     return std::clamp<std::int64_t>((count + threads - 1) / threads, 1, options_.part);
@@ -158,7 +158,8 @@ class Predictor {
     }
     return make(size);
   }
-  // Keeps the plans that were used last: one for each thread, and one of the last part's size.
+  // Keeps the plans that were used last: one for each thread, and one for the size of the last
+  // part.
   void give_back(Plan plan) const {
     const std::lock_guard lock(mutex_);
     free_.insert(free_.begin(), std::move(plan));

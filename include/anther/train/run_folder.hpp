@@ -13,7 +13,7 @@
 
 namespace anther::inline v0_1 {
 
-// The number that a run's folder has for a name; empty where it is not such a name.
+// The number that the name of a run's folder stands for; empty if it is no such name.
 inline std::optional<int> run_number(std::string_view name) {
   int number = 0;
   const auto [rest, error] = std::from_chars(name.data(), name.data() + name.size(), number);
@@ -22,7 +22,7 @@ inline std::optional<int> run_number(std::string_view name) {
                                                                    : std::nullopt;
 }
 
-// The highest run number in a folder; 0 where there is none, or no such folder.
+// The highest run number in a folder; 0 if there is none, or no such folder.
 inline int last_run_number(const std::filesystem::path& experiment) {
   std::error_code error;
   int last = 0;
@@ -41,9 +41,8 @@ struct RunFolderOptions {
 class RunFolder {
  public:
   // Makes the folder, and weights/ in it. The number is one above the highest there, so that a
-  // higher one is a later run, even where others are deleted, or two programs start at once. An
-  // `output` that has something in it is refused, unless resuming. Errors name the folder and the
-  // reason.
+  // higher number means a later run, even if others are deleted, or two programs start at once. An
+  // `output` that is not empty is refused, unless resuming. Errors name the folder and the reason.
   explicit RunFolder(const RunFolderOptions& options) {
     path_ = options.output.empty() ? next_of(options) : options.output;
     if (!options.output.empty()) check_output(options.resume);

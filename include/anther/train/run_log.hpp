@@ -17,19 +17,20 @@ namespace anther::inline v0_1 {
 
 struct LogOptions {
   Metrics metrics = {};  // fit()'s: each has columns
-  // Whether there are averaged weights, which have columns of their own.
+  // Whether there are averaged weights, which have their own columns.
   bool averaged = false;
   std::string unit = "samples";  // what is counted a second: images, say
-  // More columns of results.csv: a name, and the value of an epoch.
+  // More columns of results.csv: a name, and a function that gives the value of an epoch.
   std::vector<std::pair<std::string, std::function<double(const EpochReport&)>>> columns = {};
-  // Done already, where the run goes on; what the files have after them is dropped.
+  // How many were done before, if the run goes on. What the files have after them is dropped.
   std::int64_t last_epoch = 0, last_step = 0;
 };
 
-// results.csv (a row an epoch) and steps.csv (a row a step) in a run's folder: loss, the first
-// metric of training, all metrics of the evaluation. Shares are fractions of 1, a step's are its
-// batch's; time is in seconds since the run began, over all its parts; stall_s is what training
-// waited for samples in the epoch. val is the split that was evaluated, whichever that is.
+// Writes results.csv (a row for each epoch) and steps.csv (a row for each step) to a run's folder:
+// the loss, the first metric of training, all metrics of the evaluation. Shares are fractions of 1;
+// those of a step are of its batch. time is in seconds since the run began, over all its parts;
+// stall_s is how long training waited for samples in the epoch. val is the split that was
+// evaluated, whichever that is.
 class LogCallback : public Callback {
  public:
   LogCallback(const RunFolder& folder, const LogOptions& options)

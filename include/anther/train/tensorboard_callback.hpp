@@ -16,13 +16,13 @@
 
 namespace anther::inline v0_1 {
 
-// step/... for each optimiser step, and the columns of results.csv for each epoch; all by the
-// number of optimiser steps done, so that curves lie over one another. Shares are fractions of 1.
-// What is not known (NaN) is left out.
+// step/... for each optimiser step, and the columns of results.csv for each epoch, all by the
+// number of optimiser steps done, so that curves can be compared. Shares are fractions of 1. What
+// is not known (NaN) is left out.
 class TensorBoardCallback : public Callback {
  public:
-  // last_step: done already, where the run goes on; what earlier files have after it is not shown.
-  // unit: what is counted a second.
+  // last_step: the steps done before, if the run goes on; what earlier files have after them is not
+  // shown. unit: what is counted per second.
   explicit TensorBoardCallback(const std::filesystem::path& folder, std::int64_t last_step = 0,
                                const std::string& unit = "samples")
       : events_(folder, {.first_step = last_step > 0 ? last_step + 1 : 0}),
@@ -55,8 +55,8 @@ class TensorBoardCallback : public Callback {
     write();
   }
 
-  // A picture of so many pixels as a PNG file's bytes, and text (the arguments), at the step that
-  // is done.
+  // A picture of this many pixels as the bytes of a PNG file, and text (the arguments), at the step
+  // that is done.
   void add_png(std::string_view tag, std::int64_t width, std::int64_t height,
                std::span<const std::uint8_t> png) {
     events_.image(step_, tag, width, height, png);

@@ -1,10 +1,10 @@
-// One optimiser step's gradients, of batches of any size in bounded memory.
+// Computes the gradients of one optimiser step, for batches of any size in bounded memory.
 //
-// A batch is cut into micro-batches, whose gradients add up: exact unless a layer of the model lets
-// the samples of a batch see each other, as BatchNorm does. Micro-batch m belongs to lane m %
-// lanes; a lane has a tape and a gradient buffer of its own, runs on one thread at a time, and the
-// lanes' gradients are added in their order. So the memory depends on micro-batch and lanes, and
-// the bits on them too, but not on the number of threads.
+// A batch is cut into micro-batches, whose gradients add up. That is exact unless a layer of the
+// model lets the samples of a batch see each other, as BatchNorm does. Micro-batch m belongs to
+// lane m % lanes. A lane has its own tape and gradient buffer and runs on one thread at a time, and
+// the gradients of the lanes are added in their order. So memory and bits depend on micro-batch and
+// lanes, but not on the number of threads.
 #pragma once
 
 #include <algorithm>
@@ -30,17 +30,17 @@
 namespace anther::inline v0_1 {
 
 struct TrainerOptions {
-  // Samples; 0: automatic_micro_batch of the inputs, or where samples are coupled the whole batch.
+  // Samples. 0: automatic_micro_batch of the inputs, or the whole batch if samples are coupled.
   std::int64_t micro_batch = 0;
   std::int64_t lanes = 1;  // micro-batches under way at once, at most
   std::uint64_t seed = 0;
   Profile* profile = nullptr;  // gains the time of every op, where not null
 };
 
-// How many samples of so many numbers run at once best: about two times 224 x 224 x 3 numbers, so
-// that activations stay in the cache and weights are read for more rows than one sample has (2
-// images at 224, 6 at 128, 11 at 96), and at most 24; more of samples below 32 x 32 x 3 numbers. A
-// function of the size alone, as the bits depend on it.
+// How many samples of so many numbers are best run at once: about two times 224 x 224 x 3 numbers,
+// so that activations stay in the cache and weights are read for more rows than one sample has (2
+// images at 224 px, 6 at 128, 11 at 96), and at most 24; more if samples are smaller than 32 x 32 x
+// 3. It depends on the size alone, since the bits depend on it.
 inline std::int64_t automatic_micro_batch(std::int64_t numbers) {
   const std::int64_t size = std::max<std::int64_t>(1, numbers);
   const std::int64_t most = std::max<std::int64_t>(24, 24 * 32 * 32 * 3 / size);
@@ -48,8 +48,8 @@ inline std::int64_t automatic_micro_batch(std::int64_t numbers) {
                                   std::min<std::int64_t>(most, 4096));
 }
 
-// The first layer of a pass, in the order of the computation, whose output has a value that is
-// infinite or no number; or the parameter, or the inputs, that it comes from.
+// The first layer of a pass, in the order of computation, whose output has a value that is infinite
+// or NaN; or the parameter, or the inputs, that it comes from.
 template <class T>
 std::string first_not_finite(const Tape<T>& tape) {
   const auto finite = [&](int id) {
@@ -72,8 +72,8 @@ std::string first_not_finite(const Tape<T>& tape) {
 template <class T>
 class Trainer {
  public:
-  // The model outlives the trainer. Throws where a model whose samples are coupled is asked for
-  // micro-batches.
+  // The model outlives the trainer. Throws if micro-batches are asked for and the model's samples
+  // are coupled.
   Trainer(const Module<T>& model, Objective<T> objective, const TrainerOptions& options = {})
       : model_(model), objective_(std::move(objective)), options_(options) {
     detail::check(objective_ != nullptr,
@@ -90,7 +90,7 @@ class Trainer {
       gradients_.emplace_back(model.store().size());
   }
 
-  // Begins a step: a batch follows in one or more parts. step: the number of the optimiser's step,
+  // Begins a step; a batch follows in one or more parts. step: the number of the optimiser's step,
   // which seeds dropout.
   void begin_step(std::int64_t step) {
     random_ = RandomKey(options_.seed).fold("step").fold(static_cast<std::uint64_t>(step));
@@ -101,9 +101,8 @@ class Trainer {
     uncommitted_ = false;
   }
 
-  // Adds a part of the step's batch, and gives the part's own result. Where samples are coupled a
-  // batch is one part; several batches whose gradients are accumulated have a commit() between
-  // them.
+  // Adds a part of the step's batch, and returns the part's own result. If samples are coupled, a
+  // batch is one part, and there is a commit() between batches whose gradients are accumulated.
   BatchResult add(const data::Batch& batch) {
     detail::check(!uncommitted_,
                   "batch: the model has BatchNorm, and its batch has to come in one part");
@@ -115,15 +114,15 @@ class Trainer {
     return part;
   }
 
-  // What the model gave for the samples of the last add(): (N, ...).
+  // The model's outputs for the samples of the last add(): (N, ...).
   const Shape& output_shape() const { return output_shape_; }
   std::span<const T> outputs() const { return outputs_; }
 
   // Samples of the step so far.
   std::int64_t samples() const { return result_.samples; }
 
-  // What was not finite first, where the loss or a gradient of this step is not; else empty. Before
-  // the optimiser's step all of it can still be left.
+  // Where the first value came from that is not finite, if the loss or a gradient of this step is
+  // not; otherwise empty. The optimiser's step can then still be left out.
   std::string not_finite() const {
     if (!not_finite_.empty()) return not_finite_;
     if (kernels::all_finite(gradients_[0].data(), gradients_[0].size())) return {};
@@ -149,7 +148,7 @@ class Trainer {
     return result_;
   }
 
-  // A step of a batch that is there as a whole.
+  // A step with a batch that is complete.
   BatchResult compute_gradients(const data::Batch& batch, std::int64_t step) {
     begin_step(step);
     add(batch);
@@ -176,7 +175,7 @@ class Trainer {
     return std::min(size, samples);
   }
 
-  // Of several micro-batches the first: the message is the same for any number of threads.
+  // Of several micro-batches, the first: the message is the same for any number of threads.
   void note_not_finite(const Tape<T>& tape) {
     const std::lock_guard lock(mutex_);
     model_.store().discard_buffers();
@@ -185,7 +184,7 @@ class Trainer {
     not_finite_ = first_not_finite(tape);
   }
 
-  // A tape that no thread uses; a new one where there is none.
+  // A tape that no thread uses; a new one if there is none.
   class BorrowedTape {
    public:
     explicit BorrowedTape(Trainer& trainer) : trainer_(trainer) {
@@ -227,7 +226,7 @@ class Trainer {
     }
   }
 
-  // Keeps a micro-batch's outputs in their place of the batch's.
+  // Keeps the outputs of a micro-batch in their place among those of the batch.
   void keep_outputs(const Variable<T>& outputs, const data::Batch& batch, SampleRange part) {
     const std::span<const T> values = outputs.value();
     const std::lock_guard lock(mutex_);
@@ -280,7 +279,7 @@ class Trainer {
       }
     };
     if (lanes == 1)
-      run_lane(0);  // not inside parallel_for, so that the ops may use its threads
+      run_lane(0);  // not inside parallel_for, so that the ops can use its threads
     else
       parallel_for(lanes, std::int64_t{1} << 40, run_lane);
 

@@ -1,4 +1,4 @@
-// What a model's weights are called in files of other programs.
+// The names of a model's weights in files of other programs.
 #pragma once
 
 #include <functional>
@@ -10,7 +10,7 @@
 
 namespace anther::inline v0_1 {
 
-// What tensors are called in a file, by their names in the store; those of no entry alike.
+// The names of tensors in a file, by their names in the store. Those without an entry are the same.
 using WeightNames = std::map<std::string, std::string, std::less<>>;
 
 inline std::string name_in(const WeightNames& names, const std::string& name) {
@@ -21,8 +21,8 @@ inline std::string name_in(const WeightNames& names, const std::string& name) {
 // A naming scheme that a model brings along.
 struct WeightScheme {
   std::string name;           // "official"
-  std::string recognised_by;  // a tensor that files of the scheme have, and others have not
-  // The names of a store's parameters, buffers and counters, given as a list of theirs.
+  std::string recognised_by;  // a tensor that files of the scheme have and others do not
+  // Gives the names for a list of a store's parameters, buffers and counters.
   std::function<WeightNames(const std::vector<std::string>& names)> names;
 };
 

@@ -21,7 +21,7 @@
 
 namespace anther::inline v0_1 {
 
-// Values of the store's order, in PyTorch's.
+// Values that are in the store's order, in PyTorch's order.
 template <class T>
 std::vector<T> to_torch_order(const ParameterInfo& info, std::span<const T> values) {
   std::vector<T> result(values.size());
@@ -75,7 +75,7 @@ class TorchTensors {
   std::vector<io::SafetensorsTensor> tensors_;
 };
 
-// Writes a model's weights (the averaged ones, say, where `values` is not the store's).
+// Writes a model's weights; `values` may be others than the store's (averaged ones, for example).
 template <class T>
 void save_weights(const std::filesystem::path& path, const ParameterStore<T>& store,
                   std::span<const T> values, const std::map<std::string, std::string>& metadata,
@@ -85,16 +85,16 @@ void save_weights(const std::filesystem::path& path, const ParameterStore<T>& st
   io::write_safetensors(path, tensors.tensors(), metadata);
 }
 
-// Whether two shapes are the same but for extents of 1 at the end: a fully connected layer (O, C)
-// and a 1x1 convolution (O, C, 1, 1) are one, in the same order.
+// Whether two shapes are the same except for extents of 1 at the end. A fully connected layer (O,
+// C) and a 1x1 convolution (O, C, 1, 1) are the same, in the same order.
 inline bool same_but_for_ones(const Shape& a, const Shape& b) {
   for (int axis = 0; axis < std::max(a.rank(), b.rank()); ++axis)
     if ((axis < a.rank() ? a[axis] : 1) != (axis < b.rank() ? b[axis] : 1)) return false;
   return true;
 }
 
-// Throws, naming the file and the tensor, where the tensor `name` of a parameter is not there, its
-// shape is another, or a value of it cannot be a T.
+// Throws, naming the file and the tensor, if there is no tensor `name`, its shape is not the
+// parameter's, or a value of it cannot be a T.
 template <class T>
 void check_tensor(const io::SafetensorsFile& file, const std::string& name,
                   const ParameterInfo& info) {
@@ -104,7 +104,7 @@ void check_tensor(const io::SafetensorsFile& file, const std::string& name,
   file.for_each_chunk<T>(entry, [](std::span<const T>) {});
 }
 
-// Whether PyTorch's order of the elements is the store's: the axes that differ have an extent of 1.
+// Whether PyTorch's order of the elements is the store's: only axes with an extent of 1 move.
 inline bool same_element_order(const ParameterInfo& info) {
   if (info.torch_order) return true;
   int last = -1;
@@ -117,7 +117,7 @@ inline bool same_element_order(const ParameterInfo& info) {
   return true;
 }
 
-// Reads a tensor that check_tensor has found right from the file to its place.
+// Reads a tensor, in which check_tensor has found no fault, from the file to its place.
 template <class T>
 void load_tensor(const io::SafetensorsFile& file, const std::string& name,
                  const ParameterInfo& info, std::span<T> values) {
@@ -137,19 +137,19 @@ void load_tensor(const io::SafetensorsFile& file, const std::string& name,
 }
 
 struct LoadWeightsOptions {
-  WeightNames names = {};  // what the file calls the store's weights, where it has other names
-  // What the names of tensors begin with that are no weights.
+  WeightNames names = {};  // the file's names for the store's weights, if they differ
+  // The prefix of tensors that are not weights.
   std::string_view ignored = {};
   // Paths of modules whose parameters may be missing or of another shape: the head, for another
-  // number of classes. They all keep their values then.
+  // number of classes. All of them then keep their values.
   std::vector<std::string> replaced = {};
-  // They keep them where the file's would fit too: as many classes, but others.
+  // They keep them even if the file's would fit: it may have as many classes, but others.
   bool replace_always = false;
 };
 
-// Compares the weights in a file with a model's; gives the names of those parameters that are to be
-// replaced. Throws, with a list of all names that are missing, too many or of another shape, unless
-// that is all that differs.
+// Compares the weights in a file with a model's; returns the names of those parameters that are to
+// be replaced. Throws, listing all names that are missing, unknown or of another shape, unless
+// nothing else differs.
 template <class T>
 std::vector<std::string> check_weights(const io::SafetensorsFile& file,
                                        const ParameterStore<T>& store,
@@ -182,7 +182,7 @@ std::vector<std::string> check_weights(const io::SafetensorsFile& file,
     std::string message =
         detail::text_of(file.path().string(), ": the weights are of another model (",
                         problems.size(), " differences):");
-    // A screen has room for no more, and the first line is what matters most.
+    // A screen has no room for more, and the first lines matter most.
     constexpr std::size_t most = 30;
     for (std::size_t i = 0; i < problems.size() && i < most; ++i) message += "\n  " + problems[i];
     if (problems.size() > most)
@@ -197,9 +197,9 @@ std::vector<std::string> check_weights(const io::SafetensorsFile& file,
   return replaced;
 }
 
-// Reads all weights of a model from the file into the store, once check_weights has found nothing;
-// gives what that gives. Where the file is wrong it throws, and nothing has changed: all values are
-// read twice, and looked at before the first is stored.
+// Reads all weights of a model from the file into the store, once check_weights has found no fault;
+// returns what that returns. If the file is wrong it throws, and nothing has changed: all values
+// are read twice, and checked before the first is stored.
 template <class T>
 std::vector<std::string> load_weights(const io::SafetensorsFile& file, ParameterStore<T>& store,
                                       const LoadWeightsOptions& options = {}) {

@@ -16,8 +16,8 @@ inline nlohmann::json to_json(EdgeViTOptions options) {
   return io::members_to_json(options);
 }
 
-// Options from JSON: those of "variant", "preset" and "table" where given, then each key that is
-// there. Throws where a key is unknown or a value is not of its type, or makes no sense.
+// Options from JSON: those of "variant", "preset" and "table" if given, then each key that is
+// there. Throws if a key is unknown, or a value is of another type or makes no sense.
 inline EdgeViTOptions edgevit_options_from_json(const nlohmann::json& json) {
   return options_from_json<EdgeViTOptions>(json);
 }

@@ -48,8 +48,8 @@ struct EdgeViTOptions : edgevit::LglOptions {
     visit("init", self.init);
   }
 
-  // The names of a whole set of options. table: the numbers of blocks and heads that early ports
-  // took, where they differ from the authors' code.
+  // The names of whole sets of options. table: uses the numbers of blocks and heads of early ports,
+  // which differ from the authors' code.
   struct Start {
     std::string variant = "xxs", preset = "improved";
     bool table = false;
@@ -64,8 +64,8 @@ struct EdgeViTOptions : edgevit::LglOptions {
   static EdgeViTOptions of(const Start& start);
   void complete() { local_norm = local_norm_kind(); }
 
-  // Throws where a value makes no sense, with its name: a file may ask for anything, and what is
-  // built of these must be countable.
+  // Throws, with its name, if a value makes no sense. A file may ask for anything, and the sizes of
+  // what is built from the options must fit integers.
   void validate() const;
 
   // Of an image of `size` x `size` pixels.
@@ -109,7 +109,7 @@ class EdgeViT : public Module<T> {
       }
       in = channels;
     }
-    // InstanceNorm here would make the mean of every channel its bias, whatever the picture.
+    // InstanceNorm here would turn the mean of every channel into its bias, whatever the picture.
     const auto last = options.local_norm_kind();
     norm_ =
         make.norm(scope / "norm", last == edgevit::NormKind::in ? edgevit::NormKind::gn : last, in);

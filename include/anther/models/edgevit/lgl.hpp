@@ -59,7 +59,7 @@ struct LglOptions {
   }
 };
 
-// The layers of EdgeViT, started as `init` says.
+// The layers of EdgeViT, initialised as `init` says.
 template <class T>
 class LayerFactory {
  public:

@@ -6,7 +6,7 @@
 //   stages.0.2.attn.spread, ...       blocks1.0.SelfAttn.attn.LocalProp, ...
 //   norm, head                        norm, head
 //
-// Shapes and order are the same, but that a fully connected layer there may be a 1x1 convolution
+// Shapes and order are the same, except that a fully connected layer there may be a 1x1 convolution
 // here: (O, C) and (O, C, 1, 1).
 #pragma once
 
@@ -57,11 +57,11 @@ inline std::optional<StagePlace> stage_place(std::string_view name) {
   return place;
 }
 
-// The names in the authors' scheme of parameters and buffers. Those that are not EdgeViT's stay as
-// they are.
+// The names of parameters and buffers in the authors' scheme. Those that are not EdgeViT's are not
+// changed.
 inline WeightNames official_edgevit_names(const std::vector<std::string>& all) {
   std::vector<std::pair<std::string, StagePlace>> places;
-  // Stages with local aggregation have two layers a block here, the others one.
+  // Here, stages with local aggregation have two layers for each block, the others one.
   std::set<int> with_local;
   for (const std::string& name : all)
     if (const auto place = stage_place(name)) {
