@@ -1,5 +1,5 @@
 // A small network of EdgeViT's local-global-local blocks on CIFAR-10's 32x32 images: a model of
-// one's own from the same layers.
+// your own from the same layers.
 //
 //   lgl_cifar10 --data-dir cifar-10-batches-bin [--epochs 10]
 //   lgl_cifar10 --data-dir painted

@@ -1,4 +1,4 @@
-// A model of one's own for other programs: as ONNX, and as one C++ header that needs nothing.
+// A model of your own for other programs: as ONNX, and as one C++ header that needs nothing.
 #include <anther/anther.hpp>
 #include <anther/export/cpp_header.hpp>
 #include <anther/export/onnx.hpp>

@@ -1,4 +1,4 @@
-// Data of one's own: a data set of vectors, and a table from a CSV file, both trained by fit().
+// Data of your own: a data set of vectors, and a table from a CSV file, both trained by fit().
 #include <anther/anther.hpp>
 #include <anther/data/table.hpp>
 #include <anther/report/progress_callback.hpp>

@@ -1,4 +1,4 @@
-// A training loop of one's own: two moons, told apart by a network with dropout.
+// A training loop of your own: two moons, told apart by a network with dropout.
 #include <anther/anther.hpp>
 #include <anther/train/predictor.hpp>
 #include <cmath>

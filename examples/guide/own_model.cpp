@@ -1,4 +1,4 @@
-// A model of one's own: a small residual network for images, with options and a name.
+// A model of your own: a small residual network for images, with options and a name.
 #include <anther/anther.hpp>
 #include <anther/models/registry.hpp>
 #include <cstdio>

@@ -1,4 +1,4 @@
-// An objective and a metric of one's own: a model that gives a range instead of a number.
+// An objective and a metric of your own: a model that gives a range instead of a number.
 #include <anther/anther.hpp>
 #include <anther/data/table.hpp>
 #include <anther/train/fit.hpp>

@@ -1,4 +1,4 @@
-// An optimiser of one's own: Lion (Chen et al. 2023), which steps by the sign of its momentum.
+// An optimiser of your own: Lion (Chen et al. 2023), which steps by the sign of its momentum.
 #include <anther/anther.hpp>
 #include <cmath>
 #include <cstdint>
