@@ -34,7 +34,7 @@ class Call {
   int results() const { return entry_.results; }
   bool has_input(int i) const { return input_id(i) >= 0; }
   const Shape& input_shape(int i) const { return tape_.at(input_id(i)).shape; }
-  // Null where the input is absent.
+  // Null if the input is absent.
   const T* input(int i) const { return has_input(i) ? tape_.at(input_id(i)).data : nullptr; }
   // Of an input that holds integers.
   const std::int32_t* integers(int i) const { return tape_.at(input_id(i)).integers; }
@@ -47,7 +47,7 @@ class Call {
   // What forward adds to its result (its shape is the result's), or null.
   const T* add() const { return entry_.add < 0 ? nullptr : tape_.at(entry_.add).data; }
 
-  // In backward: the gradient of a result (null where it has none), and where the gradients of the
+  // In backward: the gradient of a result (null if it has none), and where the gradients of the
   // inputs go. Ask for these targets in the order in which they are written.
   const T* output_gradient(int i = 0) const {
     const int slot = tape_.at(output_id(i)).slot;

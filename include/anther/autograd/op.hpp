@@ -27,7 +27,7 @@ struct Op {
   // Computes the gradients of the inputs from those of the results. Null for a view, and for an op
   // whose results have no gradient.
   void (*backward)(Call<T>& call);
-  // Multiply-accumulates of a call; null where none are counted (norms, activations, additions).
+  // Multiply-accumulates of a call; null if none are counted (norms, activations, additions).
   std::int64_t (*macs)(const Call<T>& call) = nullptr;
   // Whether forward can add call.add() to its result: then x + op(...) is one pass over memory.
   bool takes_add = false;

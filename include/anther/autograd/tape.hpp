@@ -223,7 +223,7 @@ class Tape {
   int value_count() const { return static_cast<int>(values_.size()); }
   const Shape& shape_of(int id) const { return at(id).shape; }
   bool holds_integers(int id) const { return at(id).holds_integers; }
-  // The elements of a value by its number; empty where it has none (in a dry run).
+  // The elements of a value by its number; empty if it has none (in a dry run).
   std::span<const T> elements_of(int id) const {
     const Value& value = at(id);
     if (value.data == nullptr) return {};

@@ -34,7 +34,7 @@ class Shape {
     extents_[rank_++] = extent;
   }
 
-  // The number of elements; 1 for a scalar's shape (). Throws where it overflows.
+  // The number of elements; 1 for a scalar's shape (). Throws if it overflows.
   constexpr std::int64_t numel() const {
     std::int64_t count = 1;
     for (int axis = 0; axis < rank_; ++axis) {

@@ -36,7 +36,7 @@ class GraphBuilder {
  public:
   virtual ~GraphBuilder() = default;
 
-  // The value that is input i of the call; empty where the input is absent.
+  // The value that is input i of the call; empty if the input is absent.
   virtual std::string input(int i) = 0;
   // Input i, a weight whose shape differs from PyTorch's only by extents of 1: (O, C) for (O, C, 1,
   // 1). Throws unless it is a parameter of such a shape.

@@ -59,7 +59,7 @@ struct CsvTable {
   std::vector<std::string> columns;
   std::vector<std::vector<double>> rows;  // NaN for a cell that is not a number
 
-  // The values of one column; empty where there is none of this name.
+  // The values of one column; empty if there is none of this name.
   std::vector<double> column(std::string_view name) const {
     std::vector<double> values;
     const auto found = std::find(columns.begin(), columns.end(), name);

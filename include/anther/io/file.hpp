@@ -71,7 +71,7 @@ class File {
     return status;
   }
 
-  // Reads exactly `bytes` bytes from `offset` on; throws where the file ends before. Any number of
+  // Reads exactly `bytes` bytes from `offset` on; throws if the file ends before. Any number of
   // threads may read at once.
   void read_at(std::int64_t offset, void* into, std::int64_t bytes) const {
     for (std::int64_t done = 0; done < bytes;) {

@@ -41,7 +41,7 @@ namespace anther::inline v0_1::io {
 //   const Tensor<float> weight = file.read<float>("head.weight");
 class SafetensorsFile {
  public:
-  // Opens the file and checks its header. Throws Error, naming the file, where it is not a
+  // Opens the file and checks its header. Throws Error, naming the file, if it is not a
   // well-formed safetensors file of exactly the length that its header says.
   explicit SafetensorsFile(const std::filesystem::path& path)
       : file_(File::open_for_reading(path)) {
@@ -68,12 +68,12 @@ class SafetensorsFile {
   const std::vector<SafetensorsEntry>& entries() const { return header_.entries; }
   const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
 
-  // The tensor of this name; null where there is none.
+  // The tensor of this name; null if there is none.
   const SafetensorsEntry* find(std::string_view name) const {
     const auto found = index_.find(name);
     return found == index_.end() ? nullptr : &header_.entries[found->second];
   }
-  // The same; throws where there is none.
+  // The same; throws if there is none.
   const SafetensorsEntry& entry(std::string_view name) const {
     const SafetensorsEntry* found = find(name);
     detail::check(found != nullptr, path().string(), ": expected a tensor ", in_quotes(name),
@@ -81,7 +81,7 @@ class SafetensorsFile {
     return *found;
   }
 
-  // A tensor's values as T: float, double, or any integer type. Converts; throws where a value does
+  // A tensor's values as T: float, double, or any integer type. Converts; throws if a value does
   // not fit T (converted() in io/dtype.hpp).
   template <class T>
   Tensor<T> read(std::string_view name) const {

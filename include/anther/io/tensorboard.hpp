@@ -73,7 +73,7 @@ struct EventWriterOptions {
 //   events.scalars(step, {{"train/loss", loss}, {"lr", lr}});
 class EventWriter {
  public:
-  // Throws, naming the file and the reason, where it cannot be written; so do the others.
+  // Throws, naming the file and the reason, if it cannot be written; so do the others.
   explicit EventWriter(const std::filesystem::path& folder,
                        const EventWriterOptions& options = {}) {
     std::error_code error;

@@ -20,7 +20,7 @@
 //
 //   num_classes                     what programs set to the number of classes of the data
 //   void complete()                 gives what follows from other options its value
-//   void validate() const           throws where a value makes no sense, with its name
+//   void validate() const           throws if a value makes no sense, with its name
 //   Shape sample_shape(std::int64_t size) const
 //                                   of one sample, for images of `size` pixels a side
 //   struct Start with members, and static Options of(const Start&)

@@ -240,7 +240,7 @@ inline constexpr Op<T> depthwise_conv_transpose2d_op = {
 };
 
 // y[n, s i + a - p, s j + b - p, c] += x[n, i, j, c] weight[a, b, c], then bias: PyTorch's
-// conv_transpose2d with groups = C. Throws where the shapes do not fit.
+// conv_transpose2d with groups = C. Throws if the shapes do not fit.
 template <class T>
 Variable<T> depthwise_conv_transpose2d(const Variable<T>& x, const Variable<T>& weight,
                                        const Variable<T>& bias = {},

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
-#include "anther/data/vision/image_set.hpp"
 #include "anther/data/vision/bytes.hpp"
+#include "anther/data/vision/image_set.hpp"
 
 namespace anther::inline v0_1::vision {
 
@@ -27,8 +27,8 @@ class Cifar10 final : public ImageSet {
  public:
   static constexpr std::size_t side = 32, plane = side * side, record = 1 + 3 * plane;
 
-  // Throws, naming the file, where one cannot be read, has not exactly `records` records, or has a
-  // label above 9.
+  // Throws, naming the file, if one cannot be read, does not have exactly `records` records, or has
+  // a label above 9.
   explicit Cifar10(std::vector<std::filesystem::path> files, std::size_t records = 10'000)
       : files_(std::move(files)), records_(records) {
     for (const std::filesystem::path& path : files_) {
@@ -74,7 +74,7 @@ class Cifar10 final : public ImageSet {
 };
 
 // The folder that holds CIFAR-10's binary files: the one given, or cifar-10-batches-bin within it,
-// as the published archive unpacks. Empty where there is none.
+// as the published archive unpacks. Empty if there is none.
 inline std::filesystem::path cifar10_folder(const std::filesystem::path& folder) {
   std::error_code error;
   for (const auto& place : {folder, folder / "cifar-10-batches-bin"})
@@ -83,7 +83,7 @@ inline std::filesystem::path cifar10_folder(const std::filesystem::path& folder)
   return {};
 }
 
-// Opens CIFAR-10: 50,000 images to train on, 10,000 to test. Throws, naming the path, where a file
+// Opens CIFAR-10: 50,000 images to train on, 10,000 to test. Throws, naming the path, if a file
 // is missing or has another size.
 struct Cifar10Parts {
   ImageSetPointer train;

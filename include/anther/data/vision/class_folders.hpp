@@ -52,7 +52,7 @@ class ImageFiles final : public ImageSet {
   std::vector<std::string> class_names_;
 };
 
-// What open_class_folders found. test is null where there is no folder test/.
+// What open_class_folders found. test is null if there is no folder test/.
 struct ClassFolders {
   ImageSetPointer train;
   ImageSetPointer val;

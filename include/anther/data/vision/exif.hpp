@@ -10,7 +10,7 @@
 
 namespace anther::inline v0_1::vision {
 
-// The orientation that a TIFF structure states: 1 (as stored) to 8. 1 where there is none or the
+// The orientation that a TIFF structure states: 1 (as stored) to 8. 1 if there is none or the
 // structure makes no sense: a damaged EXIF block is no reason to refuse a photograph.
 inline int exif_orientation(ByteSpan tiff) {
   constexpr int as_stored = 1;

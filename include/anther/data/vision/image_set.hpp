@@ -24,7 +24,7 @@ class ImageSet {
   virtual ~ImageSet() = default;
 
   virtual std::int64_t size() const = 0;
-  // The decoded image. Throws Error, naming the file, where it cannot be decoded.
+  // The decoded image. Throws Error, naming the file, if it cannot be decoded.
   virtual Image image(std::int64_t index) const = 0;
   // The class, from 0 to class_names().size() - 1.
   virtual int label(std::int64_t index) const = 0;

@@ -26,7 +26,7 @@ struct ImageStage {
 
 class ImageSizes {
  public:
-  // Throws, naming `option`, where the text is not as above, or a size no multiple of 32.
+  // Throws, naming `option`, if the text is not as above, or a size no multiple of 32.
   ImageSizes(std::string_view option, std::string_view text) {
     const auto number = [&](std::string_view part, auto least, auto most) {
       decltype(least) value{};

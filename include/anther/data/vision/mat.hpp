@@ -78,7 +78,7 @@ class MatReader {
   std::size_t at_ = 0;
 };
 
-// The size in bytes of a number of one of MATLAB's types; 0 where the type is not numeric.
+// The size in bytes of a number of one of MATLAB's types; 0 if the type is not numeric.
 constexpr std::size_t mat_number_size(std::uint32_t type) {
   constexpr std::size_t sizes[] = {0, 1, 1, 2, 2, 4, 4, 4, 0, 8, 0, 0, 8, 8};
   return type < std::size(sizes) ? sizes[type] : 0;

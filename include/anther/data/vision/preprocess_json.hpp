@@ -18,7 +18,7 @@ inline nlohmann::json to_json(const Preprocess& p) {
           {"std", p.std}};
 }
 
-// Throws, with the key, where one is missing, of another type or makes no sense.
+// Throws, with the key, if one is missing, of another type or makes no sense.
 inline Preprocess preprocess_from_json(const nlohmann::json& json) {
   detail::check(json.is_object(), "preprocess: expected a JSON object, got ", json.type_name());
   const auto get = [&]<class V>(const char* key, V& value) {
