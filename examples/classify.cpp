@@ -14,8 +14,8 @@
 #include "anther/anther.hpp"
 #include "anther/data/vision/class_folders.hpp"
 #include "anther/io/atomic_file.hpp"
-#include "anther/models/models.hpp"
 #include "anther/models/classifier.hpp"
+#include "anther/models/models.hpp"
 #include "anther/train/run_folder.hpp"
 
 namespace {

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "anther/data/vision/preprocess_json.hpp"
-#include "anther/models/models.hpp"
 #include "anther/models/loaded_model.hpp"
+#include "anther/models/models.hpp"
 
 struct ModelFlags {
   std::string model = {}, options = {}, preset = {};

@@ -10,9 +10,9 @@
 
 #include "anther/data/vision/open.hpp"
 #include "anther/io/file.hpp"
+#include "anther/models/classifier.hpp"
 #include "anther/models/models.hpp"
 #include "anther/painted/opener.hpp"
-#include "anther/models/classifier.hpp"
 
 // Empty: as the run's arguments have it, else train_flowers' default.
 struct DataFlags {

@@ -137,3 +137,5 @@ class Call {
 };
 
 }  // namespace anther::inline v0_1
+
+#include "anther/autograd/tape.inl"

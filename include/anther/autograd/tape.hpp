@@ -384,4 +384,3 @@ class Tape {
 }  // namespace anther::inline v0_1
 
 #include "anther/autograd/call.hpp"
-#include "anther/autograd/tape.inl"
