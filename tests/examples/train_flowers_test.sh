@@ -91,7 +91,7 @@ for bad in train/3/14 val/2/16; do
   grep -q -- "train_flowers --resume stopped" log || fail "it does not say how to go on"
   cp -r stopped skipped
   run 0 --resume skipped --skip-bad
-  grep -q "Left out: 1 damaged image (the first: damaged/$bad.bmp: " log ||
+  grep -q "Left out: 1 damaged sample (the first: damaged/$bad.bmp: " log ||
     fail "the damaged image is not counted"
   cp "data/$bad.bmp" "damaged/$bad.bmp"
   run 0 --resume stopped

@@ -211,7 +211,7 @@ TEST_CASE("a checkpoint of another model is refused, with all differences, and c
       else
         load_weights(SafetensorsFile(path), other);
     });
-    CHECK(contains(second, "(5 differences)"));
+    CHECK(contains(second, "(6 differences)"));
     for (const char* part :
          {"\n  conv.bias: expected the shape (7), got (6)", "\n  missing: head.weight (4, 6)",
           "\n  not of this model: dw.weight", "\n  not of this model: norm.weight",
