@@ -33,19 +33,6 @@ struct DepthwiseConv2dDims {
   }
 };
 
-// What y = add + conv(x) + bias is made of, and what its weight's gradient is; add and bias may be
-// null.
-template <class T>
-struct DepthwiseOperands {
-  T* y;
-  const T *add, *x, *weight, *bias;
-};
-template <class T>
-struct DepthwiseGradient {
-  T *dweight, *dbias;
-  const T *dy, *x;
-};
-
 #define ANTHER_BODY "anther/kernels/depthwise_conv2d.inl"
 #include "anther/kernels/for_each_isa.inl"
 #define ANTHER_BODY "anther/kernels/depthwise_conv2d_weight.inl"

@@ -27,32 +27,25 @@ ANTHER_INLINE std::int64_t overlapped(std::int64_t start, std::int64_t channels)
   return start + Vec<T>::lanes <= channels ? start : channels - Vec<T>::lanes;
 }
 
-// Where a tile of one row of y lies: the vectors of channels that start before c_end, from c_begin
-// on. `rows` rows of the kernel lie within the map. tap_stride leads to the weight's next column
-// (back, where the kernel is flipped). The kernel reaches count + kernel - 1 columns of x: first to
-// last - 1 exist.
-struct DepthwiseTile {
-  std::int64_t width, channels, tap_stride, rows, first, last, c_begin, c_end;
-};
-
-// `count` columns of one row. y, add and x point at the first of the columns, x in the first row
-// that the kernel reaches, as weight does. Structs are passed by value: as far as the compiler
-// knows, the store of a vector could change what a reference leads to.
+// `count` columns of one row of y = add + conv(x) + bias, and the vectors of channels that start
+// before c_end, from c_begin on. y, add and x point at the first of the columns, x in the first row
+// that the kernel reaches, as weight does; `rows` rows of the kernel lie within the map. tap_stride
+// leads to the weight's next column (back, where the kernel is flipped). The kernel reaches count +
+// kernel - 1 columns of x: first to last - 1 exist.
 template <class T, int kernel, int count>
-void depthwise_same_tile(DepthwiseOperands<T> o, DepthwiseTile t) {
+void depthwise_same_tile(T* y, const T* add, const T* x, const T* weight, const T* bias,
+                         std::int64_t width, std::int64_t channels, std::int64_t tap_stride,
+                         std::int64_t rows, std::int64_t first, std::int64_t last,
+                         std::int64_t c_begin, std::int64_t c_end) {
   constexpr int padding = kernel / 2;
-  T* const y = o.y;
-  const T *const add = o.add, *const x = o.x, *const weight = o.weight, *const bias = o.bias;
-  const std::int64_t channels = t.channels, tap_stride = t.tap_stride;
-  const std::int64_t first = t.first, last = t.last;
-  for (std::int64_t start = t.c_begin; start < t.c_end; start += Vec<T>::lanes) {
+  for (std::int64_t start = c_begin; start < c_end; start += Vec<T>::lanes) {
     const std::int64_t c = overlapped<T>(start, channels);
     const Vec<T> bias_here = bias ? Vec<T>::load(bias + c) : Vec<T>::zero();
     Vec<T> sum[count];
     ANTHER_UNROLL for (int i = 0; i < count; ++i) sum[i] = bias_here;
     const T* x_row = x + c;
     const T* weight_row = weight + c;
-    for (std::int64_t row = 0; row < t.rows; ++row) {
+    for (std::int64_t row = 0; row < rows; ++row) {
       Vec<T> tap[kernel];
       ANTHER_UNROLL for (int b = 0; b < kernel; ++b) {
         tap[b] = Vec<T>::load(weight_row + b * tap_stride);
@@ -67,7 +60,7 @@ void depthwise_same_tile(DepthwiseOperands<T> o, DepthwiseTile t) {
           if (j - b >= 0 && j - b < count) sum[j - b] = fma(value, tap[b], sum[j - b]);
         }
       }
-      x_row += t.width * channels;
+      x_row += width * channels;
       weight_row += kernel * tap_stride;
     }
     if (add) {
@@ -134,23 +127,23 @@ void depthwise_same_row_3(T* y, const T* add, const T* x, const T* weight, const
 
 // Row `row` of an image. weight points at the tap that goes with the top left corner.
 template <class T>
-void depthwise_same_row(DepthwiseOperands<T> o, const DepthwiseConv2dDims& d,
-                        std::int64_t tap_stride, std::int64_t row, std::int64_t c_begin,
-                        std::int64_t c_end) {
+void depthwise_same_row(T* y, const T* add, const T* x, const T* weight, const T* bias,
+                        const DepthwiseConv2dDims& d, std::int64_t tap_stride, std::int64_t row,
+                        std::int64_t c_begin, std::int64_t c_end) {
   const std::int64_t kernel = d.kernel_height;
   const std::int64_t padding = kernel / 2;
   const std::int64_t above = row < padding ? padding - row : 0;
   const std::int64_t below = d.height - row + padding < kernel ? d.height - row + padding : kernel;
   const std::int64_t row_size = d.width * d.channels;
-  o.y += row * row_size;
-  if (o.add) o.add += row * row_size;
-  o.x += (row + above - padding) * row_size;
-  o.weight += above * kernel * tap_stride;
+  y += row * row_size;
+  add = add ? add + row * row_size : nullptr;
+  x += (row + above - padding) * row_size;
+  weight += above * kernel * tap_stride;
   if (kernel == 3) {
     const auto body = below - above == 3   ? &depthwise_same_row_3<T, 3>
                       : below - above == 2 ? &depthwise_same_row_3<T, 2>
                                            : &depthwise_same_row_3<T, 1>;
-    body(o.y, o.add, o.x, o.weight, o.bias, d.width, d.channels, tap_stride);
+    body(y, add, x, weight, bias, d.width, d.channels, tap_stride);
     return;
   }
   // Maps are often 56, 28, 14 or 7 columns wide.
@@ -166,9 +159,8 @@ void depthwise_same_row(DepthwiseOperands<T> o, const DepthwiseConv2dDims& d,
                       : count == 4 ? &depthwise_same_tile<T, 5, 4>
                                    : &depthwise_same_tile<T, 5, 1>;
     const std::int64_t at = column * d.channels;
-    body({o.y + at, o.add ? o.add + at : nullptr, o.x + at, o.weight, o.bias},
-         {d.width, d.channels, tap_stride, below - above, padding - column, left + padding, c_begin,
-          c_end});
+    body(y + at, add ? add + at : nullptr, x + at, weight, bias, d.width, d.channels, tap_stride,
+         below - above, padding - column, left + padding, c_begin, c_end);
     column += count;
   }
 }
@@ -176,14 +168,15 @@ void depthwise_same_row(DepthwiseOperands<T> o, const DepthwiseConv2dDims& d,
 // Rows first to last - 1 of an image. Where there are many channels, 5x5 takes some at a time, so
 // that their taps and rows of x stay in the first-level cache from one row to the next.
 template <class T>
-void depthwise_same_rows(DepthwiseOperands<T> o, const DepthwiseConv2dDims& d,
-                         std::int64_t tap_stride, std::int64_t first, std::int64_t last) {
+void depthwise_same_rows(T* y, const T* add, const T* x, const T* weight, const T* bias,
+                         const DepthwiseConv2dDims& d, std::int64_t tap_stride, std::int64_t first,
+                         std::int64_t last) {
   constexpr std::int64_t some = 256 / static_cast<std::int64_t>(sizeof(T));
   const std::int64_t block = d.kernel_height == 5 && d.channels >= 2 * some ? some : d.channels;
   for (std::int64_t c = 0; c < d.channels; c += block) {
     const std::int64_t c_end = c + block < d.channels ? c + block : d.channels;
     for (std::int64_t row = first; row < last; ++row)
-      depthwise_same_row(o, d, tap_stride, row, c, c_end);
+      depthwise_same_row(y, add, x, weight, bias, d, tap_stride, row, c, c_end);
   }
 }
 
@@ -206,7 +199,7 @@ void depthwise_forward(T* y, const T* add, const T* x, const T* weight, const T*
                        const DepthwiseConv2dDims& d, std::int64_t first, std::int64_t last) {
   const std::int64_t channels = d.channels;
   if (depthwise_is_same<T>(d)) {
-    depthwise_same_rows<T>({y, add, x, weight, bias}, d, channels, first, last);
+    depthwise_same_rows(y, add, x, weight, bias, d, channels, first, last);
     return;
   }
   for (std::int64_t i = first; i < last; ++i) {
@@ -237,7 +230,7 @@ void depthwise_backward_input(T* dx, const T* add, const T* dy, const T* weight,
   const std::int64_t channels = d.channels;
   if (depthwise_is_same<T>(d)) {
     const T* last_tap = weight + (d.kernel_height * d.kernel_width - 1) * channels;
-    depthwise_same_rows<T>({dx, add, dy, last_tap, bias}, d, -channels, first, last);
+    depthwise_same_rows(dx, add, dy, last_tap, bias, d, -channels, first, last);
     return;
   }
   const std::int64_t height = d.out_height();

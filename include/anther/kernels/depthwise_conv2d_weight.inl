@@ -58,9 +58,10 @@ void depthwise_same_weight(T* dweight, T* dbias, const T* dy, const T* x, std::i
 
 // The kernel's rows tap to tap + group - 1, for rows first to last - 1 of one image's dy.
 template <class T>
-void depthwise_same_weight_group(DepthwiseGradient<T> o, const DepthwiseConv2dDims& d,
-                                 std::int64_t first, std::int64_t last, std::int64_t tap,
-                                 std::int64_t group, std::int64_t done) {
+void depthwise_same_weight_group(T* dweight, T* dbias, const T* dy, const T* x,
+                                 const DepthwiseConv2dDims& d, std::int64_t first,
+                                 std::int64_t last, std::int64_t tap, std::int64_t group,
+                                 std::int64_t done) {
   const std::int64_t kernel = d.kernel_height;
   const std::int64_t row_size = d.width * d.channels;
   for (std::int64_t i = first; i < last;) {
@@ -78,8 +79,8 @@ void depthwise_same_weight_group(DepthwiseGradient<T> o, const DepthwiseConv2dDi
                         : end - begin == 2 ? &depthwise_same_weight<T, 5, 2, false>
                         : group == 2       ? &depthwise_same_weight<T, 5, 1, false>
                                            : &depthwise_same_weight<T, 5, 1, true>;
-      body(o.dweight + (tap + begin) * kernel * d.channels, o.dbias, o.dy + i * row_size,
-           o.x + (row + begin) * row_size, rows, d.width, d.channels, done);
+      body(dweight + (tap + begin) * kernel * d.channels, dbias, dy + i * row_size,
+           x + (row + begin) * row_size, rows, d.width, d.channels, done);
     }
     i += rows;
   }
@@ -95,13 +96,13 @@ void depthwise_same_backward_weight(T* dweight, T* dbias, const T* dy, const T* 
   for (std::int64_t start = 0; start < d.channels; start += Vec<T>::lanes) {
     const std::int64_t c = overlapped<T>(start, d.channels);
     const std::int64_t done = start - c;
-    const DepthwiseGradient<T> here = {dweight + c, dbias + c, dy + c, x + c};
+    T* to = dweight + c;
     if (d.kernel_height == 3) {
-      depthwise_same_weight_group(here, d, first, last, 0, 3, done);
+      depthwise_same_weight_group(to, dbias + c, dy + c, x + c, d, first, last, 0, 3, done);
     } else {
-      depthwise_same_weight_group(here, d, first, last, 0, 2, done);
-      depthwise_same_weight_group(here, d, first, last, 2, 1, done);
-      depthwise_same_weight_group(here, d, first, last, 3, 2, done);
+      depthwise_same_weight_group(to, dbias + c, dy + c, x + c, d, first, last, 0, 2, done);
+      depthwise_same_weight_group(to, dbias + c, dy + c, x + c, d, first, last, 2, 1, done);
+      depthwise_same_weight_group(to, dbias + c, dy + c, x + c, d, first, last, 3, 2, done);
     }
   }
 }
