@@ -39,15 +39,6 @@ struct DepthwiseConvTranspose2dDims {
   }
 };
 
-// What backward writes and reads where the kernel is the stride, or a part of it.
-template <class T>
-struct DepthwiseSpread {
-  T* dx;
-  const T* add;
-  T *dweight, *dbias;
-  const T *dy, *x, *weight;
-};
-
 #define ANTHER_BODY "anther/kernels/depthwise_conv_transpose2d.inl"
 #include "anther/kernels/for_each_isa.inl"
 
@@ -153,9 +144,8 @@ void depthwise_conv_transpose2d_backward(T* dx, const T* dx_add, T* dweight, T* 
       const std::int64_t image = row / height, first = row - image * height;
       const std::int64_t last = std::min(end - image * height, height);
       const std::int64_t at = image * x_size;
-      body({dx ? dx + at : nullptr, dx && dx_add ? dx_add + at : nullptr,
-            of_weight ? partial : nullptr, partial + taps * channels, dy + image * y_size,
-            of_weight ? x + at : nullptr, weight},
+      body(dx ? dx + at : nullptr, dx && dx_add ? dx_add + at : nullptr, partial,
+           partial + taps * channels, dy + image * y_size, of_weight ? x + at : nullptr, weight,
            dims.width, channels, first, last);
       row = image * height + last;
     }

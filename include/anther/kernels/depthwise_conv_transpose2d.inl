@@ -32,13 +32,14 @@ void depthwise_spread_forward(T* y, const T* x, const T* weight, const T* bias, 
 // the sum of dy weight, but for the first `kept` lanes, where it is add; dweight += the products of
 // x and dy, dbias += the sum of dy, but for the first `done` lanes. add may be null or dx.
 template <class T, int stride, bool of_x, bool of_weight>
-ANTHER_INLINE void depthwise_spread_backward_row(DepthwiseSpread<T> o, std::int64_t width,
-                                                 std::int64_t channels, std::int64_t kept,
-                                                 std::int64_t done) {
+ANTHER_INLINE void depthwise_spread_backward_row(T* dx, const T* add, T* dweight, T* dbias,
+                                                 const T* dy, const T* x, const T* weight,
+                                                 std::int64_t width, std::int64_t channels,
+                                                 std::int64_t kept, std::int64_t done) {
   constexpr int columns = 4 / stride;  // at a time: their sums are independent of each other
   Vec<T> tap[stride], sum[columns][stride], bias_sum[columns];
   ANTHER_UNROLL for (int b = 0; b < stride; ++b) {
-    tap[b] = of_x ? Vec<T>::load(o.weight + b * channels) : Vec<T>::zero();
+    tap[b] = of_x ? Vec<T>::load(weight + b * channels) : Vec<T>::zero();
   }
   ANTHER_UNROLL for (int j = 0; j < columns; ++j) {
     bias_sum[j] = Vec<T>::zero();
@@ -50,17 +51,17 @@ ANTHER_INLINE void depthwise_spread_backward_row(DepthwiseSpread<T> o, std::int6
       const std::int64_t at = (column + j) * channels;
       Vec<T> slope[stride];
       ANTHER_UNROLL for (int b = 0; b < stride; ++b) {
-        slope[b] = Vec<T>::load(o.dy + at * stride + b * channels);
+        slope[b] = Vec<T>::load(dy + at * stride + b * channels);
       }
       if constexpr (of_x) {
         Vec<T> value = slope[0] * tap[0];
         ANTHER_UNROLL for (int b = 1; b < stride; ++b) value = fma(slope[b], tap[b], value);
         if (kept > 0) value = without_first_lanes(value, kept);
-        if (o.add) value = value + Vec<T>::load(o.add + at);
-        value.store(o.dx + at);
+        if (add) value = value + Vec<T>::load(add + at);
+        value.store(dx + at);
       }
       if constexpr (of_weight) {
-        const Vec<T> value = Vec<T>::load(o.x + at);
+        const Vec<T> value = Vec<T>::load(x + at);
         ANTHER_UNROLL for (int b = 0; b < stride; ++b) {
           sum[j][b] = fma(value, slope[b], sum[j][b]);
         }
@@ -77,29 +78,29 @@ ANTHER_INLINE void depthwise_spread_backward_row(DepthwiseSpread<T> o, std::int6
       ANTHER_UNROLL for (int b = 0; b < stride; ++b) sum[0][b] = sum[0][b] + sum[j][b];
     }
     ANTHER_UNROLL for (int b = 0; b < stride; ++b) {
-      depthwise_accumulate(o.dweight + b * channels, sum[0][b], done);
+      depthwise_accumulate(dweight + b * channels, sum[0][b], done);
     }
-    depthwise_accumulate(o.dbias, bias_sum[0], done);
+    depthwise_accumulate(dbias, bias_sum[0], done);
   }
 }
 
 // Rows first to last - 1 of one image's x: dx = add + the sum of dy weight, and dweight (stride,
 // stride, C) and dbias (C) += theirs. A row of dy is gone through once, while it is in the cache.
 template <class T, int stride, bool of_x, bool of_weight>
-void depthwise_spread_backward(DepthwiseSpread<T> o, std::int64_t width, std::int64_t channels,
+void depthwise_spread_backward(T* dx, const T* add, T* dweight, T* dbias, const T* dy, const T* x,
+                               const T* weight, std::int64_t width, std::int64_t channels,
                                std::int64_t first, std::int64_t last) {
   for (std::int64_t row = first * stride; row < last * stride; ++row) {
     const std::int64_t a = row % stride, at = row / stride * width * channels;
-    const T* const from = a > 0 ? o.dx : o.add;
+    const T* const from = a > 0 ? dx : add;
     for (std::int64_t start = 0; start < channels; start += Vec<T>::lanes) {
       const std::int64_t c = overlapped<T>(start, channels), done = start - c;
       const std::int64_t tap = a * stride * channels + c;
       depthwise_spread_backward_row<T, stride, of_x, of_weight>(
-          {of_x ? o.dx + at + c : nullptr, from ? from + at + c : nullptr,
-           of_weight ? o.dweight + tap : nullptr, of_weight ? o.dbias + c : nullptr,
-           o.dy + row * width * stride * channels + c, of_weight ? o.x + at + c : nullptr,
-           of_x ? o.weight + tap : nullptr},
-          width, channels, from == o.dx ? done : 0, done);
+          of_x ? dx + at + c : nullptr, from ? from + at + c : nullptr,
+          of_weight ? dweight + tap : nullptr, of_weight ? dbias + c : nullptr,
+          dy + row * width * stride * channels + c, of_weight ? x + at + c : nullptr,
+          of_x ? weight + tap : nullptr, width, channels, from == dx ? done : 0, done);
     }
   }
 }
