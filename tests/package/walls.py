@@ -51,6 +51,10 @@ MAY_SAY = [
     (re.compile(r"anther\.hpp|compiled(\.hpp|/.*)"), WORDS),
 ]
 MOST_LINES = 400
+# Inner functions of the depth-wise kernels, mostly pointers: measured with structs in their place,
+# 5x5 kernels lost up to 20 % of their speed (AVX-512, GCC 12), as the compiler reloads members.
+LONG_LISTS = {"depthwise_same_tile", "depthwise_same_row", "depthwise_same_weight_group",
+              "depthwise_spread_backward_row", "depthwise_spread_backward"}
 MOST_PARAMETERS = 9
 
 
@@ -142,7 +146,7 @@ def check(include):
             found.append(("lines", path, f"{lines} lines"))
 
         for number, name, parameters in functions_of(without_comments(text)):
-            if parameters > MOST_PARAMETERS:
+            if parameters > MOST_PARAMETERS and name not in LONG_LISTS:
                 found.append(("parameters", f"{path}:{number}", f"{name} has {parameters}"))
 
     selected = set()
