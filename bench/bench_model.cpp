@@ -16,6 +16,8 @@
 #include <vector>
 
 #include "anther/anther.hpp"
+#include "anther/nn/module_tree.hpp"
+#include "anther/train/objectives.hpp"
 #include "anther/train/trainer.hpp"
 #include "bench/peaks.hpp"
 
@@ -46,35 +48,39 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
   std::optional<Trainer<float>> trainer;
   std::optional<Adam<float>> adam;
   if (train) {
-    trainer.emplace(model, TrainerOptions{.micro_batch = whole ? 0 : o.micro_batch,
-                                          .lanes = whole ? 1 : o.lanes,
-                                          .profile = o.profile ? &profile : nullptr});
+    trainer.emplace(model, cross_entropy_objective(),
+                    TrainerOptions{.micro_batch = whole ? 0 : o.micro_batch,
+                                   .lanes = whole ? 1 : o.lanes,
+                                   .profile = o.profile ? &profile : nullptr});
     adam.emplace(store);
   }
-  // Images come in parts, as the loader streams them.
+  // Images come in parts, as the loader streams them: whole ones, and what is left.
   const std::int64_t part = whole || !train ? o.batch : std::min(o.batch, o.micro_batch * o.lanes);
-  Tensor<float> images({part, o.img_size, o.img_size, 3});
-  for (std::int64_t i = 0; i < images.size(); ++i)
-    images[i] = static_cast<float>(uniform(RandomKey(2), static_cast<std::uint64_t>(i)));
-  std::vector<std::int32_t> labels(static_cast<std::size_t>(part));
-  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % 102);
+  const auto images_of = [&](std::int64_t count) {
+    data::Batch batch;
+    batch.inputs = Tensor<float>({count, o.img_size, o.img_size, 3});
+    for (std::int64_t i = 0; i < batch.inputs.size(); ++i)
+      batch.inputs[i] = static_cast<float>(uniform(RandomKey(2), static_cast<std::uint64_t>(i)));
+    for (std::int64_t n = 0; n < count; ++n) {
+      batch.labels.push_back(static_cast<std::int32_t>(n % 102));
+      batch.indices.push_back(n);
+    }
+    return batch;
+  };
+  const data::Batch images = images_of(part);
+  const data::Batch rest = train ? images_of(o.batch % part) : data::Batch{};
 
   std::optional<Inference<float>> inference;
-  if (!train) inference.emplace(model, images.shape(), o.profile ? &profile : nullptr);
+  if (!train) inference.emplace(model, images.inputs.shape(), o.profile ? &profile : nullptr);
 
   const auto step = [&] {
     if (!train) {
-      benchmark::DoNotOptimize((*inference)(images.span()).data());
+      benchmark::DoNotOptimize((*inference)(images.inputs.span()).data());
       return;
     }
     trainer->begin_step(adam->steps());
-    for (std::int64_t done = 0; done < o.batch; done += part) {
-      Shape shape = images.shape();
-      shape[0] = std::min(part, o.batch - done);
-      const auto size = static_cast<std::size_t>(shape.numel());
-      trainer->add(shape, images.span().first(size),
-                   std::span<const std::int32_t>(labels).first(static_cast<std::size_t>(shape[0])));
-    }
+    for (std::int64_t done = part; done <= o.batch; done += part) trainer->add(images);
+    if (rest.size() > 0) trainer->add(rest);
     trainer->finish_step();
     adam->step(trainer->gradients(), 1e-4);
     trainer->commit();
@@ -121,7 +127,7 @@ int main(int argc, char** argv) {
     if (o.threads > 0) set_num_threads(static_cast<int>(o.threads));
     std::fprintf(stderr, "anther %s  %s  %d threads\n", version, to_string(isa()), num_threads());
     if (o.micro_batch == 0)
-      o.micro_batch = std::min(o.batch, automatic_micro_batch(o.img_size, o.img_size));
+      o.micro_batch = std::min(o.batch, automatic_micro_batch(o.img_size * o.img_size * 3));
     if (o.lanes == 0) o.lanes = num_threads();
     if (o.mode == "infer") o.micro_batch = o.batch, o.lanes = 1;
     const double peak = bench::fma_peak(num_threads());
