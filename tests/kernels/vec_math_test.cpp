@@ -5,7 +5,8 @@
 
 #include "tests/kernels/flat_reference.hpp"
 
-namespace math_test {
+// In the kernels' own namespace, where a test of the machine code expects AVX.
+namespace anther::inline v0_1::kernels {
 
 #define ANTHER_BODY "tests/kernels/vec_math_test.inl"
 #include "anther/kernels/for_each_isa.inl"
@@ -25,7 +26,7 @@ struct MathResults {
   }
 };
 
-}  // namespace math_test
+}  // namespace anther::inline v0_1::kernels
 
 namespace {
 
@@ -57,7 +58,7 @@ double worst_error(const std::vector<T>& y, const std::vector<T>& x,
 
 TEST_CASE_TEMPLATE("sqrt is rounded as std::sqrt's", T, float, double) {
   const std::vector<T> x = exponents<T>(-1000, 1000);
-  const math_test::MathResults<T> results(x, x);
+  const anther::kernels::MathResults<T> results(x, x);
   int wrong = 0;
   for (std::size_t i = 0; i < x.size(); ++i) wrong += results.root[i] != std::sqrt(std::fabs(x[i]));
   CHECK(wrong == 0);
@@ -67,7 +68,7 @@ TEST_CASE_TEMPLATE("exp2's errors, and what it makes of what is not finite", T, 
   const std::vector<T> x =
       sizeof(T) == 4 ? exponents<T>(-125.9, 127.4) : exponents<T>(-1021.9, 1023.4);
   const bool fused = anther::isa() != anther::Isa::baseline;
-  const math_test::MathResults<T> results(x, x);
+  const anther::kernels::MathResults<T> results(x, x);
   CHECK(worst_error<T>(results.power_of_2, x, std::exp2) < (fused ? 1.3 : 1.5));
   // Without fused multiply-add the rounding of 0.72 x comes on top.
   const double of_product = fused ? 0 : sizeof(T) == 4 ? 45 : 359;
@@ -79,7 +80,7 @@ TEST_CASE_TEMPLATE("exp2's errors, and what it makes of what is not finite", T, 
   // Below the least power that is not subnormal: towards 0.
   const T least = std::numeric_limits<T>::min(), at_least = std::log2(least);
   const std::vector<T> low = exponents<T>(static_cast<double>(at_least) - 1.5, at_least);
-  const math_test::MathResults<T> of_low(low, low);
+  const anther::kernels::MathResults<T> of_low(low, low);
   for (std::size_t i = 0; i < low.size(); i += 2) {
     const T power = of_low.power_of_2[i];
     CHECK_MESSAGE((power >= T(0) && power <= T(1.1) * least), "2^", low[i]);
@@ -88,7 +89,7 @@ TEST_CASE_TEMPLATE("exp2's errors, and what it makes of what is not finite", T, 
 
   const T infinity = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
   const std::vector<T> special = {-infinity, T(-1e30), T(-1500), T(0), T(-0.0), T(1), nan};
-  const math_test::MathResults<T> of_special(special, special);
+  const anther::kernels::MathResults<T> of_special(special, special);
   CHECK(of_special.power_of_2[5] == T(2));
   for (const std::vector<T>& powers : {of_special.power_of_2, of_special.scaled_power}) {
     CHECK(powers[0] == T(0));
@@ -106,7 +107,7 @@ TEST_CASE_TEMPLATE("max and min of infinities and NaN", T, float, double) {
   const std::vector<T> x = {infinity, -infinity, nan,   -nan,    T(0),
                             -T(0),    most,      -most, T(-1e4), T(1)};
   const std::vector<T> y = {T(1), T(2), T(3), T(4), nan, T(6), T(7), T(8), T(9), nan};
-  const math_test::MathResults<T> results(x, y);
+  const anther::kernels::MathResults<T> results(x, y);
   for (std::size_t i = 0; i < x.size(); ++i) {
     CAPTURE(i);
     // Where either is NaN: the second.
