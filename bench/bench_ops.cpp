@@ -35,6 +35,7 @@
 #include "anther/kernels/group_norm.hpp"
 #include "anther/kernels/layer_norm.hpp"
 #include "anther/kernels/optimizer.hpp"
+#include "anther/kernels/pointwise.hpp"
 #include "anther/kernels/softmax.hpp"
 #include "anther/kernels/subsample.hpp"
 #include "bench/numbers.hpp"
@@ -288,6 +289,16 @@ void add_norms(const Maps& m) {
   });
 }
 
+template <kernels::Pointwise op>
+void add_pointwise(const std::string& name, const Maps& m) {
+  add_row(name + "/forward/" + m.shape, {0, floats(2 * m.count)},
+          [=] { kernels::pointwise_forward<float, op>(m.y->data(), m.x->data(), m.count); });
+  add_row(name + "/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {
+    kernels::pointwise_backward<float, op>(m.y->data(), nullptr, m.dy->data(), m.x->data(),
+                                           m.count);
+  });
+}
+
 void add_activations(const Maps& m) {
   add_row("gelu/forward/" + m.shape, {0, floats(2 * m.count)}, [=] {
     for_row_tiles(m, [&](std::int64_t first, std::int64_t count) {
@@ -298,11 +309,8 @@ void add_activations(const Maps& m) {
   add_row("gelu/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {
     kernels::gelu_backward<float>(m.y->data(), nullptr, m.dy->data(), m.x->data(), m.count);
   });
-  add_row("relu/forward/" + m.shape, {0, floats(2 * m.count)},
-          [=] { kernels::relu_forward<float>(m.y->data(), m.x->data(), m.count); });
-  add_row("relu/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {
-    kernels::relu_backward<float>(m.y->data(), nullptr, m.dy->data(), m.x->data(), m.count);
-  });
+  add_pointwise<kernels::Pointwise::relu>("relu", m);
+  add_pointwise<kernels::Pointwise::silu>("silu", m);
   add_row("add/forward/" + m.shape, {0, floats(3 * m.count)},
           [=] { kernels::add<float>(m.y->data(), m.x->data(), m.dy->data(), m.count); });
 }

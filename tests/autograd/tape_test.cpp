@@ -28,7 +28,7 @@ using namespace anther::kernels;
 
 // y = x^2, so that a gradient depends on where it is taken.
 template <class T>
-inline constexpr Op<T> square_op = {
+inline constexpr Op<T> squared_op = {
     .name = "square",
     .forward =
         [](Call<T>& call) {
@@ -44,8 +44,8 @@ inline constexpr Op<T> square_op = {
         },
 };
 template <class T>
-Variable<T> square(const Variable<T>& x) {
-  return x.tape().apply(square_op<T>, 0, {x}, x.shape());
+Variable<T> squared(const Variable<T>& x) {
+  return x.tape().apply(squared_op<T>, 0, {x}, x.shape());
 }
 
 template <class T>
@@ -187,21 +187,21 @@ TEST_CASE("tape: a sum of the results of two ops, in any order and at any time")
   };
   using V = Variable<double>;
   const auto expected = run([](const V& x, const V& w) {
-    const V a = linear(x, w), b = linear(square(x), w);
+    const V a = linear(x, w), b = linear(squared(x), w);
     return a + b;
   });
-  CHECK(run([](const V& x, const V& w) { return linear(x, w) + linear(square(x), w); }) ==
+  CHECK(run([](const V& x, const V& w) { return linear(x, w) + linear(squared(x), w); }) ==
         expected);
   // The first of them, once the second has run: the sum has a pass of its own.
   CHECK(run([](const V& x, const V& w) {
           V a = linear(x, w);
-          const V b = linear(square(x), w);
+          const V b = linear(squared(x), w);
           return std::move(a) + b;
         }) == expected);
   // Once its value was asked for, an op has run.
   CHECK(run([](const V& x, const V& w) {
           const V a = linear(x, w);
-          V b = linear(square(x), w);
+          V b = linear(squared(x), w);
           CHECK(b.value().size() == 12);
           return a + std::move(b);
         }) == expected);
@@ -227,50 +227,50 @@ TEST_CASE("tape: gradients of values that several ops read") {
       {"x + x", [](const std::vector<V>& v) { return v[0] + v[0]; }},
       {"inner x + x",
        [](const std::vector<V>& v) {
-         const V a = square(v[0]);
-         return square(a + a);
+         const V a = squared(v[0]);
+         return squared(a + a);
        }},
       {"(x + x) + x", [](const std::vector<V>& v) { return v[0] + v[0] + v[0]; }},
       {"a diamond",
        [](const std::vector<V>& v) {
-         const V a = square(v[0]);
-         const V left = square(a), right = a * 3;
-         return square(left + right);
+         const V a = squared(v[0]);
+         const V left = squared(a), right = a * 3;
+         return squared(left + right);
        }},
       {"a diamond of additions alone",
        [](const std::vector<V>& v) {
-         const V a = square(v[0]);
+         const V a = squared(v[0]);
          const V left = a + v[1], right = a + v[2];
-         return square(left + right);
+         return squared(left + right);
        }},
       {"three ops read one value",
        [](const std::vector<V>& v) {
-         const V a = square(v[0]);
-         const V p = square(a), q = a * 2, r = a + v[1];
-         return square(p + q) + r;
+         const V a = squared(v[0]);
+         const V p = squared(a), q = a * 2, r = a + v[1];
+         return squared(p + q) + r;
        }},
       {"a sum is read again after it was handed on",
        [](const std::vector<V>& v) {
          const V a = v[0] + v[1];
          const V b = a + v[2];
-         return square(b) + square(a) + b;
+         return squared(b) + squared(a) + b;
        }},
       {"a chain of residuals",
        [](const std::vector<V>& v) {
          V x = v[0];
-         for (int i = 0; i < 4; ++i) x = x + square(x) * 0.1;
+         for (int i = 0; i < 4; ++i) x = x + squared(x) * 0.1;
          return x + v[0];
        }},
       {"merged residuals",
        [](const std::vector<V>& v) {
          V x = v[0];
-         for (int i = 0; i < 3; ++i) x = x + drop_path(square(x), 0.3);
+         for (int i = 0; i < 3; ++i) x = x + drop_path(squared(x), 0.3);
          return x + drop_path(v[0], 0.5);
        }},
       {"some of it is not wanted",
        [](const std::vector<V>& v) {
          const V constant = v[0].tape().input(random_tensor<double>({4, 3}, 9));
-         return square(constant + v[0]) + (v[1] + square(constant)) + v[2];
+         return squared(constant + v[0]) + (v[1] + squared(constant)) + v[2];
        }},
   };
   for (const Row& row : rows) {
@@ -311,8 +311,8 @@ TEST_CASE("tape: gradients of parameters add up until they are zeroed") {
   const auto step = [&] {
     tape.begin();
     // Twice in one pass, once in a sum: shared weights.
-    const Variable<float> y = square(tape.parameter(w)) + tape.parameter(w);
-    tape.backward(weighted_sum<float>(square(tape.parameter(frozen)) + y, ones));
+    const Variable<float> y = squared(tape.parameter(w)) + tape.parameter(w);
+    tape.backward(weighted_sum<float>(squared(tape.parameter(frozen)) + y, ones));
   };
   step();
   const std::span<const float> gradient = store.slice_of(tape.gradients(), w.number);
@@ -334,7 +334,7 @@ TEST_CASE("tape: gradients of parameters add up until they are zeroed") {
   const Parameter<float> other{&second, second.add_parameter("w", {.shape = {2, 3}})};
   second.initialize(1);
   tape.begin();
-  const Variable<float> product = square(tape.parameter(w)) + square(tape.parameter(other));
+  const Variable<float> product = squared(tape.parameter(w)) + squared(tape.parameter(other));
   tape.zero_gradients();
   tape.backward(weighted_sum<float>(product, ones));
   CHECK(tape.gradients(store)[0] == 2);
@@ -348,16 +348,16 @@ TEST_CASE("tape: what backward refuses") {
   Tape<float> tape;
   const Tensor<float> scalar(Shape{1}), vector(Shape{3});
   tape.begin();
-  CHECK(contains(error_of([&] { tape.backward(square(tape.input(vector, true))); }),
+  CHECK(contains(error_of([&] { tape.backward(squared(tape.input(vector, true))); }),
                  "expected a scalar, got the shape (3)"));
-  CHECK(contains(error_of([&] { tape.backward(square(tape.input(scalar))); }), "wants a gradient"));
+  CHECK(contains(error_of([&] { tape.backward(squared(tape.input(scalar))); }), "wants a gradient"));
   tape.begin({.backward = false});
   CHECK(
-      contains(error_of([&] { tape.backward(square(tape.input(scalar, true))); }), "keep nothing"));
+      contains(error_of([&] { tape.backward(squared(tape.input(scalar, true))); }), "keep nothing"));
   tape.begin();
   const Variable<float> x = tape.input(scalar, true), unused = tape.input(scalar, true);
-  const Variable<float> inner = square(x);
-  tape.backward(square(inner));
+  const Variable<float> inner = squared(x);
+  tape.backward(squared(inner));
   CHECK(contains(error_of([&] { (void)unused.gradient(); }), "none was computed"));
   CHECK(contains(error_of([&] { (void)inner.gradient(); }), "none was computed"));
   CHECK(contains(error_of([&] { (void)Variable<float>().value(); }), "empty"));
@@ -377,7 +377,7 @@ TEST_CASE("tape: a variable ends with its pass, and belongs to its tape") {
                  "another tape"));
   tape.begin();
   CHECK(contains(error_of([&] { (void)x.shape(); }), "earlier pass"));
-  CHECK(contains(error_of([&] { (void)square(x); }), "earlier pass"));
+  CHECK(contains(error_of([&] { (void)squared(x); }), "earlier pass"));
   CHECK(contains(error_of([&] { (void)tape.gradient(x); }), "earlier pass"));
 }
 
@@ -405,7 +405,7 @@ struct Failing : Module<float> {
 struct Outer : Module<float> {
   explicit Outer(const Scope<float>& scope)
       : Module(scope, "Outer"), inner(scope / "blocks" / 3 / "inner") {}
-  Variable<float> forward(Variable<float> x) const override { return square(inner(square(x))); }
+  Variable<float> forward(Variable<float> x) const override { return squared(inner(squared(x))); }
   Failing inner;
 };
 
@@ -417,7 +417,7 @@ TEST_CASE("tape: an error ends the pass, and the next one is as good as new") {
     CHECK(contains(error_of([&] { (void)x.shape(); }), "earlier pass"));
     tape.begin();
     const Variable<float> y = tape.input(Tensor<float>({1}, std::vector<float>{3}), true);
-    tape.backward(square(y));
+    tape.backward(squared(y));
     CHECK(y.gradient()[0] == 6);
   };
   const auto start = [&](std::int64_t size) {
@@ -432,12 +432,12 @@ TEST_CASE("tape: an error ends the pass, and the next one is as good as new") {
         }) == "forward failed");
   is_reset(x);
   x = start(1);
-  CHECK(error_of([&] { (void)square(x.tape().apply(failing_op<float>, 0, {x}, x.shape())); }) ==
+  CHECK(error_of([&] { (void)squared(x.tape().apply(failing_op<float>, 0, {x}, x.shape())); }) ==
         "forward failed");
   is_reset(x);
   x = start(1);
   CHECK(error_of([&] {
-          tape.backward(x.tape().apply(failing_backward_op<float>, 0, {square(x)}, x.shape()));
+          tape.backward(x.tape().apply(failing_backward_op<float>, 0, {squared(x)}, x.shape()));
         }) == "backward failed");
   is_reset(x);
 
@@ -462,7 +462,7 @@ TEST_CASE("tape: a dry run knows shapes, computes nothing and takes no memory") 
     tape.begin({.backward = backward, .dry_run = true});
     const Variable<float> x = tape.input(Shape{1 << 20, 1 << 10, 4000});
     const Variable<float> y = linear(x, tape.parameter(w));
-    const Variable<float> z = y + square(y);
+    const Variable<float> z = y + squared(y);
     CHECK(z.shape() == Shape{1 << 20, 1 << 10, 1000});
     CHECK(tape.entries().size() == 3);
     CHECK(tape.entries()[0].op->macs(Call<float>(tape, tape.entries()[0])) ==
@@ -486,7 +486,7 @@ TEST_CASE("tape: memory is kept from pass to pass, and gradients reuse theirs") 
       tape.begin({.backward = backward});
       const Variable<float> x = tape.input(start, true);
       Variable<float> y = x;
-      for (int i = 0; i < 30; ++i) y = y + square(square(y) * 0.1);
+      for (int i = 0; i < 30; ++i) y = y + squared(squared(y) * 0.1);
       const Variable<float> loss = weighted_sum<float>(y, start.span());
       if (backward) tape.backward(loss);
       if (pass >= 2) CHECK(tape.memory_bytes() == bytes);
@@ -506,7 +506,7 @@ TEST_CASE("tape: what is kept lasts until the pass ends") {
   const int* kept = tape.keep(std::span<const int>(numbers));
   std::fill(numbers.begin(), numbers.end(), -1);
   Variable<float> x = tape.input(Tensor<float>({10}));
-  for (int i = 0; i < 2000; ++i) x = square(x);  // entries enough to need new memory
+  for (int i = 0; i < 2000; ++i) x = squared(x);  // entries enough to need new memory
   for (int i = 0; i < 100; ++i) CHECK(kept[i] == i);
 }
 
@@ -618,12 +618,12 @@ TEST_CASE("tape: additions are right whoever reads what they add, and when") {
       },
       [](V x, V y) {
         const V z = x + y;
-        return square(z) + y;
+        return squared(z) + y;
       },
       [](V x, V y) {
         const V z = x + y;
         (void)y.value();
-        return z + square(y);
+        return z + squared(y);
       },
       [](V, V y) { return y + y; },
       [](V x, V y) { return (x + dropout(y, 0)) + dropout(y, 0); },

@@ -33,30 +33,6 @@ TEST_CASE_TEMPLATE("add, scale, accumulate and fill", T, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("relu", T, float, double) {
-  for (const std::int64_t count : counts) {
-    CAPTURE(count);
-    auto x = random_values<T>("x", count);
-    const auto dy = random_values<T>("dy", count);
-    if (count > 3) x[3] = T(0);
-    std::vector<double> expected, slope;
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      expected.push_back(x[i] > T(0) ? static_cast<double>(x[i]) : 0);
-      slope.push_back(x[i] > T(0) ? static_cast<double>(dy[i]) : 0);
-    }
-    Output<T> y(count);
-    anther::kernels::relu_forward(y.data(), x.data(), count);
-    CHECK(distance(y.values(), expected) == 0);
-    check_backward<T>(slope, tolerance<T>(1), [&](T* dx, const T* dx_add) {
-      anther::kernels::relu_backward(dx, dx_add, dy.data(), y.data(), count);
-    });
-  }
-  const T nan = std::numeric_limits<T>::quiet_NaN();
-  Output<T> y(std::vector<T>(9, nan));
-  anther::kernels::relu_forward(y.data(), y.data(), 9);
-  for (std::int64_t i = 0; i < 9; ++i) CHECK(std::isnan(y[i]));
-}
-
 TEST_CASE_TEMPLATE("a factor for each sample", T, float, double) {
   for (const std::int64_t size : {1, 3, 12, 36, 49, 20'011}) {
     CAPTURE(size);

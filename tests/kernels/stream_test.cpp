@@ -1,5 +1,6 @@
 // Results that are stored past the caches are, bit for bit, those of parts too small for that.
 #include "anther/kernels/stream.hpp"
+#include "anther/kernels/pointwise.hpp"
 
 #include <doctest/doctest.h>
 
@@ -83,10 +84,10 @@ void check_streams(std::int64_t offset) {
     gelu_backward(y, add, a, b, n * size);
   });
   large.check("relu_forward", [&](T* y, T*, T* a, T*, std::int64_t n, std::int64_t) {
-    relu_forward(y, a, n * size);
+    pointwise_forward<T, Pointwise::relu>(y, a, n * size);
   });
   large.check("relu_backward", [&](T* y, T* add, T* a, T* b, std::int64_t n, std::int64_t) {
-    relu_backward(y, add, a, b, n * size);
+    pointwise_backward<T, Pointwise::relu>(y, add, a, b, n * size);
   });
   large.check("add",
               [&](T* y, T*, T* a, T* b, std::int64_t n, std::int64_t) { add(y, a, b, n * size); });

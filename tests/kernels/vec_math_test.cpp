@@ -8,6 +8,7 @@
 // In the kernels' own namespace, where a test of the machine code expects AVX.
 namespace anther::inline v0_1::kernels {
 
+enum class VecFunction { exp, expm1, log, log1p, tanh, logistic, log1p_exp, power };
 #define ANTHER_BODY "tests/kernels/vec_math_test.inl"
 #include "anther/kernels/for_each_isa.inl"
 
@@ -25,6 +26,11 @@ struct MathResults {
      y.data(), static_cast<std::int64_t>(x.size()));
   }
 };
+
+template <class T>
+void function_of(VecFunction function, T* y, const T* x, std::int64_t count) {
+  ANTHER_SELECT(function_test<T>)(function, y, x, count);
+}
 
 }  // namespace anther::inline v0_1::kernels
 
@@ -99,6 +105,34 @@ TEST_CASE_TEMPLATE("exp2's errors, and what it makes of what is not finite", T, 
     CHECK(powers[4] == T(1));
     CHECK(std::isnan(powers[6]));
   }
+}
+
+// The worst error of a function from low to high, and close to 0.
+template <class T>
+double worst_of(anther::kernels::VecFunction function, double low, double high,
+                long double (*exact)(long double)) {
+  std::vector<T> x;
+  for (const T value : exponents<T>(low, high))
+    if (value >= T(low) && value <= T(high)) x.push_back(value);
+  std::vector<T> y(x.size());
+  anther::kernels::function_of<T>(function, y.data(), x.data(), std::ssize(x));
+  return worst_error<T>(y, x, exact);
+}
+
+TEST_CASE_TEMPLATE("the errors of the elementary functions", T, float, double) {
+  using anther::kernels::VecFunction;
+  const double least = sizeof(T) == 4 ? -87 : -708, most = sizeof(T) == 4 ? 88.7 : 709.7;
+  CHECK(worst_of<T>(VecFunction::exp, least, most, std::exp) < 1.4);
+  CHECK(worst_of<T>(VecFunction::expm1, -60, 0, std::expm1) < 1.2);
+  CHECK(worst_of<T>(VecFunction::log, 1e-6, 1000, std::log) < 0.9);
+  CHECK(worst_of<T>(VecFunction::log1p, 0, 1, std::log1p) < 1.3);
+  CHECK(worst_of<T>(VecFunction::tanh, -12, 12, std::tanh) < 3);
+  const auto logistic = [](long double x) { return 1 / (1 + std::exp(-x)); };
+  CHECK(worst_of<T>(VecFunction::logistic, least, 50, logistic) < 3);
+  const auto log1p_exp = [](long double x) { return std::log1p(std::exp(x)); };
+  CHECK(worst_of<T>(VecFunction::log1p_exp, -80, 80, log1p_exp) < 2.4);
+  const auto power = [](long double x) { return std::pow(x, static_cast<long double>(T(2.7))); };
+  CHECK(worst_of<T>(VecFunction::power, 0.1, 10, power) < 12);
 }
 
 TEST_CASE_TEMPLATE("max and min of infinities and NaN", T, float, double) {

@@ -17,6 +17,9 @@ that the case puts out at all (gradients can be zero but for rounding), and wher
 float32 is off by more than a quarter of the tolerance (norms of few, nearly equal numbers), four
 times its error is allowed. The table counts the cases that needed the latter.
 
+The element-wise ops come from the rows of tests/op_cases.hpp, which `run_op --cases` prints: a row's
+attributes, and shapes of any kind.
+
 OP and its attributes are named as in torch.nn.functional, with these differences: layer_norm
 normalises over the last dimension; conv_transpose2d has groups = channels; mul and subsample, which
 torch.nn.functional lacks, are input * other and input[:, :, ::stride, ::stride].
@@ -62,16 +65,24 @@ REFERENCE = {
         t["input"], weight=t["weight"], bias=t["bias"], eps=a["eps"]),
     "batch_norm": lambda t, a: F.batch_norm(
         t["input"], t["running_mean"], t["running_var"], t["weight"], t["bias"], **a),
-    "gelu": lambda t, a: F.gelu(t["input"]),
-    "relu": lambda t, a: F.relu(t["input"]),
     "scaled_dot_product_attention": lambda t, a: attention(t["query"], t["key"], t["value"]),
     "cross_entropy": lambda t, a: F.cross_entropy(t["input"], t["target"], **a),
     "adaptive_avg_pool2d": lambda t, a: F.adaptive_avg_pool2d(t["input"], a["output_size"]),
     "add": lambda t, a: t["input"] + t["other"],
     "mul": lambda t, a: t["input"] * a["other"],
+    # In double, PyTorch multiplies the gradient by a sixth in float.
+    "hardsigmoid": lambda t, a: (t["input"] / 6 + 0.5).clamp(0, 1),
     "subsample": lambda t, a: t["input"][:, :, ::a["stride"], ::a["stride"]],
     "dropout": lambda t, a: F.dropout(t["input"], **a),
 }
+
+
+def by_name(op):
+    """The function of torch.nn.functional, or of torch, that has an op's name."""
+    function = getattr(torch, op, None) or getattr(F, op)
+    return lambda t, a: function(t["input"], **a)
+
+
 NOT_DIFFERENTIABLE = ("target", "running_mean", "running_var")
 
 
@@ -342,8 +353,6 @@ DRAW = {
     "layer_norm": draw_layer_norm,
     "instance_norm": draw_instance_norm,
     "batch_norm": draw_batch_norm,
-    "gelu": lambda rng, i: ({}, dict(input=draw_shape(rng, i))),
-    "relu": lambda rng, i: ({}, dict(input=draw_shape(rng, i))),
     "scaled_dot_product_attention": draw_attention,
     "cross_entropy": draw_cross_entropy,
     "adaptive_avg_pool2d": lambda rng, i: (dict(output_size=1), dict(input=draw_nchw(rng, i))),
@@ -356,11 +365,29 @@ DRAW = {
 }
 
 
+# Rows of elementwise ops, by op: filled by read_cases.
+ROWS = {}
+
+
+def read_cases(run_op):
+    for row in json.loads(driver.run([run_op, "--cases"])):
+        if row["elementwise"]:
+            ROWS.setdefault(row["op"], []).append(row)
+    for op in ROWS:
+        REFERENCE.setdefault(op, by_name(op))
+        DRAW[op] = lambda rng, i, rows=ROWS[op]: (rows[i % len(rows)]["attributes"],
+                                                  dict(input=draw_shape(rng, i)))
+
+
 def draw_case(op, seed, i):
     """Attributes and arrays (float64, int64), the gradient of the output among them."""
     rng = np.random.default_rng([seed, zlib.crc32(op.encode()), i])
     attributes, shapes = DRAW[op](rng, i)
     arrays = {n: rng.normal(size=shape) for n, shape in shapes.items()}
+    if op in ROWS:
+        low, high = (ROWS[op][i % len(ROWS[op])][name] for name in ("low", "high"))
+        if low < high:
+            arrays["input"] = rng.uniform(low, high, shapes["input"])
     # Now and then numbers of another size: a mean far from 0 before a norm, which a variance of the
     # form E[x^2] - E[x]^2 does not survive, and large arguments of exponentials.
     if op.endswith("_norm"):
@@ -431,7 +458,7 @@ def describe(attributes, arrays):
 
 def main():
     p = argparse.ArgumentParser(description="Compares the engine's ops with PyTorch's.")
-    p.add_argument("--ops", default=",".join(DRAW), help="separated by commas (default: all)")
+    p.add_argument("--ops", help="separated by commas (default: all)")
     p.add_argument("--cases", type=int, default=24, help="of each op (default: %(default)s)")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--run-op", type=pathlib.Path, default=driver.default_program("run_op"),
@@ -439,12 +466,13 @@ def main():
     p.add_argument("--keep", type=pathlib.Path, metavar="DIR",
                    help="write the inputs of failed cases there")
     a = p.parse_args()
-    ops = a.ops.split(",")
+    driver.check_program(a.run_op)
+    read_cases(a.run_op)
+    ops = a.ops.split(",") if a.ops else list(DRAW)
     unknown = [op for op in ops if op not in DRAW]
     if unknown or a.cases < 1:
         p.error(f"no op {', '.join(unknown)}; there are {', '.join(DRAW)}" if unknown
                 else "--cases must be at least 1")
-    driver.check_program(a.run_op)
     torch.set_num_threads(1)
 
     print(f"{'op':<29} {'cases':>5} {'float32':>9} {'(PyTorch)':>9} {'float64':>9} {'granted':>7} "

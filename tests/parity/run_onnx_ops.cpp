@@ -1,8 +1,8 @@
 // run_onnx_ops FOLDER
 //
 // Writes small models of all ops that can be exported, EdgeViT's and others, on maps, tokens, rows
-// and volumes: NAME.onnx, and NAME.safetensors with an input of three samples and the engine's
-// output, both in the graph's order. What compare_onnx.py runs.
+// and volumes, and of each row of tests/op_cases.hpp: NAME.onnx, and NAME.safetensors with an input
+// of three samples and the engine's output, both in the graph's order. What compare_onnx.py runs.
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -13,6 +13,7 @@
 #include "anther/anther.hpp"
 #include "anther/export/onnx.hpp"
 #include "anther/io/safetensors.hpp"
+#include "tests/op_case_module.hpp"
 #include "tests/parity/channels.hpp"
 
 namespace {
@@ -123,6 +124,14 @@ Tensor<float> in_graph(const Tensor<float>& x) {
   return x.shape().rank() == 4 ? nchw_of(x) : Tensor<float>(x.shape(), x.span());
 }
 
+void write_pair(const std::filesystem::path& path, const Tensor<float>& input,
+                const Tensor<float>& output) {
+  const SafetensorsTensor tensors[] = {
+      {.name = "input", .shape = input.shape(), .values = input.span()},
+      {.name = "output", .shape = output.shape(), .values = output.span()}};
+  write_safetensors(path, tensors);
+}
+
 void write(const std::filesystem::path& folder, const std::string& name, Shape shape,
            void (*build)(Sequential<float>&)) {
   ParameterStore<float> store;
@@ -149,12 +158,23 @@ void write(const std::filesystem::path& folder, const std::string& name, Shape s
   Tape<float> tape;
   tape.begin({.training = false});
   const V y = net(tape.input(x));
-  const Tensor<float> input = in_graph(x);
-  const Tensor<float> output = in_graph(Tensor<float>(y.shape(), y.value()));
-  const SafetensorsTensor tensors[] = {
-      {.name = "input", .shape = input.shape(), .values = input.span()},
-      {.name = "output", .shape = output.shape(), .values = output.span()}};
-  write_safetensors(folder / (name + ".safetensors"), tensors);
+  write_pair(folder / (name + ".safetensors"), in_graph(x),
+             in_graph(Tensor<float>(y.shape(), y.value())));
+}
+
+// A row of tests/op_cases.hpp.
+void write_case(const std::filesystem::path& folder, int number, const op_tests::OpCase& row) {
+  ParameterStore<float> store;
+  const op_tests::CaseModule net{Scope<float>(store), row};
+  net.write_values(store.edit());
+  const Shape shape = net.input().shape();
+  const std::string name = text_of("op ", number / 10, number % 10, " ", row.op);
+  write_onnx(folder / (name + ".onnx"), net, shape);
+  Tape<float> tape;
+  tape.begin({.training = false});
+  const V y = net(tape.input(net.input()));
+  write_pair(folder / (name + ".safetensors"), in_graph(net.input()),
+             in_graph(Tensor<float>(y.shape(), y.value())));
 }
 
 }  // namespace
@@ -169,6 +189,9 @@ int main(int argc, char** argv) {
     write(folder, "shapes", {1, 4, 3, 4}, shapes);
     write(folder, "volumes", {1, 2, 3, 5, 4}, volumes);
     write(folder, "rows", {1, 4}, rows);
+    int number = 0;
+    for (const op_tests::OpCase& row : op_tests::op_cases())
+      if (row.exported) write_case(folder, number++, row);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "run_onnx_ops: %s\n", error.what());
     return 1;

@@ -1,11 +1,11 @@
 // run_op OP ATTRIBUTES_JSON IN.safetensors OUT.safetensors [--dtype float32|float64]
+// run_op --cases
 //
 // Runs one op, and its backward where IN has grad_output, on tensors in PyTorch's layouts (NCHW,
 // (O, C, kh, kw)), under torch.nn.functional's names: what compare_pytorch.py compares with
-// PyTorch.
+// PyTorch. --cases prints the rows of tests/op_cases.hpp as JSON.
 #include <cstdio>
 #include <exception>
-#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -14,20 +14,21 @@
 #include "anther/anther.hpp"
 #include "anther/core/openmp.hpp"
 #include "anther/io/safetensors.hpp"
+#include "tests/op_cases.hpp"
 
 namespace {
 
 using namespace anther;
 using namespace anther::detail;
 using namespace anther::io;
-using namespace anther::kernels;
+using namespace op_tests;
 
 using nlohmann::json;
 
 // A tensor with its axes permuted: result axis i is axis order[i].
 template <class T>
 Tensor<T> permuted(const Tensor<T>& from, const std::vector<int>& order) {
-  ParameterInfo info;  // it knows how to walk a permutation
+  ParameterInfo info;  // it knows how to walk a permutation of up to four axes
   info.shape = from.shape();
   info.size = from.size();
   info.torch_order = false;
@@ -38,58 +39,57 @@ Tensor<T> permuted(const Tensor<T>& from, const std::vector<int>& order) {
   return to;
 }
 
-// Channels first to channels last, and back. Other ranks than 4 with channels second: (N, C, ...).
-std::vector<int> channels_last(int rank) {
-  std::vector<int> order{0};
-  for (int axis = 2; axis < rank; ++axis) order.push_back(axis);
-  order.push_back(1);
-  return order;
-}
-std::vector<int> channels_first(int rank) {
-  std::vector<int> order{0, rank - 1};
-  for (int axis = 1; axis < rank - 1; ++axis) order.push_back(axis);
-  return order;
-}
-
-Extent2d extent(const json& attributes, const char* name, std::int64_t otherwise) {
-  const auto found = attributes.find(name);
-  if (found == attributes.end()) return otherwise;
-  if (found->is_array())
-    return {found->at(0).get<std::int64_t>(), found->at(1).get<std::int64_t>()};
-  return found->get<std::int64_t>();
-}
-
+// From PyTorch's layout to Anther's.
 template <class T>
-class Runner {
- public:
-  Runner(std::string op, json attributes, const SafetensorsFile& in)
-      : op_(std::move(op)), attributes_(std::move(attributes)), in_(in) {}
+Tensor<T> to_anther(const Tensor<T>& t, Layout layout) {
+  if (layout == Layout::plain) return t;
+  if (layout == Layout::heads)
+    return Tensor<T>(layout_shape(layout, t.shape()), permuted(t, {0, 2, 1, 3}).span());
+  return permuted(t, layout_axes(layout, t.shape().rank()));
+}
+// And back; heads: how many there are.
+template <class T>
+Tensor<T> to_torch(const Tensor<T>& t, Layout layout, std::int64_t heads) {
+  if (layout == Layout::plain) return t;
+  const Shape& shape = t.shape();
+  if (layout == Layout::heads)
+    return permuted(Tensor<T>({shape[0], shape[1], heads, shape[2] / heads}, t.span()),
+                    {0, 2, 1, 3});
+  const std::vector<int> axes = layout_axes(layout, shape.rank());
+  std::vector<int> back(axes.size());
+  for (std::size_t i = 0; i < axes.size(); ++i)
+    back[static_cast<std::size_t>(axes[i])] = static_cast<int>(i);
+  return permuted(t, back);
+}
 
-  void run() {
-    tape_.begin({.training = attributes_.value("training", true)});
-    const Variable<T> y = call();
-    // Attention's heads and other ops' channels stand elsewhere outside.
-    const auto outside = [&](const Tensor<T>& t) { return result_order_ ? result_order_(t) : t; };
-    Tensor<T> value(y.shape(), y.value());
-    store("output", outside(value));
+// The arguments from a file.
+template <class T>
+class FileArguments : public OpArguments<T> {
+ public:
+  FileArguments(json attributes, const SafetensorsFile& in)
+      : OpArguments<T>(std::move(attributes)), in_(in) {}
+
+  void run(const std::string& op) {
+    const OpCall& call = op_call(op);
+    const bool training = this->flag("training", true);
+    tape_.begin({.training = training});
+    const Variable<T> y = call(*this);
+    store("output", to_torch(Tensor<T>(y.shape(), y.value()), call.result, heads_));
     if (!in_.find("grad_output")) return;
 
     // <grad_output, y> is a scalar whose gradient is what is asked for.
-    Tensor<T> weight = in_.read<T>("grad_output");
-    if (gradient_order_) weight = gradient_order_(weight);
+    const Tensor<T> weight = to_anther(in_.read<T>("grad_output"), call.result);
     check(weight.size() == y.shape().numel(), "grad_output: expected ", y.shape(), ", got ",
           weight.shape());
-    const Variable<T> loss = weighted_sum<T>(y, static_cast<const Tensor<T>&>(weight).span());
-    tape_.backward(loss);
-    statistics_store_.commit_buffers();
+    tape_.backward(weighted_sum<T>(y, weight.span()));
     for (const auto& [name, input] : inputs_)
-      store("grad_" + name,
-            input.back(Tensor<T>(input.variable.shape(), input.variable.gradient())));
-    for (int i = 0; i < std::ssize(statistics_store_.buffers()); ++i)
-      if (attributes_.value("training", false))
-        store(statistics_names[i],
-              Tensor<T>(statistics_store_.buffers()[static_cast<std::size_t>(i)].shape,
-                        std::as_const(statistics_store_).buffer(i)));
+      store("grad_" + name, to_torch(Tensor<T>(input.variable.shape(), input.variable.gradient()),
+                                     input.layout, heads_));
+    for (auto& [name, statistics] : statistics_) {
+      statistics.commit_buffers();
+      if (training)
+        store(name, Tensor<T>(statistics.buffers()[0].shape, std::as_const(statistics).buffer(0)));
+    }
   }
 
   void write(const std::string& path) const {
@@ -99,179 +99,72 @@ class Runner {
     write_safetensors(path, tensors);
   }
 
- private:
-  using Convert = std::function<Tensor<T>(const Tensor<T>&)>;
-  struct Input {
-    Variable<T> variable;
-    Convert back;
-  };
-
-  void store(const std::string& name, const Tensor<T>& tensor) { results_[name] = tensor; }
-
-  // An input as it is; the empty variable where IN has none of the name.
-  Variable<T> plain(const std::string& name) {
-    return input(
-        name, [](const Tensor<T>& t) { return t; }, [](const Tensor<T>& t) { return t; });
-  }
-  Variable<T> input(const std::string& name, const Convert& in, const Convert& back) {
+  Variable<T> get(const std::string& name, Layout layout) override {
     if (!in_.find(name)) return {};
-    const Variable<T> variable = tape_.input(in(in_.read<T>(name)), true);
-    inputs_.push_back({name, {variable, back}});
+    for (const auto& [had, input] : inputs_)
+      if (had == name) return input.variable;
+    if (layout == Layout::heads) heads_ = shape(name)[1];
+    const Variable<T> variable = tape_.input(to_anther(in_.read<T>(name), layout), true);
+    inputs_.push_back({name, {variable, layout}});
     return variable;
   }
-  Variable<T> ordered(const std::string& name, const std::vector<int>& in,
-                      const std::vector<int>& back) {
-    return input(
-        name, [in](const Tensor<T>& t) { return permuted(t, in); },
-        [back](const Tensor<T>& t) { return permuted(t, back); });
+  std::span<const std::int32_t> integers(const std::string& name) override {
+    const Tensor<std::int64_t> values = in_.read<std::int64_t>(name);
+    return integers_[name] = std::vector<std::int32_t>(values.begin(), values.end());
   }
-  // A map (N, C, ...), and a result that is one too.
-  Variable<T> map(const std::string& name) {
-    const int rank = in_.entry(name).shape.rank();
-    return ordered(name, channels_last(rank), channels_first(rank));
+  Variable<T> integer_value(const std::string& name) override {
+    return tape_.integers(shape(name), integers(name));
   }
-  void result_is_map() {
-    result_order_ = [](const Tensor<T>& t) {
-      return permuted(t, channels_first(t.shape().rank()));
-    };
-    gradient_order_ = [](const Tensor<T>& t) {
-      return permuted(t, channels_last(t.shape().rank()));
-    };
+  Shape shape(const std::string& name) override { return in_.entry(name).shape; }
+  Buffer<T> buffer(const std::string& name) override {
+    ParameterStore<T>& store = statistics_[name];
+    const Buffer<T> added{&store, store.add_buffer(name, {.shape = shape(name)})};
+    std::ranges::copy(in_.read<T>(name).span(), store.edit().buffer(0).begin());
+    return added;
   }
 
-  Variable<T> call() {
-    const json& a = attributes_;
-    const double eps = a.value("eps", 1e-5);
-    if (op_ == "conv2d") return conv2d_call();
-    if (op_ == "conv_transpose2d") return conv_transpose2d_call();
-    if (op_ == "linear") {
-      const Variable<T> x = plain("input"), w = plain("weight"), b = plain("bias");
-      return linear(x, w, b);
-    }
-    if (op_ == "group_norm" || op_ == "instance_norm") {
-      result_is_map();
-      const Variable<T> x = map("input"), w = plain("weight"), b = plain("bias");
-      return op_ == "instance_norm"
-                 ? instance_norm(x, w, b, eps)
-                 : group_norm(x, a.at("num_groups").get<std::int64_t>(), w, b, eps);
-    }
-    if (op_ == "layer_norm") {
-      const Variable<T> x = plain("input"), w = plain("weight"), b = plain("bias");
-      return layer_norm(x, w, b, eps);
-    }
-    if (op_ == "batch_norm") {
-      result_is_map();
-      const Variable<T> x = map("input"), w = plain("weight"), b = plain("bias");
-      Buffer<T> statistics[2];
-      for (const int i : {0, 1}) {
-        const char* const name = statistics_names[i];
-        statistics[i] = {&statistics_store_,
-                         statistics_store_.add_buffer(name, {.shape = w.shape()})};
-      }
-      for (const int i : {0, 1})
-        std::ranges::copy(in_.read<T>(statistics_names[i]).span(),
-                          statistics_store_.edit().buffer(i).begin());
-      return batch_norm(x, w, b, statistics[0], statistics[1],
-                        {.momentum = a.value("momentum", 0.1), .eps = eps});
-    }
-    if (op_ == "gelu") return gelu(plain("input"));
-    if (op_ == "relu") return relu(plain("input"));
-    if (op_ == "dropout") return dropout(plain("input"), a.value("p", 0.5));
-    if (op_ == "add") {
-      const Variable<T> x = plain("input"), other = plain("other");
-      return x + other;
-    }
-    if (op_ == "mul") return plain("input") * a.at("other").get<double>();
-    if (op_ == "subsample") {
-      result_is_map();
-      return subsample(map("input"), a.at("stride").get<std::int64_t>());
-    }
-    if (op_ == "adaptive_avg_pool2d") {
-      check(a.value("output_size", 1) == 1, "adaptive_avg_pool2d: expected output_size 1, got ",
-            a.at("output_size").dump());
-      result_order_ = [](const Tensor<T>& t) {
-        return Tensor<T>({t.shape()[0], t.shape()[1], 1, 1}, t.span());
-      };
-      return global_average_pool(map("input"));
-    }
-    if (op_ == "scaled_dot_product_attention") return attention_call();
-    if (op_ == "cross_entropy") {
-      const Tensor<std::int64_t> target = in_.read<std::int64_t>("target");
-      const std::vector<std::int32_t> labels(target.begin(), target.end());
-      return cross_entropy<T>(plain("input"), labels,
-                              {.label_smoothing = a.value("label_smoothing", 0.0)});
-    }
-    fail("run_op: unknown op ", op_);
-  }
+ private:
+  struct Input {
+    Variable<T> variable;
+    Layout layout;
+  };
+  void store(const std::string& name, const Tensor<T>& tensor) { results_[name] = tensor; }
 
-  Variable<T> conv2d_call() {
-    result_is_map();
-    const Variable<T> x = map("input");
-    const Extent2d stride = extent(attributes_, "stride", 1);
-    const Extent2d padding = extent(attributes_, "padding", 0);
-    const auto groups = attributes_.value("groups", std::int64_t{1});
-    const std::int64_t channels = x.shape().back();
-    if (groups == channels && in_.entry("weight").shape[0] == channels && channels > 1) {
-      const Variable<T> w = ordered("weight", {2, 3, 0, 1}, {2, 3, 0, 1});
-      return depthwise_conv2d(x, w, plain("bias"), {.stride = stride, .padding = padding});
-    }
-    const Variable<T> w = ordered("weight", {0, 2, 3, 1}, {0, 3, 1, 2});
-    const Variable<T> b = plain("bias");
-    const bool one = w.shape()[1] == 1 && w.shape()[2] == 1;
-    if (one && stride == Extent2d{1} && padding == Extent2d{0} && groups == 1)
-      return linear(x, w, b);
-    return conv2d(x, w, b, {.stride = stride, .padding = padding, .groups = groups});
-  }
-
-  Variable<T> conv_transpose2d_call() {
-    result_is_map();
-    const Variable<T> x = map("input");
-    check(attributes_.value("groups", std::int64_t{1}) == x.shape().back() &&
-              in_.entry("weight").shape[1] == 1,
-          "conv_transpose2d: expected a depth-wise one, groups = ", x.shape().back(), ", got ",
-          attributes_.dump());
-    const Variable<T> w = ordered("weight", {2, 3, 0, 1}, {2, 3, 0, 1});
-    return depthwise_conv_transpose2d(x, w, plain("bias"),
-                                      {.stride = extent(attributes_, "stride", 1),
-                                       .padding = extent(attributes_, "padding", 0),
-                                       .output_padding = extent(attributes_, "output_padding", 0)});
-  }
-
-  // (N, heads, L, E) outside, (N, L, heads E) inside.
-  Variable<T> attention_call() {
-    const std::int64_t heads = in_.entry("query").shape[1];
-    const Convert in = [](const Tensor<T>& t) {
-      const Tensor<T> p = permuted(t, {0, 2, 1, 3});
-      return Tensor<T>({p.shape()[0], p.shape()[1], p.shape()[2] * p.shape()[3]}, p.span());
-    };
-    const Convert back = [heads](const Tensor<T>& t) {
-      const Tensor<T> split({t.shape()[0], t.shape()[1], heads, t.shape()[2] / heads}, t.span());
-      return permuted(split, {0, 2, 1, 3});
-    };
-    result_order_ = back;
-    gradient_order_ = in;
-    const Variable<T> q = input("query", in, back), k = input("key", in, back),
-                      v = input("value", in, back);
-    return scaled_dot_product_attention(q, k, v, heads);
-  }
-
-  std::string op_;
-  json attributes_;
   const SafetensorsFile& in_;
   Tape<T> tape_;
+  std::int64_t heads_ = 1;
   std::vector<std::pair<std::string, Input>> inputs_;
-  static constexpr const char* statistics_names[] = {"running_mean", "running_var"};
-  ParameterStore<T> statistics_store_;  // of batch_norm
-  Convert result_order_, gradient_order_;
+  std::map<std::string, std::vector<std::int32_t>> integers_;
+  std::map<std::string, ParameterStore<T>> statistics_;  // of batch_norm
   std::map<std::string, Tensor<T>> results_;
 };
 
 template <class T>
 void run(const std::vector<std::string>& arguments) {
   const SafetensorsFile in(arguments[2]);
-  Runner<T> runner(arguments[0], json::parse(arguments[1]), in);
-  runner.run();
-  runner.write(arguments[3]);
+  FileArguments<T> call(json::parse(arguments[1]), in);
+  call.run(arguments[0]);
+  call.write(arguments[3]);
+}
+
+void print_cases() {
+  json rows = json::array();
+  for (const OpCase& row : op_cases()) {
+    json inputs = json::object();
+    for (const CaseInput& input : row.inputs) {
+      inputs[input.name] = json::array();
+      for (int axis = 0; axis < input.shape.rank(); ++axis)
+        inputs[input.name].push_back(input.shape[axis]);
+    }
+    rows.push_back({{"op", row.op},
+                    {"attributes", json::parse(row.attributes)},
+                    {"inputs", inputs},
+                    {"low", row.low},
+                    {"high", row.high},
+                    {"classes", row.classes},
+                    {"elementwise", row.elementwise}});
+  }
+  std::printf("%s\n", rows.dump(1).c_str());
 }
 
 }  // namespace
@@ -279,6 +172,10 @@ void run(const std::vector<std::string>& arguments) {
 int main(int argc, char** argv) {
   try {
     std::vector<std::string> arguments(argv + 1, argv + argc);
+    if (arguments == std::vector<std::string>{"--cases"}) {
+      print_cases();
+      return 0;
+    }
     std::string dtype = "float32";
     for (std::size_t i = 0; i + 1 < arguments.size(); ++i)
       if (arguments[i] == "--dtype") {
@@ -289,7 +186,7 @@ int main(int argc, char** argv) {
       }
     check(arguments.size() == 4 && (dtype == "float32" || dtype == "float64"),
           "usage: run_op OP ATTRIBUTES_JSON IN.safetensors OUT.safetensors "
-          "[--dtype float32|float64]");
+          "[--dtype float32|float64], or run_op --cases");
     dtype == "float32" ? run<float>(arguments) : run<double>(arguments);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "run_op: %s\n", error.what());

@@ -43,10 +43,15 @@ ANTHER_FUNCTION(mse_loss)
 ANTHER_FUNCTION(narrow)
 ANTHER_TEMPLATE ANTHER_VARIABLE reshape(const ANTHER_VARIABLE&, const Shape&);
 ANTHER_FUNCTION(softmax)
-ANTHER_FUNCTION(relu)
 ANTHER_FUNCTION(scaled_dot_product_attention)
 ANTHER_FUNCTION(self_attention)
 ANTHER_FUNCTION(subsample)
+
+// The element-wise ops, and pointwise, which they call.
+#define ANTHER_POINTWISE(name, ...) ANTHER_FUNCTION(name)
+#define ANTHER_POINTWISE_1 ANTHER_POINTWISE
+#define ANTHER_POINTWISE_2 ANTHER_POINTWISE
+#include "anther/kernels/pointwise_table.inl"
 
 ANTHER_CLASS(Scope)
 ANTHER_CLASS(Module)
@@ -57,6 +62,7 @@ ANTHER_CLASS(Conv2d)
 ANTHER_CLASS(ConvTranspose2d)
 ANTHER_CLASS(DropPath)
 ANTHER_CLASS(Dropout)
+ANTHER_CLASS(GELU)
 ANTHER_CLASS(GroupNorm)
 ANTHER_CLASS(InstanceNorm2d)
 ANTHER_CLASS(LayerNorm)

@@ -47,8 +47,6 @@ ANTHER_FUNCTION(layer_norm_add_parts)
 ANTHER_FUNCTION(layer_norm_backward_tile)
 ANTHER_FUNCTION(layer_norm_forward_tile)
 ANTHER_FUNCTION(log_sum_exp_row)
-ANTHER_FUNCTION(relu_backward)
-ANTHER_FUNCTION(relu_forward)
 ANTHER_FUNCTION(scale)
 ANTHER_FUNCTION(sgd_step)
 ANTHER_FUNCTION(softmax_backward)
@@ -61,3 +59,10 @@ ANTHER_FUNCTION(subsample_forward_row)
 ANTHER_FUNCTION(sum_buffers)
 ANTHER_FUNCTION(sum_of_squares)
 ANTHER_FUNCTION(update_average)
+
+#define ANTHER_POINTWISE(name, ...)                    \
+  ANTHER_FUNCTION(pointwise_backward, Pointwise::name) \
+  ANTHER_FUNCTION(pointwise_forward, Pointwise::name)
+#define ANTHER_POINTWISE_1 ANTHER_POINTWISE
+#define ANTHER_POINTWISE_2 ANTHER_POINTWISE
+#include "anther/kernels/pointwise_table.inl"

@@ -17,6 +17,7 @@
 #include "anther/export/cpp_ops/elementwise.hpp"
 #include "anther/export/cpp_ops/linear.hpp"
 #include "anther/export/cpp_ops/norm.hpp"
+#include "anther/export/cpp_ops/pointwise.hpp"
 #include "anther/export/cpp_ops/pool.hpp"
 #include "anther/export/cpp_ops/shape.hpp"
 #include "anther/export/op_forms.hpp"
@@ -32,6 +33,7 @@ inline CppForms& cpp_forms() {
       add_elementwise_cpp(*this);
       add_linear_cpp(*this);
       add_norm_cpp(*this);
+      add_pointwise_cpp(*this);
       add_pool_cpp(*this);
       add_shape_cpp(*this);
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cctype>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -13,6 +14,7 @@ namespace anther::inline v0_1::exports {
 
 // A number as C++ writes it, exactly.
 inline std::string code_of(double number) {
+  if (std::isinf(number)) return number > 0 ? "__builtin_inf()" : "-__builtin_inf()";
   char digits[40];
   std::snprintf(digits, sizeof digits, "%a", number);
   return digits;

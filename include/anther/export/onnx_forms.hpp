@@ -18,6 +18,7 @@
 #include "anther/export/onnx_ops/elementwise.hpp"
 #include "anther/export/onnx_ops/linear.hpp"
 #include "anther/export/onnx_ops/norm.hpp"
+#include "anther/export/onnx_ops/pointwise.hpp"
 #include "anther/export/onnx_ops/pool.hpp"
 #include "anther/export/onnx_ops/shape.hpp"
 #include "anther/export/op_forms.hpp"
@@ -34,6 +35,7 @@ OnnxForms<T>& onnx_forms() {
       add_elementwise_onnx(*this);
       add_linear_onnx(*this);
       add_norm_onnx(*this);
+      add_pointwise_onnx(*this);
       add_pool_onnx(*this);
       add_shape_onnx(*this);
     }

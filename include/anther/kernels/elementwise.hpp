@@ -1,7 +1,6 @@
 // Element-wise operations, drop path (Huang et al., "Deep networks with stochastic depth", 2016),
 // dropout (Srivastava et al. 2014) and column sums. An output may be any of its inputs, unless said
-// otherwise. Backward keeps y for relu, the factors for scale_samples, and only the key for
-// dropout.
+// otherwise. Backward keeps the factors for scale_samples, and only the key for dropout.
 #pragma once
 
 #include <algorithm>
@@ -29,24 +28,6 @@ void scale(T* y, const T* y_add, const T* x, T factor, std::int64_t count) {
   for_blocks(count, 400, [&](std::int64_t first, std::int64_t length, std::int64_t) {
     ANTHER_SELECT(scale<T>)
     (y + first, y_add ? y_add + first : nullptr, x + first, factor, length, is_streamed<T>(count));
-  });
-}
-
-// y = max(x, 0).
-template <class T>
-void relu_forward(T* y, const T* x, std::int64_t count) {
-  for_blocks(count, 400, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-    ANTHER_SELECT(relu_forward<T>)(y + first, x + first, length, is_streamed<T>(count));
-  });
-}
-
-// dx = dx_add + dy [y > 0]; dx_add may be null.
-template <class T>
-void relu_backward(T* dx, const T* dx_add, const T* dy, const T* y, std::int64_t count) {
-  for_blocks(count, 400, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-    ANTHER_SELECT(relu_backward<T>)
-    (dx + first, dx_add ? dx_add + first : nullptr, dy + first, y + first, length,
-     is_streamed<T>(count));
   });
 }
 

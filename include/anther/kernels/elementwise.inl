@@ -10,20 +10,6 @@ struct ScaleMap {
   ANTHER_INLINE Vec<T> operator()(const Vec<T>& x, const Vec<T>&) const { return factor * x; }
 };
 template <class T>
-struct ReluMap {
-  // In this order a NaN stays one.
-  ANTHER_INLINE Vec<T> operator()(const Vec<T>& x, const Vec<T>&) const {
-    return max(Vec<T>::zero(), x);
-  }
-};
-template <class T>
-struct ReluBackwardMap {
-  ANTHER_INLINE Vec<T> operator()(const Vec<T>& dy, const Vec<T>& y) const {
-    return select_less(Vec<T>::zero(), y, dy, Vec<T>::zero());
-  }
-};
-
-template <class T>
 void add(T* y, const T* a, const T* b, std::int64_t count, bool streamed) {
   map(y, static_cast<const T*>(nullptr), a, b, count, AddMap<T>{}, streamed);
 }
@@ -32,17 +18,6 @@ void add(T* y, const T* a, const T* b, std::int64_t count, bool streamed) {
 template <class T>
 void scale(T* y, const T* y_add, const T* x, T factor, std::int64_t count, bool streamed) {
   map(y, y_add, x, x, count, ScaleMap<T>{Vec<T>::broadcast(factor)}, streamed);
-}
-
-template <class T>
-void relu_forward(T* y, const T* x, std::int64_t count, bool streamed) {
-  map(y, static_cast<const T*>(nullptr), x, x, count, ReluMap<T>{}, streamed);
-}
-
-template <class T>
-void relu_backward(T* dx, const T* dx_add, const T* dy, const T* y, std::int64_t count,
-                   bool streamed) {
-  map(dx, dx_add, dy, y, count, ReluBackwardMap<T>{}, streamed);
 }
 
 // sum[c] += the sum over the rows of x[r][c], eight rows at a time.

@@ -37,4 +37,6 @@ namespace anther::inline v0_1::kernels {
 #include "anther/kernels/for_each_isa.inl"
 #define ANTHER_BODY "anther/kernels/vec_math.inl"
 #include "anther/kernels/for_each_isa.inl"
+#define ANTHER_BODY "anther/kernels/vec_functions.inl"
+#include "anther/kernels/for_each_isa.inl"
 }  // namespace anther::inline v0_1::kernels

@@ -79,13 +79,27 @@ ANTHER_INLINE Vec<T> power_of_2(const Vec<T>& shifted) {
 template <class T>
 constexpr T log2_e = T(1.44269504088896340736);
 
+// (2^r - 1) / r for |r| <= 1/16, a minimax polynomial with the errors 2.5e-8 and 3e-18.
+template <class T>
+ANTHER_INLINE Vec<T> exp2_slope(const Vec<T>& r) {
+  if constexpr (sizeof(T) == 4) {
+    constexpr T terms[] = {T(0.055496222058), T(0.24025764804), T(0.69314721429)};
+    return polynomial(r, terms);
+  } else {
+    constexpr T terms[] = {T(0.000015251844333223844), T(0.000154045222785106644),
+                           T(0.00133335582389947866),  T(0.00961812908516363885),
+                           T(0.0555041086648023368),   T(0.240226506959115175),
+                           T(0.693147180559945318)};
+    return polynomial(r, terms);
+  }
+}
+
 // 2^(factor x) for factor x < 127.9 (double: 1023.9) and factor > 0, within 1.2 units in the last
 // place of what the product has without rounding (1.4, and the product's, without fused
 // multiply-add); below -126 (-1022) it goes to 0, from -127 (-1023) on it is 0, NaN stays NaN.
-// 2^(factor x) = 2^n 2^r, n a multiple of 1/8, |r| <= 1/16, by a table and a minimax polynomial of
-// 2^r with 2^0 = 1 (errors 2.5e-8 and 3e-18); tables are Tang's way ("Table-driven implementation
-// of the exponential function in IEEE floating-point arithmetic", 1989), and eight entries fit a
-// register.
+// 2^(factor x) = 2^n 2^r, n a multiple of 1/8, |r| <= 1/16, by a table and exp2_slope. Tables are
+// Tang's way ("Table-driven implementation of the exponential function in IEEE floating-point
+// arithmetic", 1989), and eight entries fit a register.
 template <class T>
 ANTHER_INLINE Vec<T> exp2(const Vec<T>& argument, const Vec<T>& factor) {
   const Vec<T> least = Vec<T>::broadcast(sizeof(T) == 4 ? T(-127) : T(-1023));
@@ -93,19 +107,8 @@ ANTHER_INLINE Vec<T> exp2(const Vec<T>& argument, const Vec<T>& factor) {
   const Vec<T> x = max(least / factor, argument);  // in this order a NaN stays one
   const Vec<T> shifted = fma(x, factor, shift);
   const Vec<T> r = fma(x, factor, shift - shifted);
-  Vec<T> slope;  // (2^r - 1) / r
-  if constexpr (sizeof(T) == 4) {
-    constexpr T terms[] = {T(0.055496222058), T(0.24025764804), T(0.69314721429)};
-    slope = polynomial(r, terms);
-  } else {
-    constexpr T terms[] = {T(0.000015251844333223844), T(0.000154045222785106644),
-                           T(0.00133335582389947866),  T(0.00961812908516363885),
-                           T(0.0555041086648023368),   T(0.240226506959115175),
-                           T(0.693147180559945318)};
-    slope = polynomial(r, terms);
-  }
   const Vec<T> power = power_of_2(shifted);
-  return fma(power, slope * r, power);
+  return fma(power, exp2_slope(r) * r, power);
 }
 
 template <class T>

@@ -1,10 +1,8 @@
-// Activations, element by element: gelu (exact, by the error function), whose backward keeps x, and
-// relu, whose backward keeps y. gelu is lazy: a linear layer computes it as it reads, so that its
-// result takes no memory.
+// gelu, exact, by the error function. Backward keeps x. It is lazy: a linear layer computes it as
+// it reads, so that its result takes no memory. The other activations are in ops/pointwise.hpp.
 #pragma once
 
 #include "anther/autograd/tape.hpp"
-#include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gelu.hpp"
 
 namespace anther::inline v0_1 {
@@ -42,28 +40,6 @@ inline constexpr Op<T> gelu_op = {
 template <class T>
 Variable<T> gelu(const Variable<T>& x) {
   return x.tape().apply(gelu_op<T>, 0, {x}, x.shape());
-}
-
-inline constexpr char relu_op_name[] = "relu";
-template <class T>
-inline constexpr Op<T> relu_op = {
-    .name = relu_op_name,
-    .forward =
-        [](Call<T>& call) {
-          kernels::relu_forward(call.output(), call.input(0), call.output_shape().numel());
-        },
-    .backward =
-        [](Call<T>& call) {
-          if (const auto dx = call.input_gradient(0))
-            kernels::relu_backward<T>(dx.to, dx.add, call.output_gradient(), call.output(),
-                                      call.output_shape().numel());
-        },
-};
-
-// max(x, 0)
-template <class T>
-Variable<T> relu(const Variable<T>& x) {
-  return x.tape().apply(relu_op<T>, 0, {x}, x.shape());
 }
 
 }  // namespace anther::inline v0_1

@@ -131,6 +131,8 @@ inline void* stb_reallocate(void* memory, std::size_t bytes) {
 #include "anther/data/vision/stb_warnings.inl"
 #endif
 namespace anther::inline v0_1::stb {
+// What stb calls; anther's ops of these names would hide them.
+using ::abs, ::pow;
 #if __has_include(<stb/stb_image.h>)
 #include <stb/stb_image.h>
 #else

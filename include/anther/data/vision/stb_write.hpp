@@ -50,6 +50,7 @@
 #include "anther/data/vision/stb_warnings.inl"
 #endif
 namespace anther::inline v0_1::stb_write {
+using ::abs;  // which anther's op of this name would hide
 #if __has_include(<stb/stb_image_write.h>)
 #include <stb/stb_image_write.h>
 #else

@@ -18,10 +18,6 @@ inline void add_elementwise_cpp(CppForms& forms) {
     code.call("scale<float>", code.output(), "nullptr", code.input(0),
               code_of(call.attributes<double>()) + "f", call.output_shape().numel());
   });
-  forms.add_named(relu_op_name, [](CodeBuilder& code, const Call<float>& call) {
-    code.include("anther/kernels/elementwise.hpp");
-    code.call("relu_forward<float>", code.output(), code.input(0), call.output_shape().numel());
-  });
   forms.add_named(gelu_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const std::int64_t columns = call.output_shape().back();
     code.include("anther/kernels/gelu.hpp");

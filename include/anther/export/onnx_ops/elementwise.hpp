@@ -19,9 +19,6 @@ void add_elementwise_onnx(OnnxForms<T>& forms) {
     const double factor = call.template attributes<double>();
     graph.output(graph.node("Mul", {graph.input(0), graph.constant({}, {factor})}));
   });
-  forms.add_named(relu_op_name, [](GraphBuilder& graph, const Call<T>&) {
-    graph.output(graph.node("Relu", {graph.input(0)}));
-  });
   // x (1 + erf(x / sqrt 2)) / 2, in the order in which runtimes recognise GELU.
   forms.add_named(gelu_op_name, [](GraphBuilder& graph, const Call<T>&) {
     const std::string x = graph.input(0);

@@ -1,0 +1,258 @@
+// Every op under the name that it has in torch.nn.functional or torch, with its arguments by their
+// names there. What tests and comparisons call ops by: see op_cases.hpp.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "anther/anther.hpp"
+
+namespace op_tests {
+
+using namespace anther;
+
+// How an argument of PyTorch's stands in Anther: a map's channels come last.
+enum class Layout {
+  plain,             // the same
+  map,               // (N, C, ...) -> (N, ..., C)
+  conv_weight,       // (O, C, kh, kw) -> (O, kh, kw, C)
+  depthwise_weight,  // (C, 1, kh, kw) -> (kh, kw, C, 1)
+  heads,             // (N, heads, L, E) -> (N, L, heads E)
+};
+
+// Axis i in Anther is PyTorch's axis layout_axes(...)[i]. Not for heads, whose axes are joined.
+inline std::vector<int> layout_axes(Layout layout, int rank) {
+  std::vector<int> axes;
+  if (layout == Layout::depthwise_weight) return {2, 3, 0, 1};
+  const bool moved = layout == Layout::map || layout == Layout::conv_weight;
+  for (int axis = 0; axis < rank; ++axis)
+    if (!moved || axis != 1) axes.push_back(axis);
+  if (moved) axes.push_back(1);
+  return axes;
+}
+inline Shape layout_shape(Layout layout, const Shape& torch) {
+  if (layout == Layout::heads) return {torch[0], torch[2], torch[1] * torch[3]};
+  Shape shape;
+  for (const int axis : layout_axes(layout, torch.rank())) shape.push_back(torch[axis]);
+  return shape;
+}
+
+// The arguments of one call. Where they come from, the caller knows: a file in PyTorch's layout, or
+// random numbers in Anther's.
+template <class T>
+class OpArguments {
+ public:
+  explicit OpArguments(nlohmann::json attributes) : attributes_(std::move(attributes)) {}
+  virtual ~OpArguments() = default;
+
+  // A tensor; the empty variable if it is absent.
+  virtual Variable<T> get(const std::string& name, Layout layout) = 0;
+  Variable<T> operator[](const std::string& name) { return get(name, Layout::plain); }
+  Variable<T> map(const std::string& name) { return get(name, Layout::map); }
+  // Labels or indices, as numbers and as a value on the tape.
+  virtual std::span<const std::int32_t> integers(const std::string& name) = 0;
+  virtual Variable<T> integer_value(const std::string& name) = 0;
+  // The shape of a tensor as it was given.
+  virtual Shape shape(const std::string& name) = 0;
+  // A buffer of a store, with the values of a tensor.
+  virtual Buffer<T> buffer(const std::string& name) = 0;
+
+  bool has(const char* name) const { return attributes_.contains(name); }
+  template <class Value>
+  Value value(const char* name, Value otherwise) const {
+    const auto found = attributes_.find(name);
+    return found == attributes_.end() || found->is_null() ? otherwise
+                                                          : found->template get<Value>();
+  }
+  double number(const char* name, double otherwise) const { return value(name, otherwise); }
+  std::int64_t integer(const char* name, std::int64_t otherwise) const {
+    return value(name, otherwise);
+  }
+  int dim(const char* name = "dim", int otherwise = -1) const { return value(name, otherwise); }
+  bool flag(const char* name, bool otherwise) const { return value(name, otherwise); }
+  std::string text(const char* name, const char* otherwise) const {
+    return value(name, std::string(otherwise));
+  }
+  // One number or a list of them.
+  std::vector<std::int64_t> list(const char* name) const {
+    const auto found = attributes_.find(name);
+    if (found == attributes_.end() || found->is_null()) return {};
+    if (found->is_array()) return found->template get<std::vector<std::int64_t>>();
+    return {found->template get<std::int64_t>()};
+  }
+  std::vector<int> dims(const char* name = "dim") const {
+    const std::vector<std::int64_t> numbers = list(name);
+    return {numbers.begin(), numbers.end()};
+  }
+  Extent2d extent(const char* name, Extent2d otherwise) const {
+    const std::vector<std::int64_t> numbers = list(name);
+    if (numbers.empty()) return otherwise;
+    return numbers.size() == 1 ? Extent2d{numbers[0]} : Extent2d{numbers[0], numbers[1]};
+  }
+  const nlohmann::json& attributes() const { return attributes_; }
+  using Scalar = T;
+
+ private:
+  nlohmann::json attributes_;
+};
+
+// An op by name. call: a generic lambda, [](auto& a) { return relu(a["input"]); }.
+struct OpCall {
+  template <class Call>
+  OpCall(const char* op_name, Call call, Layout result_layout = Layout::plain)
+      : name(op_name),
+        call_float(static_cast<Variable<float> (*)(OpArguments<float>&)>(call)),
+        call_double(static_cast<Variable<double> (*)(OpArguments<double>&)>(call)),
+        result(result_layout) {}
+
+  template <class T>
+  Variable<T> operator()(OpArguments<T>& arguments) const {
+    if constexpr (std::is_same_v<T, float>)
+      return call_float(arguments);
+    else
+      return call_double(arguments);
+  }
+
+  std::string_view name;
+  Variable<float> (*call_float)(OpArguments<float>&);
+  Variable<double> (*call_double)(OpArguments<double>&);
+  Layout result;
+};
+
+// The element-wise ops of kernels/pointwise_table.inl, which need no line of their own.
+inline void add_pointwise_calls(std::vector<OpCall>& calls) {
+  using namespace kernels;
+#define ANTHER_POINTWISE(name, ...) \
+  calls.emplace_back(#name, [](auto& a) { return anther::name(a["input"]); });
+#define ANTHER_POINTWISE_1(name, number_1, ...)                                               \
+  calls.emplace_back(#name, [](auto& a) {                                                     \
+    const PointwiseNumbers& defaults = pointwise_defaults[static_cast<int>(Pointwise::name)]; \
+    return anther::name(a["input"], a.number(#number_1, defaults.first));                     \
+  });
+#define ANTHER_POINTWISE_2(name, number_1, default_1, number_2, ...)                          \
+  calls.emplace_back(#name, [](auto& a) {                                                     \
+    const PointwiseNumbers& defaults = pointwise_defaults[static_cast<int>(Pointwise::name)]; \
+    return anther::name(a["input"], a.number(#number_1, defaults.first),                      \
+                        a.number(#number_2, defaults.second));                                \
+  });
+#include "anther/kernels/pointwise_table.inl"
+}
+
+// Runs the op that a layer would choose: a product, a depth-wise convolution, or the general one.
+template <class T>
+Variable<T> conv2d_call(OpArguments<T>& a) {
+  const Variable<T> x = a.map("input");
+  const Extent2d stride = a.extent("stride", 1), padding = a.extent("padding", 0);
+  const std::int64_t groups = a.integer("groups", 1), channels = x.shape().back();
+  const Shape weight = a.shape("weight");
+  if (groups == channels && weight[0] == channels && channels > 1)
+    return depthwise_conv2d(x, a.get("weight", Layout::depthwise_weight), a["bias"],
+                            {.stride = stride, .padding = padding});
+  const Variable<T> w = a.get("weight", Layout::conv_weight);
+  const bool one = weight[2] == 1 && weight[3] == 1;
+  if (one && stride == Extent2d{1} && padding == Extent2d{0} && groups == 1)
+    return linear(x, w, a["bias"]);
+  return conv2d(x, w, a["bias"], {.stride = stride, .padding = padding, .groups = groups});
+}
+template <class T>
+Variable<T> conv_transpose2d_call(OpArguments<T>& a) {
+  const Variable<T> x = a.map("input");
+  detail::check(a.integer("groups", 1) == x.shape().back() && a.shape("weight")[1] == 1,
+                "conv_transpose2d: expected a depth-wise one, groups = ", x.shape().back());
+  return depthwise_conv_transpose2d(x, a.get("weight", Layout::depthwise_weight), a["bias"],
+                                    {.stride = a.extent("stride", 1),
+                                     .padding = a.extent("padding", 0),
+                                     .output_padding = a.extent("output_padding", 0)});
+}
+// (N, C, 1, 1)
+template <class T>
+Variable<T> adaptive_avg_pool2d_call(OpArguments<T>& a) {
+  detail::check(a.integer("output_size", 1) == 1,
+                "adaptive_avg_pool2d: expected the output size 1, got ",
+                a.integer("output_size", 1));
+  const Variable<T> y = global_average_pool(a.map("input"));
+  return reshape(y, Shape{y.shape()[0], 1, 1, y.shape()[1]});
+}
+
+inline const std::vector<OpCall>& op_calls() {
+  static const std::vector<OpCall> calls = [] {
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    std::vector<OpCall> all = {
+        {"clamp",
+         [](auto& a) {
+           return clamp(a["input"], a.number("min", -infinity), a.number("max", infinity));
+         }},
+        {"linear", [](auto& a) { return linear(a["input"], a["weight"], a["bias"]); }},
+        {"gelu",
+         [](auto& a) {
+           return a.text("approximate", "none") == "tanh" ? gelu_tanh(a["input"])
+                                                          : gelu(a["input"]);
+         }},
+        {"conv2d", [](auto& a) { return conv2d_call(a); }, Layout::map},
+        {"conv_transpose2d", [](auto& a) { return conv_transpose2d_call(a); }, Layout::map},
+        {"adaptive_avg_pool2d", [](auto& a) { return adaptive_avg_pool2d_call(a); }, Layout::map},
+        {"add", [](auto& a) { return a["input"] + a["other"]; }},
+        {"mul", [](auto& a) { return a["input"] * a.number("other", 0); }},
+        {"dropout", [](auto& a) { return dropout(a["input"], a.number("p", 0.5)); }},
+        {"softmax", [](auto& a) { return softmax(a["input"], a.dim()); }},
+        {"layer_norm",
+         [](auto& a) {
+           return layer_norm(a["input"], a["weight"], a["bias"], a.number("eps", 1e-5));
+         }},
+        {"group_norm",
+         [](auto& a) {
+           return group_norm(a.map("input"), a.integer("num_groups", 1), a["weight"], a["bias"],
+                             a.number("eps", 1e-5));
+         },
+         Layout::map},
+        {"instance_norm",
+         [](auto& a) {
+           return instance_norm(a.map("input"), a["weight"], a["bias"], a.number("eps", 1e-5));
+         },
+         Layout::map},
+        {"batch_norm",
+         [](auto& a) {
+           // The order of these calls is that of the buffers.
+           const auto mean = a.buffer("running_mean"), var = a.buffer("running_var");
+           return batch_norm(a.map("input"), a["weight"], a["bias"], mean, var,
+                             {.momentum = a.number("momentum", 0.1), .eps = a.number("eps", 1e-5)});
+         },
+         Layout::map},
+        {"subsample", [](auto& a) { return subsample(a.map("input"), a.integer("stride", 1)); },
+         Layout::map},
+        {"scaled_dot_product_attention",
+         [](auto& a) {
+           const std::int64_t heads = a.integer("num_heads", a.shape("query")[1]);
+           return scaled_dot_product_attention(a.get("query", Layout::heads),
+                                               a.get("key", Layout::heads),
+                                               a.get("value", Layout::heads), heads);
+         },
+         Layout::heads},
+        {"cross_entropy",
+         [](auto& a) {
+           using T = typename std::remove_reference_t<decltype(a)>::Scalar;
+           return cross_entropy<T>(a["input"], a.integers("target"),
+                                   {.label_smoothing = a.number("label_smoothing", 0)});
+         }},
+        {"mse_loss", [](auto& a) { return mse_loss(a["input"], a["target"]); }},
+    };
+    add_pointwise_calls(all);
+    return all;
+  }();
+  return calls;
+}
+
+// Throws if there is no such op.
+inline const OpCall& op_call(std::string_view name) {
+  for (const OpCall& call : op_calls())
+    if (call.name == name) return call;
+  detail::fail("unknown op ", name);
+}
+
+}  // namespace op_tests

@@ -1,0 +1,240 @@
+// The table of cases that every check of an op reads: its gradient and its bits for any number of
+// threads (tests/ops/op_cases_test.cpp), PyTorch (tests/parity/compare_pytorch.py), ONNX Runtime
+// (tests/parity/compare_onnx.py) and the C++ header (tests/export/op_cases_test.cpp). An op's row
+// here is what it takes to be in all of them.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/op_calls.hpp"
+
+namespace op_tests {
+
+struct CaseInput {
+  std::string name;
+  Shape shape;  // PyTorch's
+};
+
+struct OpCase {
+  std::string op;
+  std::string attributes;  // JSON
+  std::vector<CaseInput> inputs;
+  // Inputs are uniform between low and high; normal where both are 0.
+  double low = 0, high = 0;
+  int classes = 0;           // labels and indices are less than it
+  bool training = true;      // whether the pass is one of training
+  bool exported = true;      // whether the op has forms in ONNX and in C++
+  bool elementwise = false;  // any shape will do, so that comparisons draw their own
+
+  std::string name() const { return op + " " + attributes + " " + to_string(inputs[0].shape); }
+};
+
+// An op of one input, element by element.
+inline OpCase elementwise(const char* op, const char* attributes = "{}", double low = 0,
+                          double high = 0) {
+  return {.op = op,
+          .attributes = attributes,
+          .inputs = {{"input", {3, 37}}},
+          .low = low,
+          .high = high,
+          .elementwise = true};
+}
+
+inline const std::vector<OpCase>& op_cases() {
+  static const std::vector<OpCase> cases = {
+      elementwise("neg"),
+      elementwise("abs"),
+      elementwise("square"),
+      elementwise("reciprocal", "{}", 0.2, 3),
+      elementwise("sqrt", "{}", 0.2, 3),
+      elementwise("rsqrt", "{}", 0.2, 3),
+      elementwise("exp"),
+      elementwise("log", "{}", 0.2, 3),
+      elementwise("pow", R"({"exponent": 3})"),
+      elementwise("pow", R"({"exponent": -2})", 0.3, 2),
+      elementwise("pow", R"({"exponent": 1.7})", 0.3, 2),
+      elementwise("clamp", R"({"min": -0.5, "max": 0.8})"),
+      elementwise("clamp", R"({"min": 0.1})"),
+      elementwise("relu"),
+      elementwise("relu6", "{}", -4, 9),
+      elementwise("leaky_relu", R"({"negative_slope": 0.2})"),
+      elementwise("elu", R"({"alpha": 0.7})"),
+      elementwise("sigmoid", "{}", -6, 6),
+      elementwise("tanh", "{}", -4, 4),
+      elementwise("silu", "{}", -6, 6),
+      elementwise("hardsigmoid", "{}", -5, 5),
+      elementwise("hardswish", "{}", -5, 5),
+      elementwise("softplus", "{}", -6, 6),
+      elementwise("softplus", R"({"beta": 2, "threshold": 3})", -4, 4),
+      elementwise("mish", "{}", -6, 6),
+      elementwise("gelu"),
+      elementwise("gelu", R"({"approximate": "tanh"})"),
+      {.op = "add", .attributes = "{}", .inputs = {{"input", {2, 3}}, {"other", {2, 3}}}},
+      {.op = "mul", .attributes = R"({"other": 0.7})", .inputs = {{"input", {2, 3}}}},
+      {.op = "linear",
+       .attributes = "{}",
+       .inputs = {{"input", {3, 2, 7}}, {"weight", {5, 7}}, {"bias", {5}}}},
+      {.op = "linear", .attributes = "{}", .inputs = {{"input", {9, 13}}, {"weight", {36, 13}}}},
+      {.op = "conv2d",
+       .attributes = R"({"stride": 2})",
+       .inputs = {{"input", {2, 3, 4, 6}}, {"weight", {5, 3, 2, 2}}, {"bias", {5}}}},
+      {.op = "conv2d",
+       .attributes = R"({"padding": 1})",
+       .inputs = {{"input", {2, 3, 4, 3}}, {"weight", {4, 3, 3, 3}}, {"bias", {4}}}},
+      {.op = "conv2d",
+       .attributes = R"({"stride": [2, 1], "padding": [1, 0], "groups": 2})",
+       .inputs = {{"input", {1, 4, 5, 4}}, {"weight", {6, 2, 3, 2}}, {"bias", {6}}}},
+      {.op = "conv2d",
+       .attributes = R"({"padding": 1, "groups": 5})",
+       .inputs = {{"input", {2, 5, 5, 6}}, {"weight", {5, 1, 3, 3}}, {"bias", {5}}}},
+      {.op = "conv2d",
+       .attributes = R"({"stride": 2, "padding": 1, "groups": 4})",
+       .inputs = {{"input", {1, 4, 6, 5}}, {"weight", {4, 1, 3, 3}}}},
+      {.op = "conv_transpose2d",
+       .attributes = R"({"stride": 2, "groups": 5})",
+       .inputs = {{"input", {2, 5, 3, 2}}, {"weight", {5, 1, 2, 2}}, {"bias", {5}}}},
+      {.op = "conv_transpose2d",
+       .attributes = R"({"stride": 2, "padding": 1, "output_padding": 1, "groups": 3})",
+       .inputs = {{"input", {1, 3, 3, 4}}, {"weight", {3, 1, 3, 3}}, {"bias", {3}}}},
+      {.op = "group_norm",
+       .attributes = R"({"num_groups": 3})",
+       .inputs = {{"input", {2, 12, 3, 2}}, {"weight", {12}}, {"bias", {12}}}},
+      {.op = "instance_norm",
+       .attributes = "{}",
+       .inputs = {{"input", {2, 5, 3, 4}}, {"weight", {5}}, {"bias", {5}}}},
+      {.op = "layer_norm",
+       .attributes = "{}",
+       .inputs = {{"input", {2, 3, 13}}, {"weight", {13}}, {"bias", {13}}}},
+      {.op = "batch_norm",
+       .attributes = R"({"training": true})",
+       .inputs = {{"input", {3, 5, 2, 2}},
+                  {"weight", {5}},
+                  {"bias", {5}},
+                  {"running_mean", {5}},
+                  {"running_var", {5}}},
+       .low = 0.4,
+       .high = 2,
+       .exported = false},
+      {.op = "scaled_dot_product_attention",
+       .attributes = "{}",
+       .inputs = {{"query", {2, 3, 3, 2}}, {"key", {2, 3, 7, 2}}, {"value", {2, 3, 7, 2}}}},
+      {.op = "subsample", .attributes = R"({"stride": 2})", .inputs = {{"input", {2, 3, 5, 4}}}},
+      {.op = "adaptive_avg_pool2d",
+       .attributes = R"({"output_size": 1})",
+       .inputs = {{"input", {2, 5, 3, 4}}}},
+      {.op = "softmax", .attributes = R"({"dim": -1})", .inputs = {{"input", {2, 3, 19}}}},
+      {.op = "cross_entropy",
+       .attributes = R"({"label_smoothing": 0.1})",
+       .inputs = {{"input", {3, 5}}, {"target", {3}}},
+       .classes = 5,
+       .exported = false},
+      {.op = "mse_loss",
+       .attributes = "{}",
+       .inputs = {{"input", {3, 4}}, {"target", {3, 4}}},
+       .exported = false},
+  };
+  return cases;
+}
+
+// The arguments of a row, as random numbers in Anther's layout. The first call makes them; later
+// calls take variables with the values of tensors(), or of others, in their order.
+template <class T>
+class CaseArguments : public OpArguments<T> {
+ public:
+  // samples: what the first extent of every input that has that of the first input is multiplied
+  // by.
+  explicit CaseArguments(const OpCase& of, std::int64_t samples = 1)
+      : OpArguments<T>(nlohmann::json::parse(of.attributes)), case_(of), samples_(samples) {
+    const Shape& first = of.inputs[0].shape;
+    for (const CaseInput& input : of.inputs) {
+      Shape shape = input.shape;
+      if (samples > 1 && input.name != "weight" && input.name != "bias" && shape[0] == first[0])
+        shape[0] *= samples;
+      shapes_.emplace(input.name, shape);
+    }
+  }
+
+  // Variables for the tensors, in their order: what the next call is computed from.
+  void set(Tape<T>& tape, std::span<const Variable<T>> variables) {
+    tape_ = &tape;
+    variables_.assign(variables.begin(), variables.end());
+  }
+  // Makes variables of the tensors on a tape.
+  void set(Tape<T>& tape) {
+    tape_ = &tape;
+    variables_.clear();
+    for (const Tensor<T>& tensor : tensors_) variables_.push_back(tape.input(tensor, true));
+  }
+  const std::vector<Tensor<T>>& tensors() const { return tensors_; }
+  const std::vector<std::string>& names() const { return names_; }
+  const std::vector<Layout>& layouts() const { return layouts_; }
+  std::span<const Variable<T>> variables() const { return variables_; }
+
+  Variable<T> get(const std::string& name, Layout layout) override {
+    const auto found = shapes_.find(name);
+    if (found == shapes_.end()) return {};
+    for (std::size_t i = 0; i < names_.size(); ++i)
+      if (names_[i] == name) return variables_[i];
+    names_.push_back(name);
+    layouts_.push_back(layout);
+    tensors_.push_back(numbers(name, layout_shape(layout, found->second)));
+    variables_.push_back(tape_->input(tensors_.back(), true));
+    return variables_.back();
+  }
+  std::span<const std::int32_t> integers(const std::string& name) override {
+    std::vector<std::int32_t>& made = integers_[name];
+    const std::int64_t count = shapes_.at(name).numel();
+    for (std::int64_t i = std::ssize(made); i < count; ++i)
+      made.push_back(static_cast<std::int32_t>(uniform(key(name), static_cast<std::uint64_t>(i)) *
+                                               case_.classes));
+    return made;
+  }
+  Variable<T> integer_value(const std::string& name) override {
+    return tape_->integers(shapes_.at(name), integers(name));
+  }
+  Shape shape(const std::string& name) override { return shapes_.at(name); }
+  Buffer<T> buffer(const std::string& name) override {
+    const auto found = buffers_.find(name);
+    if (found != buffers_.end()) return found->second;
+    const Tensor<T> values = numbers(name, shapes_.at(name));
+    ParameterStore<T>& store = stores_[name];  // one that is in use takes no more buffers
+    const Buffer<T> added{&store, store.add_buffer(name, {.shape = values.shape()})};
+    std::ranges::copy(values.span(), store.edit().buffer(added.number).begin());
+    return buffers_.emplace(name, added).first->second;
+  }
+
+ private:
+  RandomKey key(const std::string& name) const {
+    return RandomKey(7).fold(case_.name()).fold(name);
+  }
+  Tensor<T> numbers(const std::string& name, const Shape& shape) const {
+    Tensor<T> tensor(shape);
+    for (std::int64_t i = 0; i < tensor.size(); ++i) {
+      const auto at = static_cast<std::uint64_t>(i);
+      tensor[i] = static_cast<T>(case_.low == case_.high ? normal(key(name), at)
+                                                         : case_.low + (case_.high - case_.low) *
+                                                                           uniform(key(name), at));
+    }
+    return tensor;
+  }
+
+  const OpCase& case_;
+  std::int64_t samples_;
+  std::map<std::string, Shape> shapes_;
+  Tape<T>* tape_ = nullptr;
+  std::vector<std::string> names_;
+  std::vector<Layout> layouts_;
+  std::vector<Tensor<T>> tensors_;
+  std::vector<Variable<T>> variables_;
+  std::map<std::string, std::vector<std::int32_t>> integers_;
+  std::map<std::string, ParameterStore<T>> stores_;  // of the buffers
+  std::map<std::string, Buffer<T>> buffers_;
+};
+
+}  // namespace op_tests
