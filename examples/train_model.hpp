@@ -7,7 +7,10 @@
 #include <vector>
 
 #include "anther/models/models.hpp"
+#include "anther/optim/adagrad.hpp"
 #include "anther/optim/adam.hpp"
+#include "anther/optim/lion.hpp"
+#include "anther/optim/rmsprop.hpp"
 #include "anther/optim/sgd.hpp"
 #include "anther/train/fit.hpp"
 #include "anther/train/objectives.hpp"
@@ -36,11 +39,16 @@ inline anther::ChosenModel chosen_model(const TrainOptions& o, std::int64_t num_
 }
 
 inline anther::AdamOptions adam_options(const TrainOptions& o) {
-  return {.beta1 = o.opt_betas[0],
-          .beta2 = o.opt_betas[1],
-          .eps = o.opt_eps,
-          .weight_decay = o.weight_decay,
-          .decoupled = o.opt == "adamw"};
+  anther::AdamOptions options{
+      .eps = o.opt_eps, .weight_decay = o.weight_decay, .decoupled = o.opt == "adamw"};
+  if (!o.opt_betas.empty()) options.beta1 = o.opt_betas[0], options.beta2 = o.opt_betas[1];
+  return options;
+}
+
+inline anther::LionOptions lion_options(const TrainOptions& o) {
+  anther::LionOptions options{.weight_decay = o.weight_decay};
+  if (!o.opt_betas.empty()) options.beta1 = o.opt_betas[0], options.beta2 = o.opt_betas[1];
+  return options;
 }
 
 inline anther::SgdOptions sgd_options(const TrainOptions& o) {
@@ -49,9 +57,18 @@ inline anther::SgdOptions sgd_options(const TrainOptions& o) {
 
 inline std::unique_ptr<anther::Optimizer<float>> make_optimizer(
     const TrainOptions& o, anther::ParameterStore<float>& store) {
+  using namespace anther;
+  if (o.opt == "rmsprop")
+    return std::make_unique<RMSprop<float>>(
+        store,
+        RMSpropOptions{.eps = o.opt_eps, .weight_decay = o.weight_decay, .momentum = o.momentum});
+  if (o.opt == "adagrad")
+    return std::make_unique<Adagrad<float>>(
+        store, AdagradOptions{.weight_decay = o.weight_decay, .eps = o.opt_eps});
+  if (o.opt == "lion") return std::make_unique<Lion<float>>(store, lion_options(o));
   if (o.opt == "sgd" || o.opt == "momentum")
-    return std::make_unique<anther::Sgd<float>>(store, sgd_options(o));
-  return std::make_unique<anther::Adam<float>>(store, adam_options(o));
+    return std::make_unique<Sgd<float>>(store, sgd_options(o));
+  return std::make_unique<Adam<float>>(store, adam_options(o));
 }
 
 // images: that an epoch has, which the steps of the schedule follow from. logit_offsets: of the

@@ -46,7 +46,7 @@ struct TrainOptions {
   double lr = 1e-3;
   double momentum = 0.9;
   double weight_decay = 0;
-  std::vector<double> opt_betas = {0.9, 0.999};
+  std::vector<double> opt_betas;
   double opt_eps = 1e-8;
   double clip_grad = 0;
   double layer_decay = 1;
@@ -137,12 +137,13 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("micro-batch", o.micro_batch,
         "images at once a thread; 0: by the size of the images, or with BatchNorm the whole batch");
   visit("lanes", o.lanes, "micro-batches at once, at most: each has a gradient buffer");
-  visit("opt", o.opt, "adam, adamw, sgd (Nesterov's momentum) or momentum (plain)");
+  visit("opt", o.opt,
+        "adam, adamw, sgd (Nesterov's momentum), momentum (plain), rmsprop, adagrad or lion");
   visit("lr", o.lr, "learning rate after the warm-up");
-  visit("momentum", o.momentum, "of sgd and momentum");
+  visit("momentum", o.momentum, "of sgd, momentum and rmsprop");
   visit("weight-decay", o.weight_decay, "of weights; biases and norms have none");
-  visit("opt-betas", o.opt_betas, "of adam and adamw");
-  visit("opt-eps", o.opt_eps, "of adam and adamw");
+  visit("opt-betas", o.opt_betas, "of adam, adamw (else 0.9 0.999) and lion (else 0.9 0.99)");
+  visit("opt-eps", o.opt_eps, "of adam, adamw, rmsprop and adagrad");
   visit("clip-grad", o.clip_grad, "greatest norm of the gradient; 0: any");
   visit("layer-decay", o.layer_decay,
         "what the rate falls by with each layer from the head to the image");
@@ -259,8 +260,8 @@ inline void check_options(const TrainOptions& o) {
                                     {"momentum", o.momentum},
                                     {"model-ema-decay", o.model_ema_decay}})
     anther::detail::check(value < 1, "--", flag, ": expected less than 1, got ", value);
-  anther::detail::check(o.opt_betas.size() == 2, "--opt-betas: expected 2 numbers, got ",
-                        o.opt_betas.size());
+  anther::detail::check(o.opt_betas.empty() || o.opt_betas.size() == 2,
+                        "--opt-betas: expected 2 numbers, got ", o.opt_betas.size());
   for (const double beta : o.opt_betas)
     anther::detail::check(beta >= 0 && beta < 1,
                           "--opt-betas: expected at least 0, less than 1, got ", beta);
@@ -279,7 +280,7 @@ inline void check_options(const TrainOptions& o) {
                         "--color-jitter: expected 1, 3 or 4 numbers, got ", o.color_jitter.size());
   choice("split", o.split, "paddle", "official", "trainval");
   choice("preset", o.preset, "improved", "original");
-  choice("opt", o.opt, "adam", "adamw", "sgd", "momentum");
+  choice("opt", o.opt, "adam", "adamw", "sgd", "momentum", "rmsprop", "adagrad", "lion");
   choice("eval-split", o.eval_split, "test", "valid");
   choice("sched", o.sched, "constant", "cosine", "linear", "step");
   anther::detail::check(o.opt != "sgd" || o.momentum > 0,

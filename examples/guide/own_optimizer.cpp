@@ -1,4 +1,5 @@
-// An optimiser of your own: Lion (Chen et al. 2023), which steps by the sign of its momentum.
+// An optimiser of your own: Signum (Bernstein et al. 2018), which steps by the sign of its
+// momentum.
 #include <anther/anther.hpp>
 #include <cmath>
 #include <cstdint>
@@ -6,16 +7,16 @@
 
 using namespace anther;
 
-struct LionOptions {
-  double beta1 = 0.9, beta2 = 0.99;
+struct SignumOptions {
+  double beta = 0.9;
   double weight_decay = 0;
 };
 
 template <class T>
-class Lion : public Optimizer<T> {
+class Signum : public Optimizer<T> {
  public:
   // The state has a buffer of the parameters' size for each name. Files of a run have it by name.
-  explicit Lion(ParameterStore<T>& store, const LionOptions& options = {})
+  explicit Signum(ParameterStore<T>& store, const SignumOptions& options = {})
       : Optimizer<T>(store, {"exp_avg"}), options_(options) {}
 
  protected:
@@ -24,20 +25,19 @@ class Lion : public Optimizer<T> {
   void update(T* values, const T* gradients, const typename Optimizer<T>::Range& range, double lr,
               double gradient_scale) override {
     T* average = this->state()[0].values.data();
-    const auto beta1 = static_cast<T>(options_.beta1), beta2 = static_cast<T>(options_.beta2);
+    const auto beta = static_cast<T>(options_.beta);
     const auto scale = static_cast<T>(gradient_scale), rate = static_cast<T>(lr);
     const auto decay = static_cast<T>(range.decay ? options_.weight_decay : 0);
     for (std::int64_t i = range.begin; i < range.end; ++i) {
       const T gradient = scale * gradients[i];
-      const T direction = beta1 * average[i] + (1 - beta1) * gradient;
-      const T sign = static_cast<T>((direction > 0) - (direction < 0));
+      average[i] = beta * average[i] + (1 - beta) * gradient;
+      const T sign = static_cast<T>((average[i] > 0) - (average[i] < 0));
       values[i] -= rate * (sign + decay * values[i]);
-      average[i] = beta2 * average[i] + (1 - beta2) * gradient;
     }
   }
 
  private:
-  LionOptions options_;
+  SignumOptions options_;
 };
 
 struct Net : Module<float> {
@@ -56,7 +56,7 @@ int main() {
     x[i] = 0.1f * static_cast<float>(i) - 3.15f;
     y[i] = std::sin(x[i]);
   }
-  Lion<float> lion(parameters);
+  Signum<float> signum(parameters);
   const Schedule schedule{.kind = ScheduleKind::cosine, .lr = 1e-2, .steps = 1000};
   Tape<float> tape;
   float last = 1;
@@ -65,7 +65,7 @@ int main() {
     const Variable<float> loss = mse_loss(net(tape.input(x)), tape.input(y));
     tape.zero_gradients();
     tape.backward(loss);
-    lion.step(tape, schedule.at(step));
+    signum.step(tape, schedule.at(step));
     last = loss.item();
     if (step % 250 == 0) std::printf("step %4d: loss %.6f\n", step, double{last});
   }

@@ -28,9 +28,12 @@
 #include "anther/ops/pool.hpp"
 #include "anther/ops/shape.hpp"
 #include "anther/ops/softmax.hpp"
+#include "anther/optim/adagrad.hpp"
 #include "anther/optim/adam.hpp"
 #include "anther/optim/clip_grad.hpp"
+#include "anther/optim/lion.hpp"
 #include "anther/optim/model_ema.hpp"
+#include "anther/optim/rmsprop.hpp"
 #include "anther/optim/schedule.hpp"
 #include "anther/optim/sgd.hpp"
 

@@ -294,6 +294,21 @@ TEST_CASE("train options: what the optimiser's flags are to the library") {
   CHECK_FALSE(adam.decoupled);
   o.opt = "adamw";
   CHECK(adam_options(o).decoupled);
+  CHECK(lion_options(o).beta2 == 0.9);
+  o.opt_betas = {};
+  CHECK(adam_options(o).beta2 == 0.999);
+  CHECK(lion_options(o).beta2 == 0.99);
+  CHECK(lion_options(o).weight_decay == 0.05);
+  anther::ParameterStore<float> store;
+  const auto first_state = [&](const char* name) {
+    o.opt = name;
+    return make_optimizer(o, store)->state()[0].name;
+  };
+  CHECK(first_state("adam") == "exp_avg");
+  CHECK(first_state("rmsprop") == "square_avg");
+  CHECK(first_state("adagrad") == "sum");
+  o.opt = "lion";
+  CHECK(dynamic_cast<anther::Lion<float>*>(make_optimizer(o, store).get()) != nullptr);
   o.opt = "sgd";
   CHECK(sgd_options(o).momentum == 0.7);
   CHECK(sgd_options(o).weight_decay == 0.05);
@@ -301,7 +316,6 @@ TEST_CASE("train options: what the optimiser's flags are to the library") {
   o.opt = "momentum";
   CHECK_FALSE(sgd_options(o).nesterov);
 
-  anther::ParameterStore<float> store;
   for (const auto& [name, is_sgd] :
        {std::pair("sgd", true), {"momentum", true}, {"adam", false}, {"adamw", false}}) {
     o.opt = name;

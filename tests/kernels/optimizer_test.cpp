@@ -110,6 +110,54 @@ TEST_CASE_TEMPLATE("SGD agrees with plain loops", T, float, double) {
       }
 }
 
+TEST_CASE_TEMPLATE("RMSprop, Adagrad and Lion agree with plain loops", T, float, double) {
+  for (const std::int64_t count : counts) {
+    CAPTURE(count);
+    const std::vector<T> zeros(size_of(count), T(0));
+    State<T> rms(count), ada(count), lion(count);
+    Output<T> rms_value(rms.start), square(zeros), buffer(zeros), average(zeros);
+    Output<T> ada_value(ada.start), sum(zeros), lion_value(lion.start), direction(zeros);
+    std::vector<double> centre(size_of(count));
+    for (int step = 1; step <= 4; ++step) {
+      for (State<T>* state : {&rms, &ada, &lion}) state->new_gradient(step);
+      anther::kernels::rmsprop_step<T>(rms_value.data(),
+                                       {square.data(), buffer.data(), average.data()},
+                                       rms.gradient.data(), count,
+                                       {.learning_rate = 0.1,
+                                        .alpha = 0.9,
+                                        .eps = 0.1,
+                                        .weight_decay = 0.02,
+                                        .momentum = 0.8,
+                                        .gradient_scale = 2});
+      anther::kernels::adagrad_step<T>(
+          ada_value.data(), sum.data(), ada.gradient.data(), count,
+          {.learning_rate = 0.1, .eps = 0.1, .weight_decay = 0.02, .gradient_scale = 2});
+      anther::kernels::lion_step<T>(
+          lion_value.data(), direction.data(), lion.gradient.data(), count,
+          {.learning_rate = 0.1, .weight_decay = 0.02, .gradient_scale = 2});
+      for (std::size_t i = 0; i < rms.value.size(); ++i) {
+        double g = 2 * rms.g[i] + 0.02 * rms.value[i];
+        rms.v[i] = 0.9 * rms.v[i] + 0.1 * g * g;
+        centre[i] = 0.9 * centre[i] + 0.1 * g;
+        rms.m[i] =
+            0.8 * rms.m[i] + g / (std::sqrt(std::max(rms.v[i] - centre[i] * centre[i], 0.0)) + 0.1);
+        rms.value[i] -= 0.1 * rms.m[i];
+        g = 2 * ada.g[i] + 0.02 * ada.value[i];
+        ada.v[i] += g * g;
+        ada.value[i] -= 0.1 * g / (std::sqrt(ada.v[i]) + 0.1);
+        g = 2 * lion.g[i];
+        const double to = 0.9 * lion.m[i] + 0.1 * g;
+        lion.value[i] = (1 - 0.1 * 0.02) * lion.value[i] - 0.1 * ((to > 0) - (to < 0));
+        lion.m[i] = 0.99 * lion.m[i] + 0.01 * g;
+      }
+    }
+    CHECK(distance(rms_value.values(), rms.value) < tolerance<T>(30));
+    CHECK(distance(ada_value.values(), ada.value) < tolerance<T>(8));
+    CHECK(distance(lion_value.values(), lion.value) < tolerance<T>(4));
+    CHECK(distance(direction.values(), lion.m) < tolerance<T>(1));
+  }
+}
+
 TEST_CASE_TEMPLATE("the average of the weights", T, float, double) {
   for (const std::int64_t count : counts) {
     CAPTURE(count);
@@ -187,6 +235,10 @@ TEST_CASE("optimisers with several threads") {
                                {.gradient_scale = 1 / norm});
     anther::kernels::sgd_step(value.data(), m.data(), state.gradient.data(), count,
                               {.momentum = 0.5});
+    anther::kernels::rmsprop_step<float>(value.data(), {v.data(), m.data(), nullptr},
+                                         state.gradient.data(), count, {.momentum = 0.5});
+    anther::kernels::adagrad_step(value.data(), v.data(), state.gradient.data(), count, {});
+    anther::kernels::lion_step(value.data(), m.data(), state.gradient.data(), count, {});
     anther::kernels::update_average(v.data(), value.data(), count, 0.9);
     value.insert(value.end(), v.begin(), v.end());
     return value;

@@ -1,6 +1,7 @@
 // Optimisers and what goes with them, each one pass over a flat range of `count` elements: Adam
-// (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019), SGD with momentum, the average of the
-// weights, sums of gradients and their norm. Formulas as in PyTorch.
+// (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019), SGD with momentum, RMSprop (Hinton
+// 2012), Adagrad (Duchi et al. 2011), Lion (Chen et al. 2023), the average of the weights, sums of
+// gradients and their norm. Formulas as in PyTorch.
 #pragma once
 
 #include <algorithm>
@@ -26,6 +27,28 @@ struct SgdStep {
   double momentum = 0;
   bool nesterov = false;
   double weight_decay = 0;
+  double gradient_scale = 1;
+};
+
+struct RMSpropStep {
+  double learning_rate = 1e-2;
+  double alpha = 0.99, eps = 1e-8;
+  double weight_decay = 0;
+  double momentum = 0;
+  double gradient_scale = 1;
+};
+
+struct AdagradStep {
+  double learning_rate = 1e-2;
+  double eps = 1e-10;
+  double weight_decay = 0;
+  double gradient_scale = 1;
+};
+
+struct LionStep {
+  double learning_rate = 1e-4;
+  double beta1 = 0.9, beta2 = 0.99;
+  double weight_decay = 0;  // decoupled
   double gradient_scale = 1;
 };
 
@@ -61,6 +84,48 @@ struct SgdFactors {
         nesterov(s.nesterov) {}
 };
 
+template <class T>
+struct RMSpropFactors {
+  T gradient_scale, weight_decay, rate, eps, momentum, learning_rate;
+
+  explicit RMSpropFactors(const RMSpropStep& s)
+      : gradient_scale(static_cast<T>(s.gradient_scale)),
+        weight_decay(static_cast<T>(s.weight_decay)),
+        rate(static_cast<T>(1 - s.alpha)),
+        eps(static_cast<T>(s.eps)),
+        momentum(static_cast<T>(s.momentum)),
+        learning_rate(static_cast<T>(s.learning_rate)) {}
+};
+
+template <class T>
+struct AdagradFactors {
+  T gradient_scale, weight_decay, eps, learning_rate;
+
+  explicit AdagradFactors(const AdagradStep& s)
+      : gradient_scale(static_cast<T>(s.gradient_scale)),
+        weight_decay(static_cast<T>(s.weight_decay)),
+        eps(static_cast<T>(s.eps)),
+        learning_rate(static_cast<T>(s.learning_rate)) {}
+};
+
+template <class T>
+struct LionFactors {
+  T gradient_scale, keep, direction_rate, average_rate, learning_rate;
+
+  explicit LionFactors(const LionStep& s)
+      : gradient_scale(static_cast<T>(s.gradient_scale)),
+        keep(static_cast<T>(1 - s.learning_rate * s.weight_decay)),
+        direction_rate(static_cast<T>(1 - s.beta1)),
+        average_rate(static_cast<T>(1 - s.beta2)),
+        learning_rate(static_cast<T>(s.learning_rate)) {}
+};
+
+// The state of RMSprop. momentum and average may be null: no momentum, not centred.
+template <class T>
+struct RMSpropState {
+  T *square_average, *momentum, *average;
+};
+
 #define ANTHER_BODY "anther/kernels/optimizer.inl"
 #include "anther/kernels/for_each_isa.inl"
 
@@ -85,6 +150,45 @@ void sgd_step(T* value, T* velocity, const T* gradient, std::int64_t count, cons
   for_blocks(count, 800, [&](std::int64_t first, std::int64_t length, std::int64_t) {
     ANTHER_SELECT(sgd_step<T>)
     (value + first, velocity ? velocity + first : nullptr, gradient + first, length, factors);
+  });
+}
+
+// g = gradient_scale gradient + weight_decay value;  square_average = alpha square_average + (1 -
+// alpha) g^2;  step = g / (sqrt(square_average) + eps), and with momentum step = momentum step +
+// that. value -= lr step. With `average`, which follows g as square_average follows g^2, the root
+// is that of square_average - average^2. The state starts as zeros.
+template <class T>
+void rmsprop_step(T* value, const RMSpropState<T>& state, const T* gradient, std::int64_t count,
+                  const RMSpropStep& step) {
+  const RMSpropFactors<T> factors(step);
+  for_blocks(count, 1500, [&](std::int64_t first, std::int64_t length, std::int64_t) {
+    const auto here = [first](T* part) { return part ? part + first : nullptr; };
+    ANTHER_SELECT(rmsprop_step<T>)
+    (value + first, {here(state.square_average), here(state.momentum), here(state.average)},
+     gradient + first, length, factors);
+  });
+}
+
+// g = gradient_scale gradient + weight_decay value;  sum += g^2;  value -= lr g / (sqrt(sum) +
+// eps).
+template <class T>
+void adagrad_step(T* value, T* sum, const T* gradient, std::int64_t count,
+                  const AdagradStep& step) {
+  const AdagradFactors<T> factors(step);
+  for_blocks(count, 1200, [&](std::int64_t first, std::int64_t length, std::int64_t) {
+    ANTHER_SELECT(adagrad_step<T>)
+    (value + first, sum + first, gradient + first, length, factors);
+  });
+}
+
+// g = gradient_scale gradient;  value = (1 - lr weight_decay) value - lr sign(beta1 average + (1 -
+// beta1) g);  average = beta2 average + (1 - beta2) g, which starts as zeros.
+template <class T>
+void lion_step(T* value, T* average, const T* gradient, std::int64_t count, const LionStep& step) {
+  const LionFactors<T> factors(step);
+  for_blocks(count, 800, [&](std::int64_t first, std::int64_t length, std::int64_t) {
+    ANTHER_SELECT(lion_step<T>)
+    (value + first, average + first, gradient + first, length, factors);
   });
 }
 

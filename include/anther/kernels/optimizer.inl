@@ -69,6 +69,115 @@ void sgd_step(T* value, T* velocity, const T* gradient, std::int64_t count,
   if (velocity) Vec<T>::load(rest[1]).store_partial(velocity + i, left);
 }
 
+// One vector of a range, of which `left` elements exist. rule(value, state, gradient) gives the new
+// value and changes the state; a state that is null is read as 0.
+template <class T, bool whole, int states, class Rule>
+ANTHER_INLINE void step_vector(T* value, T* const (&state)[states], const T* gradient,
+                               std::int64_t i, std::int64_t left, const Rule& rule) {
+  Vec<T> now[states];
+  ANTHER_UNROLL for (int s = 0; s < states; ++s) now[s] =
+      !state[s] ? Vec<T>::zero()
+      : whole   ? Vec<T>::load(state[s] + i)
+                : Vec<T>::load_partial(state[s] + i, left);
+  const Vec<T> old = whole ? Vec<T>::load(value + i) : Vec<T>::load_partial(value + i, left);
+  const Vec<T> g = whole ? Vec<T>::load(gradient + i) : Vec<T>::load_partial(gradient + i, left);
+  const Vec<T> moved = rule(old, now, g);
+  ANTHER_UNROLL for (int s = 0; s < states; ++s) {
+    if (!state[s]) continue;
+    if (whole)
+      now[s].store(state[s] + i);
+    else
+      now[s].store_partial(state[s] + i, left);
+  }
+  if (whole)
+    moved.store(value + i);
+  else
+    moved.store_partial(value + i, left);
+}
+
+template <class T, int states, class Rule>
+ANTHER_INLINE void step_range(T* value, T* const (&state)[states], const T* gradient,
+                              std::int64_t count, const Rule& rule) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes)
+    step_vector<T, true>(value, state, gradient, i, lanes, rule);
+  if (i < count) step_vector<T, false>(value, state, gradient, i, count - i, rule);
+}
+
+template <class T>
+struct RMSpropRule {
+  RMSpropFactors<T> f;
+  bool momentum, centered;
+
+  // state: the averages of g^2, of the steps, and of g.
+  ANTHER_INLINE Vec<T> operator()(const Vec<T>& value, Vec<T> (&state)[3],
+                                  const Vec<T>& gradient) const {
+    const Vec<T> rate = Vec<T>::broadcast(f.rate);
+    const Vec<T> g = fma(Vec<T>::broadcast(f.weight_decay), value,
+                         Vec<T>::broadcast(f.gradient_scale) * gradient);
+    state[0] = fma(rate, g * g - state[0], state[0]);
+    Vec<T> variance = state[0];
+    if (centered) {
+      state[2] = fma(rate, g - state[2], state[2]);
+      variance = max(Vec<T>::zero(), variance - state[2] * state[2]);
+    }
+    Vec<T> step = g / (sqrt(variance) + Vec<T>::broadcast(f.eps));
+    if (momentum) step = state[1] = fma(Vec<T>::broadcast(f.momentum), state[1], step);
+    return fma(Vec<T>::broadcast(-f.learning_rate), step, value);
+  }
+};
+template <class T>
+void rmsprop_step(T* value, const RMSpropState<T>& state, const T* gradient, std::int64_t count,
+                  const RMSpropFactors<T>& factors) {
+  T* const states[] = {state.square_average, state.momentum, state.average};
+  step_range(value, states, gradient, count,
+             RMSpropRule<T>{factors, state.momentum != nullptr, state.average != nullptr});
+}
+
+template <class T>
+struct AdagradRule {
+  AdagradFactors<T> f;
+
+  ANTHER_INLINE Vec<T> operator()(const Vec<T>& value, Vec<T> (&sum)[1],
+                                  const Vec<T>& gradient) const {
+    const Vec<T> g = fma(Vec<T>::broadcast(f.weight_decay), value,
+                         Vec<T>::broadcast(f.gradient_scale) * gradient);
+    sum[0] = fma(g, g, sum[0]);
+    const Vec<T> step = g / (sqrt(sum[0]) + Vec<T>::broadcast(f.eps));
+    return fma(Vec<T>::broadcast(-f.learning_rate), step, value);
+  }
+};
+template <class T>
+void adagrad_step(T* value, T* sum, const T* gradient, std::int64_t count,
+                  const AdagradFactors<T>& factors) {
+  T* const states[] = {sum};
+  step_range(value, states, gradient, count, AdagradRule<T>{factors});
+}
+
+template <class T>
+struct LionRule {
+  LionFactors<T> f;
+
+  ANTHER_INLINE Vec<T> operator()(const Vec<T>& value, Vec<T> (&average)[1],
+                                  const Vec<T>& gradient) const {
+    const Vec<T> g = Vec<T>::broadcast(f.gradient_scale) * gradient;
+    const Vec<T> change = g - average[0], zero = Vec<T>::zero();
+    const Vec<T> direction = fma(Vec<T>::broadcast(f.direction_rate), change, average[0]);
+    average[0] = fma(Vec<T>::broadcast(f.average_rate), change, average[0]);
+    const Vec<T> rate = Vec<T>::broadcast(f.learning_rate);
+    const Vec<T> step =
+        select_less(zero, direction, rate, select_less(direction, zero, zero - rate, zero));
+    return fma(Vec<T>::broadcast(f.keep), value, zero - step);
+  }
+};
+template <class T>
+void lion_step(T* value, T* average, const T* gradient, std::int64_t count,
+               const LionFactors<T>& factors) {
+  T* const states[] = {average};
+  step_range(value, states, gradient, count, LionRule<T>{factors});
+}
+
 template <class T>
 struct AverageMap {
   Vec<T> rate;

@@ -2,6 +2,7 @@
 // decay. Frozen parameters are in none of them. The state has the layout of the parameters.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -89,7 +90,9 @@ class Optimizer {
   ParameterStore<T>& store() const { return store_; }
 
  protected:
-  Optimizer(ParameterStore<T>& store, const std::vector<std::string>& state) : store_(store) {
+  // state: the names of the buffers, whose elements start as `initial`.
+  Optimizer(ParameterStore<T>& store, const std::vector<std::string>& state, double initial = 0)
+      : store_(store), initial_(static_cast<T>(initial)) {
     for (const std::string& name : state) state_.push_back({name, {}});
   }
 
@@ -106,6 +109,7 @@ class Optimizer {
         detail::check(steps_ == 0, "optimizer: the store has gained parameters after step ",
                       steps_);
         state.values = AlignedBuffer<T>(store_.size());
+        std::ranges::fill(state.values.span(), initial_);
       }
   }
 
@@ -132,6 +136,7 @@ class Optimizer {
   }
 
   ParameterStore<T>& store_;
+  T initial_;
   std::int64_t steps_ = 0;
   mutable std::vector<State> state_;
   std::vector<char> own_;          // for each parameter, whether it takes a step; empty: all do
