@@ -22,6 +22,7 @@
 #include "anther/ops/cross_entropy.hpp"
 #include "anther/ops/dropout.hpp"
 #include "anther/ops/linear.hpp"
+#include "anther/ops/matmul.hpp"
 #include "anther/ops/mse.hpp"
 #include "anther/ops/norm.hpp"
 #include "anther/ops/pointwise.hpp"

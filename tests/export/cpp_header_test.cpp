@@ -362,7 +362,8 @@ TEST_CASE("C++ header: a model of anything, from numbers to numbers") {
   tokens.add<LayerNorm>(4)
       .add<Linear>(4, 24)
       .add<Apply>([](V x) { return self_attention(x, 2); })
-      .add<Linear>(8, 8);
+      .add<Linear>(8, 8)
+      .add<Apply>([](V x) { return matmul(narrow(x, 2, 0, 6), x); });
   draw(token_store);
   add("tokens", tokens, {1, 6, 4});
   ParameterStore<float> map_store;

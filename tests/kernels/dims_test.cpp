@@ -20,6 +20,7 @@
 #include "anther/kernels/global_average_pool.hpp"
 #include "anther/kernels/group_norm.hpp"
 #include "anther/kernels/layer_norm.hpp"
+#include "anther/kernels/matmul.hpp"
 #include "anther/kernels/packed_weight.hpp"
 #include "anther/kernels/softmax.hpp"
 #include "anther/kernels/subsample.hpp"
@@ -62,6 +63,7 @@ TEST_CASE("dims: members() has all members in their order") {
   check_members<GlobalAveragePoolDims>();
   check_members<GroupNormDims>();
   check_members<LayerNormDims>();
+  check_members<MatmulDims>();
   check_members<PackOptions>();
   check_members<SampleDims>();
   check_members<SoftmaxDims>();

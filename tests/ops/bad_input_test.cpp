@@ -45,6 +45,16 @@ TEST_CASE("ops refuse what does not fit") {
        [&] {
          linear(x({2, 3}), x({5, 3}), x({4}));
        }},
+      {"matmul: expected (..., m, k) and (..., k, n), or (k), got (2, 3) and (2, 3)",
+       [&] {
+         const auto a = x({2, 3});
+         matmul(a, a);
+       }},
+      {"matmul: expected (..., m, k) and (..., k, n), or (k), got (2, 3, 4) and (3, 4, 5)",
+       [&] {
+         const auto a = x({2, 3, 4});
+         matmul(a, a.tape().input(Tensor<float>({3, 4, 5})));
+       }},
       {"expected an input (N, H, W, C)",
        [&] {
          conv2d(x({2, 3}), x({5, 1, 1, 3}));

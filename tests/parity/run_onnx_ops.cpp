@@ -70,7 +70,8 @@ void tokens(Sequential<float>& net) {
       .add<Linear>(4, 24)
       .add<Apply>([](V x) { return self_attention(x, 2); })
       .add<Linear>(8, 8, LinearOptions{.bias = false})
-      .add<Apply>([](V x) { return x + scaled_dot_product_attention(x, gelu(x), x * 0.3, 4); });
+      .add<Apply>([](V x) { return x + scaled_dot_product_attention(x, gelu(x), x * 0.3, 4); })
+      .add<Apply>([](V x) { return matmul(narrow(x, 2, 0, 6), x); });
 }
 
 void shapes(Sequential<float>& net) {

@@ -16,6 +16,7 @@
 #include "anther/export/cpp_ops/convolution.hpp"
 #include "anther/export/cpp_ops/elementwise.hpp"
 #include "anther/export/cpp_ops/linear.hpp"
+#include "anther/export/cpp_ops/matmul.hpp"
 #include "anther/export/cpp_ops/norm.hpp"
 #include "anther/export/cpp_ops/pointwise.hpp"
 #include "anther/export/cpp_ops/pool.hpp"
@@ -32,6 +33,7 @@ inline CppForms& cpp_forms() {
       add_convolution_cpp(*this);
       add_elementwise_cpp(*this);
       add_linear_cpp(*this);
+      add_matmul_cpp(*this);
       add_norm_cpp(*this);
       add_pointwise_cpp(*this);
       add_pool_cpp(*this);

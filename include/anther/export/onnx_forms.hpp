@@ -17,6 +17,7 @@
 #include "anther/export/onnx_ops/convolution.hpp"
 #include "anther/export/onnx_ops/elementwise.hpp"
 #include "anther/export/onnx_ops/linear.hpp"
+#include "anther/export/onnx_ops/matmul.hpp"
 #include "anther/export/onnx_ops/norm.hpp"
 #include "anther/export/onnx_ops/pointwise.hpp"
 #include "anther/export/onnx_ops/pool.hpp"
@@ -34,6 +35,7 @@ OnnxForms<T>& onnx_forms() {
       add_convolution_onnx(*this);
       add_elementwise_onnx(*this);
       add_linear_onnx(*this);
+      add_matmul_onnx(*this);
       add_norm_onnx(*this);
       add_pointwise_onnx(*this);
       add_pool_onnx(*this);
