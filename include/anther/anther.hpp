@@ -8,6 +8,7 @@
 #include "anther/core/version.hpp"
 #include "anther/models/edgevit/edgevit.hpp"
 #include "anther/nn/activation.hpp"
+#include "anther/nn/attention.hpp"
 #include "anther/nn/conv.hpp"
 #include "anther/nn/drop.hpp"
 #include "anther/nn/inference.hpp"

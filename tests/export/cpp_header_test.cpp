@@ -363,7 +363,13 @@ TEST_CASE("C++ header: a model of anything, from numbers to numbers") {
       .add<Linear>(4, 24)
       .add<Apply>([](V x) { return self_attention(x, 2); })
       .add<Linear>(8, 8)
-      .add<Apply>([](V x) { return matmul(narrow(x, 2, 0, 6), x); });
+      .add<Apply>([](V x) { return matmul(narrow(x, 2, 0, 6), x); })
+      .add<MultiheadAttention>(8, 2, MultiheadAttentionOptions{.is_causal = true})
+      .add<Apply>([](V x) {
+        const V part = narrow(x, 1, 0, 4);
+        return x +
+               scaled_dot_product_attention(x, part, part, 2, {.attn_mask = narrow(x, 2, 0, 4)});
+      });
   draw(token_store);
   add("tokens", tokens, {1, 6, 4});
   ParameterStore<float> map_store;

@@ -139,6 +139,15 @@ TEST_CASE("ops refuse what does not fit") {
        [&] {
          self_attention(x({1, 4, 12}), 3);
        }},
+      {"expected a mask that can be broadcast to (1, 2, 4, 4), got (3, 4)",
+       [&] {
+         const auto a = x({1, 4, 12});
+         self_attention(a, 2, {.attn_mask = a.tape().input(Tensor<float>({3, 4}))});
+       }},
+      {"attention: expected a dropout_p in [0, 1), got 1",
+       [&] {
+         self_attention(x({1, 4, 12}), 2, {.dropout_p = 1});
+       }},
       {"stride of at least 1",
        [&] {
          subsample(x({1, 4, 4, 2}), 0);

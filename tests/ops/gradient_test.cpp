@@ -112,6 +112,46 @@ const std::vector<Row> rows = {
      [](const Variables& v) { return batch_norm(v[0], v[1], v[2], running.mean, running.var); },
      {.tape = {.training = false}}},
     {"self_attention", {{2, 5, 24}}, [](const Variables& v) { return self_attention(v[0], 2); }},
+    {"scaled_dot_product_attention",
+     {{2, 3, 6}, {2, 7, 6}, {2, 7, 6}},
+     [](const Variables& v) { return scaled_dot_product_attention(v[0], v[1], v[2], 3); }},
+    {"self_attention, causal",
+     {{2, 5, 24}},
+     [](const Variables& v) { return self_attention(v[0], 2, {.is_causal = true}); }},
+    {"attention, causal, more queries than keys, blocks of queries",
+     {{1, 75, 4}, {1, 70, 4}, {1, 70, 4}},
+     [](const Variables& v) {
+       return scaled_dot_product_attention(v[0], v[1], v[2], 2, {.is_causal = true});
+     }},
+    {"attention, a mask for each head",
+     {{2, 5, 6}, {2, 7, 6}, {2, 7, 6}, {3, 5, 7}},
+     [](const Variables& v) {
+       return scaled_dot_product_attention(v[0], v[1], v[2], 3, {.attn_mask = v[3]});
+     }},
+    {"attention, a mask for each sample's keys, causal",
+     {{2, 5, 6}, {2, 7, 6}, {2, 7, 6}, {2, 1, 1, 7}},
+     [](const Variables& v) {
+       return scaled_dot_product_attention(v[0], v[1], v[2], 3,
+                                           {.attn_mask = v[3], .is_causal = true});
+     }},
+    {"attention, a mask for each sample's queries",
+     {{2, 5, 18}, {2, 1, 5, 1}},
+     [](const Variables& v) { return self_attention(v[0], 3, {.attn_mask = v[1]}); }},
+    {"attention, dropout",
+     {{2, 5, 6}, {2, 7, 6}, {2, 7, 6}},
+     [](const Variables& v) {
+       return scaled_dot_product_attention(v[0], v[1], v[2], 3, {.dropout_p = 0.4});
+     }},
+    {"attention, what is hidden, causal, dropout",
+     {{2, 5, 18}},
+     [](const Variables& v) {
+       const std::int32_t seen[] = {1, 1, 1, 1, 0,  // query 2 sees no key
+                                    0, 1, 0, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1};
+       return self_attention(
+           v[0], 3,
+           {.attn_mask = v[0].tape().integers({5, 5}, seen), .is_causal = true, .dropout_p = 0.4});
+     }},
+    {"subsample", {{2, 5, 4, 3}}, [](const Variables& v) { return subsample(v[0], 2); }},
     {"global_average_pool",
      {{2, 3, 4, 5}},
      [](const Variables& v) { return global_average_pool(v[0]); }},

@@ -71,7 +71,14 @@ void tokens(Sequential<float>& net) {
       .add<Apply>([](V x) { return self_attention(x, 2); })
       .add<Linear>(8, 8, LinearOptions{.bias = false})
       .add<Apply>([](V x) { return x + scaled_dot_product_attention(x, gelu(x), x * 0.3, 4); })
-      .add<Apply>([](V x) { return matmul(narrow(x, 2, 0, 6), x); });
+      .add<Apply>([](V x) { return matmul(narrow(x, 2, 0, 6), x); })
+      .add<MultiheadAttention>(8, 2, MultiheadAttentionOptions{.is_causal = true})
+      .add<Apply>([](V x) {
+        const V part = narrow(x, 1, 0, 4), mask = narrow(x, 2, 0, 4);
+        return x + scaled_dot_product_attention(
+                       x, part, part, 2,
+                       {.attn_mask = reshape(mask, {x.shape()[0], 1, 6, 4}), .is_causal = true});
+      });
 }
 
 void shapes(Sequential<float>& net) {

@@ -26,6 +26,7 @@ ANTHER_TEMPLATE std::span<const ANTHER_VARIABLE> split(const ANTHER_VARIABLE&,
 ANTHER_TEMPLATE std::span<const ANTHER_VARIABLE> split(const ANTHER_VARIABLE&,
                                                        std::initializer_list<std::int64_t>, int);
 ANTHER_FUNCTION(adjust_logits)
+ANTHER_FUNCTION(apply_masked_attention)
 ANTHER_FUNCTION(batch_norm)
 ANTHER_FUNCTION(conv2d)
 ANTHER_FUNCTION(depthwise_conv2d)
@@ -68,6 +69,7 @@ ANTHER_CLASS(GroupNorm)
 ANTHER_CLASS(InstanceNorm2d)
 ANTHER_CLASS(LayerNorm)
 ANTHER_CLASS(Linear)
+ANTHER_CLASS(MultiheadAttention)
 ANTHER_CLASS(NormBase)
 ANTHER_CLASS(Inference)
 ANTHER_CLASS(InferencePlan)

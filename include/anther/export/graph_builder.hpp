@@ -62,6 +62,13 @@ class GraphBuilder {
   std::string reshape(const std::string& x, const Integers& extents) {
     return node("Reshape", {x, constant(extents)});
   }
+  // A value of a shape on the tape, with the axes that it has there, and back.
+  std::string tape_order(const std::string& x, const Shape& shape) {
+    return shape.rank() == 4 ? transpose(x, {0, 2, 3, 1}) : x;
+  }
+  std::string graph_order(const std::string& x, const Shape& shape) {
+    return shape.rank() == 4 ? transpose(x, {0, 3, 1, 2}) : x;
+  }
   // Axis i of the result is x's axis axes[i].
   std::string transpose(const std::string& x, Integers axes) {
     return node("Transpose", {x}, {{"perm", std::move(axes)}});

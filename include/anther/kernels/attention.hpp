@@ -1,14 +1,17 @@
 // Scaled dot-product attention of several heads (Vaswani et al. 2017, section 3.2):
-//   o = softmax(q k^T / sqrt(head_dim)) v, for each sample and head.
+//   o = dropout(softmax(q k^T / sqrt(head_dim) + mask)) v, for each sample and head.
 // q (N, queries, heads head_dim), k and v (N, keys, heads head_dim), o as q; head h has the
 // channels h head_dim to (h + 1) head_dim - 1; rows may be further apart than they are wide, so q,
 // k and v may be parts of one matrix. Backward keeps q, k, v and the probabilities
 // (N, heads, queries, keys).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "anther/core/parallel_for.hpp"
+#include "anther/core/random.hpp"
+#include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gemm.hpp"
 #include "anther/kernels/softmax.hpp"
 #include "anther/kernels/vec.hpp"
@@ -26,53 +29,122 @@ struct AttentionDims {
     return visit(batch, heads, queries, keys, head_dim, q_stride, kv_stride, scale);
   }
 
+  std::int64_t tiles() const { return batch * heads; }
   std::int64_t o_stride() const { return heads * head_dim; }
   std::int64_t probabilities() const { return batch * heads * queries * keys; }
 };
 
-// What backward writes and reads, of all heads or of one.
+// What forward and backward write and read, of all heads or of one.
+template <class T>
+struct AttentionForward {
+  T *o, *probabilities;
+  const T *q, *k, *v;
+};
 template <class T>
 struct AttentionBackward {
   T *dq, *dk, *dv;
   const T *d_o, *probabilities, *q, *k, *v;
+  T* dscores = nullptr;
 };
+
+// Which keys a query sees, and what is dropped of the probabilities. The default is: all, nothing.
+template <class T>
+struct AttentionMask {
+  const T* added = nullptr;            // to scale q k^T, or null
+  const std::int32_t* kept = nullptr;  // 0: the query does not see the key; or null
+  // From one sample, head, query, key to the next of `added` or `kept`; 0: they share the elements.
+  std::int64_t sample_stride = 0, head_stride = 0, query_stride = 0, key_stride = 0;
+  bool causal = false;  // query i sees the keys 0 to i
+  double dropout_p = 0;
+  RandomKey key = {};
+  std::int64_t first_sample = 0;  // its number, for the random numbers
+
+  std::int64_t place(std::int64_t sample, std::int64_t head) const {
+    return sample * sample_stride + head * head_stride;
+  }
+  // The part of a head of a sample.
+  AttentionMask of_head(std::int64_t sample, std::int64_t head) const {
+    AttentionMask part = *this;
+    if (added) part.added += place(sample, head);
+    if (kept) part.kept += place(sample, head);
+    part.key = key.fold(static_cast<std::uint64_t>(first_sample + sample))
+                   .fold(static_cast<std::uint64_t>(head));
+    return part;
+  }
+};
+
+// to = dropout(from), a row of probabilities, which is the row `row` of its head. The random
+// numbers follow from the head's key, the row and the column.
+template <class T>
+void attention_dropout_row(T* to, const T* from, std::int64_t row, std::int64_t columns,
+                           const AttentionMask<T>& mask) {
+  const auto least = static_cast<std::uint64_t>(mask.dropout_p * 0x1p32);
+  const T factor[] = {T(0), static_cast<T>(1 / (1 - mask.dropout_p))};  // dropped, kept
+  for (std::int64_t j = 0; j < columns; j += 4) {
+    const auto words = dropout_words(mask.key.fold(static_cast<std::uint64_t>(row)),
+                                     static_cast<std::uint64_t>(j / 4));
+    for (std::int64_t i = j; i < std::min(j + 4, columns); ++i)
+      to[i] = from[i] * factor[words[static_cast<std::size_t>(i - j)] >= least];
+  }
+}
 
 #define ANTHER_BODY "anther/kernels/attention.inl"
 #include "anther/kernels/for_each_isa.inl"
 
+// dropout: whether backward needs the probabilities that are left.
 template <class T>
-std::int64_t attention_workspace(const AttentionDims& d) {
-  return d.batch * d.heads * ANTHER_SELECT(attention_head_workspace<T>)(d);
+std::int64_t attention_workspace(const AttentionDims& d, bool dropout = false) {
+  return d.batch * d.heads * ANTHER_SELECT(attention_head_workspace<T>)(d, dropout);
 }
 
-// probabilities: null where no backward follows.
+// probabilities: null where no backward follows. They are those before dropout.
 template <class T>
 void attention_forward(T* o, T* probabilities, const T* q, const T* k, const T* v, T* workspace,
-                       const AttentionDims& d) {
+                       const AttentionDims& d, const AttentionMask<T>& mask = {}) {
   const auto head = ANTHER_SELECT(attention_head_forward<T>);
-  const std::int64_t size = attention_workspace<T>(d) / (d.batch * d.heads);
-  parallel_for(d.batch * d.heads, d.probabilities() * d.head_dim / 16, [&](std::int64_t tile) {
+  const std::int64_t size = attention_workspace<T>(d) / std::max<std::int64_t>(d.tiles(), 1);
+  parallel_for(d.tiles(), d.probabilities() * d.head_dim / 16, [&](std::int64_t tile) {
     const std::int64_t n = tile / d.heads, channel = tile % d.heads * d.head_dim;
     const std::int64_t at_q = n * d.queries * d.q_stride + channel;
     const std::int64_t at_kv = n * d.keys * d.kv_stride + channel;
-    head(o + n * d.queries * d.o_stride() + channel,
-         probabilities ? probabilities + tile * d.queries * d.keys : nullptr, q + at_q, k + at_kv,
-         v + at_kv, workspace + tile * size, d);
+    head({o + n * d.queries * d.o_stride() + channel,
+          probabilities ? probabilities + tile * d.queries * d.keys : nullptr, q + at_q, k + at_kv,
+          v + at_kv},
+         workspace + tile * size, d, mask.of_head(n, tile % d.heads));
   });
 }
 
-// dq, dk, dv (laid out as q, k, v) += their gradients; d_o as o.
+// dq, dk, dv (laid out as q, k, v) += their gradients; d_o as o. dscores (N, heads, queries, keys):
+// the gradient of scale q k^T + mask, or null where it is not wanted.
 template <class T>
-void attention_backward(const AttentionBackward<T>& o, T* workspace, const AttentionDims& d) {
+void attention_backward(const AttentionBackward<T>& o, T* workspace, const AttentionDims& d,
+                        const AttentionMask<T>& mask = {}) {
   const auto head = ANTHER_SELECT(attention_head_backward<T>);
-  const std::int64_t size = attention_workspace<T>(d) / (d.batch * d.heads);
-  parallel_for(d.batch * d.heads, d.probabilities() * d.head_dim / 5, [&](std::int64_t tile) {
+  const std::int64_t size =
+      attention_workspace<T>(d, mask.dropout_p > 0) / std::max<std::int64_t>(d.tiles(), 1);
+  parallel_for(d.tiles(), d.probabilities() * d.head_dim / 5, [&](std::int64_t tile) {
     const std::int64_t n = tile / d.heads, channel = tile % d.heads * d.head_dim;
     const std::int64_t at_q = n * d.queries * d.q_stride + channel;
     const std::int64_t at_kv = n * d.keys * d.kv_stride + channel;
     head({o.dq + at_q, o.dk + at_kv, o.dv + at_kv, o.d_o + n * d.queries * d.o_stride() + channel,
-          o.probabilities + tile * d.queries * d.keys, o.q + at_q, o.k + at_kv, o.v + at_kv},
-         workspace + tile * size, d);
+          o.probabilities + tile * d.queries * d.keys, o.q + at_q, o.k + at_kv, o.v + at_kv,
+          o.dscores ? o.dscores + tile * d.queries * d.keys : nullptr},
+         workspace + tile * size, d, mask.of_head(n, tile % d.heads));
+  });
+}
+
+// dmask += dscores, summed over what shares an element of the mask, in their order.
+template <class T>
+void attention_mask_backward(T* dmask, const T* dscores, const AttentionDims& d,
+                             const AttentionMask<T>& mask) {
+  const std::int64_t rows = mask.query_stride == 0 ? 1 : d.queries;
+  parallel_for(rows, d.probabilities() / 2, [&](std::int64_t row) {
+    for (std::int64_t tile = 0; tile < d.tiles(); ++tile)
+      for (std::int64_t q = row; q < d.queries; q += rows) {
+        const T* from = dscores + (tile * d.queries + q) * d.keys;
+        T* const to = dmask + mask.place(tile / d.heads, tile % d.heads) + q * mask.query_stride;
+        for (std::int64_t j = 0; j < d.keys; ++j) to[j * mask.key_stride] += from[j];
+      }
   });
 }
 

@@ -72,10 +72,22 @@ class Module {
 
   // forward(x), with the layer's path in front of every message.
   Variable<T> operator()(Variable<T> x) const {
+    return within(x, [&] { return forward(x); });
+  }
+
+  // The store of its parameters. Those of this module are within path().
+  ParameterStore<T>& store() const { return *store_; }
+  const std::string& path() const { return path_; }
+  const std::string& type() const { return type_; }
+
+ protected:
+  // What compute() gives, as this layer's result of x: what a layer with further inputs calls.
+  template <class Compute>
+  Variable<T> within(const Variable<T>& x, const Compute& compute) const {
     Tape<T>& tape = x.tape();
     tape.enter(path_, type_, container_, x.shape());
     try {
-      Variable<T> y = forward(x);
+      const Variable<T> y = compute();
       tape.leave(&y.shape());
       return y;
     } catch (...) {
@@ -83,11 +95,6 @@ class Module {
       throw;
     }
   }
-
-  // The store of its parameters. Those of this module are within path().
-  ParameterStore<T>& store() const { return *store_; }
-  const std::string& path() const { return path_; }
-  const std::string& type() const { return type_; }
 
  private:
   ParameterStore<T>* store_;

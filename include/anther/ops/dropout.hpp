@@ -17,11 +17,12 @@ struct DropAttributes {
 
 // The random key of an op's call.
 template <class T>
+RandomKey drop_key(const Call<T>& call, std::string_view purpose, const DropAttributes& drop) {
+  return call.random().fold(purpose).fold(call.layer()).fold(drop.call);
+}
+template <class T>
 RandomKey drop_key(const Call<T>& call, std::string_view purpose) {
-  return call.random()
-      .fold(purpose)
-      .fold(call.layer())
-      .fold(call.template attributes<DropAttributes>().call);
+  return drop_key(call, purpose, call.template attributes<DropAttributes>());
 }
 
 // y = y_add + dropout(x), sample by sample.

@@ -8,19 +8,39 @@
 
 namespace anther::inline v0_1::exports {
 
-// The call of attention_forward on q, k and v. The probabilities are not kept.
+// The call of attention_forward on q, k and v. The probabilities are not kept. mask: an
+// AttentionMask<float>.
 inline void attention_cpp(CodeBuilder& code, const std::string& q, const std::string& k,
-                          const std::string& v, const kernels::AttentionDims& d) {
+                          const std::string& v, const kernels::AttentionDims& d,
+                          const std::string& mask = "") {
   // Room for any instruction set: each pads to vectors of at most 16 elements.
   kernels::AttentionDims widest = d;
   widest.keys = (d.keys + 15) / 16 * 16;
   widest.head_dim = (d.head_dim + 15) / 16 * 16;
   code.include("anther/kernels/attention.hpp");
-  code.call("attention_forward<float>", code.output(), "nullptr", q, k, v,
-            code.workspace(kernels::attention_workspace<float>(widest)), d);
+  const std::string workspace = code.workspace(kernels::attention_workspace<float>(widest));
+  if (mask.empty())
+    code.call("attention_forward<float>", code.output(), "nullptr", q, k, v, workspace, d);
+  else
+    code.call("attention_forward<float>", code.output(), "nullptr", q, k, v, workspace, d, mask);
+}
+
+inline void masked_attention_cpp(CodeBuilder& code, const Call<float>& call) {
+  const auto& a = call.attributes<MaskedAttentionAttributes>();
+  const std::int64_t* strides = a.mask_strides;
+  detail::check(!call.has_input(4), "a mask of integers has no form in C++");
+  const std::string mask = detail::text_of(
+      "{", code_list(code.input(3), "nullptr", strides[0], strides[1], strides[2], strides[3]),
+      a.causal ? ", true}" : ", false}");
+  const std::string q = code.input(0);
+  const auto part = [&](int i) {
+    return call.has_input(i) ? code.input(i) : detail::text_of(q, " + ", i * a.dims.o_stride());
+  };
+  attention_cpp(code, q, part(1), part(2), a.dims, mask);
 }
 
 inline void add_attention_cpp(CppForms& forms) {
+  forms.add_named(masked_attention_op_name, masked_attention_cpp);
   forms.add_named(self_attention_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const auto& d = call.attributes<kernels::AttentionDims>();
     const std::string qkv = code.input(0);

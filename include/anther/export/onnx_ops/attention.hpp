@@ -1,6 +1,7 @@
 // The forms of attention in ONNX.
 #pragma once
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -9,12 +10,14 @@
 
 namespace anther::inline v0_1::exports {
 
-// softmax(q k^T scale) v; all (N, heads, n, d).
-inline std::string graph_attention(GraphBuilder& graph, const std::string& q, const std::string& k,
-                                   const std::string& v, double scale) {
-  const std::string products = graph.node("MatMul", {q, graph.transpose(k, {0, 1, 3, 2})});
-  const std::string scaled = graph.node("Mul", {products, graph.constant({}, {scale})});
-  return graph.node("MatMul", {graph.node("Softmax", {scaled}, {{"axis", -1}}), v});
+// softmax(q k^T scale + mask) v; all (N, heads, n, d). masked(scores): them with what masks add.
+template <class Masked>
+std::string graph_attention(GraphBuilder& graph, const std::string (&heads)[3], double scale,
+                            const Masked& masked) {
+  const std::string products =
+      graph.node("MatMul", {heads[0], graph.transpose(heads[1], {0, 1, 3, 2})});
+  const std::string scaled = masked(graph.node("Mul", {products, graph.constant({}, {scale})}));
+  return graph.node("MatMul", {graph.node("Softmax", {scaled}, {{"axis", -1}}), heads[2]});
 }
 // From tokens (N, ..., C), or a map (N, C, H, W), to (N, heads, n, d).
 inline std::string to_heads(GraphBuilder& graph, const std::string& x,
@@ -33,25 +36,63 @@ inline std::string from_heads(GraphBuilder& graph, const std::string& x,
   return graph.reshape(tokens, extents);
 }
 
+// q, k and v of the call, each (N, heads, n, d). Input 0 alone has all three side by side.
+template <class T>
+void graph_heads(GraphBuilder& graph, const Call<T>& call, const kernels::AttentionDims& d,
+                 std::string (&heads)[3]) {
+  const bool apart = call.inputs() > 1 && call.has_input(1);
+  const bool map = !apart && call.output_shape().rank() == 4;
+  std::vector<std::string> parts;
+  if (apart)
+    for (int i = 0; i < 3; ++i) parts.push_back(graph.input(i));
+  else
+    parts = graph.nodes("Split", {graph.input(0)}, {{"axis", map ? 1 : -1}}, 3);
+  for (std::size_t i = 0; i < 3; ++i) heads[i] = to_heads(graph, parts[i], d, map);
+}
+
+template <class T>
+void attention_onnx(GraphBuilder& graph, const Call<T>& call) {
+  const auto& d = call.template attributes<kernels::AttentionDims>();
+  std::string heads[3];
+  graph_heads(graph, call, d, heads);
+  const std::string y =
+      graph_attention(graph, heads, d.scale, [](const std::string& scores) { return scores; });
+  graph.output(from_heads(graph, y, d, call.output_shape()));
+}
+
+template <class T>
+void masked_attention_onnx(GraphBuilder& graph, const Call<T>& call) {
+  constexpr double hidden = -std::numeric_limits<double>::infinity();
+  const auto& a = call.template attributes<MaskedAttentionAttributes>();
+  const kernels::AttentionDims& d = a.dims;
+  std::string heads[3];
+  graph_heads(graph, call, d, heads);
+  const std::string y = graph_attention(graph, heads, d.scale, [&](std::string scores) {
+    if (call.has_input(3))
+      scores = graph.node("Add", {scores, graph.tape_order(graph.input(3), call.input_shape(3))});
+    if (call.has_input(4)) {
+      constexpr int boolean = 9;  // TensorProto.DataType
+      const std::string seen = graph.node(
+          "Cast", {graph.tape_order(graph.input(4), call.input_shape(4))}, {{"to", boolean}});
+      scores = graph.node("Where", {seen, scores, graph.constant({}, {hidden})});
+    }
+    if (a.causal) {
+      std::vector<double> later(static_cast<std::size_t>(d.queries * d.keys));
+      for (std::int64_t i = 0; i < d.queries; ++i)
+        for (std::int64_t j = i + 1; j < d.keys; ++j)
+          later[static_cast<std::size_t>(i * d.keys + j)] = hidden;
+      scores = graph.node("Add", {scores, graph.constant({d.queries, d.keys}, later)});
+    }
+    return scores;
+  });
+  graph.output(from_heads(graph, y, d, call.output_shape()));
+}
+
 template <class T>
 void add_attention_onnx(OnnxForms<T>& forms) {
-  forms.add_named(self_attention_op_name, [](GraphBuilder& graph, const Call<T>& call) {
-    const auto& d = call.template attributes<kernels::AttentionDims>();
-    const bool map = call.output_shape().rank() == 4;
-    std::vector<std::string> parts =
-        graph.nodes("Split", {graph.input(0)}, {{"axis", map ? 1 : -1}}, 3);
-    for (std::string& part : parts) part = to_heads(graph, part, d, map);
-    const std::string y = graph_attention(graph, parts[0], parts[1], parts[2], d.scale);
-    graph.output(from_heads(graph, y, d, call.output_shape()));
-  });
-  forms.add_named(
-      scaled_dot_product_attention_op_name, [](GraphBuilder& graph, const Call<T>& call) {
-        const auto& d = call.template attributes<kernels::AttentionDims>();
-        std::string heads[3];
-        for (int i = 0; i < 3; ++i) heads[i] = to_heads(graph, graph.input(i), d, false);
-        const std::string y = graph_attention(graph, heads[0], heads[1], heads[2], d.scale);
-        graph.output(from_heads(graph, y, d, call.output_shape()));
-      });
+  forms.add_named(self_attention_op_name, attention_onnx<T>);
+  forms.add_named(scaled_dot_product_attention_op_name, attention_onnx<T>);
+  forms.add_named(masked_attention_op_name, masked_attention_onnx<T>);
 }
 
 }  // namespace anther::inline v0_1::exports
