@@ -397,7 +397,8 @@ TEST_CASE("C++ header: a model of anything, from numbers to numbers") {
       })
       .add<Apply>([](V x) {
         return cat({narrow(softmax(x), 1, 1, 2), x}, 1);
-      });
+      })
+      .add<Apply>([](V x) { return softmax(x, 1) + log_softmax(x, 0) + log_softmax(x); });
   draw(shape_store);
   add("shapes", shapes, {2, 3, 4});
   // Parameters of two stores.

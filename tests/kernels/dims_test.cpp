@@ -23,6 +23,7 @@
 #include "anther/kernels/matmul.hpp"
 #include "anther/kernels/packed_weight.hpp"
 #include "anther/kernels/softmax.hpp"
+#include "anther/kernels/softmax_axis.hpp"
 #include "anther/kernels/subsample.hpp"
 
 namespace {
@@ -66,6 +67,7 @@ TEST_CASE("dims: members() has all members in their order") {
   check_members<MatmulDims>();
   check_members<PackOptions>();
   check_members<SampleDims>();
+  check_members<SoftmaxAxisDims>();
   check_members<SoftmaxDims>();
   check_members<SubsampleDims>();
 }

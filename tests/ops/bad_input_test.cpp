@@ -121,9 +121,9 @@ TEST_CASE("ops refuse what does not fit") {
        [&] {
          split(x({2, 3}), {2, 2}, 1);
        }},
-      {"softmax: expected the last axis of (2, 3), got 0",
+      {"log_softmax: expected an axis of (2, 3), got 2",
        [&] {
-         softmax(x({2, 3}), 0);
+         log_softmax(x({2, 3}), 2);
        }},
       {"batch_norm: expected a running mean and variance, by which evaluation normalises",
        [&] {

@@ -176,6 +176,14 @@ const std::vector<Row> rows = {
      [](const Variables& v) {
        return cross_entropy<double>(v[0], {labels, labels2, lambda}, {.label_smoothing = 0.1});
      }},
+    {"softmax", {{2, 3, 19}}, [](const Variables& v) { return softmax(v[0]); }},
+    {"softmax over channels of a map, and over samples",
+     {{2, 3, 2, 5}},
+     [](const Variables& v) { return softmax(v[0], 1) + softmax(v[0], 0); }},
+    {"log_softmax", {{2, 3, 19}}, [](const Variables& v) { return log_softmax(v[0]); }},
+    {"log_softmax over another axis",
+     {{2, 5, 19}},
+     [](const Variables& v) { return log_softmax(v[0], -2); }},
     {"reshape",
      {{2, 6}},
      [](const Variables& v) {

@@ -90,6 +90,7 @@ void shapes(Sequential<float>& net) {
       .add<Apply>([](V x) {
         return cat({narrow(x, 1, 1, 2), narrow(softmax(x), 1, 0, 2)}, 2);
       })
+      .add<Apply>([](V x) { return x + softmax(x, 1) + log_softmax(x, 2) + log_softmax(x); })
       .add<Apply>([](V x) { return flatten(x); })
       .add<Linear>(96, 24)
       .add<Apply>([](V x) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "anther/core/parallel_for.hpp"
+#include "anther/kernels/log_sum_exp.hpp"
 #include "anther/kernels/vec.hpp"
 
 namespace anther::inline v0_1::kernels {

@@ -49,6 +49,16 @@ inline void add_shape_cpp(CppForms& forms) {
       at += size;
     }
   });
+  forms.add_named(softmax_axis_op_name, [](CodeBuilder& code, const Call<float>& call) {
+    code.include("anther/kernels/softmax_axis.hpp");
+    code.call("softmax_axis_forward<float>", code.output(), code.input(0),
+              call.attributes<SoftmaxAxisAttributes>().dims);
+  });
+  forms.add_named(log_softmax_op_name, [](CodeBuilder& code, const Call<float>& call) {
+    code.include("anther/kernels/softmax_axis.hpp");
+    code.call("log_softmax_forward<float>", code.output(), code.input(0),
+              call.attributes<SoftmaxAxisAttributes>().dims);
+  });
   forms.add_named(softmax_op_name, [](CodeBuilder& code, const Call<float>& call) {
     code.include("anther/kernels/softmax.hpp");
     code.call("softmax_forward<float>", code.output(), code.input(0),

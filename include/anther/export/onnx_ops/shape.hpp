@@ -16,6 +16,14 @@ inline std::int64_t graph_axis(const Shape& shape, int axis) {
   return axis == 3 ? 1 : axis + 1;
 }
 
+// Softmax or LogSoftmax over an axis.
+template <class T>
+void graph_softmax(GraphBuilder& graph, const Call<T>& call, std::string_view type) {
+  const int axis = call.template attributes<SoftmaxAxisAttributes>().axis;
+  graph.output(
+      graph.node(type, {graph.input(0)}, {{"axis", graph_axis(call.output_shape(), axis)}}));
+}
+
 template <class T>
 void add_shape_onnx(OnnxForms<T>& forms) {
   forms.add_named(narrow_op_name, [](GraphBuilder& graph, const Call<T>& call) {
@@ -39,6 +47,12 @@ void add_shape_onnx(OnnxForms<T>& forms) {
         graph.nodes("Split", {graph.input(0), graph.constant(sizes)},
                     {{"axis", graph_axis(call.input_shape(0), axis)}}, call.results());
     for (int i = 0; i < call.results(); ++i) graph.output(parts[static_cast<std::size_t>(i)], i);
+  });
+  forms.add_named(softmax_axis_op_name, [](GraphBuilder& graph, const Call<T>& call) {
+    graph_softmax(graph, call, "Softmax");
+  });
+  forms.add_named(log_softmax_op_name, [](GraphBuilder& graph, const Call<T>& call) {
+    graph_softmax(graph, call, "LogSoftmax");
   });
   forms.add_named(softmax_op_name, [](GraphBuilder& graph, const Call<T>& call) {
     const Shape& shape = call.output_shape();
