@@ -256,7 +256,7 @@ void add_norms(const Maps& m) {
   add_channel_norm("instance_norm", m, m.channels);
 
   const kernels::LayerNormDims l{.rows = m.rows, .channels = m.channels};
-  const Buffer mean = memory(m.rows), rstd = memory(m.rows);
+  const Buffer mean = memory(2 * m.rows), rstd = memory(m.rows);
   const Buffer layer_workspace = memory(kernels::layer_norm_workspace(l));
   add_row("layer_norm/forward/" + m.shape, {0, floats(2 * m.count)}, [=] {
     kernels::layer_norm_forward<float>(m.y->data(), mean->data(), rstd->data(), m.x->data(),

@@ -360,6 +360,7 @@ TEST_CASE("C++ header: a model of anything, from numbers to numbers") {
   ParameterStore<float> token_store;
   Sequential<float> tokens(token_store);
   tokens.add<LayerNorm>(4)
+      .add<RMSNorm>(4)
       .add<Linear>(4, 24)
       .add<Apply>([](V x) { return self_attention(x, 2); })
       .add<Linear>(8, 8)

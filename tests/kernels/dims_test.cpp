@@ -22,6 +22,7 @@
 #include "anther/kernels/layer_norm.hpp"
 #include "anther/kernels/matmul.hpp"
 #include "anther/kernels/packed_weight.hpp"
+#include "anther/kernels/rms_norm.hpp"
 #include "anther/kernels/softmax.hpp"
 #include "anther/kernels/softmax_axis.hpp"
 #include "anther/kernels/subsample.hpp"
@@ -66,6 +67,7 @@ TEST_CASE("dims: members() has all members in their order") {
   check_members<LayerNormDims>();
   check_members<MatmulDims>();
   check_members<PackOptions>();
+  check_members<RMSNormDims>();
   check_members<SampleDims>();
   check_members<SoftmaxAxisDims>();
   check_members<SoftmaxDims>();

@@ -78,7 +78,7 @@ void check_streams(std::int64_t offset) {
   const std::vector<T> weight = random_values<T>("weight", channels),
                        bias = random_values<T>("bias", channels);
   const T *w = weight.data(), *shift = bias.data();
-  std::vector<T> mean(size_of(large.samples * rows)), rstd(mean.size());
+  std::vector<T> mean(size_of(large.samples * rows * 2)), rstd(mean.size());
 
   large.check("gelu_backward", [&](T* y, T* add, T* a, T* b, std::int64_t n, std::int64_t) {
     gelu_backward(y, add, a, b, n * size);
@@ -103,16 +103,16 @@ void check_streams(std::int64_t offset) {
     softmax_backward(y, add, a, b, {n * size / columns, columns, columns, columns, 0.5});
   });
   large.check("layer_norm_forward", [&](T* y, T*, T* a, T*, std::int64_t n, std::int64_t first) {
-    layer_norm_forward(y, mean.data() + first * rows, rstd.data() + first * rows, a, w, shift,
+    layer_norm_forward(y, mean.data() + 2 * first * rows, rstd.data() + first * rows, a, w, shift,
                        {n * rows, channels});
   });
-  large.check("layer_norm_backward",
-              [&](T* y, T* dx_add, T* a, T* b, std::int64_t n, std::int64_t first) {
-                std::vector<T> workspace(size_of(layer_norm_workspace({n * rows, channels})));
-                layer_norm_backward<T>({y, dx_add, nullptr, nullptr, a, b,
-                                        mean.data() + first * rows, rstd.data() + first * rows, w},
-                                       workspace.data(), {n * rows, channels});
-              });
+  large.check(
+      "layer_norm_backward", [&](T* y, T* dx_add, T* a, T* b, std::int64_t n, std::int64_t first) {
+        std::vector<T> workspace(size_of(layer_norm_workspace({n * rows, channels})));
+        layer_norm_backward<T>({y, dx_add, nullptr, nullptr, a, b, mean.data() + 2 * first * rows,
+                                rstd.data() + first * rows, w},
+                               workspace.data(), {n * rows, channels});
+      });
   const auto dims = [&](std::int64_t n) { return GroupNormDims{n, rows, channels, 3}; };
   large.check("group_norm", [&](T* y, T*, T* a, T*, std::int64_t n, std::int64_t first) {
     std::vector<T> workspace(size_of(group_norm_workspace(dims(n)))),
@@ -180,7 +180,7 @@ TEST_CASE("LayerNorm's parameters have the same gradients") {
   REQUIRE(anther::kernels::is_streamed<float>(rows * channels));
   const auto x = random_values<float>("x", rows * channels),
              dy = random_values<float>("dy", rows * channels);
-  std::vector<float> y(x.size()), dx(x.size()), mean(size_of(rows)), rstd(size_of(rows)),
+  std::vector<float> y(x.size()), dx(x.size()), mean(size_of(2 * rows)), rstd(size_of(rows)),
       workspace(size_of(anther::kernels::layer_norm_workspace({rows, channels})));
   anther::kernels::layer_norm_forward<float>(y.data(), mean.data(), rstd.data(), x.data(), nullptr,
                                              nullptr, {rows, channels});

@@ -57,6 +57,7 @@ void maps(Sequential<float>& net) {
       .add<LayerNorm>(4)
       .add<BatchNorm2d>(4)
       .add<InstanceNorm2d>(4)
+      .add<RMSNorm>(4, 1e-6)
       .add<Apply>([](V x) { return subsample(gelu(x) * 0.7 + layer_norm(x), 2); })
       .add<Linear>(4, 12)
       .add<Apply>([](V x) { return self_attention(x, 2); })
@@ -65,6 +66,7 @@ void maps(Sequential<float>& net) {
 
 void tokens(Sequential<float>& net) {
   net.add<LayerNorm>(4)
+      .add<RMSNorm>(4)
       .add<GroupNorm>(2, 4)
       .add<BatchNorm2d>(4)
       .add<Linear>(4, 24)

@@ -1,6 +1,7 @@
 // LayerNorm: y = (x - mean) rstd weight + bias, with the mean and the variance over the channels of
 // each row, rstd = 1 / sqrt(variance + eps) (Ba, Kiros and Hinton, "Layer normalization", 2016).
-// x, y, dy, dx (rows, channels); mean, rstd (rows); weight, bias (channels).
+// x, y, dy, dx (rows, channels); rstd (rows); weight, bias (channels). mean (rows, 2): the number
+// nearest to a row's mean, and what is left to it.
 // Backward needs x, mean and rstd.
 #pragma once
 
@@ -81,7 +82,7 @@ void layer_norm_forward(T* y, T* mean, T* rstd, const T* x, const T* weight, con
                   [&](T* to, std::int64_t i, std::int64_t length, StreamedPiece<T>& before) {
                     const std::int64_t first = row + i / channels;
                     ANTHER_SELECT(layer_norm_forward_tile<T>)
-                    ({to, mean + first, rstd + first, x + at + i, weight, bias},
+                    ({to, mean + 2 * first, rstd + first, x + at + i, weight, bias},
                      {length / channels, channels, d.eps}, before);
                   });
   });
@@ -108,7 +109,7 @@ void layer_norm_backward(const LayerNormBackward<T>& o, T* workspace, const Laye
                     const std::int64_t first = row + i / channels;
                     ANTHER_SELECT(layer_norm_backward_tile<T>)
                     ({to, add ? add + i : nullptr, dweight_part, dweight_part + part, o.dy + at + i,
-                      o.x + at + i, o.mean + first, o.rstd + first, o.weight},
+                      o.x + at + i, o.mean + 2 * first, o.rstd + first, o.weight},
                      {length / channels, channels, d.eps}, before);
                   });
   });

@@ -62,69 +62,140 @@ ANTHER_INLINE Vec<T> layer_norm_mask(std::int64_t count) {
   return Vec<T>::load(lane);
 }
 
-// `rows` rows: as many as there are lanes, whose sums are then one vector, or a single one.
-template <class T, int rows>
-ANTHER_INLINE void layer_norm_forward_rows(LayerNormForward<T> o, T eps, std::int64_t channels,
-                                           const Vec<T>& mask, StreamedPiece<T>& before) {
+// A mean as the number nearest to it, and what is left: where a row's elements are far from 0, the
+// rounding of the mean alone would be seen beside their deviation. They are summed as differences
+// to the row's first element, which is at most a few deviations from the mean.
+template <class T>
+struct LayerNormMean {
+  Vec<T> near, rest;
+
+  ANTHER_INLINE LayerNormMean(const Vec<T>& first, const Vec<T>& from_first)
+      : near(first + from_first), rest(from_first - (near - first)) {}
+};
+
+// The sums of x - center over each of `rows` rows, or of its squares.
+template <class T, int rows, bool squared>
+ANTHER_INLINE void layer_norm_row_sums(Vec<T>* total, const T* x, const T* center,
+                                       std::int64_t channels, const Vec<T>& mask,
+                                       StreamedPiece<T>& before) {
   constexpr int lanes = Vec<T>::lanes;
-  T* const y = o.y;
-  const T *const x = o.x, *const weight = o.weight, *const bias = o.bias;
   const std::int64_t whole = channels / lanes * lanes, tail = channels - whole;
-  const Vec<T> share = Vec<T>::broadcast(T(1) / static_cast<T>(channels));
-  T mean[lanes] = {}, rstd[lanes];
-  Vec<T> total[lanes];
-  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
-  for (std::int64_t c = 0; c < whole; c += lanes) {
-    layer_norm_prefetch<T, rows>(x + c * rows, channels);
-    layer_norm_stream<T, rows, 3>(before);
-    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      total[i] = total[i] + Vec<T>::load(x + i * channels + c);
-    }
-  }
-  if (tail) ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      total[i] = total[i] + Vec<T>::load_partial(x + i * channels + whole, tail);
-    }
-  (lane_sums<T>(total) * share).store(mean);
-
-  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
-  for (std::int64_t c = 0; c < whole; c += lanes) {
-    layer_norm_stream<T, rows, 3>(before);
-    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      const Vec<T> d = Vec<T>::load(x + i * channels + c) - Vec<T>::broadcast(mean[i]);
-      total[i] = fma(d, d, total[i]);
-    }
-  }
-  if (tail) {
-    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      const Vec<T> d = mask * (Vec<T>::load_partial(x + i * channels + whole, tail) -
-                               Vec<T>::broadcast(mean[i]));
-      total[i] = fma(d, d, total[i]);
-    }
-  }
-  rsqrt(fma(lane_sums<T>(total), share, Vec<T>::broadcast(eps))).store(rstd);
+  Vec<T> from[rows], sum[rows];
   ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-    o.mean[i] = mean[i];
-    o.rstd[i] = rstd[i];
+    from[i] = Vec<T>::broadcast(center[i]);
+    sum[i] = Vec<T>::zero();
+  }
+  for (std::int64_t c = 0; c < whole; c += lanes) {
+    if (!squared) layer_norm_prefetch<T, rows>(x + c * rows, channels);
+    layer_norm_stream<T, rows, 3>(before);
+    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+      const Vec<T> d = Vec<T>::load(x + i * channels + c) - from[i];
+      sum[i] = squared ? fma(d, d, sum[i]) : sum[i] + d;
+    }
+  }
+  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+    if (tail) {
+      const Vec<T> d = mask * (Vec<T>::load_partial(x + i * channels + whole, tail) - from[i]);
+      sum[i] = squared ? fma(d, d, sum[i]) : sum[i] + d;
+    }
+    total[i] = sum[i];
+  }
+}
+
+// Lane i is lane first + i / 2 of a, or of b where i is odd.
+template <class T, int first, int... i>
+ANTHER_INLINE Vec<T> layer_norm_pairs(const Vec<T>& a, const Vec<T>& b,
+                                      std::integer_sequence<int, i...>) {
+  return {__builtin_shufflevector(a.raw, b.raw, (first + i / 2 + i % 2 * Vec<T>::lanes)...)};
+}
+
+// What normalises a row: z = (x - mean) rstd + shift, shift = -rest rstd.
+template <class T>
+struct LayerNormConstants {
+  T mean[Vec<T>::lanes], rstd[Vec<T>::lanes], shift[Vec<T>::lanes];
+
+  ANTHER_INLINE void set(const LayerNormMean<T>& center, const Vec<T>& factor) {
+    center.near.store(mean);
+    factor.store(rstd);
+    (Vec<T>{-center.rest.raw} * factor).store(shift);
   }
 
+  // Keeps `count` rows of them for backward.
+  ANTHER_INLINE void keep(const LayerNormMean<T>& center, T* mean_to, T* rstd_to,
+                          std::int64_t count) const {
+    constexpr int lanes = Vec<T>::lanes, half = lanes / 2;
+    constexpr std::make_integer_sequence<int, lanes> lane;
+    layer_norm_pairs<T, 0>(center.near, center.rest, lane).store_partial(mean_to, 2 * count);
+    if (count > half)
+      layer_norm_pairs<T, half>(center.near, center.rest, lane)
+          .store_partial(mean_to + lanes, 2 * count - lanes);
+    Vec<T>::load(rstd).store_partial(rstd_to, count);
+  }
+};
+
+// `rows` rows of y, from number `first` of the constants on.
+template <class T, int rows>
+ANTHER_INLINE void layer_norm_normalize(T* y, const T* x, const LayerNormForward<T>& o,
+                                        const LayerNormConstants<T>& constants, int first,
+                                        std::int64_t channels, StreamedPiece<T>& before) {
+  constexpr int lanes = Vec<T>::lanes;
+  const std::int64_t whole = channels / lanes * lanes, tail = channels - whole;
+  const T *const weight = o.weight, *const bias = o.bias;
+  Vec<T> mean[rows], rstd[rows], shift[rows];
+  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+    mean[i] = Vec<T>::broadcast(constants.mean[first + i]);
+    rstd[i] = Vec<T>::broadcast(constants.rstd[first + i]);
+    shift[i] = Vec<T>::broadcast(constants.shift[first + i]);
+  }
   for (std::int64_t c = 0; c < whole; c += lanes) {
     layer_norm_stream<T, rows, 3>(before);
     const Vec<T> w = weight ? Vec<T>::load(weight + c) : Vec<T>::broadcast(T(1));
     const Vec<T> b = bias ? Vec<T>::load(bias + c) : Vec<T>::zero();
     ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      const Vec<T> d = Vec<T>::load(x + i * channels + c) - Vec<T>::broadcast(mean[i]);
-      fma(d * Vec<T>::broadcast(rstd[i]), w, b).store(y + i * channels + c);
+      const Vec<T> d = Vec<T>::load(x + i * channels + c) - mean[i];
+      fma(fma(d, rstd[i], shift[i]), w, b).store(y + i * channels + c);
     }
   }
-  if (tail) {
-    const Vec<T> w = weight ? Vec<T>::load_partial(weight + whole, tail) : Vec<T>::broadcast(T(1));
-    const Vec<T> b = bias ? Vec<T>::load_partial(bias + whole, tail) : Vec<T>::zero();
-    ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-      const Vec<T> d =
-          Vec<T>::load_partial(x + i * channels + whole, tail) - Vec<T>::broadcast(mean[i]);
-      store_first(fma(d * Vec<T>::broadcast(rstd[i]), w, b), y + i * channels + whole, tail);
-    }
+  if (!tail) return;
+  const Vec<T> w = weight ? Vec<T>::load_partial(weight + whole, tail) : Vec<T>::broadcast(T(1));
+  const Vec<T> b = bias ? Vec<T>::load_partial(bias + whole, tail) : Vec<T>::zero();
+  ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
+    const Vec<T> d = Vec<T>::load_partial(x + i * channels + whole, tail) - mean[i];
+    store_first(fma(fma(d, rstd[i], shift[i]), w, b), y + i * channels + whole, tail);
   }
+}
+
+// `rows` rows: as many as there are lanes, whose sums are then one vector, or a single one. In each
+// pass as many of them go side by side as have their constants in registers.
+template <class T, int rows>
+ANTHER_INLINE void layer_norm_forward_rows(LayerNormForward<T> o, T eps, std::int64_t channels,
+                                           const Vec<T>& mask, StreamedPiece<T>& before) {
+  constexpr int lanes = Vec<T>::lanes;
+  constexpr int most = vector_registers == 32 ? rows : 4;
+  constexpr int summed = rows < most ? rows : most,
+                written = vector_registers == 32 || rows < 2 ? rows : 2;
+  const T* const x = o.x;
+  const Vec<T> share = Vec<T>::broadcast(T(1) / static_cast<T>(channels));
+  LayerNormConstants<T> constants;
+  T start[lanes] = {};
+  Vec<T> total[lanes];
+  ANTHER_UNROLL for (int i = 0; i < lanes; ++i) total[i] = Vec<T>::zero();
+  ANTHER_UNROLL for (int i = 0; i < rows; ++i) start[i] = x[i * channels];
+  for (int i = 0; i < rows; i += summed)
+    layer_norm_row_sums<T, summed, false>(total + i, x + i * channels, start + i, channels, mask,
+                                          before);
+  const LayerNormMean<T> center(Vec<T>::load(start), lane_sums<T>(total) * share);
+  T near[lanes];
+  center.near.store(near);
+  for (int i = 0; i < rows; i += summed)
+    layer_norm_row_sums<T, summed, true>(total + i, x + i * channels, near + i, channels, mask,
+                                         before);
+  const Vec<T> variance = fma(lane_sums<T>(total), share, Vec<T>::broadcast(eps));
+  constants.set(center, rsqrt(fma(Vec<T>{-center.rest.raw}, center.rest, variance)));
+  constants.keep(center, o.mean, o.rstd, rows);
+  for (int i = 0; i < rows; i += written)
+    layer_norm_normalize<T, written>(o.y + i * channels, x + i * channels, o, constants, i,
+                                     channels, before);
 }
 
 template <class T, int distance, int... i>
@@ -174,7 +245,7 @@ void layer_norm_forward_short(LayerNormForward<T> o, const LayerNormDims& dims,
   constexpr int lines = (vectors * vector_bytes / 64 + 1) / 2;
   const std::int64_t rows = dims.rows, channels = dims.channels;
   const T eps = static_cast<T>(dims.eps);
-  T *const y = o.y, *const mean = o.mean, *const rstd = o.rstd;
+  T* const y = o.y;
   const T* const x = o.x;
   const Vec<T> share = Vec<T>::broadcast(T(1) / static_cast<T>(channels));
   const Vec<T> mask = layer_norm_mask<T>(channels - last * lanes);
@@ -186,17 +257,20 @@ void layer_norm_forward_short(LayerNormForward<T> o, const LayerNormDims& dims,
   for (std::int64_t row = 0; row < rows; row += lanes) {
     const std::int64_t count = rows - row < lanes ? rows - row : lanes;
     Vec<T> squares[lanes];
+    T first[lanes] = {}, from_first[lanes] = {};
     for (std::int64_t i = count; i < lanes; ++i) squares[i] = Vec<T>::zero();
     for (std::int64_t i = 0; i < count; ++i) {
       stream_lines<lines>(before);
       const T* const from = x + (row + i) * channels;
+      const Vec<T> start = Vec<T>::broadcast(from[0]);
       Vec<T> value[vectors], sum = Vec<T>::zero();
       ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
-        value[j] = layer_norm_load<T, vectors>(from, j, channels);
-        sum = sum + value[j];
+        value[j] = layer_norm_load<T, vectors>(from, j, channels) - start;
+        sum = j < last ? sum + value[j] : fma(mask, value[j], sum);
       }
       const Vec<T> center = lane_sum(sum) * share;
-      mean[row + i] = center.raw[0];
+      first[i] = from[0];
+      from_first[i] = center.raw[0];
       sum = Vec<T>::zero();
       ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
         const Vec<T> d = j < last ? value[j] - center : mask * (value[j] - center);
@@ -204,17 +278,20 @@ void layer_norm_forward_short(LayerNormForward<T> o, const LayerNormDims& dims,
       }
       squares[i] = sum;
     }
-    T r[lanes];
-    rsqrt(fma(lane_sums<T>(squares), share, Vec<T>::broadcast(eps))).store(r);
+    LayerNormConstants<T> constants;
+    const LayerNormMean<T> center(Vec<T>::load(first), Vec<T>::load(from_first));
+    constants.set(center, rsqrt(fma(lane_sums<T>(squares), share, Vec<T>::broadcast(eps))));
+    constants.keep(center, o.mean + 2 * row, o.rstd + row, count);
     for (std::int64_t i = 0; i < count; ++i) {
       stream_lines<lines>(before);
       const T* const from = x + (row + i) * channels;
       T* const to = y + (row + i) * channels;
-      const Vec<T> center = Vec<T>::broadcast(mean[row + i]), factor = Vec<T>::broadcast(r[i]);
-      rstd[row + i] = r[i];
+      const Vec<T> mean = Vec<T>::broadcast(constants.mean[i]);
+      const Vec<T> factor = Vec<T>::broadcast(constants.rstd[i]);
+      const Vec<T> offset = Vec<T>::broadcast(constants.shift[i]);
       ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
-        const Vec<T> d = layer_norm_load<T, vectors>(from, j, channels) - center;
-        layer_norm_store<T, vectors>(fma(d * factor, w[j], b[j]), to, j, channels);
+        const Vec<T> d = layer_norm_load<T, vectors>(from, j, channels) - mean;
+        layer_norm_store<T, vectors>(fma(fma(d, factor, offset), w[j], b[j]), to, j, channels);
       }
     }
   }
@@ -239,11 +316,11 @@ void layer_norm_forward_tile(LayerNormForward<T> o, const LayerNormDims& dims,
   const Vec<T> mask = layer_norm_mask<T>(channels % lanes);
   std::int64_t row = 0;
   for (; row + lanes <= rows; row += lanes)
-    layer_norm_forward_rows<T, lanes>(
-        {o.y + row * channels, o.mean + row, o.rstd + row, o.x + row * channels, o.weight, o.bias},
-        eps, channels, mask, before);
+    layer_norm_forward_rows<T, lanes>({o.y + row * channels, o.mean + 2 * row, o.rstd + row,
+                                       o.x + row * channels, o.weight, o.bias},
+                                      eps, channels, mask, before);
   for (; row < rows; ++row)
-    layer_norm_forward_rows<T, 1>(
-        {o.y + row * channels, o.mean + row, o.rstd + row, o.x + row * channels, o.weight, o.bias},
-        eps, channels, mask, before);
+    layer_norm_forward_rows<T, 1>({o.y + row * channels, o.mean + 2 * row, o.rstd + row,
+                                   o.x + row * channels, o.weight, o.bias},
+                                  eps, channels, mask, before);
 }

@@ -1,13 +1,13 @@
 // The bodies of LayerNorm's backward. See layer_norm.hpp and layer_norm.inl.
 
-// The statistics that turn a row of dy into one of dx: with g = w dy and d = x - mean,
+// The statistics that turn a row of dy into one of dx: with g = w dy and d = x - mean - rest,
 // dx = g rstd + d slope + offset.
 template <class T>
 struct LayerNormRow {
-  T mean, rstd, slope, offset;
+  T mean, rest, rstd, slope, offset;
 };
 
-// One vector of the rows' sums of g and of g d.
+// One vector of the rows' sums of g and of g (x - mean).
 template <class T, int rows, bool is_whole>
 ANTHER_INLINE void layer_norm_sums_step(Vec<T> (&total)[Vec<T>::lanes], const T* dy, const T* x,
                                         const T* mean, const T* weight, std::int64_t channels,
@@ -20,7 +20,7 @@ ANTHER_INLINE void layer_norm_sums_step(Vec<T> (&total)[Vec<T>::lanes], const T*
     // dy is 0 behind the last channel, so the products are.
     const Vec<T> g = w * (is_whole ? Vec<T>::load(dy + at) : Vec<T>::load_partial(dy + at, count));
     const Vec<T> d = (is_whole ? Vec<T>::load(x + at) : Vec<T>::load_partial(x + at, count)) -
-                     Vec<T>::broadcast(mean[i]);
+                     Vec<T>::broadcast(mean[2 * i]);
     total[i] = total[i] + g;
     total[rows + i] = fma(g, d, total[rows + i]);
   }
@@ -38,8 +38,9 @@ ANTHER_INLINE void layer_norm_dx_step(LayerNormBackward<T> o, const LayerNormRow
     const std::int64_t at = i * channels;
     const Vec<T> gradient =
         is_whole ? Vec<T>::load(o.dy + at) : Vec<T>::load_partial(o.dy + at, count);
-    const Vec<T> d = (is_whole ? Vec<T>::load(o.x + at) : Vec<T>::load_partial(o.x + at, count)) -
-                     Vec<T>::broadcast(row[i].mean);
+    const Vec<T> d = ((is_whole ? Vec<T>::load(o.x + at) : Vec<T>::load_partial(o.x + at, count)) -
+                      Vec<T>::broadcast(row[i].mean)) -
+                     Vec<T>::broadcast(row[i].rest);
     const Vec<T> scaled = gradient * Vec<T>::broadcast(row[i].rstd);
     sum = sum + gradient;
     product = fma(scaled, d, product);
@@ -99,8 +100,8 @@ ANTHER_INLINE void layer_norm_backward_rows(LayerNormBackward<T> o, std::int64_t
   const T share = T(-1) / static_cast<T>(channels);
   LayerNormRow<T> row[rows];
   ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-    const T r = o.rstd[i];
-    row[i] = {mean[i], r, r * (r * (r * (share * sums[rows + i]))), r * (share * sums[i])};
+    const T r = o.rstd[i], rest = mean[2 * i + 1], gd = sums[rows + i] - rest * sums[i];
+    row[i] = {mean[2 * i], rest, r, r * (r * (r * (share * gd))), r * (share * sums[i])};
   }
   for (c = 0; c + lanes <= channels; c += lanes) {
     layer_norm_stream<T, rows, 2>(before);
@@ -129,11 +130,12 @@ void layer_norm_backward_short(LayerNormBackward<T> o, const LayerNormDims& dims
   }
   for (std::int64_t row = 0; row < rows; ++row) {
     stream_lines<vectors * vector_bytes / 64>(before);
-    const Vec<T> center = Vec<T>::broadcast(mean[row]), r = Vec<T>::broadcast(rstd[row]);
+    const Vec<T> center = Vec<T>::broadcast(mean[2 * row]), r = Vec<T>::broadcast(rstd[row]);
+    const Vec<T> rest = Vec<T>::broadcast(mean[2 * row + 1]);
     Vec<T> gradient[vectors], d[vectors], g_sum = Vec<T>::zero(), gd_sum = Vec<T>::zero();
     ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
       gradient[j] = layer_norm_load<T, vectors>(dy, j, channels);
-      d[j] = layer_norm_load<T, vectors>(x, j, channels) - center;
+      d[j] = (layer_norm_load<T, vectors>(x, j, channels) - center) - rest;
       const Vec<T> g = w[j] * gradient[j];  // 0 behind the last channel, as dy is
       g_sum = g_sum + g;
       gd_sum = fma(g, d[j], gd_sum);
@@ -172,7 +174,7 @@ ANTHER_INLINE LayerNormBackward<T> layer_norm_from_row(LayerNormBackward<T> o, s
           o.dbias,
           o.dy + at,
           o.x + at,
-          o.mean + row,
+          o.mean + 2 * row,
           o.rstd + row,
           o.weight};
 }

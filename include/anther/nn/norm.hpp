@@ -1,7 +1,9 @@
-// The four normalisations as layers, with PyTorch's names and defaults. All compute y = weight (x -
-// mean) rstd + bias, with one weight and one bias for each channel. They differ in what the mean
-// and the variance are taken over: see ops/norm.hpp.
+// The normalisations as layers, with PyTorch's names and defaults. All but RMSNorm compute y =
+// weight (x - mean) rstd + bias, with one weight and one bias for each channel. They differ in what
+// the mean and the variance are taken over: see ops/norm.hpp.
 #pragma once
+
+#include <limits>
 
 #include "anther/nn/module.hpp"
 #include "anther/ops/norm.hpp"
@@ -55,6 +57,27 @@ class LayerNorm : public NormBase<T> {
     return layer_norm(x, x.tape().parameter(this->weight), x.tape().parameter(this->bias),
                       this->eps_);
   }
+};
+
+// It has a weight and no bias.
+template <class T>
+class RMSNorm : public Module<T> {
+ public:
+  RMSNorm(const Scope<T>& scope, std::int64_t channels,
+          double eps = static_cast<double>(std::numeric_limits<T>::epsilon()))
+      : Module<T>(scope, "RMSNorm"),
+        eps_(eps),
+        weight(scope.parameter("weight",
+                               {.shape = {channels}, .init = Init::constant(1), .decay = false})) {}
+  Variable<T> forward(Variable<T> x) const override {
+    return rms_norm(x, x.tape().parameter(weight), eps_);
+  }
+
+ private:
+  double eps_;
+
+ public:
+  Parameter<T> weight;
 };
 
 template <class T>

@@ -24,6 +24,7 @@
 #include "anther/kernels/batch_norm.hpp"
 #include "anther/kernels/group_norm.hpp"
 #include "anther/kernels/layer_norm.hpp"
+#include "anther/kernels/rms_norm.hpp"
 #include "anther/ops/affine.hpp"
 
 namespace anther::inline v0_1 {
@@ -122,7 +123,40 @@ Variable<T> layer_norm(const Variable<T>& x, const Variable<T>& weight = {},
   tape.check(in.rank() >= 1, "layer_norm: expected (..., C), got ", in);
   check_affine(tape, weight, bias, in.back());
   return tape.apply(layer_norm_op<T>, kernels::LayerNormDims{in.rows(), in.back(), eps},
-                    {x, weight, bias}, in, {Shape{in.rows()}, Shape{in.rows()}});
+                    {x, weight, bias}, in, {Shape{in.rows(), 2}, Shape{in.rows()}});
+}
+
+inline constexpr char rms_norm_op_name[] = "rms_norm";
+template <class T>
+inline constexpr Op<T> rms_norm_op = {
+    .name = rms_norm_op_name,
+    .forward =
+        [](Call<T>& call) {
+          kernels::rms_norm_forward<T>(call.output(), call.output(1), call.input(0), call.input(1),
+                                       call.template attributes<kernels::RMSNormDims>());
+        },
+    .backward =
+        [](Call<T>& call) {
+          const auto& dims = call.template attributes<kernels::RMSNormDims>();
+          const auto dx = call.input_gradient(0), dweight = call.input_gradient(1);
+          call.start(dweight, dims.channels);
+          kernels::rms_norm_backward<T>({dx.to, dx.add, dweight.to, call.output_gradient(),
+                                         call.input(0), call.output(1), call.input(1)},
+                                        call.workspace(kernels::rms_norm_workspace(dims)), dims);
+        },
+};
+
+// x (..., C): x / sqrt(mean(x^2) + eps) weight, over C at each position. PyTorch's eps is that of
+// the type unless it is given.
+template <class T>
+Variable<T> rms_norm(const Variable<T>& x, const Variable<T>& weight = {},
+                     double eps = static_cast<double>(std::numeric_limits<T>::epsilon())) {
+  Tape<T>& tape = x.tape();
+  const Shape& in = x.shape();
+  tape.check(in.rank() >= 1, "rms_norm: expected (..., C), got ", in);
+  check_affine(tape, weight, {}, in.back());
+  return tape.apply(rms_norm_op<T>, kernels::RMSNormDims{in.rows(), in.back(), eps}, {x, weight},
+                    in, {Shape{in.rows()}});
 }
 
 // Running statistics: evaluation reads them, and a training pass moves them.

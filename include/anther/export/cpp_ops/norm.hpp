@@ -24,6 +24,12 @@ inline void layer_norm_cpp(CodeBuilder& code, const Call<float>& call) {
             code.input(0), code.input(1), code.input(2), call.attributes<kernels::LayerNormDims>());
 }
 
+inline void rms_norm_cpp(CodeBuilder& code, const Call<float>& call) {
+  code.include("anther/kernels/rms_norm.hpp");
+  code.call("rms_norm_forward<float>", code.output(), code.output(1), code.input(0), code.input(1),
+            call.attributes<kernels::RMSNormDims>());
+}
+
 inline void batch_norm_cpp(CodeBuilder& code, const Call<float>& call) {
   const auto& a = call.attributes<BatchNormAttributes<float>>();
   const auto statistic = [&](const float* values) {
@@ -41,6 +47,7 @@ inline void add_norm_cpp(CppForms& forms) {
   forms.add_named(group_norm_op_name, group_norm_cpp);
   forms.add_named(layer_norm_op_name, layer_norm_cpp);
   forms.add_named(batch_norm_op_name, batch_norm_cpp);
+  forms.add_named(rms_norm_op_name, rms_norm_cpp);
 }
 
 }  // namespace anther::inline v0_1::exports

@@ -70,6 +70,23 @@ void layer_norm_onnx(GraphBuilder& graph, const Call<T>& call) {
   graph.output(map ? graph.transpose(y, {0, 3, 1, 2}) : y);
 }
 
+// x / sqrt(mean(x^2) + eps) weight. The channels are a map's second axis, else the last.
+template <class T>
+void rms_norm_onnx(GraphBuilder& graph, const Call<T>& call) {
+  const std::int64_t channels = call.output_shape().back();
+  const bool map = call.output_shape().rank() == 4;
+  const std::string x = graph.input(0);
+  const std::string square =
+      graph.node("ReduceMean", {graph.node("Mul", {x, x})}, {{"axes", Integers{map ? 1 : -1}}});
+  const std::string eps =
+      graph.constant({}, {call.template attributes<kernels::RMSNormDims>().eps});
+  const std::string root = graph.node("Sqrt", {graph.node("Add", {square, eps})});
+  const std::string y = graph.node("Div", {x, root});
+  if (!call.has_input(1)) return graph.output(y);
+  const Shape weight = map ? Shape{channels, 1, 1} : Shape{channels};
+  graph.output(graph.node("Mul", {y, graph.weight(1, weight)}));
+}
+
 template <class T>
 void batch_norm_onnx(GraphBuilder& graph, const Call<T>& call) {
   const auto& a = call.template attributes<BatchNormAttributes<T>>();
@@ -91,6 +108,7 @@ void add_norm_onnx(OnnxForms<T>& forms) {
   forms.add_named(group_norm_op_name, group_norm_onnx<T>);
   forms.add_named(layer_norm_op_name, layer_norm_onnx<T>);
   forms.add_named(batch_norm_op_name, batch_norm_onnx<T>);
+  forms.add_named(rms_norm_op_name, rms_norm_onnx<T>);
 }
 
 }  // namespace anther::inline v0_1::exports
