@@ -45,7 +45,8 @@ WORDS = re.compile(r"edgevit|flowers|\brgb|cross[_ -]?entropy", re.IGNORECASE)
 MAY_SAY = [
     (re.compile(r"models/(edgevit/|models\.hpp)|painted/"), WORDS),
     (re.compile(r"data/vision/"), re.compile(r"\brgb|flowers", re.IGNORECASE)),
-    (re.compile(r"(ops|kernels)/cross_entropy\.(hpp|inl)|train/(cross_entropy_)?objectives?\.hpp"),
+    (re.compile(r"(ops|kernels)/cross_entropy\.(hpp|inl)|ops/loss\.hpp|"
+                r"train/(cross_entropy_)?objectives?\.hpp"),
      re.compile(r"cross[_ -]?entropy", re.IGNORECASE)),
     # What names every op, and every model: the umbrella and the lists of what is compiled once.
     (re.compile(r"anther\.hpp|compiled(\.hpp|/.*)"), WORDS),

@@ -26,8 +26,12 @@ ANTHER_TEMPLATE std::span<const ANTHER_VARIABLE> split(const ANTHER_VARIABLE&,
 ANTHER_TEMPLATE std::span<const ANTHER_VARIABLE> split(const ANTHER_VARIABLE&,
                                                        std::initializer_list<std::int64_t>, int);
 ANTHER_FUNCTION(adjust_logits)
+ANTHER_TEMPLATE ANTHER_VARIABLE apply_loss<ANTHER_SCALAR, kernels::Loss::mse>(
+    const ANTHER_VARIABLE&, const ANTHER_VARIABLE&, const LossOptions&, double, double,
+    const double*);
 ANTHER_FUNCTION(apply_masked_attention)
 ANTHER_FUNCTION(batch_norm)
+ANTHER_FUNCTION(binary_cross_entropy_with_logits)
 ANTHER_FUNCTION(conv2d)
 ANTHER_FUNCTION(depthwise_conv2d)
 ANTHER_FUNCTION(depthwise_conv_transpose2d)
@@ -39,13 +43,18 @@ ANTHER_FUNCTION(group_norm)
 ANTHER_FUNCTION(instance_norm)
 ANTHER_FUNCTION(layer_norm)
 ANTHER_FUNCTION(flatten)
+ANTHER_FUNCTION(huber_loss)
+ANTHER_FUNCTION(kl_div)
+ANTHER_FUNCTION(l1_loss)
 ANTHER_FUNCTION(linear)
 ANTHER_FUNCTION(log_softmax)
 ANTHER_FUNCTION(matmul)
 ANTHER_FUNCTION(mse_loss)
 ANTHER_FUNCTION(narrow)
 ANTHER_TEMPLATE ANTHER_VARIABLE reshape(const ANTHER_VARIABLE&, const Shape&);
+ANTHER_FUNCTION(smooth_l1_loss)
 ANTHER_FUNCTION(softmax)
+ANTHER_FUNCTION(nll_loss)
 ANTHER_FUNCTION(relu)
 ANTHER_FUNCTION(rms_norm)
 ANTHER_FUNCTION(scaled_dot_product_attention)

@@ -7,7 +7,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "anther/ops/mse.hpp"
+#include "anther/ops/loss.hpp"
 #include "anther/train/objective.hpp"
 
 namespace anther::inline v0_1 {
