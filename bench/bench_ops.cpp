@@ -368,6 +368,8 @@ void add_embedding(std::int64_t size, std::int64_t in, std::int64_t out, std::in
                               .stride_width = p,
                               .padding_height = 0,
                               .padding_width = 0,
+                              .dilation_height = 1,
+                              .dilation_width = 1,
                               .groups = 1};
   const std::string shape =
       detail::text_of(batch, "x", size * p, "x", size * p, "x", in, "->", out);
@@ -375,19 +377,21 @@ void add_embedding(std::int64_t size, std::int64_t in, std::int64_t out, std::in
   const double forward = macs(x_size * out);
   const Buffer x = numbers(x_size), dy = numbers(y_size), bias = numbers(out), y = memory(y_size);
   const Buffer dx = memory(x_size), dweight = memory(d.depth() * out);
-  const Buffer weight = numbers(d.depth() * out), workspace = memory(kernels::conv2d_workspace(d));
-  const Buffer packed = memory(kernels::gemm_packed_size<float>(out, d.depth()));
-  const Buffer turned = memory(kernels::gemm_packed_size<float>(d.depth(), out));
-  kernels::gemm_pack<float>(packed->data(), weight->data(), {out, d.depth(), d.depth(), 1});
-  kernels::gemm_pack<float>(turned->data(), weight->data(), {d.depth(), out, 1, d.depth()});
-  add_rows(
-      "conv2d/forward", shape, {forward, floats(x_size + y_size)}, packed, [=](const float* w) {
-        kernels::conv2d_forward<float>(y->data(), x->data(), w, bias->data(), workspace->data(), d);
-      });
+  const Buffer weight = numbers(d.depth() * out);
+  const Buffer workspace = memory(kernels::conv2d_backward_weight_workspace<float>(d));
+  const kernels::PackOptions forward_pack = kernels::conv2d_pack(d);
+  const kernels::PackOptions input_pack = kernels::conv2d_input_pack(d);
+  const Buffer packed = memory(kernels::packed_size<float>(forward_pack));
+  const Buffer turned = memory(kernels::packed_size<float>(input_pack));
+  kernels::pack_weight<float>(packed->data(), weight->data(), forward_pack);
+  kernels::pack_weight<float>(turned->data(), weight->data(), input_pack);
+  add_rows("conv2d/forward", shape, {forward, floats(x_size + y_size)}, packed,
+           [=](const float* w) {
+             kernels::conv2d_forward<float>(y->data(), nullptr, x->data(), w, bias->data(), d);
+           });
   add_rows("conv2d/backward", shape, {2 * forward, floats(2 * (x_size + y_size))}, turned,
            [=](const float* w) {
-             kernels::conv2d_backward_input<float>(dx->data(), nullptr, dy->data(), w,
-                                                   workspace->data(), d);
+             kernels::conv2d_backward_input<float>(dx->data(), nullptr, dy->data(), w, nullptr, d);
              kernels::conv2d_backward_weight<float>(dweight->data(), dy->data(), x->data(),
                                                     workspace->data(), d);
            });

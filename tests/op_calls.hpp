@@ -149,16 +149,18 @@ template <class T>
 Variable<T> conv2d_call(OpArguments<T>& a) {
   const Variable<T> x = a.map("input");
   const Extent2d stride = a.extent("stride", 1), padding = a.extent("padding", 0);
+  const Extent2d dilation = a.extent("dilation", 1);
   const std::int64_t groups = a.integer("groups", 1), channels = x.shape().back();
   const Shape weight = a.shape("weight");
-  if (groups == channels && weight[0] == channels && channels > 1)
+  if (groups == channels && weight[0] == channels && channels > 1 && dilation == Extent2d{1})
     return depthwise_conv2d(x, a.get("weight", Layout::depthwise_weight), a["bias"],
                             {.stride = stride, .padding = padding});
   const Variable<T> w = a.get("weight", Layout::conv_weight);
   const bool one = weight[2] == 1 && weight[3] == 1;
   if (one && stride == Extent2d{1} && padding == Extent2d{0} && groups == 1)
     return linear(x, w, a["bias"]);
-  return conv2d(x, w, a["bias"], {.stride = stride, .padding = padding, .groups = groups});
+  return conv2d(x, w, a["bias"],
+                {.stride = stride, .padding = padding, .dilation = dilation, .groups = groups});
 }
 template <class T>
 Variable<T> conv_transpose2d_call(OpArguments<T>& a) {

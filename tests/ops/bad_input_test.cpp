@@ -71,6 +71,14 @@ TEST_CASE("ops refuse what does not fit") {
        [&] {
          conv2d(x({1, 4, 4, 3}), x({5, 2, 2, 3}), {}, {.stride = 0});
        }},
+      {"dilation of at least 1, got 1x0",
+       [&] {
+         conv2d(x({1, 4, 4, 3}), x({5, 2, 2, 3}), {}, {.dilation = {1, 0}});
+       }},
+      {"at most the padded map's 4x4, got 5x3",
+       [&] {
+         conv2d(x({1, 4, 4, 3}), x({5, 3, 3, 3}), {}, {.dilation = {2, 1}});
+       }},
       {"groups that divides 5",
        [&] {
          conv2d(x({1, 4, 4, 4}), x({5, 2, 2, 2}), {}, {.groups = 2});

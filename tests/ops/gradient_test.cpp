@@ -91,6 +91,17 @@ const std::vector<Row> rows = {
      [](const Variables& v) {
        return conv2d(v[0], v[1], v[2], {.stride = {2, 1}, .padding = {1, 0}, .groups = 2});
      }},
+    {"conv2d 3x3 stride 2, merged residual",
+     {{2, 3, 4, 3}, {2, 5, 7, 4}, {3, 3, 3, 4}},
+     [](const Variables& v) { return v[0] + conv2d(v[1], v[2], {}, {.stride = 2, .padding = 1}); }},
+    {"conv2d 3x3 dilated, with strides that share a factor with the dilation and do not",
+     {{1, 9, 11, 2}, {3, 3, 3, 2}, {3}},
+     [](const Variables& v) {
+       return conv2d(v[0], v[1], v[2], {.stride = {4, 3}, .padding = {3, 2}, .dilation = {2, 4}});
+     }},
+    {"conv2d 1x1 stride 2",
+     {{2, 5, 4, 3}, {4, 1, 1, 3}},
+     [](const Variables& v) { return conv2d(v[0], v[1], {}, {.stride = 2}); }},
     {"depthwise_conv2d 3x3",
      {{2, 5, 6, 5}, {3, 3, 5}, {5}},
      [](const Variables& v) { return depthwise_conv2d(v[0], v[1], v[2], {.padding = 1}); }},

@@ -156,21 +156,24 @@ CONV2D = [  # input's shape, output channels, kernel, stride, padding, groups
 def draw_conv2d(rng, i):
     if i < len(CONV2D):
         shape, c_out, kernel, stride, padding, groups = CONV2D[i]
+        dilation = 1
     else:
         while True:
             n, h, w = draw_map(rng)
             kernel, stride = pair(int_or_pair(rng, 1, 5)), int_or_pair(rng, 1, 3)
             padding, groups = int_or_pair(rng, 0, 2), int(rng.integers(1, 4))
             c_in, c_out = groups * draw_channels(rng), groups * draw_channels(rng)
+            dilation = int_or_pair(rng, 1, 3) if rng.random() < 0.3 else 1
             if rng.random() < 0.5:  # depth-wise
                 groups = c_out = c_in
             shape = (n, c_in, h, w)
-            if all(s + 2 * p >= k for s, p, k in zip((h, w), pair(padding), kernel)):
+            spans = [(k - 1) * d + 1 for k, d in zip(kernel, pair(dilation))]
+            if all(s + 2 * p >= k for s, p, k in zip((h, w), pair(padding), spans)):
                 break
     shapes = dict(input=shape, weight=(c_out, shape[1] // groups, *pair(kernel)))
     if rng.random() < 0.75:
         shapes["bias"] = (c_out,)
-    return dict(stride=stride, padding=padding, groups=groups), shapes
+    return dict(stride=stride, padding=padding, dilation=dilation, groups=groups), shapes
 
 
 CONV_TRANSPOSE2D = [  # input's shape, kernel, stride, padding, output padding

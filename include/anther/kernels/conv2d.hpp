@@ -1,171 +1,369 @@
-// Convolution of any kernel, stride, padding and groups, as a matrix product over patches:
-//   y[n, i, j, o] = bias[o] + sum_{a, b, c} x[n, s i + a - p, s j + b - p, c] weight[o, a, b, c]
+// Convolution of any kernel, stride, padding, dilation and groups, as products of patches:
+//   y[n, i, j, o] = bias[o] + sum_{a, b, c} x[n, s i + d a - p, s j + d b - p, c] weight[o, a, b,
+//   c]
 // x (N, H, W, C), weight (O, kh, kw, C / groups), y (N, H', W', O). Backward keeps x.
-// A patch is a row of the workspace. 1x1 convolutions are ops/linear.hpp, depth-wise ones
-// kernels/depthwise_conv2d.hpp.
+// Patches are made a tile at a time, just before the product reads them; dx is a convolution of dy
+// with the kernel turned round, or of several where there is a stride. 1x1 convolutions are
+// ops/linear.hpp, depth-wise ones kernels/depthwise_conv2d.hpp.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 
 #include "anther/core/parallel_for.hpp"
 #include "anther/kernels/gemm.hpp"
+#include "anther/kernels/packed_weight.hpp"
 #include "anther/kernels/vec.hpp"
 
 namespace anther::inline v0_1::kernels {
 
-#define ANTHER_BODY "anther/kernels/conv2d.inl"
-#include "anther/kernels/for_each_isa.inl"
-
 struct Conv2dDims {
   std::int64_t batch, height, width, in_channels, out_channels;
   std::int64_t kernel_height, kernel_width, stride_height, stride_width;
-  std::int64_t padding_height, padding_width, groups;
+  std::int64_t padding_height, padding_width, dilation_height, dilation_width, groups;
 
   // Calls visit with all members, in their order.
   template <class Visit>
   constexpr decltype(auto) members(const Visit& visit) const {
     return visit(batch, height, width, in_channels, out_channels, kernel_height, kernel_width,
-                 stride_height, stride_width, padding_height, padding_width, groups);
+                 stride_height, stride_width, padding_height, padding_width, dilation_height,
+                 dilation_width, groups);
   }
 
+  // The pixels that a kernel spans.
+  std::int64_t span_height() const { return (kernel_height - 1) * dilation_height + 1; }
+  std::int64_t span_width() const { return (kernel_width - 1) * dilation_width + 1; }
   std::int64_t out_height() const {
-    return (height + 2 * padding_height - kernel_height) / stride_height + 1;
+    return (height + 2 * padding_height - span_height()) / stride_height + 1;
   }
   std::int64_t out_width() const {
-    return (width + 2 * padding_width - kernel_width) / stride_width + 1;
+    return (width + 2 * padding_width - span_width()) / stride_width + 1;
   }
   std::int64_t rows() const { return batch * out_height() * out_width(); }
   std::int64_t group_in() const { return in_channels / groups; }
   std::int64_t group_out() const { return out_channels / groups; }
+  std::int64_t taps() const { return kernel_height * kernel_width; }
   // The elements of a patch that one output channel sees.
-  std::int64_t depth() const { return kernel_height * kernel_width * group_in(); }
+  std::int64_t depth() const { return taps() * group_in(); }
 };
 
-// Elements of workspace that each of the three functions below needs: the patches of one group.
-inline std::int64_t conv2d_workspace(const Conv2dDims& d) {
-  return d.rows() * d.depth();
-}
+// A tile of patches is at most so large: it stays in the second-level cache beside a block of the
+// weight, which is of so many rows.
+inline constexpr std::int64_t patch_tile_rows = 112, patch_tile_depth = 288;
 
-// Calls body(run, x_run, length, before, after) for every run of a patch that is contiguous in
-// both: in the patch at offset `run`, in the image at x_run; `before` and `after` count the
-// elements of the run's kernel row that leave the map on either side.
-template <class Body>
-void for_patch_runs(std::int64_t i, std::int64_t j, std::int64_t group, const Conv2dDims& d,
-                    const Body& body) {
-  const std::int64_t in = d.group_in(), whole = d.kernel_width * in;
-  for (std::int64_t a = 0; a < d.kernel_height; ++a) {
-    const std::int64_t row = i * d.stride_height + a - d.padding_height;
-    const std::int64_t column = j * d.stride_width - d.padding_width;
-    const bool inside = row >= 0 && row < d.height;
-    const std::int64_t first =
-        inside ? std::min(std::max(-column, std::int64_t{0}), d.kernel_width) : d.kernel_width;
-    const std::int64_t last = std::max(std::min(d.width - column, d.kernel_width), first);
-    const std::int64_t x_run = (row * d.width + column + first) * d.in_channels + group * in;
-    body(a * whole, x_run, (last - first) * in, first * in, (d.kernel_width - last) * in);
+// How patches lie in a map (N, height, width, channels), of which they take in_channels. Element
+// (a, b, c) of patch (i, j) is at row i stride + a dilation + start, and in a column as much.
+struct PatchDims {
+  std::int64_t height, width, channels, in_channels;
+  std::int64_t kernel_height, kernel_width, stride_height, stride_width;
+  std::int64_t dilation_height, dilation_width, start_height, start_width;
+  std::int64_t out_height, out_width;  // how many patches there are
+
+  std::int64_t depth() const { return kernel_height * kernel_width * in_channels; }
+  // Whether a patch is a pixel, and patches follow each other as pixels do.
+  bool is_map() const {
+    return kernel_height * kernel_width == 1 && stride_height == 1 && stride_width == 1 &&
+           start_height == 0 && start_width == 0 && out_height == height && out_width == width;
+  }
+};
+
+// The elements first, ..., last - 1 of `count` patches from `patch` on.
+struct PatchPart {
+  std::int64_t patch, count, first, last;
+};
+
+#define ANTHER_BODY "anther/kernels/conv2d.inl"
+#include "anther/kernels/for_each_isa.inl"
+
+// A product of patches with a matrix. Patch (i, j) is a row of the result, which is at pixel
+// (i step + first, j step + first) of a map (N, height, width, channels).
+struct PatchProduct {
+  PatchDims patches;
+  std::int64_t height, width, channels;
+  std::int64_t step_height, step_width, first_height, first_width;
+  std::int64_t packed_rows;  // rows of the packed weight that stand before this product's
+
+  bool has_lines() const { return step_height > 1 || step_width > 1; }
+  std::int64_t pixel(std::int64_t patch) const {
+    const std::int64_t line = patch / patches.out_width, j = patch % patches.out_width;
+    const std::int64_t i = line % patches.out_height, n = line / patches.out_height;
+    return (n * height + i * step_height + first_height) * width + j * step_width + first_width;
+  }
+};
+
+// One tile of a product, for one group: `count` patches from `patch` on, panels `first_panel` to
+// `last_panel` - 1. `all` points at the group's first channels; packed at its matrices.
+template <class T>
+void patch_product_tile(const GemmOperands<T>& all, const PatchProduct& p, std::int64_t columns,
+                        std::int64_t patch, std::int64_t count, std::int64_t first_panel,
+                        std::int64_t last_panel) {
+  alignas(64) T tile[patch_tile_rows * patch_tile_depth];
+  const auto product = ANTHER_SELECT(gemm<T>);
+  const std::int64_t depth = p.patches.depth(), block = pack_block(depth, patch_tile_depth);
+  for (std::int64_t k = 0;; k += block) {
+    const PatchPart part{patch, count, k, std::min(k + block, depth)};
+    const std::int64_t width = part.last - k;
+    const T* x = all.x + patch * p.patches.channels + k;
+    std::int64_t x_stride = p.patches.channels;
+    if (!p.patches.is_map() && width > 0) {
+      ANTHER_SELECT(conv2d_gather<T>)(tile, all.x, p.patches, part);
+      x = tile;
+      x_stride = width;
+    }
+    const T* const packed = all.packed + gemm_packed_size<T>(columns, p.packed_rows + k);
+    // Rows of the result that are evenly spaced: all, or a line of the map at a time.
+    for (std::int64_t done = 0; done < count;) {
+      const std::int64_t left = p.patches.out_width - (patch + done) % p.patches.out_width;
+      const std::int64_t rows = p.has_lines() ? std::min(left, count - done) : count;
+      const std::int64_t at = p.pixel(patch + done) * p.channels;
+      T* const y = all.y + at;
+      const T* const add = k > 0 ? y : all.add ? all.add + at : nullptr;
+      product({y, add, x + done * x_stride, packed, k > 0 ? nullptr : all.bias},
+              {.rows = rows,
+               .columns = columns,
+               .depth = width,
+               .x_stride = x_stride,
+               .y_stride = p.step_width * p.channels,
+               .add_stride = p.step_width * p.channels},
+              first_panel, last_panel);
+      done += rows;
+    }
+    if (part.last == depth) return;  // also where a product has no taps: y = add + bias
   }
 }
 
-// columns (rows, depth) = the patches of one group, zeros where a patch leaves the map.
-template <class T>
-void im2col(T* columns, const T* x, std::int64_t group, const Conv2dDims& d) {
-  const std::int64_t lines = d.batch * d.out_height();
-  const std::int64_t line = d.out_width() * d.depth(), in = d.group_in();
-  parallel_for(lines, lines * line / 4, [&](std::int64_t tile) {
-    const std::int64_t n = tile / d.out_height(), i = tile % d.out_height();
-    const T* image = x + n * d.height * d.width * d.in_channels;
-    T* patch = columns + tile * line;
-    for (std::int64_t j = 0; j < d.out_width(); ++j, patch += d.depth())
-      for_patch_runs(i, j, group, d,
-                     [&](std::int64_t run, std::int64_t x_run, std::int64_t length,
-                         std::int64_t before, std::int64_t after) {
-                       T* to = std::fill_n(patch + run, before, T(0));
-                       const T* from = image + x_run;
-                       if (d.groups == 1) {
-                         to = std::copy_n(from, length, to);
-                       } else {
-                         for (std::int64_t k = 0; k < length; k += in, from += d.in_channels)
-                           to = std::copy_n(from, in, to);
-                       }
-                       std::fill_n(to, after, T(0));
-                     });
-  });
+// The products of one convolution: each group's patches with each of its matrices.
+template <class T, class ProductAt>
+void patch_products(const GemmOperands<T>& all, const ProductAt& product_at, std::int64_t products,
+                    std::int64_t batch, std::int64_t groups, const PackOptions& pack) {
+  std::int64_t most_rows = 0;
+  for (std::int64_t i = 0; i < products; ++i) {
+    const PatchDims p = product_at(i).patches;
+    most_rows = std::max(most_rows, batch * p.out_height * p.out_width);
+  }
+  const std::int64_t panels = ANTHER_SELECT(gemm_panels<T>)(pack.columns);
+  const std::int64_t threads = available_threads();
+  const GemmTiles tiles(most_rows, panels, threads);
+  const std::int64_t packed_group = gemm_packed_size<T>(pack.columns, pack.depth);
+  const std::int64_t in_row = products * groups * tiles.panel_tiles;
+  parallel_for(tiles.row_tiles * in_row, groups * most_rows * pack.columns * pack.depth / 50,
+               [&](std::int64_t tile) {
+                 const std::int64_t row_tile = tile / in_row, panel_tile = tile % tiles.panel_tiles;
+                 const std::int64_t group = tile / tiles.panel_tiles % groups;
+                 const PatchProduct p = product_at(tile % in_row / (groups * tiles.panel_tiles));
+                 const std::int64_t rows = batch * p.patches.out_height * p.patches.out_width;
+                 const std::int64_t row = tiles.begin(rows, row_tile, tiles.row_tiles);
+                 const std::int64_t count = tiles.begin(rows, row_tile + 1, tiles.row_tiles) - row;
+                 const std::int64_t out = group * pack.columns;
+                 const GemmOperands<T> here = {all.y + out, all.add ? all.add + out : nullptr,
+                                               all.x + group * p.patches.in_channels,
+                                               all.packed + group * packed_group,
+                                               all.bias ? all.bias + out : nullptr};
+                 const std::int64_t parts = (count + patch_tile_rows - 1) / patch_tile_rows;
+                 for (std::int64_t part = 0; part < parts; ++part) {
+                   const std::int64_t first = tiles.begin(count, part, parts);
+                   patch_product_tile(here, p, pack.columns, row + first,
+                                      tiles.begin(count, part + 1, parts) - first,
+                                      tiles.begin(panels, panel_tile, tiles.panel_tiles),
+                                      tiles.begin(panels, panel_tile + 1, tiles.panel_tiles));
+                 }
+               });
 }
 
-// dx += the gradients of the patches of one group.
-template <class T>
-void col2im(T* dx, const T* dcolumns, std::int64_t group, const Conv2dDims& d) {
-  const std::int64_t size = d.out_height() * d.out_width() * d.depth(), in = d.group_in();
-  const auto add_run = ANTHER_SELECT(accumulate_run<T>);
-  parallel_for(d.batch, d.batch * size / 4, [&](std::int64_t n) {
-    T* image = dx + n * d.height * d.width * d.in_channels;
-    const T* patch = dcolumns + n * size;
-    for (std::int64_t i = 0; i < d.out_height(); ++i)
-      for (std::int64_t j = 0; j < d.out_width(); ++j, patch += d.depth())
-        for_patch_runs(i, j, group, d,
-                       [&](std::int64_t run, std::int64_t x_run, std::int64_t length,
-                           std::int64_t before, std::int64_t) {
-                         const T* from = patch + run + before;
-                         T* to = image + x_run;
-                         if (d.groups == 1) return add_run(to, from, length);
-                         for (std::int64_t k = 0; k < length; k += in, to += d.in_channels)
-                           add_run(to, from + k, in);
-                       });
-  });
+// How forward and the gradient of the input read the weight.
+inline PackOptions conv2d_pack(const Conv2dDims& d) {
+  return {.columns = d.group_out(),
+          .depth = d.depth(),
+          .column_stride = d.depth(),
+          .depth_stride = 1,
+          .groups = d.groups,
+          .group_stride = d.group_out() * d.depth(),
+          .most_rows = patch_tile_depth};
+}
+inline PackOptions conv2d_input_pack(const Conv2dDims& d) {
+  return {.columns = d.group_in(),
+          .depth = d.taps() * d.group_out(),
+          .column_stride = 1,
+          .depth_stride = d.depth(),
+          .groups = d.groups,
+          .group_stride = d.group_out() * d.depth(),
+          .most_rows = patch_tile_depth,
+          .kernel_height = d.kernel_height,
+          .kernel_width = d.kernel_width,
+          .step_height = d.stride_height / std::gcd(d.stride_height, d.dilation_height),
+          .step_width = d.stride_width / std::gcd(d.stride_width, d.dilation_width),
+          .tap_stride = d.group_in()};
 }
 
-// packed: the weight, packed with columns = group_out() and depth = depth(), group after group.
+inline PatchDims conv2d_patches(const Conv2dDims& d) {
+  return {.height = d.height,
+          .width = d.width,
+          .channels = d.in_channels,
+          .in_channels = d.group_in(),
+          .kernel_height = d.kernel_height,
+          .kernel_width = d.kernel_width,
+          .stride_height = d.stride_height,
+          .stride_width = d.stride_width,
+          .dilation_height = d.dilation_height,
+          .dilation_width = d.dilation_width,
+          .start_height = -d.padding_height,
+          .start_width = -d.padding_width,
+          .out_height = d.out_height(),
+          .out_width = d.out_width()};
+}
+
+// y = ... + add. packed: the weight, packed by conv2d_pack(d). bias and add may be null; add may be
+// y.
 template <class T>
-void conv2d_forward(T* y, const T* x, const T* packed, const T* bias, T* workspace,
+void conv2d_forward(T* y, const T* add, const T* x, const T* packed, const T* bias,
                     const Conv2dDims& d) {
-  const std::int64_t packed_group = gemm_packed_size<T>(d.group_out(), d.depth());
-  for (std::int64_t group = 0; group < d.groups; ++group) {
-    im2col(workspace, x, group, d);
-    gemm<T>(y + group * d.group_out(), nullptr, workspace, packed + group * packed_group,
-            bias ? bias + group * d.group_out() : nullptr,
-            {.rows = d.rows(),
-             .columns = d.group_out(),
-             .depth = d.depth(),
-             .x_stride = d.depth(),
-             .y_stride = d.out_channels});
-  }
+  const PatchProduct product{
+      conv2d_patches(d), d.out_height(), d.out_width(), d.out_channels, 1, 1, 0, 0, 0};
+  patch_products<T>(
+      {y, add, x, packed, bias}, [&](std::int64_t) { return product; }, 1, d.batch, d.groups,
+      conv2d_pack(d));
 }
 
-// packed: the weight, packed with columns = depth() and depth = group_out(), group after group.
-template <class T>
-void conv2d_backward_input(T* dx, const T* dx_add, const T* dy, const T* packed, T* workspace,
-                           const Conv2dDims& d) {
-  const std::int64_t size = d.batch * d.height * d.width * d.in_channels;
-  if (dx_add == nullptr)
-    std::fill_n(dx, size, T(0));
-  else if (dx_add != dx)
-    std::copy_n(dx_add, size, dx);
-  const std::int64_t packed_group = gemm_packed_size<T>(d.depth(), d.group_out());
-  for (std::int64_t group = 0; group < d.groups; ++group) {
-    gemm<T>(workspace, nullptr, dy + group * d.group_out(), packed + group * packed_group, nullptr,
-            {.rows = d.rows(),
-             .columns = d.depth(),
-             .depth = d.group_out(),
-             .x_stride = d.out_channels,
-             .y_stride = d.depth()});
-    col2im(dx, workspace, group, d);
+// The rows (or columns) of the input that are `residue` modulo the stride see the taps a with
+// d a = residue + p modulo the stride, and those of dy at distances of `dilation`.
+struct ConvPhase {
+  std::int64_t tap_class = 0, taps = 0;  // the taps' number modulo `step`, and how many
+  std::int64_t dilation = 1, start = 0;  // from one tap's row of dy to the next's; the last tap's
+  std::int64_t count = 0;                // of the rows
+
+  ConvPhase(std::int64_t residue, std::int64_t size, std::int64_t kernel, std::int64_t stride,
+            std::int64_t padding, std::int64_t tap_dilation) {
+    const std::int64_t step = stride / std::gcd(stride, tap_dilation);
+    count = residue < size ? (size - 1 - residue) / stride + 1 : 0;
+    dilation = step * tap_dilation / stride;
+    while (tap_class < step && (tap_class * tap_dilation - residue - padding) % stride != 0)
+      ++tap_class;
+    if (tap_class == step) return;
+    taps = TapClass(kernel, step, tap_class).count;
+    const std::int64_t last = tap_class + (taps - 1) * step;
+    if (taps > 0) start = (residue + padding - last * tap_dilation) / stride;
   }
+};
+
+// dx = dx_add + ..., dx_add may be null or dx. packed: the weight, packed by conv2d_input_pack(d).
+// bias (C) may be null: it is for the transposed convolution, whose forward this is.
+template <class T>
+void conv2d_backward_input(T* dx, const T* dx_add, const T* dy, const T* packed, const T* bias,
+                           const Conv2dDims& d) {
+  const PackOptions pack = conv2d_input_pack(d);
+  const auto product_at = [&](std::int64_t i) {
+    const std::int64_t row = i / d.stride_width, column = i % d.stride_width;
+    const ConvPhase h(row, d.height, d.kernel_height, d.stride_height, d.padding_height,
+                      d.dilation_height);
+    const ConvPhase w(column, d.width, d.kernel_width, d.stride_width, d.padding_width,
+                      d.dilation_width);
+    const std::int64_t before =
+        h.taps * w.taps == 0
+            ? 0
+            : pack_rows_before(TapClass(d.kernel_height, pack.step_height, h.tap_class),
+                               TapClass(d.kernel_width, pack.step_width, w.tap_class),
+                               d.kernel_width, d.group_out());
+    return PatchProduct{{.height = d.out_height(),
+                         .width = d.out_width(),
+                         .channels = d.out_channels,
+                         .in_channels = d.group_out(),
+                         .kernel_height = h.taps,
+                         .kernel_width = w.taps,
+                         .stride_height = 1,
+                         .stride_width = 1,
+                         .dilation_height = h.dilation,
+                         .dilation_width = w.dilation,
+                         .start_height = h.start,
+                         .start_width = w.start,
+                         .out_height = h.count,
+                         .out_width = w.count},
+                        d.height,
+                        d.width,
+                        d.in_channels,
+                        d.stride_height,
+                        d.stride_width,
+                        row,
+                        column,
+                        before};
+  };
+  patch_products<T>({dx, dx_add, dy, packed, bias}, product_at, d.stride_height * d.stride_width,
+                    d.batch, d.groups, pack);
+}
+
+// How the weight's gradient is cut, as gemm_tn is: the rows into chunks, which sum to partial
+// results, by shapes alone.
+inline GemmTnDims conv2d_weight_product(const Conv2dDims& d) {
+  return {.rows = d.rows(),
+          .outs = d.group_out(),
+          .columns = d.depth(),
+          .dy_stride = d.out_channels,
+          .x_stride = d.depth(),
+          .dw_stride = d.depth()};
+}
+
+// Elements of workspace for the weight's gradient.
+template <class T>
+std::int64_t conv2d_backward_weight_workspace(const Conv2dDims& d) {
+  return d.groups * gemm_tn_workspace<T>(conv2d_weight_product(d));
 }
 
 // dweight += ...
 template <class T>
 void conv2d_backward_weight(T* dweight, const T* dy, const T* x, T* workspace,
                             const Conv2dDims& d) {
-  for (std::int64_t group = 0; group < d.groups; ++group) {
-    im2col(workspace, x, group, d);
-    gemm_tn<T>(dweight + group * d.group_out() * d.depth(), dy + group * d.group_out(), workspace,
-               {.rows = d.rows(),
-                .outs = d.group_out(),
-                .columns = d.depth(),
-                .dy_stride = d.out_channels,
-                .x_stride = d.depth(),
-                .dw_stride = d.depth()});
-  }
+  const GemmTnDims product = conv2d_weight_product(d);
+  const GemmTnTiles tiles(product, true, available_threads());
+  const PatchDims patches = conv2d_patches(d);
+  const auto gather = ANTHER_SELECT(conv2d_gather<T>);
+  const auto multiply = ANTHER_SELECT(gemm_tn<T>);
+  const std::int64_t blocks = tiles.out_tiles * tiles.column_tiles;
+  const std::int64_t size = product.outs * product.columns, partial = (tiles.chunks - 1) * size;
+  // Whole panels of columns at a time.
+  constexpr std::int64_t width = patch_tile_depth / 48 * 48;
+  parallel_for(
+      d.groups * tiles.chunks * blocks, d.rows() * d.groups * size / 50, [&](std::int64_t tile) {
+        alignas(64) T columns[patch_tile_rows * width];
+        const std::int64_t group = tile / (tiles.chunks * blocks);
+        const std::int64_t chunk = tile / blocks % tiles.chunks, block = tile % blocks;
+        const std::int64_t out = block % tiles.out_tiles * tiles.outs;
+        const std::int64_t outs = std::min(tiles.outs, product.outs - out);
+        const std::int64_t first = block / tiles.out_tiles * tiles.columns;
+        const std::int64_t last = std::min(first + tiles.columns, product.columns);
+        const std::int64_t row = chunk * tiles.chunk_rows;
+        const std::int64_t rows =
+            std::max<std::int64_t>(std::min(tiles.chunk_rows, product.rows - row), 0);
+        T* to =
+            chunk > 0 ? workspace + group * partial + (chunk - 1) * size : dweight + group * size;
+        to += out * product.columns;
+        if (chunk > 0)
+          for (std::int64_t i = 0; i < outs; ++i)
+            std::fill_n(to + i * product.columns + first, last - first, T(0));
+        const std::int64_t parts = (rows + patch_tile_rows - 1) / patch_tile_rows;
+        for (std::int64_t part = 0; part < parts; ++part) {
+          const std::int64_t at = row + rows * part / parts;
+          const std::int64_t count = row + rows * (part + 1) / parts - at;
+          const T* const dy_here = dy + at * d.out_channels + group * product.outs + out;
+          for (std::int64_t k = first; k < last; k += width) {
+            const std::int64_t end = std::min(k + width, last);
+            gather(columns, x + group * d.group_in(), patches, {at, count, k, end});
+            multiply(to + k, dy_here, columns,
+                     {.rows = count,
+                      .outs = outs,
+                      .columns = end - k,
+                      .dy_stride = d.out_channels,
+                      .x_stride = end - k,
+                      .dw_stride = product.columns});
+          }
+        }
+      });
+  if (tiles.chunks == 1) return;
+  const auto add_row = ANTHER_SELECT(gemm_tn_add_row<T>);
+  parallel_for(d.out_channels, d.groups * size * tiles.chunks / 8, [&](std::int64_t out) {
+    add_row(dweight + out * product.columns,
+            workspace + out / product.outs * partial + out % product.outs * product.columns,
+            product.columns, size, tiles.chunks - 1);
+  });
 }
 
 }  // namespace anther::inline v0_1::kernels

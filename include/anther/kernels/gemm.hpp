@@ -53,14 +53,30 @@ struct PackOptions {
   std::int64_t depth_stride = 0;
   std::int64_t groups = 1;
   std::int64_t group_stride = 0;
+  // B is packed in blocks of at most so many rows, each a matrix by itself; 0: as one matrix.
+  std::int64_t most_rows = 0;
+  // For the gradient of a convolution's input: k goes over the taps of a kernel, tap_stride apart
+  // in the weight, from the last to the first, and over depth / taps elements of each. The taps
+  // are cut into matrices: those whose row is r modulo step_height, and column c modulo step_width.
+  std::int64_t kernel_height = 1, kernel_width = 1;
+  std::int64_t step_height = 1, step_width = 1;
+  std::int64_t tap_stride = 0;
 
   // Calls visit with all members, in their order.
   template <class Visit>
   constexpr decltype(auto) members(const Visit& visit) const {
-    return visit(columns, depth, column_stride, depth_stride, groups, group_stride);
+    return visit(columns, depth, column_stride, depth_stride, groups, group_stride, most_rows,
+                 kernel_height, kernel_width, step_height, step_width, tap_stride);
   }
 
   friend bool operator==(const PackOptions&, const PackOptions&) = default;
+};
+
+// Where B's rows stand in a weight: `inner` rows for each tap of a kernel, depth_stride apart. The
+// first row is row `first` of those; a line of the kernel has `line` taps.
+struct PackRows {
+  std::int64_t first = 0, inner = 0, line = 1;
+  std::int64_t tap_stride = 0, line_stride = 0;
 };
 
 #define ANTHER_BODY "anther/kernels/gemm.inl"

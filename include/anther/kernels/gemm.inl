@@ -128,17 +128,33 @@ void gemm_pack_columns(T* packed, const T* b, const GemmPanel& panel, const Pack
     n = end;
   }
 }
+// One panel of pack.depth rows of B, which are read from b as `rows` says.
 template <class T>
-void gemm_pack_panel(T* packed, const T* b, const PackOptions& pack, std::int64_t number) {
+void gemm_pack_rows(T* packed, const T* b, const PackOptions& pack, const PackRows& rows,
+                    std::int64_t number) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   const GemmPanel panel = gemm_panel<T>(pack.columns, number);
   packed += panel.column * pack.depth;
-  gemm_pack_columns(packed, b + panel.column * pack.column_stride, panel, pack);
+  b += panel.column * pack.column_stride;
+  PackOptions run = pack;
+  for (std::int64_t k = 0; k < pack.depth; k += run.depth) {
+    const std::int64_t tap = (rows.first + k) / rows.inner, at = (rows.first + k) % rows.inner;
+    const std::int64_t left = pack.depth - k;
+    run.depth = rows.inner - at < left ? rows.inner - at : left;
+    gemm_pack_columns(packed + k * panel.vectors * lanes,
+                      b + tap / rows.line * rows.line_stride + tap % rows.line * rows.tap_stride +
+                          at * pack.depth_stride,
+                      panel, run);
+  }
   if (!gemm_has_quarter<T>(panel.vectors, panel.columns - (panel.vectors - 1) * lanes)) return;
   for (std::int64_t k = 0; k < pack.depth; ++k) {
     T* const last = packed + (k * panel.vectors + panel.vectors - 1) * lanes;
     for (std::int64_t i = 4; i < lanes; ++i) last[i] = last[i - 4];
   }
+}
+template <class T>
+void gemm_pack_panel(T* packed, const T* b, const PackOptions& pack, std::int64_t number) {
+  gemm_pack_rows(packed, b, pack, {.inner = pack.depth}, number);
 }
 template <class T>
 void gemm_pack(T* packed, const T* b, const PackOptions& pack) {

@@ -16,6 +16,7 @@ struct Conv2dLayerOptions {
   Extent2d kernel_size = 1;
   Extent2d stride = 1;
   Extent2d padding = 0;
+  Extent2d dilation = 1;
   std::int64_t groups = 1;
   bool bias = true;
   std::optional<Init> weight_init = {};  // default_init(fan_in) unless given
@@ -33,7 +34,7 @@ class Conv2d : public Module<T> {
       : Module<T>(scope, "Conv2d", options.traits),
         options_(options),
         depthwise_(options.groups > 1 && options.groups == in_channels &&
-                   in_channels == out_channels) {
+                   in_channels == out_channels && options.dilation == Extent2d{1}) {
     detail::check(options.groups > 0 && in_channels % options.groups == 0 &&
                       out_channels % options.groups == 0,
                   scope.path(), ": expected a number of groups that divides ", in_channels, " and ",
@@ -63,7 +64,9 @@ class Conv2d : public Module<T> {
     if (o.kernel_size == Extent2d{1} && o.stride == Extent2d{1} && o.padding == Extent2d{0} &&
         o.groups == 1)
       return linear(x, w, b);
-    return conv2d(x, w, b, {.stride = o.stride, .padding = o.padding, .groups = o.groups});
+    return conv2d(
+        x, w, b,
+        {.stride = o.stride, .padding = o.padding, .dilation = o.dilation, .groups = o.groups});
   }
 
   Parameter<T> weight, bias;

@@ -1,7 +1,7 @@
-// Convolutions: conv2d (any kernel, stride, padding and groups), depthwise_conv2d (one kernel a
-// channel) and depthwise_conv_transpose2d (its transpose, which enlarges a map).
-// x (N, H, W, C), y (N, H', W', O). Weights: conv2d (O, kh, kw, C / groups), the depth-wise ones
-// (kh, kw, C) or (kh, kw, C, 1). Backward keeps x.
+// Convolutions: conv2d (any kernel, stride, padding, dilation and groups), depthwise_conv2d (one
+// kernel a channel) and depthwise_conv_transpose2d (its transpose, which enlarges a map). x (N, H,
+// W, C), y (N, H', W', O). Weights: conv2d (O, kh, kw, C / groups), the depth-wise ones (kh, kw, C)
+// or (kh, kw, C, 1). Backward keeps x.
 #pragma once
 
 #include "anther/autograd/tape.hpp"
@@ -27,6 +27,7 @@ inline std::string to_string(const Extent2d& extent) {
 struct Conv2dOptions {
   Extent2d stride = 1;
   Extent2d padding = 0;
+  Extent2d dilation = 1;
   std::int64_t groups = 1;
 };
 struct DepthwiseConv2dOptions {
@@ -39,7 +40,7 @@ struct DepthwiseConvTranspose2dOptions {
   Extent2d output_padding = 0;
 };
 
-// A kernel may not be larger than the padded map.
+// A kernel may not span more than the padded map.
 template <class T>
 void check_kernel_fits(Tape<T>& tape, std::int64_t height, std::int64_t width,
                        std::int64_t kernel_height, std::int64_t kernel_width) {
@@ -64,16 +65,6 @@ void check_depthwise(Tape<T>& tape, const Shape& x, const Shape& w, const Extent
              stride, " and ", padding);
 }
 
-// How forward reads the weight.
-inline kernels::PackOptions conv2d_pack(const kernels::Conv2dDims& d) {
-  return {.columns = d.group_out(),
-          .depth = d.depth(),
-          .column_stride = d.depth(),
-          .depth_stride = 1,
-          .groups = d.groups,
-          .group_stride = d.group_out() * d.depth()};
-}
-
 inline constexpr char conv2d_op_name[] = "conv2d";
 template <class T>
 inline constexpr Op<T> conv2d_op = {
@@ -81,28 +72,24 @@ inline constexpr Op<T> conv2d_op = {
     .forward =
         [](Call<T>& call) {
           const auto& d = call.template attributes<kernels::Conv2dDims>();
-          const T* packed = call.packed(1, PackUse::forward, conv2d_pack(d));
-          kernels::conv2d_forward(call.output(), call.input(0), packed, call.input(2),
-                                  call.workspace(kernels::conv2d_workspace(d)), d);
+          const T* packed = call.packed(1, PackUse::forward, kernels::conv2d_pack(d));
+          kernels::conv2d_forward(call.output(), call.add(), call.input(0), packed, call.input(2),
+                                  d);
         },
     .backward =
         [](Call<T>& call) {
           const auto& d = call.template attributes<kernels::Conv2dDims>();
           const T* dy = call.output_gradient();
-          T* workspace = call.workspace(kernels::conv2d_workspace(d));
           if (const auto dx = call.input_gradient(0)) {
-            const T* packed = call.packed(1, PackUse::input_gradient,
-                                          {.columns = d.depth(),
-                                           .depth = d.group_out(),
-                                           .column_stride = 1,
-                                           .depth_stride = d.depth(),
-                                           .groups = d.groups,
-                                           .group_stride = d.group_out() * d.depth()});
-            kernels::conv2d_backward_input(dx.to, dx.add, dy, packed, workspace, d);
+            const T* packed =
+                call.packed(1, PackUse::input_gradient, kernels::conv2d_input_pack(d));
+            kernels::conv2d_backward_input<T>(dx.to, dx.add, dy, packed, nullptr, d);
           }
           if (const auto dweight = call.input_gradient(1)) {
             call.start(dweight, d.out_channels * d.depth());
-            kernels::conv2d_backward_weight(dweight.to, dy, call.input(0), workspace, d);
+            kernels::conv2d_backward_weight(
+                dweight.to, dy, call.input(0),
+                call.workspace(kernels::conv2d_backward_weight_workspace<T>(d)), d);
           }
           if (const auto dbias = call.input_gradient(2)) {
             call.start(dbias, d.out_channels);
@@ -117,9 +104,10 @@ inline constexpr Op<T> conv2d_op = {
           return call.output_shape().numel() *
                  call.template attributes<kernels::Conv2dDims>().depth();
         },
+    .takes_add = true,
 };
 
-// Throws if the shapes do not fit, or the kernel is larger than the padded map.
+// Throws if the shapes do not fit, or the kernel spans more than the padded map.
 template <class T>
 Variable<T> conv2d(const Variable<T>& x, const Variable<T>& weight, const Variable<T>& bias = {},
                    const Conv2dOptions& options = {}) {
@@ -132,6 +120,8 @@ Variable<T> conv2d(const Variable<T>& x, const Variable<T>& weight, const Variab
                  options.padding.width >= 0,
              "conv2d: expected a stride of at least 1 and a padding of at least 0, got ",
              options.stride, " and ", options.padding);
+  tape.check(options.dilation.height > 0 && options.dilation.width > 0,
+             "conv2d: expected a dilation of at least 1, got ", options.dilation);
   tape.check(options.groups > 0 && w[0] % options.groups == 0,
              "conv2d: expected a number of groups that divides ", w[0], " output channels, got ",
              options.groups);
@@ -149,9 +139,11 @@ Variable<T> conv2d(const Variable<T>& x, const Variable<T>& weight, const Variab
                               .stride_width = options.stride.width,
                               .padding_height = options.padding.height,
                               .padding_width = options.padding.width,
+                              .dilation_height = options.dilation.height,
+                              .dilation_width = options.dilation.width,
                               .groups = options.groups};
   check_kernel_fits(tape, d.height + 2 * d.padding_height, d.width + 2 * d.padding_width,
-                    d.kernel_height, d.kernel_width);
+                    d.span_height(), d.span_width());
   return tape.apply(conv2d_op<T>, d, {x, weight, bias},
                     {d.batch, d.out_height(), d.out_width(), d.out_channels});
 }

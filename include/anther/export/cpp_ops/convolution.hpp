@@ -10,8 +10,8 @@ inline void add_convolution_cpp(CppForms& forms) {
   forms.add_named(conv2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const auto& d = call.attributes<kernels::Conv2dDims>();
     code.include("anther/kernels/conv2d.hpp");
-    code.call("conv2d_forward<float>", code.output(), code.input(0), code.packed(1, conv2d_pack(d)),
-              code.input(2), code.workspace(kernels::conv2d_workspace(d)), d);
+    code.call("conv2d_forward<float>", code.output(), code.add(), code.input(0),
+              code.packed(1, kernels::conv2d_pack(d)), code.input(2), d);
   });
   forms.add_named(depthwise_conv2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
     code.include("anther/kernels/depthwise_conv2d.hpp");

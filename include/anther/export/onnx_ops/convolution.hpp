@@ -22,8 +22,10 @@ void add_convolution_onnx(OnnxForms<T>& forms) {
   forms.add_named(conv2d_op_name, [](GraphBuilder& graph, const Call<T>& call) {
     const auto& d = call.template attributes<kernels::Conv2dDims>();
     const Shape weight{d.out_channels, d.in_channels / d.groups, d.kernel_height, d.kernel_width};
-    graph.output(graph.node("Conv", {graph.input(0), graph.weight(1, weight), graph.input(2)},
-                            window_attributes(d, d.groups)));
+    std::vector<GraphAttribute> attributes = window_attributes(d, d.groups);
+    attributes.push_back({"dilations", Integers{d.dilation_height, d.dilation_width}});
+    graph.output(
+        graph.node("Conv", {graph.input(0), graph.weight(1, weight), graph.input(2)}, attributes));
   });
   forms.add_named(depthwise_conv2d_op_name, [](GraphBuilder& graph, const Call<T>& call) {
     const auto& d = call.template attributes<kernels::DepthwiseConv2dDims>();
