@@ -182,6 +182,18 @@ Variable<T> adaptive_avg_pool2d_call(OpArguments<T>& a) {
   return reshape(y, Shape{y.shape()[0], 1, 1, y.shape()[1]});
 }
 
+template <class T>
+Variable<T> pad_call(OpArguments<T>& a) {
+  const std::vector<std::int64_t> pad_of = a.list("pad");  // left, right, top, bottom
+  const std::string mode = a.text("mode", "constant");
+  return pad(a.map("input"),
+             {.left = pad_of[0], .right = pad_of[1], .top = pad_of[2], .bottom = pad_of[3]},
+             mode == "reflect"     ? PadMode::reflect
+             : mode == "replicate" ? PadMode::replicate
+                                   : PadMode::constant,
+             a.number("value", 0));
+}
+
 inline const std::vector<OpCall>& op_calls() {
   static const std::vector<OpCall> calls = [] {
     constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -199,8 +211,69 @@ inline const std::vector<OpCall>& op_calls() {
         {"conv2d", [](auto& a) { return conv2d_call(a); }, Layout::map},
         {"conv_transpose2d", [](auto& a) { return conv_transpose2d_call(a); }, Layout::map},
         {"adaptive_avg_pool2d", [](auto& a) { return adaptive_avg_pool2d_call(a); }, Layout::map},
-        {"add", [](auto& a) { return a["input"] + a["other"]; }},
-        {"mul", [](auto& a) { return a["input"] * a.number("other", 0); }},
+        // `other` may be a number.
+        {"add",
+         [](auto& a) {
+           return a.has("other") ? a["input"] + a.number("other", 0) : a["input"] + a["other"];
+         }},
+        {"sub",
+         [](auto& a) {
+           return a.has("other") ? a["input"] - a.number("other", 0) : a["input"] - a["other"];
+         }},
+        {"mul",
+         [](auto& a) {
+           return a.has("other") ? a["input"] * a.number("other", 0) : a["input"] * a["other"];
+         }},
+        {"div",
+         [](auto& a) {
+           return a.has("other") ? a["input"] / a.number("other", 0) : a["input"] / a["other"];
+         }},
+        {"maximum", [](auto& a) { return maximum(a["input"], a["other"]); }},
+        {"minimum", [](auto& a) { return minimum(a["input"], a["other"]); }},
+        {"prelu", [](auto& a) { return prelu(a.map("input"), a["weight"]); }, Layout::map},
+        {"sum",
+         [](auto& a) { return sum(a["input"], a.dims(), {.keepdim = a.flag("keepdim", false)}); }},
+        {"mean",
+         [](auto& a) { return mean(a["input"], a.dims(), {.keepdim = a.flag("keepdim", false)}); }},
+        {"amax",
+         [](auto& a) { return amax(a["input"], a.dims(), {.keepdim = a.flag("keepdim", false)}); }},
+        {"amin",
+         [](auto& a) { return amin(a["input"], a.dims(), {.keepdim = a.flag("keepdim", false)}); }},
+        {"norm",
+         [](auto& a) { return norm(a["input"], a.dims(), {.keepdim = a.flag("keepdim", false)}); }},
+        {"var",
+         [](auto& a) {
+           return var(
+               a["input"], a.dims(),
+               {.keepdim = a.flag("keepdim", false), .correction = a.integer("correction", 1)});
+         }},
+        {"permute", [](auto& a) { return permute(a["input"], a.dims("dims")); }},
+        {"transpose", [](auto& a) { return transpose(a["input"], a.dim("dim0"), a.dim("dim1")); }},
+        {"reshape",
+         [](auto& a) {
+           return reshape(a["input"], std::span<const std::int64_t>(a.list("shape")));
+         }},
+        {"narrow",
+         [](auto& a) {
+           return narrow(a["input"], a.dim(), a.integer("start", 0), a.integer("length", 1));
+         }},
+        {"cat",
+         [](auto& a) {
+           return cat({a["input"], a["other"]}, a.dim("dim", 0));
+         }},
+        {"stack",
+         [](auto& a) {
+           return stack({a["input"], a["other"]}, a.dim("dim", 0));
+         }},
+        // The second of the parts.
+        {"chunk",
+         [](auto& a) { return chunk(a["input"], a.integer("chunks", 2), a.dim("dim", 0))[1]; }},
+        {"pixel_shuffle",
+         [](auto& a) { return pixel_shuffle(a.map("input"), a.integer("upscale_factor", 1)); },
+         Layout::map},
+        {"index_select",
+         [](auto& a) { return index_select(a["input"], a.dim(), a.integer_value("index")); }},
+        {"pad", [](auto& a) { return pad_call(a); }, Layout::map},
         {"dropout", [](auto& a) { return dropout(a["input"], a.number("p", 0.5)); }},
         {"softmax", [](auto& a) { return softmax(a["input"], a.dim()); }},
         {"layer_norm",

@@ -33,9 +33,60 @@ TEST_CASE("ops refuse what does not fit") {
   const std::int32_t label[] = {7}, zero[] = {0};
   const float weight[] = {1.5f};
   const std::vector<Row> rows = {
-      {"expected two tensors of one shape, got (2, 3) and (2, 4)",
+      {"add: expected shapes that are equal or 1 in each axis, counted from the last, got (2, 3) and "
+       "(2, 4)",
        [&] {
          x({2, 3}) + x({2, 4});
+       }},
+      {"prelu: expected a weight for each of the last axis of (2, 3), or one, got (2)",
+       [&] {
+         prelu(x({2, 3}), x({2}));
+       }},
+      {"sum: expected each axis once, got one of them twice",
+       [&] {
+         sum(x({2, 3}), {1, -1});
+       }},
+      {"mean: expected an axis of (2, 3), got 2",
+       [&] {
+         mean(x({2, 3}), 2);
+       }},
+      {"amax: expected at least one element to choose from, got (2, 0)",
+       [&] {
+         amax(x({2, 0}), 1);
+       }},
+      {"var: expected more than 1 elements along the axes, got 1",
+       [&] {
+         var(x({2, 1}), 1);
+       }},
+      {"permute: expected 2 axes, those of (2, 3), got 1",
+       [&] {
+         permute(x({2, 3}), {0});
+       }},
+      {"permute: expected each axis once, got 0 twice",
+       [&] {
+         permute(x({2, 3}), {0, 0});
+       }},
+      {"stack: expected values of one shape, got (2, 3) and (3)",
+       [&] {
+         const auto a = x({2, 3});
+         stack({a, a.tape().input(Tensor<float>({3}))});
+       }},
+      {"chunk: expected at least 1 part, got 0",
+       [&] {
+         chunk(x({2, 3}), 0);
+       }},
+      {"whose channels are a multiple of the factor's square, got (1, 2, 2, 6) and 2",
+       [&] {
+         pixel_shuffle(x({1, 2, 2, 6}), 2);
+       }},
+      {"pad: expected to fit the 3 places of axis 1, got 3 before and 0 after",
+       [&] {
+         pad(x({1, 3, 4, 1}), {.top = 3}, PadMode::reflect);
+       }},
+      {"index_select: expected indices less than 3, got 7",
+       [&] {
+         const auto a = x({2, 3});
+         index_select(a, 1, a.tape().integers({1}, label)).value();
        }},
       {"expected 4 input channels, got 3",
        [&] {

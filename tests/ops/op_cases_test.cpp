@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
+#include <set>
 
 namespace {
 
@@ -70,10 +71,12 @@ TEST_CASE("every op has the same bits for any number of threads") {
 }
 
 TEST_CASE("every op has a row") {
+  // What a row of another name reaches, and what has no result of its own to compare.
+  const std::set<std::string> others = {"dropout", "gelu_tanh", "shift"};
   for (const OpCall& call : op_calls()) {
     const std::string name(call.name);
     const bool found =
         std::ranges::any_of(op_cases(), [&](const OpCase& row) { return row.op == name; });
-    CHECK_MESSAGE((found || name == "dropout" || name == "gelu_tanh"), name);
+    CHECK_MESSAGE((found || others.contains(name)), name);
   }
 }

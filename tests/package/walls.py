@@ -154,9 +154,9 @@ def check(include):
     for path, text in texts.items():
         if path.startswith("kernels/"):
             for name, rest in re.findall(r"ANTHER_SELECT\((\w+)<T([^>]*)>", without_comments(text)):
-                selected.add(name + rest)
-    # A row of the table of element-wise ops, as a macro names it, is any `op` of a header.
-    named = {name.replace("Pointwise::name", "op") for name in re.findall(
+                # What a table or a parameter decides is named by all its values.
+                selected.add(name if re.search(r"\b(op|input|join)\b", rest) else name + rest)
+    named = {name.split(",")[0] if "::" in name else name for name in re.findall(
         r"^ *ANTHER_FUNCTION\(([^)]*)\)", texts.get("compiled/kernel_names.inl", ""), re.MULTILINE)}
     for name in sorted(selected - named):
         found.append(("compiled", "compiled/kernel_names.inl", f"lacks {name}"))

@@ -68,8 +68,14 @@ REFERENCE = {
     "scaled_dot_product_attention": lambda t, a: attention(t["query"], t["key"], t["value"]),
     "cross_entropy": lambda t, a: F.cross_entropy(t["input"], t["target"], **a),
     "adaptive_avg_pool2d": lambda t, a: F.adaptive_avg_pool2d(t["input"], a["output_size"]),
-    "add": lambda t, a: t["input"] + t["other"],
-    "mul": lambda t, a: t["input"] * a["other"],
+    "prelu": lambda t, a: F.prelu(t["input"], t["weight"]),
+    "cat": lambda t, a: torch.cat((t["input"], t["other"]), **a),
+    "stack": lambda t, a: torch.stack((t["input"], t["other"]), **a),
+    "chunk": lambda t, a: torch.chunk(t["input"], **a)[1],
+    "reshape": lambda t, a: t["input"].reshape(a["shape"]),
+    "index_select": lambda t, a: torch.index_select(t["input"], a["dim"], t["index"]),
+    "norm": lambda t, a: torch.linalg.vector_norm(t["input"], 2, **a),
+    "var": lambda t, a: torch.var(t["input"], **a),
     # In double, PyTorch multiplies the gradient by a sixth in float.
     "hardsigmoid": lambda t, a: (t["input"] / 6 + 0.5).clamp(0, 1),
     "subsample": lambda t, a: t["input"][:, :, ::a["stride"], ::a["stride"]],
@@ -80,10 +86,10 @@ REFERENCE = {
 def by_name(op):
     """The function of torch.nn.functional, or of torch, that has an op's name."""
     function = getattr(torch, op, None) or getattr(F, op)
-    return lambda t, a: function(t["input"], **a)
+    return lambda t, a: function(*t.values(), **a)
 
 
-NOT_DIFFERENTIABLE = ("target", "running_mean", "running_var")
+NOT_DIFFERENTIABLE = ("target", "index", "running_mean", "running_var")
 
 
 def reference(op, attributes, arrays, dtype):
@@ -348,6 +354,117 @@ def draw_cross_entropy(rng, i):
             dict(input=shape, target=shape[:1]))
 
 
+def draw_tensor(rng, rank=None, high=9):
+    """A shape of a few small axes; a long one now and then."""
+    rank = int(rng.integers(1, 5)) if rank is None else rank
+    shape = [int(v) for v in rng.integers(1, high, rank)]
+    if rng.random() < 0.3:
+        shape[int(rng.integers(0, rank))] = int(rng.integers(10, 300))
+    return tuple(shape)
+
+
+def draw_axis(rng, rank):
+    return int(rng.integers(-rank, rank))
+
+
+def draw_pair(rng):
+    """Shapes that are broadcast: axes of extent 1, or none in front."""
+    whole = draw_tensor(rng)
+
+    def part():
+        shape = [1 if rng.random() < 0.3 else extent for extent in whole]
+        return tuple(shape[int(rng.integers(0, len(shape) + 1)):] if rng.random() < 0.3 else shape)
+
+    pair = [whole, part()] if rng.random() < 0.6 else [part(), part()]
+    return dict(zip(("input", "other"), pair if rng.random() < 0.5 else pair[::-1]))
+
+
+def draw_arithmetic(rng, i):
+    if i % 4 == 0:
+        return dict(other=float(rng.choice([-1, 1]) * rng.uniform(0.3, 2))), dict(
+            input=draw_tensor(rng))
+    return {}, draw_pair(rng)
+
+
+def draw_prelu(rng, i):
+    n, h, w = draw_map(rng)
+    channels = draw_channels(rng)
+    return {}, dict(input=(n, channels, h, w), weight=(channels if i % 2 else 1,))
+
+
+def draw_reduction(rng, i):
+    shape = draw_tensor(rng)
+    count = int(rng.integers(1, len(shape) + 1))
+    dims = [int(v) for v in rng.permutation(len(shape))[:count]]
+    if i % 5 == 0:
+        shape, dims = (3, 1 + int(rng.integers(2, 40)) * 100, 2), [1]
+    extent = int(np.prod([shape[d] for d in dims]))
+    if extent < 2:
+        shape, dims = (2, 3), [1]
+    return dict(dim=dims, keepdim=bool(rng.random() < 0.5)), dict(input=shape)
+
+
+def draw_permute(rng, i):
+    shape = draw_tensor(rng)
+    return dict(dims=[int(v) for v in rng.permutation(len(shape))]), dict(input=shape)
+
+
+def draw_transpose(rng, i):
+    shape = draw_tensor(rng)
+    return (dict(dim0=draw_axis(rng, len(shape)), dim1=draw_axis(rng, len(shape))),
+            dict(input=shape))
+
+
+def draw_narrow(rng, i):
+    shape = draw_tensor(rng)
+    dim = draw_axis(rng, len(shape))
+    start = int(rng.integers(0, shape[dim]))
+    return (dict(dim=dim, start=start, length=int(rng.integers(1, shape[dim] - start + 1))),
+            dict(input=shape))
+
+
+def draw_cat(rng, i):
+    shape = list(draw_tensor(rng))
+    dim, other = draw_axis(rng, len(shape)), list(shape)
+    other[dim] = int(rng.integers(1, 9))
+    return dict(dim=dim), dict(input=tuple(shape), other=tuple(other))
+
+
+def draw_stack(rng, i):
+    shape = draw_tensor(rng)
+    return dict(dim=draw_axis(rng, len(shape) + 1)), dict(input=shape, other=shape)
+
+
+def draw_chunk(rng, i):
+    shape = list(draw_tensor(rng))
+    dim = draw_axis(rng, len(shape))
+    shape[dim] += 1
+    return dict(chunks=int(rng.integers(2, shape[dim] + 1)), dim=dim), dict(input=tuple(shape))
+
+
+def draw_pixel_shuffle(rng, i):
+    n, h, w = draw_map(rng, 8)
+    r = int(rng.integers(1, 4))
+    return dict(upscale_factor=r), dict(input=(n, r * r * int(rng.integers(1, 9)), h, w))
+
+
+def draw_index_select(rng, i):
+    shape = draw_tensor(rng)
+    return dict(dim=draw_axis(rng, len(shape))), dict(input=shape,
+                                                      index=(int(rng.integers(1, 20)),))
+
+
+def draw_pad(rng, i):
+    n, h, w = draw_map(rng, 12)
+    mode = ("constant", "reflect", "replicate")[i % 3]
+    most = {"constant": (7, 7), "reflect": (w, h), "replicate": (9, 9)}[mode]
+    pad = [int(rng.integers(0, most[side // 2])) for side in range(4)]
+    attributes = dict(pad=pad, mode=mode)
+    if mode == "constant":
+        attributes["value"] = float(rng.normal())
+    return attributes, dict(input=(n, draw_channels(rng), h, w))
+
+
 DRAW = {
     "conv2d": draw_conv2d,
     "conv_transpose2d": draw_conv_transpose2d,
@@ -359,8 +476,21 @@ DRAW = {
     "scaled_dot_product_attention": draw_attention,
     "cross_entropy": draw_cross_entropy,
     "adaptive_avg_pool2d": lambda rng, i: (dict(output_size=1), dict(input=draw_nchw(rng, i))),
-    "add": lambda rng, i: ({}, dict.fromkeys(("input", "other"), draw_shape(rng, i))),
-    "mul": lambda rng, i: (dict(other=float(rng.normal())), dict(input=draw_shape(rng, i))),
+    **dict.fromkeys(("add", "sub", "mul", "div"), draw_arithmetic),
+    **dict.fromkeys(("maximum", "minimum"), lambda rng, i: ({}, draw_pair(rng))),
+    "prelu": draw_prelu,
+    **dict.fromkeys(("sum", "mean", "amax", "amin", "norm", "var"), draw_reduction),
+    "permute": draw_permute,
+    "transpose": draw_transpose,
+    "reshape": lambda rng, i: (dict(shape=[-1, int(rng.integers(1, 2))]),
+                               dict(input=draw_tensor(rng))),
+    "narrow": draw_narrow,
+    "cat": draw_cat,
+    "stack": draw_stack,
+    "chunk": draw_chunk,
+    "pixel_shuffle": draw_pixel_shuffle,
+    "index_select": draw_index_select,
+    "pad": draw_pad,
     "subsample": lambda rng, i: (dict(stride=int(rng.integers(1, 5))),
                                  dict(input=draw_nchw(rng, i))),
     "dropout": lambda rng, i: (dict(p=float(rng.random()), training=False),
@@ -377,7 +507,6 @@ def read_cases(run_op):
         if row["elementwise"]:
             ROWS.setdefault(row["op"], []).append(row)
     for op in ROWS:
-        REFERENCE.setdefault(op, by_name(op))
         DRAW[op] = lambda rng, i, rows=ROWS[op]: (rows[i % len(rows)]["attributes"],
                                                   dict(input=draw_shape(rng, i)))
 
@@ -386,7 +515,7 @@ def draw_case(op, seed, i):
     """Attributes and arrays (float64, int64), the gradient of the output among them."""
     rng = np.random.default_rng([seed, zlib.crc32(op.encode()), i])
     attributes, shapes = DRAW[op](rng, i)
-    arrays = {n: rng.normal(size=shape) for n, shape in shapes.items()}
+    arrays = {n: np.asarray(rng.normal(size=shape)) for n, shape in shapes.items()}
     if op in ROWS:
         low, high = (ROWS[op][i % len(ROWS[op])][name] for name in ("low", "high"))
         if low < high:
@@ -402,6 +531,10 @@ def draw_case(op, seed, i):
         arrays["input"].flat[0] = abs(arrays["input"].flat[0])
     elif op == "scaled_dot_product_attention":
         arrays["query"] *= rng.choice([1.0, 1.0, 10.0])
+    if op == "div" and "other" in arrays:
+        arrays["other"] = np.asarray(np.sign(arrays["other"]) * (0.3 + np.abs(arrays["other"])))
+    if "index" in arrays:
+        arrays["index"] = rng.integers(0, shapes["input"][attributes["dim"]], shapes["index"])
     if "running_var" in arrays:
         arrays["running_var"] = 0.5 + rng.random(shapes["running_var"])
     if "target" in arrays:
@@ -471,6 +604,9 @@ def main():
     a = p.parse_args()
     driver.check_program(a.run_op)
     read_cases(a.run_op)
+    for op in DRAW:
+        if op not in REFERENCE:
+            REFERENCE[op] = by_name(op)
     ops = a.ops.split(",") if a.ops else list(DRAW)
     unknown = [op for op in ops if op not in DRAW]
     if unknown or a.cases < 1:

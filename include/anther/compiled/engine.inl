@@ -13,6 +13,9 @@ ANTHER_CLASS(ParameterStore)
 
 // Functions that share a name are spelled out.
 ANTHER_TEMPLATE ANTHER_VARIABLE operator+(const ANTHER_VARIABLE&, const ANTHER_VARIABLE&);
+ANTHER_TEMPLATE ANTHER_VARIABLE operator-(const ANTHER_VARIABLE&, const ANTHER_VARIABLE&);
+ANTHER_TEMPLATE ANTHER_VARIABLE operator*(const ANTHER_VARIABLE&, const ANTHER_VARIABLE&);
+ANTHER_TEMPLATE ANTHER_VARIABLE operator/(const ANTHER_VARIABLE&, const ANTHER_VARIABLE&);
 ANTHER_TEMPLATE ANTHER_VARIABLE operator*(const ANTHER_VARIABLE&, double);
 ANTHER_TEMPLATE ANTHER_VARIABLE operator*(double, const ANTHER_VARIABLE&);
 ANTHER_TEMPLATE ANTHER_VARIABLE cross_entropy(const ANTHER_VARIABLE&, const Labels<ANTHER_SCALAR>&,
@@ -26,9 +29,9 @@ ANTHER_TEMPLATE std::span<const ANTHER_VARIABLE> split(const ANTHER_VARIABLE&,
 ANTHER_TEMPLATE std::span<const ANTHER_VARIABLE> split(const ANTHER_VARIABLE&,
                                                        std::initializer_list<std::int64_t>, int);
 ANTHER_FUNCTION(adjust_logits)
-ANTHER_TEMPLATE ANTHER_VARIABLE apply_loss<ANTHER_SCALAR, kernels::Loss::mse>(
-    const ANTHER_VARIABLE&, const ANTHER_VARIABLE&, const LossOptions&, double, double,
-    const double*);
+ANTHER_TEMPLATE ANTHER_VARIABLE
+apply_loss<ANTHER_SCALAR, kernels::Loss::mse>(const ANTHER_VARIABLE&, const ANTHER_VARIABLE&,
+                                              const LossOptions&, double, double, const double*);
 ANTHER_FUNCTION(apply_masked_attention)
 ANTHER_FUNCTION(batch_norm)
 ANTHER_FUNCTION(binary_cross_entropy_with_logits)
@@ -55,11 +58,45 @@ ANTHER_TEMPLATE ANTHER_VARIABLE reshape(const ANTHER_VARIABLE&, const Shape&);
 ANTHER_FUNCTION(smooth_l1_loss)
 ANTHER_FUNCTION(softmax)
 ANTHER_FUNCTION(nll_loss)
-ANTHER_FUNCTION(relu)
 ANTHER_FUNCTION(rms_norm)
 ANTHER_FUNCTION(scaled_dot_product_attention)
 ANTHER_FUNCTION(self_attention)
 ANTHER_FUNCTION(subsample)
+
+ANTHER_FUNCTION(index_select)
+ANTHER_FUNCTION(maximum)
+ANTHER_FUNCTION(minimum)
+ANTHER_FUNCTION(pad)
+ANTHER_FUNCTION(pad_axis)
+ANTHER_FUNCTION(pixel_shuffle)
+ANTHER_FUNCTION(prelu)
+ANTHER_FUNCTION(transpose)
+ANTHER_FUNCTION(without_axes)
+ANTHER_FUNCTION(chunk)
+ANTHER_TEMPLATE ANTHER_VARIABLE permute(const ANTHER_VARIABLE&, std::span<const int>);
+ANTHER_TEMPLATE ANTHER_VARIABLE stack(std::span<const ANTHER_VARIABLE>, int);
+
+// Reductions, with the function that all call and the one that moves axes for the extremes.
+#define ANTHER_REDUCE(name, Options)                                                 \
+  ANTHER_TEMPLATE ANTHER_VARIABLE name(const ANTHER_VARIABLE&, std::span<const int>, \
+                                       const Options&);
+ANTHER_TEMPLATE ANTHER_VARIABLE reduce_axes(const Op<ANTHER_SCALAR>&, const ANTHER_VARIABLE&,
+                                            std::span<const int>, const ReduceOptions&);
+ANTHER_TEMPLATE ANTHER_VARIABLE extreme(const Op<ANTHER_SCALAR>&, const ANTHER_VARIABLE&,
+                                        std::span<const int>, const ReduceOptions&);
+ANTHER_REDUCE(amax, ReduceOptions)
+ANTHER_REDUCE(amin, ReduceOptions)
+ANTHER_REDUCE(mean, ReduceOptions)
+ANTHER_REDUCE(norm, ReduceOptions)
+ANTHER_REDUCE(sum, ReduceOptions)
+ANTHER_REDUCE(var, VarOptions)
+#undef ANTHER_REDUCE
+
+// What the operators of two values call: binary.
+#define ANTHER_BINARY(name, ...)                                                        \
+  ANTHER_TEMPLATE ANTHER_VARIABLE binary<kernels::Binary::name>(const ANTHER_VARIABLE&, \
+                                                                const ANTHER_VARIABLE&);
+#include "anther/kernels/binary_table.inl"
 
 // The element-wise ops, and pointwise, which they call.
 #define ANTHER_POINTWISE(name, ...) ANTHER_FUNCTION(name)

@@ -80,3 +80,14 @@ ANTHER_FUNCTION(update_average)
 #define ANTHER_POINTWISE_1 ANTHER_POINTWISE
 #define ANTHER_POINTWISE_2 ANTHER_POINTWISE
 #include "anther/kernels/pointwise_table.inl"
+
+#define ANTHER_BINARY(name, ...)                    \
+  ANTHER_FUNCTION(binary_forward, Binary::name)     \
+  ANTHER_FUNCTION(binary_backward, Binary::name, 0) \
+  ANTHER_FUNCTION(binary_backward, Binary::name, 1)
+#include "anther/kernels/binary_table.inl"
+
+ANTHER_FUNCTION(reduce_columns, Reduction::max)
+ANTHER_FUNCTION(reduce_columns, Reduction::min)
+ANTHER_FUNCTION(reduce_columns, Reduction::sum)
+ANTHER_FUNCTION(reduce_columns, Reduction::sum_of_squares)

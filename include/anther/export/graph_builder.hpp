@@ -38,6 +38,8 @@ class GraphBuilder {
 
   // The value that is input i of the call; empty if the input is absent.
   virtual std::string input(int i) = 0;
+  // Whether input i is a parameter, which has PyTorch's shape in the graph.
+  virtual bool is_parameter(int i) = 0;
   // Input i, a weight whose shape differs from PyTorch's only by extents of 1: (O, C) for (O, C, 1,
   // 1). Throws unless it is a parameter of such a shape.
   virtual std::string weight(int i, const Shape& shape) = 0;

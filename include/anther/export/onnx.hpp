@@ -80,6 +80,10 @@ class OnnxGraph : public GraphBuilder {
     return id < 0 ? "" : value(id);
   }
 
+  bool is_parameter(int i) override {
+    return static_cast<bool>(tape_.parameter_of(entry_->input(i)));
+  }
+
   std::string weight(int i, const Shape& shape) override {
     const Parameter<T> parameter = tape_.parameter_of(entry_->input(i));
     detail::check(static_cast<bool>(parameter), "input ", i,

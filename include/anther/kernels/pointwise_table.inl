@@ -17,6 +17,8 @@
 // clang-format off
 
 ANTHER_POINTWISE(neg, x, -x, Vec<T>::broadcast(T(-1)), graph.node("Neg", {x}))
+// x + number
+ANTHER_POINTWISE_1(shift, number, , x, x + Vec<T>::broadcast(number), Vec<T>::broadcast(T(1)), graph.node("Add", {x, graph.constant({}, {number})}))
 ANTHER_POINTWISE(abs, x,
     abs(x),
     select_above(x, 0, Vec<T>::broadcast(T(1)), select_less(x, Vec<T>::zero(), Vec<T>::broadcast(T(-1)), Vec<T>::zero())),

@@ -1,10 +1,17 @@
-// a + b for values of one shape, and s x for a number s. If a or b is the result of the op just
-// before, and that op can add in its own pass, the sum costs no pass: x + conv(x). Backward keeps
-// nothing, and that of a sum copies nothing.
+// Arithmetic of two values with NumPy's broadcasting (an axis of extent 1, or one that is missing
+// in front, is repeated), and of a value and a number. Their formulas are the rows of
+// kernels/binary_table.inl. The sum of two values of one shape costs no pass where the op just
+// before can add in its own: x + conv(x).
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+
 #include "anther/autograd/tape.hpp"
+#include "anther/kernels/broadcast.hpp"
 #include "anther/kernels/elementwise.hpp"
+#include "anther/kernels/reduce.hpp"
+#include "anther/ops/pointwise.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -23,14 +30,6 @@ inline constexpr Op<T> add_op = {
         },
     .is_addition = true,
 };
-
-template <class T>
-Variable<T> operator+(const Variable<T>& a, const Variable<T>& b) {
-  Tape<T>& tape = a.tape();
-  tape.check(a.shape() == b.shape(), "add: expected two tensors of one shape, got ", a.shape(),
-             " and ", b.shape());
-  return tape.apply(add_op<T>, 0, {a, b}, a.shape());
-}
 
 inline constexpr char scale_op_name[] = "scale";
 template <class T>
@@ -51,6 +50,147 @@ inline constexpr Op<T> scale_op = {
         },
 };
 
+// The shape that two shapes are broadcast to. Throws if they do not fit.
+template <class T>
+Shape broadcast_shape(Tape<T>& tape, const Shape& a, const Shape& b, const char* op) {
+  Shape shape;
+  const int rank = std::max(a.rank(), b.rank());
+  for (int axis = 0; axis < rank; ++axis) {
+    const int at_a = axis - (rank - a.rank()), at_b = axis - (rank - b.rank());
+    const std::int64_t of_a = at_a < 0 ? 1 : a[at_a], of_b = at_b < 0 ? 1 : b[at_b];
+    tape.check(of_a == of_b || of_a == 1 || of_b == 1, op,
+               ": expected shapes that are equal or 1 in each axis, counted from the last, got ", a,
+               " and ", b);
+    shape.push_back(of_a == 1 ? of_b : of_a);
+  }
+  return shape;
+}
+// How the elements of two values of these shapes meet.
+inline kernels::BroadcastDims broadcast_dims(const Shape& a, const Shape& b, const Shape& result) {
+  kernels::BroadcastDims d;
+  std::int64_t a_stride = a.numel(), b_stride = b.numel();
+  for (int axis = 0; axis < result.rank(); ++axis) {
+    const int at_a = axis - (result.rank() - a.rank()), at_b = axis - (result.rank() - b.rank());
+    const std::int64_t of_a = at_a < 0 ? 1 : a[at_a], of_b = at_b < 0 ? 1 : b[at_b];
+    if (of_a > 0) a_stride /= of_a;
+    if (of_b > 0) b_stride /= of_b;
+    d.add_axis(result[axis], of_a == 1 ? 0 : a_stride, of_b == 1 ? 0 : b_stride);
+  }
+  return d;
+}
+
+// dx = dx.add + the sums of t, which has the result's shape, over the axes in which the input was
+// repeated: those whose stride is 0.
+template <class T>
+void sum_repetitions(const Call<T>& call, const GradientTarget<T>& dx, const T* t,
+                     const kernels::BroadcastDims& d, const std::int64_t* stride) {
+  std::int64_t inner = 1, outer = d.count();
+  for (auto axis = d.rank - 1; axis >= 0;) {
+    kernels::ReduceDims step{.outer = outer, .extent = 1, .inner = inner};
+    for (; axis >= 0 && stride[axis] != 0; --axis) step.inner *= d.extent[axis];
+    for (; axis >= 0 && stride[axis] == 0; --axis) step.extent *= d.extent[axis];
+    step.outer /= step.inner / inner * step.extent;
+    if (step.extent > 1) {
+      T* sums = call.workspace(step.results());
+      kernels::reduce<T, kernels::Reduction::sum>(
+          sums, t, call.workspace(kernels::reduce_workspace(step)), step);
+      t = sums;
+    }
+    outer = step.outer, inner = step.inner;
+  }
+  if (dx.add)
+    kernels::add<T>(dx.to, dx.add, t, inner);
+  else
+    std::copy_n(t, inner, dx.to);
+}
+
+template <int input, class T, kernels::Binary op>
+void binary_input_backward(const Call<T>& call) {
+  const auto& d = call.template attributes<kernels::BroadcastDims>();
+  const std::int64_t count = call.output_shape().numel();
+  if (count == 0) return;
+  const auto dx = call.input_gradient(input);
+  if (!dx) return;
+  const T *dy = call.output_gradient(), *a = call.input(0), *b = call.input(1);
+  if (call.input_shape(input).numel() == count) {
+    kernels::binary_backward<T, op, input>(dx.to, dx.add, dy, a, b, d);
+    return;
+  }
+  const T* t = dy;
+  if constexpr (op != kernels::Binary::add) {
+    T* products = call.workspace(count);
+    kernels::binary_backward<T, op, input>(products, nullptr, dy, a, b, d);
+    t = products;
+  }
+  sum_repetitions(call, dx, t, d, input == 0 ? d.a_stride : d.b_stride);
+}
+
+#define ANTHER_BINARY(name, ...) inline constexpr char name##_broadcast_op_name[] = #name;
+#include "anther/kernels/binary_table.inl"
+#define ANTHER_BINARY(name, ...) name##_broadcast_op_name,
+inline constexpr const char* binary_op_names[] = {
+#include "anther/kernels/binary_table.inl"
+};
+
+template <class T, kernels::Binary op>
+inline constexpr Op<T> binary_op = {
+    .name = binary_op_names[static_cast<int>(op)],
+    .forward =
+        [](Call<T>& call) {
+          kernels::binary_forward<T, op>(call.output(), call.input(0), call.input(1),
+                                         call.template attributes<kernels::BroadcastDims>());
+        },
+    .backward =
+        [](Call<T>& call) {
+          binary_input_backward<0, T, op>(call);
+          binary_input_backward<1, T, op>(call);
+        },
+};
+
+// The op of a row of the table.
+template <kernels::Binary op, class T>
+Variable<T> binary(const Variable<T>& a, const Variable<T>& b) {
+  Tape<T>& tape = a.tape();
+  const char* name = binary_op_names[static_cast<int>(op)];
+  const Shape shape = broadcast_shape(tape, a.shape(), b.shape(), name);
+  return tape.apply(binary_op<T, op>, broadcast_dims(a.shape(), b.shape(), shape), {a, b}, shape);
+}
+
+template <class T>
+Variable<T> operator+(const Variable<T>& a, const Variable<T>& b) {
+  if (a.shape() == b.shape()) return a.tape().apply(add_op<T>, 0, {a, b}, a.shape());
+  return binary<kernels::Binary::add>(a, b);
+}
+template <class T>
+Variable<T> operator-(const Variable<T>& a, const Variable<T>& b) {
+  return binary<kernels::Binary::sub>(a, b);
+}
+template <class T>
+Variable<T> operator*(const Variable<T>& a, const Variable<T>& b) {
+  return binary<kernels::Binary::mul>(a, b);
+}
+template <class T>
+Variable<T> operator/(const Variable<T>& a, const Variable<T>& b) {
+  return binary<kernels::Binary::div>(a, b);
+}
+template <class T>
+Variable<T> maximum(const Variable<T>& a, const Variable<T>& b) {
+  return binary<kernels::Binary::maximum>(a, b);
+}
+template <class T>
+Variable<T> minimum(const Variable<T>& a, const Variable<T>& b) {
+  return binary<kernels::Binary::minimum>(a, b);
+}
+// x for x > 0, weight x below. weight (C), for the last axis, or (1).
+template <class T>
+Variable<T> prelu(const Variable<T>& x, const Variable<T>& weight) {
+  const Shape& w = weight.shape();
+  x.tape().check(x.shape().rank() >= 1 && w.rank() == 1 && (w[0] == 1 || w[0] == x.shape().back()),
+                 "prelu: expected a weight for each of the last axis of ", x.shape(),
+                 ", or one, got ", w);
+  return binary<kernels::Binary::prelu>(x, weight);
+}
+
 template <class T>
 Variable<T> operator*(const Variable<T>& x, double factor) {
   return x.tape().apply(scale_op<T>, factor, {x}, x.shape());
@@ -58,6 +198,30 @@ Variable<T> operator*(const Variable<T>& x, double factor) {
 template <class T>
 Variable<T> operator*(double factor, const Variable<T>& x) {
   return x * factor;
+}
+template <class T>
+Variable<T> operator/(const Variable<T>& x, double divisor) {
+  return x * (1 / divisor);
+}
+template <class T>
+Variable<T> operator/(double number, const Variable<T>& x) {
+  return number * reciprocal(x);
+}
+template <class T>
+Variable<T> operator+(const Variable<T>& x, double number) {
+  return shift(x, number);
+}
+template <class T>
+Variable<T> operator+(double number, const Variable<T>& x) {
+  return shift(x, number);
+}
+template <class T>
+Variable<T> operator-(const Variable<T>& x, double number) {
+  return shift(x, -number);
+}
+template <class T>
+Variable<T> operator-(double number, const Variable<T>& x) {
+  return shift(-x, number);
 }
 
 }  // namespace anther::inline v0_1

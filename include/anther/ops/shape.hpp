@@ -30,7 +30,7 @@ Variable<T> reshape(const Variable<T>& x, const Shape& shape) {
 }
 // The same, by extents. One of them may be -1: it becomes whatever the others leave.
 template <class T>
-Variable<T> reshape(const Variable<T>& x, std::initializer_list<std::int64_t> extents) {
+Variable<T> reshape(const Variable<T>& x, std::span<const std::int64_t> extents) {
   const std::int64_t numel = x.shape().numel();
   std::int64_t known = 1, open = 0;
   bool valid = true;
@@ -46,6 +46,10 @@ Variable<T> reshape(const Variable<T>& x, std::initializer_list<std::int64_t> ex
   Shape shape;
   for (const std::int64_t extent : extents) shape.push_back(extent == -1 ? numel / known : extent);
   return reshape(x, shape);
+}
+template <class T>
+Variable<T> reshape(const Variable<T>& x, std::initializer_list<std::int64_t> extents) {
+  return reshape(x, std::span<const std::int64_t>(extents.begin(), extents.size()));
 }
 
 // (N, ...) as (N, the product of the rest).

@@ -13,6 +13,13 @@ inline void add_elementwise_cpp(CppForms& forms) {
     code.call("add<float>", code.output(), code.input(0), code.input(1),
               call.output_shape().numel());
   });
+#define ANTHER_BINARY(name, ...)                                                             \
+  forms.add_named(name##_broadcast_op_name, [](CodeBuilder& code, const Call<float>& call) { \
+    code.include("anther/kernels/broadcast.hpp");                                            \
+    code.call("binary_forward<float, Binary::" #name ">", code.output(), code.input(0),      \
+              code.input(1), call.attributes<kernels::BroadcastDims>());                     \
+  });
+#include "anther/kernels/binary_table.inl"
   forms.add_named(scale_op_name, [](CodeBuilder& code, const Call<float>& call) {
     code.include("anther/kernels/elementwise.hpp");
     code.call("scale<float>", code.output(), "nullptr", code.input(0),

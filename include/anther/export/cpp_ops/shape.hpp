@@ -4,6 +4,8 @@
 #include <string>
 
 #include "anther/export/code_builder.hpp"
+#include "anther/ops/permute.hpp"
+#include "anther/ops/select.hpp"
 #include "anther/ops/shape.hpp"
 #include "anther/ops/softmax.hpp"
 
@@ -22,6 +24,21 @@ inline void add_shape_cpp(CppForms& forms) {
   forms.add_named(narrow_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const auto& a = call.attributes<NarrowAttributes>();
     copy_blocks_cpp(code, code.output(), 0, code.input(0), a.start * a.parts.inner, a.dims());
+  });
+  forms.add_named(permute_op_name, [](CodeBuilder& code, const Call<float>& call) {
+    code.include("anther/kernels/permute.hpp");
+    code.call("permute<float>", code.output(), "nullptr", code.input(0),
+              call.attributes<PermuteAttributes>().forward);
+  });
+  forms.add_named(pad_op_name, [](CodeBuilder& code, const Call<float>& call) {
+    const auto& a = call.attributes<SelectAttributes>();
+    code.include("anther/kernels/select.hpp");
+    std::string index;
+    for (std::int64_t i = 0; i < a.dims.count; ++i)
+      index += detail::text_of(i > 0 ? ", " : "", a.index[i]);
+    code.statement(detail::text_of(
+        "{ static constexpr std::int32_t index[] = {", index, "}; select_forward<float>(",
+        code_list(code.output(), code.input(0), "index", code_of(a.fill) + "f", a.dims), "); }"));
   });
   forms.add_named(cat_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const auto& whole = call.attributes<AxisParts>();

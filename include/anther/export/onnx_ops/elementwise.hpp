@@ -10,11 +10,39 @@
 
 namespace anther::inline v0_1::exports {
 
+// Input i of an op that broadcasts to `result`, with as many axes as that has, in the graph's
+// order.
+template <class T>
+std::string broadcast_input(GraphBuilder& graph, const Call<T>& call, int i, const Shape& result) {
+  const Shape& shape = call.input_shape(i);
+  const int missing = result.rank() - shape.rank();
+  const bool becomes_map = result.rank() == 4;
+  if (!becomes_map || (missing == 0 && !graph.is_parameter(i))) return graph.input(i);
+  Shape whole;
+  for (int axis = 0; axis < 4; ++axis) whole.push_back(axis < missing ? 1 : shape[axis - missing]);
+  const std::string x =
+      graph.is_parameter(i)
+          ? graph.weight(i, whole)
+          : graph.reshape(graph.input(i), {whole[0], whole[1], whole[2], whole[3]});
+  return graph.transpose(x, {0, 3, 1, 2});
+}
+template <class T>
+void binary_onnx(GraphBuilder& graph, const Call<T>& call, const char* type) {
+  const Shape& result = call.output_shape();
+  graph.output(graph.node(
+      type, {broadcast_input(graph, call, 0, result), broadcast_input(graph, call, 1, result)}));
+}
+
 template <class T>
 void add_elementwise_onnx(OnnxForms<T>& forms) {
   forms.add_named(add_op_name, [](GraphBuilder& graph, const Call<T>&) {
     graph.output(graph.node("Add", {graph.input(0), graph.input(1)}));
   });
+#define ANTHER_BINARY(name, value, derivative_a, derivative_b, onnx)                       \
+  forms.add_named(name##_broadcast_op_name, [](GraphBuilder& graph, const Call<T>& call) { \
+    binary_onnx(graph, call, onnx);                                                        \
+  });
+#include "anther/kernels/binary_table.inl"
   forms.add_named(scale_op_name, [](GraphBuilder& graph, const Call<T>& call) {
     const double factor = call.template attributes<double>();
     graph.output(graph.node("Mul", {graph.input(0), graph.constant({}, {factor})}));

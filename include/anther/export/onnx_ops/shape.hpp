@@ -1,10 +1,14 @@
 // The forms of ops that cut and join values in ONNX, and of softmax. Views need none.
 #pragma once
 
+#include <algorithm>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "anther/export/graph_builder.hpp"
+#include "anther/ops/permute.hpp"
+#include "anther/ops/select.hpp"
 #include "anther/ops/shape.hpp"
 #include "anther/ops/softmax.hpp"
 
@@ -32,6 +36,33 @@ void add_shape_onnx(OnnxForms<T>& forms) {
         "Slice", {graph.input(0), graph.constant(Integers{a.start}),
                   graph.constant(Integers{a.start + a.length}),
                   graph.constant(Integers{graph_axis(call.input_shape(0), a.parts.axis)})}));
+  });
+  forms.add_named(permute_op_name, [](GraphBuilder& graph, const Call<T>& call) {
+    const auto& a = call.template attributes<PermuteAttributes>();
+    const Shape& shape = call.output_shape();
+    Integers axes(static_cast<std::size_t>(shape.rank()));
+    for (int axis = 0; axis < shape.rank(); ++axis)
+      axes[static_cast<std::size_t>(graph_axis(shape, axis))] = graph_axis(shape, a.axes[axis]);
+    graph.output(graph.transpose(graph.input(0), axes));
+  });
+  forms.add_named(pad_op_name, [](GraphBuilder& graph, const Call<T>& call) {
+    const auto& a = call.template attributes<SelectAttributes>();
+    const std::int64_t axis = graph_axis(call.input_shape(0), a.axis);
+    const std::span index(a.index, static_cast<std::size_t>(a.dims.count));
+    if (std::ranges::find(index, -1) == index.end()) {
+      const std::string places = graph.constant(Integers(index.begin(), index.end()));
+      graph.output(graph.node("Gather", {graph.input(0), places}, {{"axis", axis}}));
+      return;
+    }
+    const int rank = call.input_shape(0).rank();
+    const auto before = std::ranges::find_if(index, [](int i) { return i >= 0; }) - index.begin();
+    const std::int64_t first =
+        before < a.dims.count ? before - index[static_cast<std::size_t>(before)] : before;
+    Integers pads(static_cast<std::size_t>(2 * rank), 0);
+    pads[static_cast<std::size_t>(axis)] = first;
+    pads[static_cast<std::size_t>(rank + axis)] = a.dims.count - a.dims.extent - first;
+    graph.output(
+        graph.node("Pad", {graph.input(0), graph.constant(pads), graph.constant({}, {a.fill})}));
   });
   forms.add_named(cat_op_name, [](GraphBuilder& graph, const Call<T>& call) {
     const int axis = call.template attributes<AxisParts>().axis;
