@@ -85,7 +85,8 @@ def compare_ops(comparison):
         tensors = tensorfile.load(path.with_suffix(".safetensors"))
         got = run_session(comparison.session(path), tensors["input"])
         expected = tensors["output"]
-        comparison.row(path.stem, *(a.reshape(len(expected), -1) for a in (got, expected)))
+        rows = len(expected) if expected.ndim else 1
+        comparison.row(path.stem, *(a.reshape(rows, -1) for a in (got, expected)))
 
 
 def compare_random(comparison, variant, model, size, batches, num_classes):
