@@ -192,6 +192,42 @@ Variable<T> pad_call(OpArguments<T>& a) {
              : mode == "replicate" ? PadMode::replicate
                                    : PadMode::constant,
              a.number("value", 0));
+Reduction reduction(const OpArguments<T>& a) {
+  const std::string name = a.text("reduction", "mean");
+  return name == "sum" ? Reduction::sum : name == "none" ? Reduction::none : Reduction::mean;
+}
+template <class T>
+LossOptions loss_options(const OpArguments<T>& a) {
+  return {.reduction = reduction(a)};
+}
+template <class T>
+Variable<T> attention_call(OpArguments<T>& a) {
+  const Variable<T> q = a.get("query", Layout::heads), k = a.get("key", Layout::heads),
+                    v = a.get("value", Layout::heads);
+  return scaled_dot_product_attention(
+      q, k, v, a.integer("num_heads", a.shape("query")[1]),
+      {.attn_mask = a["attn_mask"], .is_causal = a.flag("is_causal", false)});
+}
+// Weights of classes are numbers among the attributes.
+template <class T>
+Variable<T> class_loss_call(OpArguments<T>& a, bool logits) {
+  const Variable<T> x = a.map("input");
+  const auto weight = a.value("weight", std::vector<double>{});
+  const CrossEntropyOptions options{.label_smoothing = a.number("label_smoothing", 0),
+                                    .weight = weight,
+                                    .ignore_index = a.integer("ignore_index", -100),
+                                    .reduction = reduction(a)};
+  return logits ? cross_entropy(x, a.integers("target"), options)
+                : nll_loss(x, a.integers("target"), options);
+}
+template <class T>
+Variable<T> triplet_margin_loss_call(OpArguments<T>& a) {
+  const Variable<T> anchor = a["anchor"], positive = a["positive"], negative = a["negative"];
+  return triplet_margin_loss(anchor, positive, negative,
+                             {.margin = a.number("margin", 1),
+                              .p = a.number("p", 2),
+                              .swap = a.flag("swap", false),
+                              .reduction = reduction(a)});
 }
 
 inline const std::vector<OpCall>& op_calls() {
@@ -301,21 +337,36 @@ inline const std::vector<OpCall>& op_calls() {
          Layout::map},
         {"subsample", [](auto& a) { return subsample(a.map("input"), a.integer("stride", 1)); },
          Layout::map},
-        {"scaled_dot_product_attention",
+        {"scaled_dot_product_attention", [](auto& a) { return attention_call(a); }, Layout::heads},
+        {"matmul", [](auto& a) { return matmul(a["input"], a["other"]); }},
+        {"log_softmax", [](auto& a) { return log_softmax(a["input"], a.dim()); }},
+        {"rms_norm",
+         [](auto& a) { return rms_norm(a["input"], a["weight"], a.number("eps", 1e-6)); }},
+        {"cross_entropy", [](auto& a) { return class_loss_call(a, true); }},
+        {"nll_loss", [](auto& a) { return class_loss_call(a, false); }},
+        {"mse_loss", [](auto& a) { return mse_loss(a["input"], a["target"], loss_options(a)); }},
+        {"l1_loss", [](auto& a) { return l1_loss(a["input"], a["target"], loss_options(a)); }},
+        {"smooth_l1_loss",
          [](auto& a) {
-           const std::int64_t heads = a.integer("num_heads", a.shape("query")[1]);
-           return scaled_dot_product_attention(a.get("query", Layout::heads),
-                                               a.get("key", Layout::heads),
-                                               a.get("value", Layout::heads), heads);
-         },
-         Layout::heads},
-        {"cross_entropy",
-         [](auto& a) {
-           using T = typename std::remove_reference_t<decltype(a)>::Scalar;
-           return cross_entropy<T>(a["input"], a.integers("target"),
-                                   {.label_smoothing = a.number("label_smoothing", 0)});
+           return smooth_l1_loss(a["input"], a["target"], a.number("beta", 1), loss_options(a));
          }},
-        {"mse_loss", [](auto& a) { return mse_loss(a["input"], a["target"]); }},
+        {"huber_loss",
+         [](auto& a) {
+           return huber_loss(a["input"], a["target"], a.number("delta", 1), loss_options(a));
+         }},
+        {"binary_cross_entropy_with_logits",
+         [](auto& a) {
+           const auto weight = a.value("pos_weight", std::vector<double>{});
+           return binary_cross_entropy_with_logits(a["input"], a["target"], weight,
+                                                   loss_options(a));
+         }},
+        {"kl_div",
+         [](auto& a) {
+           return kl_div(a["input"], a["target"], a.flag("log_target", false), loss_options(a));
+         }},
+        {"cosine_similarity",
+         [](auto& a) { return cosine_similarity(a["x1"], a["x2"], a.dim("dim", 1)); }},
+        {"triplet_margin_loss", [](auto& a) { return triplet_margin_loss_call(a); }},
     };
     add_pointwise_calls(all);
     return all;

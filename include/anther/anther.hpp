@@ -21,6 +21,7 @@
 #include "anther/ops/attention.hpp"
 #include "anther/ops/conv2d.hpp"
 #include "anther/ops/cross_entropy.hpp"
+#include "anther/ops/distance.hpp"
 #include "anther/ops/dropout.hpp"
 #include "anther/ops/linear.hpp"
 #include "anther/ops/loss.hpp"

@@ -236,6 +236,45 @@ TEST_CASE("ops refuse what does not fit") {
        [&] {
          cross_entropy<float>(x({1, 10}), {label, label, {}});
        }},
+      {"cross_entropy: expected a weight for each of 5 classes, got 1",
+       [&] {
+         const double one[] = {1};
+         cross_entropy<float>(x({1, 5}), zero, {.weight = one});
+       }},
+      {"nll_loss: the label of row 0 is 7, expected 0 to 4",
+       [&] {
+         nll_loss<float>(x({1, 5}), label);
+       }},
+      {"nll_loss: expected no label smoothing, got 0.1",
+       [&] {
+         nll_loss<float>(x({1, 5}), zero, {.label_smoothing = 0.1});
+       }},
+      {"huber_loss: expected a target of the prediction's shape (2, 3), got (3)",
+       [&] {
+         const auto a = x({2, 3});
+         huber_loss(a, a.tape().input(Tensor<float>({3})));
+       }},
+      {"huber_loss: expected a delta of more than 0, got 0",
+       [&] {
+         const auto a = x({2, 3});
+         huber_loss(a, a, 0);
+       }},
+      {"expected a pos_weight for each place of the last axis of (2, 3), got 1",
+       [&] {
+         const double one[] = {1};
+         const auto a = x({2, 3});
+         binary_cross_entropy_with_logits(a, a, std::span<const double>(one));
+       }},
+      {"cosine_similarity: expected two tensors of one shape, got (2, 3) and (3)",
+       [&] {
+         const auto a = x({2, 3});
+         cosine_similarity(a, a.tape().input(Tensor<float>({3})));
+       }},
+      {"triplet_margin_loss: expected three tensors (..., C) of one shape, got (2, 3), (2, 3) and",
+       [&] {
+         const auto a = x({2, 3});
+         triplet_margin_loss(a, a, a.tape().input(Tensor<float>({3})));
+       }},
       {"weights of labels in [0, 1], got 1.5",
        [&] {
          cross_entropy<float>(x({1, 10}), {label, label, weight});

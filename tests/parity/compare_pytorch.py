@@ -45,10 +45,28 @@ from torch.nn import functional as F
 # --- What PyTorch computes -----------------------------------------------------------------------
 
 
-def attention(query, key, value):
+def attention(query, key, value, attn_mask=None, is_causal=False):
     """F.scaled_dot_product_attention, which torch 1.13 lacks."""
     scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
+    if attn_mask is not None:
+        scores = scores + attn_mask
+    if is_causal:
+        scores = scores.masked_fill(torch.ones_like(scores[0, 0]).triu(1).bool(), -torch.inf)
     return scores.softmax(dim=-1) @ value
+
+
+def rms_norm(x, weight, eps):
+    """F.rms_norm, which torch 1.13 lacks."""
+    return x / (x.square().mean(-1, keepdim=True) + eps).sqrt() * weight
+
+
+def loss(op):
+    """A loss of input and target, whose lists of weights become tensors."""
+    def call(t, a):
+        lists = {n: torch.tensor(v, dtype=t["input"].dtype) for n, v in a.items()
+                 if isinstance(v, list)}
+        return getattr(F, op)(t["input"], t["target"], **{**a, **lists})
+    return call
 
 
 # Of each op: a function of its tensors by name (t) and its attributes (a).
@@ -65,8 +83,15 @@ REFERENCE = {
         t["input"], weight=t["weight"], bias=t["bias"], eps=a["eps"]),
     "batch_norm": lambda t, a: F.batch_norm(
         t["input"], t["running_mean"], t["running_var"], t["weight"], t["bias"], **a),
-    "scaled_dot_product_attention": lambda t, a: attention(t["query"], t["key"], t["value"]),
-    "cross_entropy": lambda t, a: F.cross_entropy(t["input"], t["target"], **a),
+    "scaled_dot_product_attention": lambda t, a: attention(
+        t["query"], t["key"], t["value"], t.get("attn_mask"), **a),
+    "matmul": lambda t, a: torch.matmul(t["input"], t["other"]),
+    "rms_norm": lambda t, a: rms_norm(t["input"], t["weight"], **a),
+    "softmax": lambda t, a: F.softmax(t["input"], **a),
+    "log_softmax": lambda t, a: F.log_softmax(t["input"], **a),
+    "cosine_similarity": lambda t, a: F.cosine_similarity(t["x1"], t["x2"], **a),
+    "triplet_margin_loss": lambda t, a: F.triplet_margin_loss(
+        t["anchor"], t["positive"], t["negative"], **a),
     "adaptive_avg_pool2d": lambda t, a: F.adaptive_avg_pool2d(t["input"], a["output_size"]),
     "prelu": lambda t, a: F.prelu(t["input"], t["weight"]),
     "cat": lambda t, a: torch.cat((t["input"], t["other"]), **a),
@@ -83,13 +108,19 @@ REFERENCE = {
 }
 
 
+LOSSES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div",
+          "binary_cross_entropy_with_logits")
+CLASS_LOSSES = ("cross_entropy", "nll_loss")
+REFERENCE.update((op, loss(op)) for op in LOSSES + CLASS_LOSSES)
+
+
 def by_name(op):
     """The function of torch.nn.functional, or of torch, that has an op's name."""
     function = getattr(torch, op, None) or getattr(F, op)
     return lambda t, a: function(*t.values(), **a)
 
 
-NOT_DIFFERENTIABLE = ("target", "index", "running_mean", "running_var")
+NOT_DIFFERENTIABLE = ("running_mean", "running_var")
 
 
 def reference(op, attributes, arrays, dtype):
@@ -97,7 +128,8 @@ def reference(op, attributes, arrays, dtype):
     output's shape is wanted."""
     tensors = {n: torch.from_numpy(a.copy()) for n, a in driver.cast(arrays, dtype).items()}
     grad_output = tensors.pop("grad_output", None)
-    wanted = [n for n in tensors if n not in NOT_DIFFERENTIABLE]
+    wanted = [n for n, t in tensors.items()
+              if n not in NOT_DIFFERENTIABLE and t.is_floating_point()]
     for name in wanted:
         tensors[name].requires_grad_()
     output = REFERENCE[op](tensors, attributes)
@@ -339,7 +371,65 @@ def draw_attention(rng, i):
         shape = ATTENTION[i]
     else:
         shape = tuple(int(rng.integers(1, high)) for high in (4, 6, 80, 70))
-    return {}, dict(query=shape, key=shape, value=shape)
+    n, heads, length, width = shape
+    keys = shape if i % 2 == 0 else (n, heads, int(rng.integers(1, 80)), width)
+    shapes = dict(query=shape, key=keys, value=keys)
+    if i % 4 == 3:
+        mask = (n, heads, length, keys[2])
+        shapes["attn_mask"] = tuple(1 if rng.random() < 0.4 else m for m in mask)
+    return dict(is_causal=bool(i % 3 == 2)), shapes
+
+
+def draw_matmul(rng, i):
+    m, k, n = (int(rng.choice([1, 2, 3, 5, 8, 17, 33, 64, 100])) for _ in range(3))
+    if i % 8 == 7:
+        return {}, [dict(input=(k,), other=(k,)), dict(input=(k,), other=(3, k, n)),
+                    dict(input=(2, m, k), other=(k,))][int(rng.integers(0, 3))]
+    batch = [int(v) for v in rng.integers(1, 5, int(rng.integers(0, 5)))]
+
+    def part():
+        own = [1 if rng.random() < 0.3 else v for v in batch]
+        return own[int(rng.integers(0, len(own) + 1)) if rng.random() < 0.3 else 0:]
+    return {}, dict(input=(*part(), m, k), other=(*part(), k, n))
+
+
+def draw_softmax(rng, i):
+    shape = draw_shape(rng, i)
+    return dict(dim=int(rng.integers(-len(shape), len(shape)))), dict(input=shape)
+
+
+def draw_rms_norm(rng, i):
+    attributes, shapes = draw_layer_norm(rng, i)
+    del shapes["bias"]
+    return attributes, shapes
+
+
+def draw_loss(op):
+    def draw(rng, i):
+        shape = draw_shape(rng, i)
+        attributes = dict(reduction=["mean", "sum", "none"][i % 3])
+        if op == "smooth_l1_loss":
+            attributes["beta"] = float(rng.choice([0, 0.3, 1, 2]))
+        if op == "huber_loss":
+            attributes["delta"] = float(rng.choice([0.3, 1, 2]))
+        if op == "kl_div":
+            attributes["log_target"] = bool(rng.random() < 0.5)
+        if op == "binary_cross_entropy_with_logits" and rng.random() < 0.5:
+            attributes["pos_weight"] = [float(v) for v in rng.uniform(0.1, 4, shape[-1])]
+        return attributes, dict(input=shape, target=shape)
+    return draw
+
+
+def draw_cosine_similarity(rng, i):
+    shape = draw_shape(rng, i)
+    return dict(dim=int(rng.integers(-len(shape), len(shape)))), dict(x1=shape, x2=shape)
+
+
+def draw_triplet_margin_loss(rng, i):
+    shape = (int(rng.integers(1, 30)), int(rng.integers(1, 100)))
+    attributes = dict(margin=float(rng.choice([0.2, 1, 5])), p=float(rng.choice([1, 2, 2, 3])),
+                      swap=bool(rng.random() < 0.5), reduction=["mean", "sum", "none"][i % 3])
+    return attributes, dict.fromkeys(("anchor", "positive", "negative"), shape)
 
 
 CROSS_ENTROPY = [(4, 10), (128, 102), (1, 2), (7, 1000), (1, 17), (33, 3)]  # input's shape
@@ -350,8 +440,22 @@ def draw_cross_entropy(rng, i):
         shape = CROSS_ENTROPY[i]
     else:
         shape = (int(rng.integers(1, 70)), int(rng.integers(2, 150)))
-    return (dict(label_smoothing=float(rng.choice([0.0, 0.1, 0.3]))),
-            dict(input=shape, target=shape[:1]))
+    attributes = dict(label_smoothing=float(rng.choice([0.0, 0.1, 0.3])))
+    if rng.random() < 0.4:
+        attributes["weight"] = [float(v) for v in rng.uniform(0.1, 4, shape[1])]
+    if rng.random() < 0.4 and shape[0] > 8:
+        attributes["ignore_index"] = int(rng.integers(0, shape[1]))
+    if i >= len(CROSS_ENTROPY):
+        attributes["reduction"] = ["mean", "sum", "none"][i % 3]
+        if i % 4 == 3:
+            shape = (*shape[:2], 3, 2)
+    return attributes, dict(input=shape, target=(shape[0], *shape[2:]))
+
+
+def draw_nll_loss(rng, i):
+    attributes, shapes = draw_cross_entropy(rng, i)
+    del attributes["label_smoothing"]
+    return attributes, shapes
 
 
 def draw_tensor(rng, rank=None, high=9):
@@ -475,6 +579,14 @@ DRAW = {
     "batch_norm": draw_batch_norm,
     "scaled_dot_product_attention": draw_attention,
     "cross_entropy": draw_cross_entropy,
+    "nll_loss": draw_nll_loss,
+    "matmul": draw_matmul,
+    "softmax": draw_softmax,
+    "log_softmax": draw_softmax,
+    "rms_norm": draw_rms_norm,
+    "cosine_similarity": draw_cosine_similarity,
+    "triplet_margin_loss": draw_triplet_margin_loss,
+    **{op: draw_loss(op) for op in LOSSES},
     "adaptive_avg_pool2d": lambda rng, i: (dict(output_size=1), dict(input=draw_nchw(rng, i))),
     **dict.fromkeys(("add", "sub", "mul", "div"), draw_arithmetic),
     **dict.fromkeys(("maximum", "minimum"), lambda rng, i: ({}, draw_pair(rng))),
@@ -525,6 +637,14 @@ def draw_case(op, seed, i):
     if op.endswith("_norm"):
         arrays["input"] = rng.choice([0.5, 1.0, 4.0]) * arrays["input"] + rng.choice([0, 0, 0, 30])
         arrays["weight"] = 1 + 0.3 * arrays["weight"]
+    elif op == "binary_cross_entropy_with_logits":
+        arrays["input"] *= rng.choice([1.0, 3.0, 30.0])
+        arrays["target"] = rng.random(shapes["target"])
+    elif op == "kl_div":
+        arrays["target"] = np.log(rng.random(shapes["target"])) if attributes["log_target"] \
+            else rng.random(shapes["target"])
+    elif op in ("softmax", "log_softmax"):
+        arrays["input"] *= rng.choice([1.0, 3.0, 300.0])
     elif op in ("gelu", "cross_entropy"):
         arrays["input"] *= rng.choice([1.0, 3.0, 30.0])
         # GELU is all cancellation where x is far below 0: the largest element is not to be there.
@@ -537,7 +657,7 @@ def draw_case(op, seed, i):
         arrays["index"] = rng.integers(0, shapes["input"][attributes["dim"]], shapes["index"])
     if "running_var" in arrays:
         arrays["running_var"] = 0.5 + rng.random(shapes["running_var"])
-    if "target" in arrays:
+    if op in CLASS_LOSSES:
         arrays["target"] = rng.integers(0, shapes["input"][1], shapes["target"])
     output = reference(op, attributes, arrays, "float64")["output"]
     arrays["grad_output"] = rng.normal(size=output.shape or (1,))

@@ -51,17 +51,6 @@ struct HuberFormula {
   }
 };
 
-// log(1 + z), 0 <= z <= 1: 2 artanh(z / (2 + z)), whose argument is at most 1/3.
-template <class T>
-ANTHER_INLINE Vec<T> log_of_one_and(const Vec<T>& z) {
-  const Vec<T> s = z / (z + Vec<T>::broadcast(T(2))), square = s * s;
-  constexpr int terms = sizeof(T) == 4 ? 8 : 17;
-  Vec<T> series = Vec<T>::zero();
-  ANTHER_UNROLL for (int i = terms - 1; i >= 0; --i) series =
-      fma(series, square, Vec<T>::broadcast(static_cast<T>(2.0 / (2 * i + 1))));
-  return s * series;
-}
-
 template <class T>
 struct BceFormula {
   // e^-|x|
@@ -70,7 +59,7 @@ struct BceFormula {
   }
   static ANTHER_INLINE Vec<T> value(const Vec<T>& x, const Vec<T>& t, const Vec<T>& w,
                                     const Vec<T>&) {
-    const Vec<T> zero = Vec<T>::zero(), rest = log_of_one_and(power(x));
+    const Vec<T> zero = Vec<T>::zero(), rest = log1p(power(x));
     const Vec<T> negative = max(zero, zero - x) + rest, positive = max(zero, x) + rest;
     return fma(w * t, negative, (Vec<T>::broadcast(T(1)) - t) * positive);
   }
@@ -84,30 +73,27 @@ struct BceFormula {
   }
   static ANTHER_INLINE Vec<T> target_slope(const Vec<T>& x, const Vec<T>&, const Vec<T>& w,
                                            const Vec<T>&) {
-    const Vec<T> zero = Vec<T>::zero(), rest = log_of_one_and(power(x));
+    const Vec<T> zero = Vec<T>::zero(), rest = log1p(power(x));
     return w * (max(zero, zero - x) + rest) - (max(zero, x) + rest);
   }
 };
 
 template <class T>
 struct KlFormula {
-  // The logarithms by the standard library; 0 where t is not positive.
-  static ANTHER_INLINE Vec<T> log(const Vec<T>& t) {
-    T lane[Vec<T>::lanes];
-    t.store(lane);
-    for (int i = 0; i < Vec<T>::lanes; ++i) lane[i] = lane[i] > T(0) ? std::log(lane[i]) : T(0);
-    return Vec<T>::load(lane);
+  // 0 where t is not positive.
+  static ANTHER_INLINE Vec<T> log_target(const Vec<T>& t) {
+    return select_less(Vec<T>::zero(), t, log(t), Vec<T>::zero());
   }
   static ANTHER_INLINE Vec<T> value(const Vec<T>& x, const Vec<T>& t, const Vec<T>&,
                                     const Vec<T>&) {
-    return t * (log(t) - x);
+    return t * (log_target(t) - x);
   }
   static ANTHER_INLINE Vec<T> slope(const Vec<T>&, const Vec<T>& t, const Vec<T>&, const Vec<T>&) {
     return Vec<T>::zero() - t;
   }
   static ANTHER_INLINE Vec<T> target_slope(const Vec<T>& x, const Vec<T>& t, const Vec<T>&,
                                            const Vec<T>&) {
-    return (log(t) - x) + Vec<T>::broadcast(T(1));
+    return (log_target(t) - x) + Vec<T>::broadcast(T(1));
   }
 };
 

@@ -1,18 +1,9 @@
 // The bodies of softmax_axis.hpp: `count` elements side by side, or one row; serially.
 
-// The logarithm of each lane, by the standard library: there is one for many exponentials.
-template <class T>
-ANTHER_INLINE Vec<T> log_of_lanes(const Vec<T>& x) {
-  T lane[Vec<T>::lanes];
-  x.store(lane);
-  for (int i = 0; i < Vec<T>::lanes; ++i) lane[i] = std::log(lane[i]);
-  return Vec<T>::load(lane);
-}
-
 // y = softmax(x), or its logarithm. Lanes past `count` compute with zeros.
 template <class T>
 void softmax_axis_forward(T* y, const T* x, const SoftmaxAxisDims& d, std::int64_t count,
-                          bool log) {
+                          bool logarithm) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   const std::int64_t extent = d.extent, stride = d.inner;
   const Vec<T> log2 = Vec<T>::broadcast(log2_e<T>);
@@ -26,10 +17,10 @@ void softmax_axis_forward(T* y, const T* x, const SoftmaxAxisDims& d, std::int64
       const Vec<T> below = Vec<T>::load_partial(x + k * stride + c, left) - greatest;
       const Vec<T> power = exp2(below, log2);
       total = total + power;
-      (log ? below : power).store_partial(y + k * stride + c, left);
+      (logarithm ? below : power).store_partial(y + k * stride + c, left);
     }
-    if (log) {
-      const Vec<T> log_total = log_of_lanes(total);
+    if (logarithm) {
+      const Vec<T> log_total = log(total);
       for (std::int64_t k = 0; k < extent; ++k) {
         T* const at = y + k * stride + c;
         (Vec<T>::load_partial(at, left) - log_total).store_partial(at, left);

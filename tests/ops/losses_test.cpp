@@ -1,0 +1,72 @@
+// What losses must not lose: labels that are ignored, great logits, sums of many elements.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "anther/anther.hpp"
+
+namespace {
+
+using namespace anther;
+
+TEST_CASE("cross_entropy: ignored rows have no loss and no gradient; without any, the same bits") {
+  Tensor<float> logits({6, 5});
+  for (std::int64_t i = 0; i < logits.size(); ++i)
+    logits[i] = static_cast<float>(normal(RandomKey(1), static_cast<std::uint64_t>(i)));
+  const std::vector<std::int32_t> labels = {1, -100, 4, 0, -100, 2}, kept = {1, 4, 0, 2};
+  Tape<float> tape;
+  const auto all = tape.input(logits, true);
+  const auto loss = cross_entropy<float>(all, labels);
+  Tensor<float> some({4, 5});
+  for (std::int64_t row = 0, to = 0; row < 6; ++row)
+    if (labels[static_cast<std::size_t>(row)] >= 0)
+      for (std::int64_t c = 0; c < 5; ++c) some[to++] = logits[row * 5 + c];
+  const auto few = tape.input(some, true);
+  const auto expected = cross_entropy<float>(few, kept);
+  CHECK(loss.item() == doctest::Approx(expected.item()).epsilon(1e-6));
+  tape.backward(loss + expected);
+  for (std::size_t row = 0, from = 0; row < 6; ++row)
+    for (std::size_t c = 0; c < 5; ++c) {
+      const float gradient = all.gradient()[row * 5 + c];
+      if (labels[row] < 0)
+        CHECK(gradient == 0);
+      else
+        CHECK(gradient == doctest::Approx(few.gradient()[from++]).epsilon(1e-5));
+    }
+  // An ignore_index that is no row's label changes nothing.
+  tape.begin();
+  const auto x = tape.input(some);
+  CHECK(cross_entropy<float>(x, kept, {.ignore_index = 3}).item() ==
+        cross_entropy<float>(x, kept).item());
+  // As in PyTorch, the mean of no rows is not a number, and their sum is 0.
+  const std::vector<std::int32_t> none(4, 3);
+  CHECK(std::isnan(cross_entropy<float>(x, none, {.ignore_index = 3}).item()));
+  CHECK(cross_entropy<float>(x, none, {.ignore_index = 3, .reduction = Reduction::sum}).item() ==
+        0);
+}
+
+TEST_CASE("binary_cross_entropy_with_logits: small losses keep their digits") {
+  Tape<float> tape;
+  const float logits[] = {-12, 12, -80, 80, 0, 400}, targets[] = {0, 1, 0, 0, 1, 1};
+  const auto y = binary_cross_entropy_with_logits(tape.input({6}, logits), tape.input({6}, targets),
+                                                  {}, {.reduction = Reduction::none});
+  const double expected[] = {
+      6.144193472e-6, 6.144193472e-6, 1.804851387845415e-35, 80, 0.6931471805599453, 0};
+  for (std::size_t i = 0; i < 6; ++i)
+    CHECK(static_cast<double>(y.value()[i]) == doctest::Approx(expected[i]).epsilon(1e-6));
+}
+
+TEST_CASE("losses: the mean of a million elements") {
+  Tensor<float> x({1000, 1000}), zero({1000, 1000});
+  double expected = 0;
+  for (std::int64_t i = 0; i < x.size(); ++i) {
+    x[i] = static_cast<float>(uniform(RandomKey(1), static_cast<std::uint64_t>(i)));
+    expected += static_cast<double>(x[i]) * static_cast<double>(x[i]) / 1e6;
+  }
+  Tape<float> tape;
+  CHECK(std::abs(static_cast<double>(mse_loss(tape.input(x), tape.input(zero)).item()) / expected -
+                 1) < 2e-7);
+}
+
+}  // namespace
