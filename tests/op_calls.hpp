@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -366,6 +367,17 @@ inline const std::vector<OpCall>& op_calls() {
          }},
         {"cosine_similarity",
          [](auto& a) { return cosine_similarity(a["x1"], a["x2"], a.dim("dim", 1)); }},
+        {"embedding",
+         [](auto& a) {
+           using Index = std::optional<std::int64_t>;
+           const auto indices = a.integer_value("input");
+           return embedding(indices, a["weight"],
+                            a.has("padding_idx") ? Index(a.integer("padding_idx", 0)) : Index());
+         }},
+        {"topk",
+         [](auto& a) {
+           return topk(a["input"], a.integer("k", 1), a.dim(), a.flag("largest", true)).values;
+         }},
         {"triplet_margin_loss", [](auto& a) { return triplet_margin_loss_call(a); }},
     };
     add_pointwise_calls(all);

@@ -16,6 +16,7 @@
 #include "anther/kernels/depthwise_conv2d.hpp"
 #include "anther/kernels/depthwise_conv_transpose2d.hpp"
 #include "anther/kernels/elementwise.hpp"
+#include "anther/kernels/embedding.hpp"
 #include "anther/kernels/gemm.hpp"
 #include "anther/kernels/global_average_pool.hpp"
 #include "anther/kernels/group_norm.hpp"
@@ -26,6 +27,7 @@
 #include "anther/kernels/softmax.hpp"
 #include "anther/kernels/softmax_axis.hpp"
 #include "anther/kernels/subsample.hpp"
+#include "anther/kernels/topk.hpp"
 
 namespace {
 
@@ -60,6 +62,7 @@ TEST_CASE("dims: members() has all members in their order") {
   check_members<CrossEntropyDims>();
   check_members<DepthwiseConv2dDims>();
   check_members<DepthwiseConvTranspose2dDims>();
+  check_members<EmbeddingDims>();
   check_members<GemmDims>();
   check_members<GemmTnDims>();
   check_members<GlobalAveragePoolDims>();
@@ -72,4 +75,5 @@ TEST_CASE("dims: members() has all members in their order") {
   check_members<SoftmaxAxisDims>();
   check_members<SoftmaxDims>();
   check_members<SubsampleDims>();
+  check_members<TopkDims>();
 }

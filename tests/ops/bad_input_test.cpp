@@ -275,6 +275,29 @@ TEST_CASE("ops refuse what does not fit") {
          const auto a = x({2, 3});
          triplet_margin_loss(a, a, a.tape().input(Tensor<float>({3})));
        }},
+      {"embedding: index 0 is 7, expected 0 to 4",
+       [&] {
+         const auto a = x({5, 3});
+         embedding(a.tape().integers({1}, label), a);
+       }},
+      {"embedding: expected input 0 to hold integers",
+       [&] {
+         const auto a = x({5, 3});
+         embedding(a, a);
+       }},
+      {"embedding: expected a padding_idx of 0 to 4, got 5",
+       [&] {
+         const auto a = x({5, 3});
+         embedding(a.tape().integers({1}, zero), a, 5);
+       }},
+      {"topk: expected a k of 1 to 3, got 4",
+       [&] {
+         topk(x({5, 3}), 4);
+       }},
+      {"argmax: expected an axis of (5, 3), got 2",
+       [&] {
+         argmax(x({5, 3}), 2);
+       }},
       {"weights of labels in [0, 1], got 1.5",
        [&] {
          cross_entropy<float>(x({1, 10}), {label, label, weight});

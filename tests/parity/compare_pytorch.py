@@ -89,6 +89,8 @@ REFERENCE = {
     "rms_norm": lambda t, a: rms_norm(t["input"], t["weight"], **a),
     "softmax": lambda t, a: F.softmax(t["input"], **a),
     "log_softmax": lambda t, a: F.log_softmax(t["input"], **a),
+    "embedding": lambda t, a: F.embedding(t["input"], t["weight"], **a),
+    "topk": lambda t, a: torch.topk(t["input"], **a)[0],
     "cosine_similarity": lambda t, a: F.cosine_similarity(t["x1"], t["x2"], **a),
     "triplet_margin_loss": lambda t, a: F.triplet_margin_loss(
         t["anchor"], t["positive"], t["negative"], **a),
@@ -420,6 +422,20 @@ def draw_loss(op):
     return draw
 
 
+def draw_embedding(rng, i):
+    rows, columns = int(rng.integers(1, 60)), draw_channels(rng)
+    indices = tuple(int(v) for v in rng.integers(1, 12, int(rng.integers(1, 4))))
+    attributes = dict(padding_idx=int(rng.integers(0, rows))) if i % 2 else {}
+    return attributes, dict(input=indices, weight=(rows, columns))
+
+
+def draw_topk(rng, i):
+    shape = draw_shape(rng, i)
+    dim = int(rng.integers(-len(shape), len(shape)))
+    return (dict(k=int(rng.integers(1, shape[dim] + 1)), dim=dim, largest=bool(rng.random() < 0.5)),
+            dict(input=shape))
+
+
 def draw_cosine_similarity(rng, i):
     shape = draw_shape(rng, i)
     return dict(dim=int(rng.integers(-len(shape), len(shape)))), dict(x1=shape, x2=shape)
@@ -584,6 +600,8 @@ DRAW = {
     "softmax": draw_softmax,
     "log_softmax": draw_softmax,
     "rms_norm": draw_rms_norm,
+    "embedding": draw_embedding,
+    "topk": draw_topk,
     "cosine_similarity": draw_cosine_similarity,
     "triplet_margin_loss": draw_triplet_margin_loss,
     **{op: draw_loss(op) for op in LOSSES},
@@ -657,6 +675,8 @@ def draw_case(op, seed, i):
         arrays["index"] = rng.integers(0, shapes["input"][attributes["dim"]], shapes["index"])
     if "running_var" in arrays:
         arrays["running_var"] = 0.5 + rng.random(shapes["running_var"])
+    if op == "embedding":
+        arrays["input"] = rng.integers(0, shapes["weight"][0], shapes["input"])
     if op in CLASS_LOSSES:
         arrays["target"] = rng.integers(0, shapes["input"][1], shapes["target"])
     output = reference(op, attributes, arrays, "float64")["output"]

@@ -32,6 +32,10 @@ ANTHER_FUNCTION(adjust_logits)
 ANTHER_TEMPLATE ANTHER_VARIABLE
 apply_loss<ANTHER_SCALAR, kernels::Loss::mse>(const ANTHER_VARIABLE&, const ANTHER_VARIABLE&,
                                               const LossOptions&, double, double, const double*);
+ANTHER_FUNCTION(argmax)
+ANTHER_TEMPLATE ANTHER_VARIABLE apply_loss<ANTHER_SCALAR, kernels::Loss::mse>(
+    const ANTHER_VARIABLE&, const ANTHER_VARIABLE&, const LossOptions&, double, double,
+    const double*);
 ANTHER_FUNCTION(apply_masked_attention)
 ANTHER_FUNCTION(batch_norm)
 ANTHER_FUNCTION(binary_cross_entropy_with_logits)
@@ -41,6 +45,7 @@ ANTHER_FUNCTION(depthwise_conv2d)
 ANTHER_FUNCTION(depthwise_conv_transpose2d)
 ANTHER_FUNCTION(drop_path)
 ANTHER_FUNCTION(dropout)
+ANTHER_FUNCTION(embedding)
 ANTHER_FUNCTION(gelu)
 ANTHER_FUNCTION(global_average_pool)
 ANTHER_FUNCTION(group_norm)
@@ -63,6 +68,7 @@ ANTHER_FUNCTION(rms_norm)
 ANTHER_FUNCTION(scaled_dot_product_attention)
 ANTHER_FUNCTION(self_attention)
 ANTHER_FUNCTION(subsample)
+ANTHER_FUNCTION(topk)
 ANTHER_FUNCTION(triplet_margin_loss)
 
 ANTHER_FUNCTION(index_select)
@@ -115,6 +121,7 @@ ANTHER_CLASS(Conv2d)
 ANTHER_CLASS(ConvTranspose2d)
 ANTHER_CLASS(DropPath)
 ANTHER_CLASS(Dropout)
+ANTHER_CLASS(Embedding)
 ANTHER_CLASS(GELU)
 ANTHER_CLASS(GroupNorm)
 ANTHER_CLASS(InstanceNorm2d)

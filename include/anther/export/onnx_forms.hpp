@@ -16,6 +16,7 @@
 #include "anther/export/onnx_ops/attention.hpp"
 #include "anther/export/onnx_ops/convolution.hpp"
 #include "anther/export/onnx_ops/elementwise.hpp"
+#include "anther/export/onnx_ops/indices.hpp"
 #include "anther/export/onnx_ops/linear.hpp"
 #include "anther/export/onnx_ops/matmul.hpp"
 #include "anther/export/onnx_ops/norm.hpp"
@@ -35,6 +36,7 @@ OnnxForms<T>& onnx_forms() {
       add_attention_onnx(*this);
       add_convolution_onnx(*this);
       add_elementwise_onnx(*this);
+      add_indices_onnx(*this);
       add_linear_onnx(*this);
       add_matmul_onnx(*this);
       add_norm_onnx(*this);

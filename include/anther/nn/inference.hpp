@@ -33,6 +33,10 @@ class Inference {
         memory_(plan_.size()) {
     for (int id = 0; id < tape_.value_count(); ++id) {
       auto& here = value(id);
+      detail::check(
+          !here.holds_integers,
+          "inference: a model of integers (token ids, indices) is not planned; it runs on "
+          "a tape in evaluation");
       if (plan_.offset_of(id) >= 0) here.data = memory_.data() + plan_.offset_of(id);
       if (here.parameter)
         here.data = const_cast<T*>(
