@@ -22,7 +22,7 @@ using namespace anther;
 enum class Layout {
   plain,             // the same
   map,               // (N, C, ...) -> (N, ..., C)
-  conv_weight,       // (O, C, kh, kw) -> (O, kh, kw, C)
+  conv_weight,       // (O, C, kh, kw) -> (O, kh, kw, C), with one axis less for sequences
   depthwise_weight,  // (C, 1, kh, kw) -> (kh, kw, C, 1)
   heads,             // (N, heads, L, E) -> (N, L, heads E)
 };
@@ -166,21 +166,57 @@ Variable<T> conv2d_call(OpArguments<T>& a) {
 template <class T>
 Variable<T> conv_transpose2d_call(OpArguments<T>& a) {
   const Variable<T> x = a.map("input");
-  detail::check(a.integer("groups", 1) == x.shape().back() && a.shape("weight")[1] == 1,
-                "conv_transpose2d: expected a depth-wise one, groups = ", x.shape().back());
-  return depthwise_conv_transpose2d(x, a.get("weight", Layout::depthwise_weight), a["bias"],
-                                    {.stride = a.extent("stride", 1),
-                                     .padding = a.extent("padding", 0),
-                                     .output_padding = a.extent("output_padding", 0)});
+  const Extent2d stride = a.extent("stride", 1), padding = a.extent("padding", 0);
+  const Extent2d output_padding = a.extent("output_padding", 0);
+  const Extent2d dilation = a.extent("dilation", 1);
+  const std::int64_t groups = a.integer("groups", 1);
+  if (groups == x.shape().back() && a.shape("weight")[1] == 1 && dilation == Extent2d{1})
+    return depthwise_conv_transpose2d(
+        x, a.get("weight", Layout::depthwise_weight), a["bias"],
+        {.stride = stride, .padding = padding, .output_padding = output_padding});
+  return conv_transpose2d(x, a.get("weight", Layout::conv_weight), a["bias"],
+                          {.stride = stride,
+                           .padding = padding,
+                           .output_padding = output_padding,
+                           .groups = groups,
+                           .dilation = dilation});
 }
-// (N, C, 1, 1)
 template <class T>
-Variable<T> adaptive_avg_pool2d_call(OpArguments<T>& a) {
-  detail::check(a.integer("output_size", 1) == 1,
-                "adaptive_avg_pool2d: expected the output size 1, got ",
-                a.integer("output_size", 1));
-  const Variable<T> y = global_average_pool(a.map("input"));
-  return reshape(y, Shape{y.shape()[0], 1, 1, y.shape()[1]});
+Variable<T> conv1d_call(OpArguments<T>& a) {
+  return conv1d(a.map("input"), a.get("weight", Layout::conv_weight), a["bias"],
+                {.stride = a.integer("stride", 1),
+                 .padding = a.integer("padding", 0),
+                 .dilation = a.integer("dilation", 1),
+                 .groups = a.integer("groups", 1)});
+}
+template <class T>
+Variable<T> max_pool2d_call(OpArguments<T>& a) {
+  return max_pool2d(a.map("input"), a.extent("kernel_size", 1),
+                    {.stride = a.extent("stride", 0),
+                     .padding = a.extent("padding", 0),
+                     .dilation = a.extent("dilation", 1),
+                     .ceil_mode = a.flag("ceil_mode", false)});
+}
+template <class T>
+Variable<T> avg_pool2d_call(OpArguments<T>& a) {
+  return avg_pool2d(a.map("input"), a.extent("kernel_size", 1),
+                    {.stride = a.extent("stride", 0),
+                     .padding = a.extent("padding", 0),
+                     .ceil_mode = a.flag("ceil_mode", false),
+                     .count_include_pad = a.flag("count_include_pad", true)});
+}
+template <class T>
+Variable<T> interpolate_call(OpArguments<T>& a) {
+  InterpolateOptions options{.size = a.extent("size", 0)};
+  if (a.has("scale_factor")) {
+    const nlohmann::json& factor = a.attributes().at("scale_factor");
+    options.scale_factor = factor.is_array() ? Scale2d(factor[0].template get<double>(),
+                                                       factor[1].template get<double>())
+                                             : Scale2d(factor.template get<double>());
+  }
+  if (a.text("mode", "nearest") == "bilinear") options.mode = InterpolateMode::bilinear;
+  options.align_corners = a.flag("align_corners", false);
+  return interpolate(a.map("input"), options);
 }
 
 template <class T>
@@ -311,6 +347,15 @@ inline const std::vector<OpCall>& op_calls() {
         {"index_select",
          [](auto& a) { return index_select(a["input"], a.dim(), a.integer_value("index")); }},
         {"pad", [](auto& a) { return pad_call(a); }, Layout::map},
+        {"conv1d", [](auto& a) { return conv1d_call(a); }, Layout::map},
+        {"max_pool2d", [](auto& a) { return max_pool2d_call(a); }, Layout::map},
+        {"avg_pool2d", [](auto& a) { return avg_pool2d_call(a); }, Layout::map},
+        {"adaptive_avg_pool2d",
+         [](auto& a) { return adaptive_avg_pool2d(a.map("input"), a.extent("output_size", 1)); },
+         Layout::map},
+        {"interpolate", [](auto& a) { return interpolate_call(a); }, Layout::map},
+        {"add", [](auto& a) { return a["input"] + a["other"]; }},
+        {"mul", [](auto& a) { return a["input"] * a.number("other", 0); }},
         {"dropout", [](auto& a) { return dropout(a["input"], a.number("p", 0.5)); }},
         {"softmax", [](auto& a) { return softmax(a["input"], a.dim()); }},
         {"layer_norm",

@@ -24,7 +24,10 @@ class CaseModule : public Module<float> {
       if (is_input(i)) continue;
       const Layout layout = numbers_.layouts()[i];
       ParameterOptions options{.shape = numbers_.tensors()[i].shape()};
-      if (layout == Layout::conv_weight) options.torch_axes = {0, 3, 1, 2};
+      if (layout == Layout::conv_weight && options.shape.rank() == 3)
+        options.torch_axes = {0, 2, 1};
+      if (layout == Layout::conv_weight && options.shape.rank() == 4)
+        options.torch_axes = {0, 3, 1, 2};
       if (layout == Layout::depthwise_weight) options.torch_axes = {2, 3, 0, 1};
       options.torch_order = layout == Layout::plain || layout == Layout::heads;
       parameters_[numbers_.names()[i]] = scope.parameter(numbers_.names()[i], options);

@@ -256,7 +256,12 @@ struct Layers {
                      Conv2dLayerOptions{.kernel_size = 3, .stride = 2, .padding = 1, .groups = 6})
         .add<Conv2d>(6, 5, Conv2dLayerOptions{.bias = false})
         .add<ConvTranspose2d>(
-            5, Conv2dLayerOptions{.kernel_size = 3, .stride = 2, .padding = 1, .groups = 5})
+            5, 5,
+            ConvTranspose2dLayerOptions{.kernel_size = 3, .stride = 2, .padding = 1, .groups = 5})
+        .add<ConvTranspose2d>(5, 5, ConvTranspose2dLayerOptions{.kernel_size = 3, .stride = 2})
+        .add<MaxPool2d>(2, MaxPool2dOptions{.ceil_mode = true})
+        .add<Upsample>(InterpolateOptions{.scale_factor = 1.3, .mode = InterpolateMode::bilinear})
+        .add<AvgPool2d>(2, AvgPool2dOptions{.stride = 1, .padding = 1})
         .add<Apply>([](V x) { return group_norm(x, 5) + instance_norm(x); })
         .add<BatchNorm2d>(5)
         .add<Apply>([](V x) { return subsample(gelu(x) * 0.7 + layer_norm(x), 2); })

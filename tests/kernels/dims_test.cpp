@@ -20,9 +20,11 @@
 #include "anther/kernels/gemm.hpp"
 #include "anther/kernels/global_average_pool.hpp"
 #include "anther/kernels/group_norm.hpp"
+#include "anther/kernels/interpolate.hpp"
 #include "anther/kernels/layer_norm.hpp"
 #include "anther/kernels/matmul.hpp"
 #include "anther/kernels/packed_weight.hpp"
+#include "anther/kernels/pool2d.hpp"
 #include "anther/kernels/rms_norm.hpp"
 #include "anther/kernels/softmax.hpp"
 #include "anther/kernels/softmax_axis.hpp"
@@ -55,6 +57,7 @@ void check_members() {
 
 TEST_CASE("dims: members() has all members in their order") {
   check_members<AttentionDims>();
+  check_members<AvgPool2dDims>();
   check_members<BatchNormDims>();
   check_members<ChannelNormDims>();
   check_members<ColumnSumsDims>();
@@ -67,8 +70,10 @@ TEST_CASE("dims: members() has all members in their order") {
   check_members<GemmTnDims>();
   check_members<GlobalAveragePoolDims>();
   check_members<GroupNormDims>();
+  check_members<InterpolateDims>();
   check_members<LayerNormDims>();
   check_members<MatmulDims>();
+  check_members<MaxPool2dDims>();
   check_members<PackOptions>();
   check_members<RMSNormDims>();
   check_members<SampleDims>();

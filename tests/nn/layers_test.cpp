@@ -63,7 +63,7 @@ TEST_CASE("layers: PyTorch's names, shapes and default start") {
   const Conv2d<float> conv(root / "conv", 6, 32, {.kernel_size = {3, 5}, .groups = 2});
   const Conv2d<float> pointwise(root / "pointwise", 24, 48, {.bias = false});
   const Conv2d<float> depthwise(root / "depthwise", 64, 64, {.kernel_size = 5, .groups = 64});
-  const ConvTranspose2d<float> spread(root / "spread", 64, {.kernel_size = 2, .groups = 64});
+  const ConvTranspose2d<float> spread(root / "spread", 64, 64, {.kernel_size = 2, .groups = 64});
   const std::vector<std::string> expected = {
       "linear.weight",    "linear.bias",    "conv.weight",   "conv.bias",  "pointwise.weight",
       "depthwise.weight", "depthwise.bias", "spread.weight", "spread.bias"};
@@ -118,8 +118,8 @@ TEST_CASE("layers: what cannot be built is refused, with the layer's path") {
   CHECK(contains(error_of([&] { Conv2d<float>(scope, 6, 8, {.groups = 4}); }),
                  "stem.0: expected a number of groups that divides 6 and 8 channels, got 4"));
   CHECK(contains(error_of([&] { Conv2d<float>(scope, 6, 8, {.groups = 0}); }), "got 0"));
-  CHECK(contains(error_of([&] { ConvTranspose2d<float>(scope, 6, {.kernel_size = 2}); }),
-                 "expected groups = 6, got 1"));
+  CHECK(contains(error_of([&] { ConvTranspose2d<float>(scope, 6, 8, {.groups = 4}); }),
+                 "stem.0: expected a number of groups that divides 6 and 8 channels, got 4"));
   CHECK(contains(error_of([&] { Dropout<float>(scope, 1); }), "stem.0: expected a dropout"));
   CHECK(contains(error_of([&] { DropPath<float>(scope, -0.1); }), "stem.0: expected a drop path"));
 }
@@ -315,7 +315,8 @@ TEST_CASE("summary: every layer's shapes, parameters and multiply-accumulates, a
   Sequential<float> net(store);
   net.add<Conv2d>(3, 8, Conv2dLayerOptions{.kernel_size = 3, .stride = 2, .padding = 1});
   net.add<Conv2d>(8, 8, Conv2dLayerOptions{.kernel_size = 3, .padding = 1, .groups = 8});
-  net.add<ConvTranspose2d>(8, Conv2dLayerOptions{.kernel_size = 2, .stride = 2, .groups = 8});
+  net.add<ConvTranspose2d>(8, 8,
+                           ConvTranspose2dLayerOptions{.kernel_size = 2, .stride = 2, .groups = 8});
   net.add<Linear>(8, 1000, LinearOptions{.bias = false});
   store.set_trainable(0, false);  // the first weight: frozen
   const ModelSummary summary = summarize(net, {2, 32, 48, 3});

@@ -143,6 +143,51 @@ TEST_CASE("ops refuse what does not fit") {
          depthwise_conv_transpose2d(x({1, 4, 4, 3}), x({2, 2, 3}), {},
                                     {.stride = 2, .output_padding = 2});
        }},
+      {"padding of at most half of the kernel's 3x3, got 2x0",
+       [&] {
+         max_pool2d(x({1, 4, 4, 3}), 3, {.padding = {2, 0}});
+       }},
+      {"a map that holds a window 5x5, got 4x4",
+       [&] {
+         avg_pool2d(x({1, 4, 4, 3}), 5);
+       }},
+      {"a size of at least 1, got (1, 4, 4, 3) and 2x0",
+       [&] {
+         adaptive_avg_pool2d(x({1, 4, 4, 3}), {2, 0});
+       }},
+      {"expected 4 input channels, got 3",
+       [&] {
+         conv_transpose2d(x({1, 4, 4, 3}), x({4, 2, 2, 3}));
+       }},
+      {"groups that divides 3 input channels, got 2",
+       [&] {
+         conv_transpose2d(x({1, 4, 4, 3}), x({3, 2, 2, 3}), {}, {.groups = 2});
+       }},
+      {"output padding less than the stride 2x2, got 0x2",
+       [&] {
+         conv_transpose2d(x({1, 4, 4, 3}), x({3, 2, 2, 3}), {},
+                          {.stride = 2, .output_padding = {0, 2}});
+       }},
+      {"nothing is left of the map with a padding of 5x5",
+       [&] {
+         conv_transpose2d(x({1, 4, 4, 3}), x({3, 2, 2, 3}), {}, {.padding = 5});
+       }},
+      {"expected an input (N, L, C)",
+       [&] {
+         conv1d(x({1, 4, 4, 3}), x({3, 2, 3}));
+       }},
+      {"a size or a scale factor, got neither",
+       [&] {
+         interpolate(x({1, 4, 4, 3}), {});
+       }},
+      {"bilinear mode with align_corners",
+       [&] {
+         interpolate(x({1, 4, 4, 3}), {.size = 3, .align_corners = true});
+       }},
+      {"a size of at least 1, got 0x0",
+       [&] {
+         interpolate(x({1, 4, 4, 3}), {.scale_factor = 0.1});
+       }},
       {"groups that divides 5 channels, got 2",
        [&] {
          group_norm(x({1, 4, 4, 5}), 2);

@@ -54,6 +54,70 @@ const std::vector<Row> rows = {
     {"matmul of a value and itself",
      {{4, 3, 3}},
      [](const Variables& v) { return matmul(v[0], v[0]); }},
+    {"conv2d 2x2 stride 2",
+     {{2, 4, 6, 3}, {5, 2, 2, 3}, {5}},
+     [](const Variables& v) { return conv2d(v[0], v[1], v[2], {.stride = 2}); }},
+    {"conv2d 3x3 padding 1",
+     {{2, 4, 3, 3}, {4, 3, 3, 3}, {4}},
+     [](const Variables& v) { return conv2d(v[0], v[1], v[2], {.padding = 1}); }},
+    {"conv2d 3x2 groups 2",
+     {{1, 5, 4, 4}, {6, 3, 2, 2}, {6}},
+     [](const Variables& v) {
+       return conv2d(v[0], v[1], v[2], {.stride = {2, 1}, .padding = {1, 0}, .groups = 2});
+     }},
+    {"conv2d 3x3 stride 2, merged residual",
+     {{2, 3, 4, 3}, {2, 5, 7, 4}, {3, 3, 3, 4}},
+     [](const Variables& v) { return v[0] + conv2d(v[1], v[2], {}, {.stride = 2, .padding = 1}); }},
+    {"depthwise_conv2d 3x3",
+     {{2, 5, 6, 5}, {3, 3, 5}, {5}},
+     [](const Variables& v) { return depthwise_conv2d(v[0], v[1], v[2], {.padding = 1}); }},
+    {"depthwise_conv2d 5x5, merged residual",
+     {{1, 7, 6, 37}, {5, 5, 37}, {37}},
+     [](const Variables& v) { return v[0] + depthwise_conv2d(v[0], v[1], v[2], {.padding = 2}); }},
+    {"conv_transpose2d 3x3, groups, output padding, merged residual",
+     {{1, 7, 11, 6}, {1, 4, 4, 4}, {4, 3, 3, 3}},
+     [](const Variables& v) {
+       return v[0] + conv_transpose2d(
+                         v[1], v[2], {},
+                         {.stride = {2, 3}, .padding = 1, .output_padding = {0, 1}, .groups = 2});
+     }},
+    {"interpolate, bilinear, of a value that others read",
+     {{1, 4, 5, 3}},
+     [](const Variables& v) {
+       const Variable<double> y = gelu(v[0]);
+       return global_average_pool(y) +
+              global_average_pool(interpolate(
+                  y, {.size = {9, 3}, .mode = InterpolateMode::bilinear, .align_corners = true}));
+     }},
+    {"group_norm, one group, far from zero",
+     {{2, 3, 3, 5}, {5}, {5}},
+     [](const Variables& v) { return group_norm(v[0], 1, v[1], v[2]); },
+     {},
+     50},
+    {"instance_norm",
+     {{2, 3, 4, 5}, {5}, {5}},
+     [](const Variables& v) { return instance_norm(v[0], v[1], v[2]); }},
+    {"layer_norm",
+     {{2, 3, 13}, {13}, {13}},
+     [](const Variables& v) { return layer_norm(v[0], v[1], v[2]); }},
+    {"rms_norm", {{2, 3, 13}, {13}}, [](const Variables& v) { return rms_norm(v[0], v[1]); }},
+    {"rms_norm without weight", {{3, 37}}, [](const Variables& v) { return rms_norm(v[0]); }},
+    {"batch_norm, training",
+     {{3, 2, 2, 5}, {5}, {5}},
+     [](const Variables& v) { return batch_norm(v[0], v[1], v[2], running.mean, running.var); }},
+    {"batch_norm, frozen",
+     {{3, 7, 5}, {5}, {5}},
+     [](const Variables& v) {
+       return batch_norm(v[0], v[1], v[2], running.mean, running.var, {.frozen = true});
+     }},
+    {"batch_norm, evaluation",
+     {{3, 2, 2, 5}, {5}, {5}},
+     [](const Variables& v) { return batch_norm(v[0], v[1], v[2], running.mean, running.var); },
+     {.tape = {.training = false}}},
+    {"self_attention", {{2, 5, 24}}, [](const Variables& v) { return self_attention(v[0], 2); }},
+    {"scaled_dot_product_attention",
+     {{2, 3, 6}, {2, 7, 6}, {2, 7, 6}},
+     [](const Variables& v) { return scaled_dot_product_attention(v[0], v[1], v[2], 3); }},
     {"self_attention, causal",
      {{2, 5, 24}},
      [](const Variables& v) { return self_attention(v[0], 2, {.is_causal = true}); }},
@@ -151,6 +215,26 @@ const std::vector<Row> rows = {
     {"global_average_pool",
      {{2, 3, 4, 5}},
      [](const Variables& v) { return global_average_pool(v[0]); }},
+    {"max_pool2d, dilated, to the ceiling, of a value that others read",
+     {{1, 7, 8, 3}},
+     [](const Variables& v) {
+       const Variable<double> y = gelu(v[0]);
+       return global_average_pool(y) +
+              global_average_pool(max_pool2d(
+                  y, {2, 3},
+                  {.stride = {2, 3}, .padding = {1, 2}, .dilation = 2, .ceil_mode = true}));
+     }},
+    {"avg_pool2d, to the ceiling, of a value that others read",
+     {{1, 5, 6, 3}},
+     [](const Variables& v) {
+       const Variable<double> y = gelu(v[0]);
+       return global_average_pool(y) +
+              global_average_pool(
+                  avg_pool2d(y, {3, 2}, {.stride = 2, .padding = 1, .ceil_mode = true}));
+     }},
+    {"adaptive_avg_pool2d to a pixel, and to a larger map",
+     {{2, 3, 2, 3}},
+     [](const Variables& v) { return adaptive_avg_pool2d(adaptive_avg_pool2d(v[0], 4), 1); }},
     {"dropout", {{4, 9}}, [](const Variables& v) { return dropout(v[0], 0.3); }},
     {"drop_path", {{8, 2, 2, 3}}, [](const Variables& v) { return drop_path(v[0], 0.4); }},
     {"drop_path, merged residual",

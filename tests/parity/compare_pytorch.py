@@ -21,7 +21,7 @@ The element-wise ops come from the rows of tests/op_cases.hpp, which `run_op --c
 attributes, and shapes of any kind.
 
 OP and its attributes are named as in torch.nn.functional, with these differences: layer_norm
-normalises over the last dimension; conv_transpose2d has groups = channels; mul and subsample, which
+normalises over the last dimension; mul and subsample, which
 torch.nn.functional lacks, are input * other and input[:, :, ::stride, ::stride].
 
 Needs torch (1.13 or 2.x) and numpy. Exit status: 0 all agree, 1 some do not, 2 it
@@ -95,14 +95,12 @@ REFERENCE = {
     "triplet_margin_loss": lambda t, a: F.triplet_margin_loss(
         t["anchor"], t["positive"], t["negative"], **a),
     "adaptive_avg_pool2d": lambda t, a: F.adaptive_avg_pool2d(t["input"], a["output_size"]),
-    "prelu": lambda t, a: F.prelu(t["input"], t["weight"]),
-    "cat": lambda t, a: torch.cat((t["input"], t["other"]), **a),
-    "stack": lambda t, a: torch.stack((t["input"], t["other"]), **a),
-    "chunk": lambda t, a: torch.chunk(t["input"], **a)[1],
-    "reshape": lambda t, a: t["input"].reshape(a["shape"]),
-    "index_select": lambda t, a: torch.index_select(t["input"], a["dim"], t["index"]),
-    "norm": lambda t, a: torch.linalg.vector_norm(t["input"], 2, **a),
-    "var": lambda t, a: torch.var(t["input"], **a),
+    "conv1d": lambda t, a: F.conv1d(t["input"], t["weight"], t.get("bias"), **a),
+    "interpolate": lambda t, a: F.interpolate(t["input"], **a),
+    "max_pool2d": lambda t, a: F.max_pool2d(t["input"], **a),
+    "avg_pool2d": lambda t, a: F.avg_pool2d(t["input"], **a),
+    "add": lambda t, a: t["input"] + t["other"],
+    "mul": lambda t, a: t["input"] * a["other"],
     # In double, PyTorch multiplies the gradient by a sixth in float.
     "hardsigmoid": lambda t, a: (t["input"] / 6 + 0.5).clamp(0, 1),
     "subsample": lambda t, a: t["input"][:, :, ::a["stride"], ::a["stride"]],
@@ -216,6 +214,26 @@ def draw_conv2d(rng, i):
     return dict(stride=stride, padding=padding, dilation=dilation, groups=groups), shapes
 
 
+def draw_pool2d(rng, op):
+    """Windows of max_pool2d and avg_pool2d: in gaps, overlapping, padded, to the ceiling."""
+    while True:
+        n, h, w = draw_map(rng)
+        kernel = int_or_pair(rng, 1, 5)
+        a = dict(kernel_size=kernel, ceil_mode=bool(rng.random() < 0.5),
+                 padding=[int(rng.integers(0, k // 2 + 1)) for k in pair(kernel)])
+        if rng.random() < 0.7:
+            a["stride"] = int_or_pair(rng, 1, 4)
+        dilation = [1, 1]
+        if op == "max_pool2d":
+            a["dilation"] = int_or_pair(rng, 1, 3) if rng.random() < 0.3 else 1
+            dilation = pair(a["dilation"])
+        else:
+            a["count_include_pad"] = bool(rng.random() < 0.5)
+        spans = [(k - 1) * d + 1 for k, d in zip(pair(kernel), dilation)]
+        if all(s + 2 * p >= k for s, p, k in zip((h, w), a["padding"], spans)):
+            return a, dict(input=(n, draw_channels(rng), h, w))
+
+
 CONV_TRANSPOSE2D = [  # input's shape, kernel, stride, padding, output padding
     ((2, 36, 14, 14), 4, 4, 0, 0),  # the model's own
     ((2, 72, 7, 7), 2, 2, 0, 0),
@@ -231,24 +249,63 @@ CONV_TRANSPOSE2D = [  # input's shape, kernel, stride, padding, output padding
 def draw_conv_transpose2d(rng, i):
     if i < len(CONV_TRANSPOSE2D):
         shape, kernel, stride, padding, output_padding = CONV_TRANSPOSE2D[i]
+        groups, group_out, dilation = shape[1], 1, 1
     else:
         while True:
             n, h, w = draw_map(rng, 12)
             shape = (n, draw_channels(rng), h, w)
             kernel, stride = pair(int_or_pair(rng, 1, 4)), int_or_pair(rng, 1, 4)
-            if rng.random() < 0.5:  # as in the model
+            groups, group_out, dilation = shape[1], 1, 1
+            if rng.random() < 0.5:  # not depth-wise
+                groups = int(rng.integers(1, 4))
+                shape = (n, groups * draw_channels(rng), h, w)
+                group_out = draw_channels(rng)
+                dilation = int_or_pair(rng, 1, 3) if rng.random() < 0.3 else 1
+            elif rng.random() < 0.5:  # as in the model
                 kernel, padding, output_padding = pair(stride), 0, 0
                 break
             padding = int_or_pair(rng, 0, 1)
             output_padding = [int(rng.integers(0, s)) for s in pair(stride)]
-            if all((m - 1) * s - 2 * p + k + o > 0 for m, s, p, k, o in zip(
-                    (h, w), pair(stride), pair(padding), kernel, output_padding)):
+            if all((m - 1) * s - 2 * p + d * (k - 1) + 1 + o > 0 for m, s, p, d, k, o in zip(
+                    (h, w), pair(stride), pair(padding), pair(dilation), kernel, output_padding)):
                 break
-    shapes = dict(input=shape, weight=(shape[1], 1, *pair(kernel)))
+    shapes = dict(input=shape, weight=(shape[1], group_out, *pair(kernel)))
     if rng.random() < 0.75:
-        shapes["bias"] = (shape[1],)
-    return dict(stride=stride, padding=padding, output_padding=output_padding,
-                groups=shape[1]), shapes
+        shapes["bias"] = (group_out * groups,)
+    return dict(stride=stride, padding=padding, output_padding=output_padding, groups=groups,
+                dilation=dilation), shapes
+
+
+def draw_conv1d(rng, i):
+    while True:
+        groups, kernel, padding = int(rng.integers(1, 4)), *(int(v) for v in rng.integers(0, 5, 2))
+        dilation, length = (int(v) for v in rng.integers(1, (4, 40)))
+        kernel += 1
+        if length + 2 * padding >= (kernel - 1) * dilation + 1:
+            break
+    c_in, c_out = groups * draw_channels(rng), groups * draw_channels(rng)
+    shapes = dict(input=(int(rng.integers(1, 4)), c_in, length),
+                  weight=(c_out, c_in // groups, kernel))
+    if rng.random() < 0.75:
+        shapes["bias"] = (c_out,)
+    return dict(stride=int(rng.integers(1, 4)), padding=padding, dilation=dilation,
+                groups=groups), shapes
+
+
+def draw_interpolate(rng, i):
+    while True:
+        n, h, w = draw_map(rng)
+        a = dict(mode="bilinear" if rng.random() < 0.6 else "nearest")
+        if a["mode"] == "bilinear":
+            a["align_corners"] = bool(rng.random() < 0.5)
+        if rng.random() < 0.5:
+            a["size"] = int_or_pair(rng, 1, 30)
+        else:  # some of them whole numbers
+            a["scale_factor"] = [float(v) for v in rng.choice(
+                (0.3, 0.5, 0.77, 1.0, 1.05, 1.5, 2.0, 2.3, 3.0, 3.05), 2)]
+            if min(int(s * f) for s, f in zip((h, w), a["scale_factor"])) < 1:
+                continue
+        return a, dict(input=(n, draw_channels(rng), h, w))
 
 
 LINEAR = [  # input's shape, output features
@@ -595,32 +652,14 @@ DRAW = {
     "batch_norm": draw_batch_norm,
     "scaled_dot_product_attention": draw_attention,
     "cross_entropy": draw_cross_entropy,
-    "nll_loss": draw_nll_loss,
-    "matmul": draw_matmul,
-    "softmax": draw_softmax,
-    "log_softmax": draw_softmax,
-    "rms_norm": draw_rms_norm,
-    "embedding": draw_embedding,
-    "topk": draw_topk,
-    "cosine_similarity": draw_cosine_similarity,
-    "triplet_margin_loss": draw_triplet_margin_loss,
-    **{op: draw_loss(op) for op in LOSSES},
-    "adaptive_avg_pool2d": lambda rng, i: (dict(output_size=1), dict(input=draw_nchw(rng, i))),
-    **dict.fromkeys(("add", "sub", "mul", "div"), draw_arithmetic),
-    **dict.fromkeys(("maximum", "minimum"), lambda rng, i: ({}, draw_pair(rng))),
-    "prelu": draw_prelu,
-    **dict.fromkeys(("sum", "mean", "amax", "amin", "norm", "var"), draw_reduction),
-    "permute": draw_permute,
-    "transpose": draw_transpose,
-    "reshape": lambda rng, i: (dict(shape=[-1, int(rng.integers(1, 2))]),
-                               dict(input=draw_tensor(rng))),
-    "narrow": draw_narrow,
-    "cat": draw_cat,
-    "stack": draw_stack,
-    "chunk": draw_chunk,
-    "pixel_shuffle": draw_pixel_shuffle,
-    "index_select": draw_index_select,
-    "pad": draw_pad,
+    "adaptive_avg_pool2d": lambda rng, i: (
+        dict(output_size=int_or_pair(rng, 1, 9) if i % 2 else 1), dict(input=draw_nchw(rng, i))),
+    "conv1d": draw_conv1d,
+    "interpolate": draw_interpolate,
+    "max_pool2d": lambda rng, i: draw_pool2d(rng, "max_pool2d"),
+    "avg_pool2d": lambda rng, i: draw_pool2d(rng, "avg_pool2d"),
+    "add": lambda rng, i: ({}, dict.fromkeys(("input", "other"), draw_shape(rng, i))),
+    "mul": lambda rng, i: (dict(other=float(rng.normal())), dict(input=draw_shape(rng, i))),
     "subsample": lambda rng, i: (dict(stride=int(rng.integers(1, 5))),
                                  dict(input=draw_nchw(rng, i))),
     "dropout": lambda rng, i: (dict(p=float(rng.random()), training=False),

@@ -46,9 +46,51 @@ void convolutions(Sequential<float>& net) {
                    Conv2dLayerOptions{.kernel_size = 3, .stride = 2, .padding = 1, .groups = 6})
       .add<Conv2d>(6, 5, Conv2dLayerOptions{.bias = false})
       .add<ConvTranspose2d>(
-          5, Conv2dLayerOptions{.kernel_size = 3, .stride = 2, .padding = 1, .groups = 5})
+          5, 5,
+          ConvTranspose2dLayerOptions{.kernel_size = 3, .stride = 2, .padding = 1, .groups = 5})
       .add<ConvTranspose2d>(
-          5, Conv2dLayerOptions{.kernel_size = 2, .stride = 2, .groups = 5, .bias = false});
+          5, 5,
+          ConvTranspose2dLayerOptions{.kernel_size = 2, .stride = 2, .groups = 5, .bias = false});
+}
+
+void resizes(Sequential<float>& net) {
+  net.add<ConvTranspose2d>(4, 6,
+                           ConvTranspose2dLayerOptions{.kernel_size = {3, 2},
+                                                       .stride = {2, 3},
+                                                       .padding = {1, 0},
+                                                       .output_padding = {1, 2},
+                                                       .groups = 2,
+                                                       .dilation = {1, 2}})
+      .add<Upsample>(InterpolateOptions{.scale_factor = 2.0})
+      .add<Upsample>(InterpolateOptions{.size = {17, 25}})
+      .add<Upsample>(InterpolateOptions{.size = {20, 9}, .mode = InterpolateMode::bilinear})
+      .add<Upsample>(InterpolateOptions{
+          .size = {9, 20}, .mode = InterpolateMode::bilinear, .align_corners = true})
+      .add<Upsample>(
+          InterpolateOptions{.scale_factor = {1.7, 0.6}, .mode = InterpolateMode::bilinear});
+}
+
+void sequences(Sequential<float>& net) {
+  net.add<Conv1d>(4, 6, Conv1dLayerOptions{.kernel_size = 3, .padding = 2, .dilation = 2})
+      .add<Conv1d>(6, 9, Conv1dLayerOptions{.kernel_size = 2, .stride = 2, .groups = 3})
+      .add<Conv1d>(9, 5, Conv1dLayerOptions{.bias = false});
+}
+
+void pools(Sequential<float>& net) {
+  net.add<MaxPool2d>(3, MaxPool2dOptions{.stride = 1, .padding = 1})
+      .add<Conv2d>(4, 5,
+                   Conv2dLayerOptions{.kernel_size = 3, .padding = {2, 3}, .dilation = {2, 3}})
+      .add<MaxPool2d>(
+          Extent2d{2, 3},
+          MaxPool2dOptions{
+              .stride = {2, 1}, .padding = {1, 2}, .dilation = {3, 2}, .ceil_mode = true})
+      .add<AdaptiveAvgPool2d>(Extent2d{14, 13})
+      .add<AvgPool2d>(3, AvgPool2dOptions{.stride = 2, .padding = 1, .ceil_mode = true})
+      .add<Apply>([](V x) {
+        return avg_pool2d(x, {2, 3}, {.stride = 1, .padding = 1, .count_include_pad = false});
+      })
+      .add<AvgPool2d>(Extent2d{3, 2}, AvgPool2dOptions{.ceil_mode = true})
+      .add<AdaptiveAvgPool2d>(1);
 }
 
 void maps(Sequential<float>& net) {
@@ -195,6 +237,9 @@ int main(int argc, char** argv) {
     check(argc == 2, "expected a folder");
     const std::filesystem::path folder(argv[1]);
     write(folder, "convolutions", {1, 11, 9, 4}, convolutions);
+    write(folder, "pools", {1, 13, 12, 4}, pools);
+    write(folder, "resizes", {1, 5, 4, 4}, resizes);
+    write(folder, "sequences", {1, 11, 4}, sequences);
     write(folder, "maps", {1, 7, 5, 4}, maps);
     write(folder, "tokens", {1, 6, 4}, tokens);
     write(folder, "shapes", {1, 4, 3, 4}, shapes);

@@ -24,11 +24,11 @@
 
 namespace anther::inline v0_1::exports {
 
-// An attribute of a node: an integer, a number, or integers.
+// An attribute of a node: an integer, a number, integers, or a text.
 using Integers = std::vector<std::int64_t>;
 struct GraphAttribute {
   std::string_view name;
-  std::variant<std::int64_t, double, Integers> value;
+  std::variant<std::int64_t, double, Integers, std::string> value;
 };
 
 // One call of an op at a time, in the order of the tape.

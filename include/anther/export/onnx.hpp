@@ -246,11 +246,13 @@ class OnnxGraph : public GraphBuilder {
   static io::ProtobufMessage attribute_of(const GraphAttribute& attribute) {
     io::ProtobufMessage message;
     message.text(1, attribute.name);
-    constexpr int type = 20, is_float = 1, is_integer = 2, is_integers = 7;
+    constexpr int type = 20, is_float = 1, is_integer = 2, is_text = 3, is_integers = 7;
     if (const auto* number = std::get_if<double>(&attribute.value))
       message.number(2, static_cast<float>(*number)).integer(type, is_float);
     else if (const auto* integer = std::get_if<std::int64_t>(&attribute.value))
       message.integer(3, *integer).integer(type, is_integer);
+    else if (const auto* text = std::get_if<std::string>(&attribute.value))
+      message.text(4, *text).integer(type, is_text);
     else {
       for (const std::int64_t each : std::get<Integers>(attribute.value)) message.integer(8, each);
       message.integer(type, is_integers);

@@ -1,6 +1,6 @@
 // Convolution layers, with PyTorch's names, shapes and default start: Conv2d (which takes the
-// product for 1x1 kernels and the depth-wise kernel for groups = channels) and ConvTranspose2d
-// (depth-wise). x (N, H, W, C).
+// product for 1x1 kernels and the depth-wise kernel for groups = channels), ConvTranspose2d (which
+// takes the depth-wise kernel too), x (N, H, W, C); and Conv1d, x (N, L, C).
 #pragma once
 
 #include <optional>
@@ -8,9 +8,19 @@
 #include "anther/nn/linear.hpp"
 #include "anther/nn/module.hpp"
 #include "anther/ops/conv2d.hpp"
+#include "anther/ops/conv_transpose2d.hpp"
 #include "anther/ops/linear.hpp"
 
 namespace anther::inline v0_1 {
+
+// Throws unless both numbers of channels can be cut into groups.
+template <class T>
+void check_groups(const Scope<T>& scope, std::int64_t in_channels, std::int64_t out_channels,
+                  std::int64_t groups) {
+  detail::check(groups > 0 && in_channels % groups == 0 && out_channels % groups == 0, scope.path(),
+                ": expected a number of groups that divides ", in_channels, " and ", out_channels,
+                " channels, got ", groups);
+}
 
 struct Conv2dLayerOptions {
   Extent2d kernel_size = 1;
@@ -35,10 +45,7 @@ class Conv2d : public Module<T> {
         options_(options),
         depthwise_(options.groups > 1 && options.groups == in_channels &&
                    in_channels == out_channels && options.dilation == Extent2d{1}) {
-    detail::check(options.groups > 0 && in_channels % options.groups == 0 &&
-                      out_channels % options.groups == 0,
-                  scope.path(), ": expected a number of groups that divides ", in_channels, " and ",
-                  out_channels, " channels, got ", options.groups);
+    check_groups(scope, in_channels, out_channels, options.groups);
     const std::int64_t group_in = in_channels / options.groups;
     const auto [kh, kw] = options.kernel_size;
     const Init start = default_init(group_in * kh * kw);
@@ -76,36 +83,112 @@ class Conv2d : public Module<T> {
   bool depthwise_;
 };
 
-// The depth-wise transposed convolution: PyTorch's ConvTranspose2d with groups = channels.
-// weight: PyTorch's (C, 1, kh, kw); kept as (kh, kw, C, 1).
+struct Conv1dLayerOptions {
+  std::int64_t kernel_size = 1;
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;
+  std::int64_t dilation = 1;
+  std::int64_t groups = 1;
+  bool bias = true;
+  std::optional<Init> weight_init = {};  // default_init(fan_in) unless given
+  std::optional<Init> bias_init = {};
+};
+
+// x (N, L, C). weight: PyTorch's (O, C / groups, k); kept as (O, k, C / groups).
 template <class T>
-class ConvTranspose2d : public Module<T> {
+class Conv1d : public Module<T> {
  public:
-  ConvTranspose2d(const Scope<T>& scope, std::int64_t channels, const Conv2dLayerOptions& options)
-      : Module<T>(scope, "ConvTranspose2d"), stride_(options.stride), padding_(options.padding) {
-    detail::check(options.groups == channels, scope.path(),
-                  ": a transposed convolution is depth-wise here: expected groups = ", channels,
-                  ", got ", options.groups);
-    const auto [kh, kw] = options.kernel_size;
-    const Init start = default_init(kh * kw);
-    weight = scope.parameter("weight", {.shape = {kh, kw, channels, 1},
-                                        .torch_axes = {2, 3, 0, 1},
+  Conv1d(const Scope<T>& scope, std::int64_t in_channels, std::int64_t out_channels,
+         const Conv1dLayerOptions& options = {})
+      : Module<T>(scope, "Conv1d"), options_(options) {
+    check_groups(scope, in_channels, out_channels, options.groups);
+    const std::int64_t group_in = in_channels / options.groups;
+    const Init start = default_init(group_in * options.kernel_size);
+    weight = scope.parameter("weight", {.shape = {out_channels, options.kernel_size, group_in},
+                                        .torch_axes = {0, 2, 1},
                                         .torch_order = false,
                                         .init = options.weight_init.value_or(start)});
     if (options.bias)
       bias = scope.parameter(
-          "bias", {.shape = {channels}, .init = options.bias_init.value_or(start), .decay = false});
+          "bias",
+          {.shape = {out_channels}, .init = options.bias_init.value_or(start), .decay = false});
   }
 
   Variable<T> forward(Variable<T> x) const override {
-    return depthwise_conv_transpose2d(x, x.tape().parameter(weight), x.tape().parameter(bias),
-                                      {.stride = stride_, .padding = padding_});
+    return conv1d(x, x.tape().parameter(weight), x.tape().parameter(bias),
+                  {.stride = options_.stride,
+                   .padding = options_.padding,
+                   .dilation = options_.dilation,
+                   .groups = options_.groups});
   }
 
   Parameter<T> weight, bias;
 
  private:
-  Extent2d stride_, padding_;
+  Conv1dLayerOptions options_;
+};
+
+struct ConvTranspose2dLayerOptions {
+  Extent2d kernel_size = 1;
+  Extent2d stride = 1;
+  Extent2d padding = 0;
+  Extent2d output_padding = 0;
+  std::int64_t groups = 1;
+  bool bias = true;
+  Extent2d dilation = 1;
+  std::optional<Init> weight_init = {};  // default_init(fan_in) unless given
+  std::optional<Init> bias_init = {};
+};
+
+// weight: PyTorch's (C, O / groups, kh, kw); kept as (C, kh, kw, O / groups), a depth-wise one as
+// (kh, kw, C, 1).
+template <class T>
+class ConvTranspose2d : public Module<T> {
+ public:
+  ConvTranspose2d(const Scope<T>& scope, std::int64_t in_channels, std::int64_t out_channels,
+                  const ConvTranspose2dLayerOptions& options = {})
+      : Module<T>(scope, "ConvTranspose2d"),
+        options_(options),
+        depthwise_(options.groups == in_channels && in_channels == out_channels &&
+                   options.dilation == Extent2d{1}) {
+    check_groups(scope, in_channels, out_channels, options.groups);
+    const std::int64_t group_out = out_channels / options.groups;
+    const auto [kh, kw] = options.kernel_size;
+    const Init start = default_init(group_out * kh * kw);
+    ParameterOptions w{.shape = {in_channels, kh, kw, group_out},
+                       .torch_axes = {0, 3, 1, 2},
+                       .torch_order = false,
+                       .init = options.weight_init.value_or(start)};
+    if (depthwise_) {
+      w.shape = {kh, kw, out_channels, 1};
+      w.torch_axes = {2, 3, 0, 1};
+    }
+    weight = scope.parameter("weight", w);
+    if (options.bias)
+      bias = scope.parameter(
+          "bias",
+          {.shape = {out_channels}, .init = options.bias_init.value_or(start), .decay = false});
+  }
+
+  Variable<T> forward(Variable<T> x) const override {
+    const Variable<T> w = x.tape().parameter(weight), b = x.tape().parameter(bias);
+    const auto& o = options_;
+    if (depthwise_)
+      return depthwise_conv_transpose2d(
+          x, w, b, {.stride = o.stride, .padding = o.padding, .output_padding = o.output_padding});
+    return conv_transpose2d(x, w, b,
+                            {.stride = o.stride,
+                             .padding = o.padding,
+                             .output_padding = o.output_padding,
+                             .groups = o.groups,
+                             .dilation = o.dilation});
+  }
+
+  Parameter<T> weight, bias;
+
+ private:
+  ConvTranspose2dLayerOptions options_;
+  bool depthwise_;
 };
 
 }  // namespace anther::inline v0_1

@@ -1,28 +1,17 @@
-// Convolutions: conv2d (any kernel, stride, padding, dilation and groups), depthwise_conv2d (one
-// kernel a channel) and depthwise_conv_transpose2d (its transpose, which enlarges a map). x (N, H,
-// W, C), y (N, H', W', O). Weights: conv2d (O, kh, kw, C / groups), the depth-wise ones (kh, kw, C)
-// or (kh, kw, C, 1). Backward keeps x.
+// Convolutions: conv2d (any kernel, stride, padding, dilation and groups), conv1d (the same of
+// sequences) and depthwise_conv2d (one kernel a channel).
+// x (N, H, W, C), y (N, H', W', O). Weights: conv2d (O, kh, kw, C / groups), the depth-wise one
+// (kh, kw, C) or (kh, kw, C, 1). Backward keeps x.
 #pragma once
 
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/conv2d.hpp"
 #include "anther/kernels/depthwise_conv2d.hpp"
-#include "anther/kernels/depthwise_conv_transpose2d.hpp"
 #include "anther/kernels/elementwise.hpp"
 #include "anther/ops/affine.hpp"
+#include "anther/ops/extent2d.hpp"
 
 namespace anther::inline v0_1 {
-
-// A height and a width; one number stands for both.
-struct Extent2d {
-  std::int64_t height, width;
-  constexpr Extent2d(std::int64_t both) : height(both), width(both) {}  // NOLINT: 3 means 3x3
-  constexpr Extent2d(std::int64_t h, std::int64_t w) : height(h), width(w) {}
-  friend constexpr bool operator==(const Extent2d&, const Extent2d&) = default;
-};
-inline std::string to_string(const Extent2d& extent) {
-  return detail::text_of(extent.height, "x", extent.width);
-}
 
 struct Conv2dOptions {
   Extent2d stride = 1;
@@ -30,16 +19,16 @@ struct Conv2dOptions {
   Extent2d dilation = 1;
   std::int64_t groups = 1;
 };
+struct Conv1dOptions {
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;
+  std::int64_t dilation = 1;
+  std::int64_t groups = 1;
+};
 struct DepthwiseConv2dOptions {
   Extent2d stride = 1;
   Extent2d padding = 0;
 };
-struct DepthwiseConvTranspose2dOptions {
-  Extent2d stride = 1;
-  Extent2d padding = 0;
-  Extent2d output_padding = 0;
-};
-
 // A kernel may not span more than the padded map.
 template <class T>
 void check_kernel_fits(Tape<T>& tape, std::int64_t height, std::int64_t width,
@@ -107,27 +96,37 @@ inline constexpr Op<T> conv2d_op = {
     .takes_add = true,
 };
 
-// Throws if the shapes do not fit, or the kernel spans more than the padded map.
+// What both convolutions below require. d is that of a map; a sequence is a map of one row.
 template <class T>
-Variable<T> conv2d(const Variable<T>& x, const Variable<T>& weight, const Variable<T>& bias = {},
-                   const Conv2dOptions& options = {}) {
+void check_conv(const Variable<T>& x, const Variable<T>& weight, const Variable<T>& bias,
+                const Conv2dOptions& options, const kernels::Conv2dDims& d) {
   Tape<T>& tape = x.tape();
-  const Shape &in = x.shape(), &w = weight.shape();
-  tape.check(in.rank() == 4 && w.rank() == 4,
-             "conv2d: expected an input (N, H, W, C) and a weight (O, kh, kw, C / groups), got ",
-             in, " and ", w);
+  const std::int64_t group_in = weight.shape().back();
+  tape.check(options.groups > 0 && d.out_channels % options.groups == 0,
+             "conv2d: expected a number of groups that divides ", d.out_channels,
+             " output channels, got ", options.groups);
+  tape.check(d.in_channels == group_in * options.groups, "expected ", group_in * options.groups,
+             " input channels, got ", d.in_channels);
+  check_bias(tape, bias, d.out_channels);
   tape.check(options.stride.height > 0 && options.stride.width > 0 && options.padding.height >= 0 &&
                  options.padding.width >= 0,
              "conv2d: expected a stride of at least 1 and a padding of at least 0, got ",
              options.stride, " and ", options.padding);
   tape.check(options.dilation.height > 0 && options.dilation.width > 0,
              "conv2d: expected a dilation of at least 1, got ", options.dilation);
-  tape.check(options.groups > 0 && w[0] % options.groups == 0,
-             "conv2d: expected a number of groups that divides ", w[0], " output channels, got ",
-             options.groups);
-  tape.check(in[3] == w[3] * options.groups, "expected ", w[3] * options.groups,
-             " input channels, got ", in[3]);
-  check_bias(tape, bias, w[0]);
+  check_kernel_fits(tape, d.height + 2 * d.padding_height, d.width + 2 * d.padding_width,
+                    d.span_height(), d.span_width());
+}
+
+// Throws if the shapes do not fit, or the kernel spans more than the padded map.
+template <class T>
+Variable<T> conv2d(const Variable<T>& x, const Variable<T>& weight, const Variable<T>& bias = {},
+                   const Conv2dOptions& options = {}) {
+  const Shape &in = x.shape(), &w = weight.shape();
+  x.tape().check(
+      in.rank() == 4 && w.rank() == 4,
+      "conv2d: expected an input (N, H, W, C) and a weight (O, kh, kw, C / groups), got ", in,
+      " and ", w);
   const kernels::Conv2dDims d{.batch = in[0],
                               .height = in[1],
                               .width = in[2],
@@ -142,10 +141,41 @@ Variable<T> conv2d(const Variable<T>& x, const Variable<T>& weight, const Variab
                               .dilation_height = options.dilation.height,
                               .dilation_width = options.dilation.width,
                               .groups = options.groups};
-  check_kernel_fits(tape, d.height + 2 * d.padding_height, d.width + 2 * d.padding_width,
-                    d.span_height(), d.span_width());
-  return tape.apply(conv2d_op<T>, d, {x, weight, bias},
-                    {d.batch, d.out_height(), d.out_width(), d.out_channels});
+  check_conv(x, weight, bias, options, d);
+  return x.tape().apply(conv2d_op<T>, d, {x, weight, bias},
+                        {d.batch, d.out_height(), d.out_width(), d.out_channels});
+}
+
+// conv2d of sequences: x (N, L, C), weight (O, k, C / groups), y (N, L', O).
+template <class T>
+Variable<T> conv1d(const Variable<T>& x, const Variable<T>& weight, const Variable<T>& bias = {},
+                   const Conv1dOptions& options = {}) {
+  const Shape &in = x.shape(), &w = weight.shape();
+  x.tape().check(in.rank() == 3 && w.rank() == 3,
+                 "conv1d: expected an input (N, L, C) and a weight (O, k, C / groups), got ", in,
+                 " and ", w);
+  const kernels::Conv2dDims d{.batch = in[0],
+                              .height = 1,
+                              .width = in[1],
+                              .in_channels = in[2],
+                              .out_channels = w[0],
+                              .kernel_height = 1,
+                              .kernel_width = w[1],
+                              .stride_height = 1,
+                              .stride_width = options.stride,
+                              .padding_height = 0,
+                              .padding_width = options.padding,
+                              .dilation_height = 1,
+                              .dilation_width = options.dilation,
+                              .groups = options.groups};
+  check_conv(x, weight, bias,
+             {.stride = {1, options.stride},
+              .padding = {0, options.padding},
+              .dilation = {1, options.dilation},
+              .groups = options.groups},
+             d);
+  return x.tape().apply(conv2d_op<T>, d, {x, weight, bias},
+                        {d.batch, d.out_width(), d.out_channels});
 }
 
 inline constexpr char depthwise_conv2d_op_name[] = "depthwise_conv2d";
@@ -199,69 +229,6 @@ Variable<T> depthwise_conv2d(const Variable<T>& x, const Variable<T>& weight,
   check_kernel_fits(tape, d.height + 2 * d.padding_height, d.width + 2 * d.padding_width,
                     d.kernel_height, d.kernel_width);
   return tape.apply(depthwise_conv2d_op<T>, d, {x, weight, bias},
-                    {d.batch, d.out_height(), d.out_width(), d.channels});
-}
-
-inline constexpr char depthwise_conv_transpose2d_op_name[] = "depthwise_conv_transpose2d";
-template <class T>
-inline constexpr Op<T> depthwise_conv_transpose2d_op = {
-    .name = depthwise_conv_transpose2d_op_name,
-    .forward =
-        [](Call<T>& call) {
-          kernels::depthwise_conv_transpose2d_forward(
-              call.output(), call.input(0), call.input(1), call.input(2),
-              call.template attributes<kernels::DepthwiseConvTranspose2dDims>());
-        },
-    .backward =
-        [](Call<T>& call) {
-          const auto& d = call.template attributes<kernels::DepthwiseConvTranspose2dDims>();
-          const auto dx = call.input_gradient(0), dweight = call.input_gradient(1),
-                     dbias = call.input_gradient(2);
-          if (dweight) call.start(dweight, d.kernel_height * d.kernel_width * d.channels);
-          if (dbias) call.start(dbias, d.channels);
-          kernels::depthwise_conv_transpose2d_backward(
-              dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
-              call.input(1),
-              call.workspace(kernels::depthwise_conv_transpose2d_backward_workspace(d)), d);
-        },
-    .macs =
-        [](const Call<T>& call) {
-          const auto& d = call.template attributes<kernels::DepthwiseConvTranspose2dDims>();
-          return call.input_shape(0).numel() * d.kernel_height * d.kernel_width;
-        },
-};
-
-// y[n, s i + a - p, s j + b - p, c] += x[n, i, j, c] weight[a, b, c], then bias: PyTorch's
-// conv_transpose2d with groups = C. Throws if the shapes do not fit.
-template <class T>
-Variable<T> depthwise_conv_transpose2d(const Variable<T>& x, const Variable<T>& weight,
-                                       const Variable<T>& bias = {},
-                                       const DepthwiseConvTranspose2dOptions& options = {}) {
-  Tape<T>& tape = x.tape();
-  const Shape& in = x.shape();
-  check_depthwise(tape, in, weight.shape(), options.stride, options.padding);
-  check_bias(tape, bias, in[3]);
-  const Extent2d extra = options.output_padding;
-  tape.check(extra.height >= 0 && extra.width >= 0 && extra.height < options.stride.height &&
-                 extra.width < options.stride.width,
-             "transposed convolution: expected an output padding less than the stride ",
-             options.stride, ", got ", extra);
-  const kernels::DepthwiseConvTranspose2dDims d{.batch = in[0],
-                                                .height = in[1],
-                                                .width = in[2],
-                                                .channels = in[3],
-                                                .kernel_height = weight.shape()[0],
-                                                .kernel_width = weight.shape()[1],
-                                                .stride_height = options.stride.height,
-                                                .stride_width = options.stride.width,
-                                                .padding_height = options.padding.height,
-                                                .padding_width = options.padding.width,
-                                                .output_padding_height = extra.height,
-                                                .output_padding_width = extra.width};
-  tape.check(d.out_height() > 0 && d.out_width() > 0,
-             "transposed convolution: nothing is left of the map with a padding of ",
-             options.padding);
-  return tape.apply(depthwise_conv_transpose2d_op<T>, d, {x, weight, bias},
                     {d.batch, d.out_height(), d.out_width(), d.channels});
 }
 

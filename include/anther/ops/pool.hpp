@@ -1,11 +1,15 @@
-// Ops that make a map smaller without weights: global_average_pool (N, H, W, C) -> (N, C), the mean
-// over H and W; and subsample, the top left position of each stride x stride window. Backward keeps
-// nothing.
+// Ops that make a map smaller without weights: max_pool2d, avg_pool2d and adaptive_avg_pool2d,
+// (N, H, W, C) -> (N, H', W', C); global_average_pool (N, H, W, C) -> (N, C), the mean over H and
+// W; and subsample, the top left position of each stride x stride window. Backward keeps nothing,
+// but x for max_pool2d.
 #pragma once
 
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/global_average_pool.hpp"
+#include "anther/kernels/pool2d.hpp"
 #include "anther/kernels/subsample.hpp"
+#include "anther/ops/extent2d.hpp"
+#include "anther/ops/shape.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -77,6 +81,168 @@ Variable<T> subsample(const Variable<T>& x, std::int64_t stride) {
   return x.tape().apply(
       subsample_op<T>, d, {x},
       {in[0], (in[1] + stride - 1) / stride, (in[2] + stride - 1) / stride, in[3]});
+}
+
+struct MaxPool2dOptions {
+  Extent2d stride = 0;  // 0: the kernel's size
+  Extent2d padding = 0;
+  Extent2d dilation = 1;
+  bool ceil_mode = false;  // windows that begin inside the map and end outside count too
+};
+struct AvgPool2dOptions {
+  Extent2d stride = 0;  // 0: the kernel's size
+  Extent2d padding = 0;
+  bool ceil_mode = false;
+  bool count_include_pad = true;  // sums are divided by the padding's pixels too
+};
+
+inline Extent2d pool_stride(const Extent2d& stride, const Extent2d& kernel_size) {
+  return stride == Extent2d{0} ? kernel_size : stride;
+}
+
+// How many windows there are in one direction, as PyTorch counts them.
+inline std::int64_t pooled_size(std::int64_t size, std::int64_t span, std::int64_t stride,
+                                std::int64_t padding, bool ceil_mode) {
+  const std::int64_t room = size + 2 * padding - span;
+  if (room < 0) return ceil_mode && room + stride > 0 ? 1 : 0;
+  const std::int64_t last = (room + (ceil_mode ? stride - 1 : 0)) / stride;
+  return last * stride >= size + padding ? last : last + 1;
+}
+
+// What the pools of windows require; a window spans `kernel`.
+template <class T>
+void check_pool(Tape<T>& tape, const char* name, const Shape& x, const Extent2d& kernel,
+                const Extent2d& stride, const Extent2d& padding) {
+  tape.check(x.rank() == 4, name, ": expected a map (N, H, W, C), got ", x);
+  tape.check(kernel.height > 0 && kernel.width > 0 && stride.height > 0 && stride.width > 0, name,
+             ": expected a kernel and a stride of at least 1, got ", kernel, " and ", stride);
+  tape.check(padding.height >= 0 && padding.width >= 0 && 2 * padding.height <= kernel.height &&
+                 2 * padding.width <= kernel.width,
+             name, ": expected a padding of at most half of the kernel's ", kernel, ", got ",
+             padding);
+}
+
+inline constexpr char max_pool2d_op_name[] = "max_pool2d";
+template <class T>
+inline constexpr Op<T> max_pool2d_op = {
+    .name = max_pool2d_op_name,
+    .forward =
+        [](Call<T>& call) {
+          kernels::max_pool2d_forward(call.output(), call.input(0),
+                                      call.template attributes<kernels::MaxPool2dDims>());
+        },
+    .backward =
+        [](Call<T>& call) {
+          if (const auto dx = call.input_gradient(0))
+            kernels::max_pool2d_backward(dx.to, dx.add, call.output_gradient(), call.input(0),
+                                         call.template attributes<kernels::MaxPool2dDims>());
+        },
+};
+
+// The largest value of each window. The gradient goes to the first of equal ones.
+template <class T>
+Variable<T> max_pool2d(const Variable<T>& x, const Extent2d& kernel_size,
+                       const MaxPool2dOptions& options = {}) {
+  Tape<T>& tape = x.tape();
+  const Shape& in = x.shape();
+  const Extent2d stride = pool_stride(options.stride, kernel_size), padding = options.padding;
+  const Extent2d dilation = options.dilation;
+  tape.check(dilation.height > 0 && dilation.width > 0,
+             "max_pool2d: expected a dilation of at least 1, got ", dilation);
+  const Extent2d span = {(kernel_size.height - 1) * dilation.height + 1,
+                         (kernel_size.width - 1) * dilation.width + 1};
+  check_pool(tape, "max_pool2d", in, span, stride, padding);
+  const kernels::MaxPool2dDims d{
+      .batch = in[0],
+      .height = in[1],
+      .width = in[2],
+      .channels = in[3],
+      .out_height =
+          pooled_size(in[1], span.height, stride.height, padding.height, options.ceil_mode),
+      .out_width = pooled_size(in[2], span.width, stride.width, padding.width, options.ceil_mode),
+      .kernel_height = kernel_size.height,
+      .kernel_width = kernel_size.width,
+      .stride_height = stride.height,
+      .stride_width = stride.width,
+      .padding_height = padding.height,
+      .padding_width = padding.width,
+      .dilation_height = dilation.height,
+      .dilation_width = dilation.width};
+  tape.check(d.out_height > 0 && d.out_width > 0, "max_pool2d: expected a map that holds a window ",
+             span, ", got ", Extent2d{in[1], in[2]});
+  return tape.apply(max_pool2d_op<T>, d, {x}, {in[0], d.out_height, d.out_width, in[3]});
+}
+
+inline constexpr char avg_pool2d_op_name[] = "avg_pool2d";
+template <class T>
+inline constexpr Op<T> avg_pool2d_op = {
+    .name = avg_pool2d_op_name,
+    .forward =
+        [](Call<T>& call) {
+          kernels::avg_pool2d_forward(call.output(), call.input(0),
+                                      call.template attributes<kernels::AvgPool2dDims>());
+        },
+    .backward =
+        [](Call<T>& call) {
+          if (const auto dx = call.input_gradient(0))
+            kernels::avg_pool2d_backward(dx.to, dx.add, call.output_gradient(),
+                                         call.template attributes<kernels::AvgPool2dDims>());
+        },
+};
+
+// The average of each window.
+template <class T>
+Variable<T> avg_pool2d(const Variable<T>& x, const Extent2d& kernel_size,
+                       const AvgPool2dOptions& options = {}) {
+  Tape<T>& tape = x.tape();
+  const Shape& in = x.shape();
+  const Extent2d stride = pool_stride(options.stride, kernel_size), padding = options.padding;
+  check_pool(tape, "avg_pool2d", in, kernel_size, stride, padding);
+  const kernels::AvgPool2dDims d{.batch = in[0],
+                                 .height = in[1],
+                                 .width = in[2],
+                                 .channels = in[3],
+                                 .out_height = pooled_size(in[1], kernel_size.height, stride.height,
+                                                           padding.height, options.ceil_mode),
+                                 .out_width = pooled_size(in[2], kernel_size.width, stride.width,
+                                                          padding.width, options.ceil_mode),
+                                 .kernel_height = kernel_size.height,
+                                 .kernel_width = kernel_size.width,
+                                 .stride_height = stride.height,
+                                 .stride_width = stride.width,
+                                 .padding_height = padding.height,
+                                 .padding_width = padding.width,
+                                 .count_include_pad = options.count_include_pad ? 1 : 0,
+                                 .adaptive = 0};
+  tape.check(d.out_height > 0 && d.out_width > 0, "avg_pool2d: expected a map that holds a window ",
+             kernel_size, ", got ", Extent2d{in[1], in[2]});
+  return tape.apply(avg_pool2d_op<T>, d, {x}, {in[0], d.out_height, d.out_width, in[3]});
+}
+
+// A map of any size as one of output_size: the average of the pixels that a pixel of it covers.
+template <class T>
+Variable<T> adaptive_avg_pool2d(const Variable<T>& x, const Extent2d& output_size) {
+  const Shape& in = x.shape();
+  x.tape().check(
+      in.rank() == 4 && in[1] * in[2] > 0 && output_size.height > 0 && output_size.width > 0,
+      "adaptive_avg_pool2d: expected a map (N, H, W, C) and a size of at least 1, got ", in,
+      " and ", output_size);
+  if (output_size == Extent2d{1}) return reshape(global_average_pool(x), {in[0], 1, 1, in[3]});
+  const kernels::AvgPool2dDims d{.batch = in[0],
+                                 .height = in[1],
+                                 .width = in[2],
+                                 .channels = in[3],
+                                 .out_height = output_size.height,
+                                 .out_width = output_size.width,
+                                 .kernel_height = 0,
+                                 .kernel_width = 0,
+                                 .stride_height = 0,
+                                 .stride_width = 0,
+                                 .padding_height = 0,
+                                 .padding_width = 0,
+                                 .count_include_pad = 0,
+                                 .adaptive = 1};
+  return x.tape().apply(avg_pool2d_op<T>, d, {x}, {in[0], d.out_height, d.out_width, in[3]});
 }
 
 }  // namespace anther::inline v0_1

@@ -81,14 +81,14 @@ class LayerFactory {
   }
   // A depth-wise transposed convolution that enlarges the map r times.
   ConvTranspose2d<T> spread(const Scope<T>& scope, std::int64_t channels, std::int64_t r) const {
-    Conv2dLayerOptions options{.kernel_size = r, .stride = r, .groups = channels};
+    ConvTranspose2dLayerOptions options{.kernel_size = r, .stride = r, .groups = channels};
     const auto area = static_cast<double>(r * r);
     if (kinds.init == InitScheme::paddle) {
       options.weight_init =
           Init::uniform(std::sqrt(6 / (area + static_cast<double>(channels) * area)));
       options.bias_init = Init::constant(0);
     }
-    return {scope, channels, options};
+    return {scope, channels, channels, options};
   }
   Linear<T> linear(const Scope<T>& scope, std::int64_t in, std::int64_t out, bool bias = true,
                    const ModuleTraits& traits = {}) const {
