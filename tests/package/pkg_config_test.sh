@@ -14,7 +14,7 @@ export PKG_CONFIG_PATH
 for name in anther anther-compiled; do
   read -r -a flags <<<"$(pkg-config --cflags --libs "$name" | tr '\n' ' ')"
   echo "$name: ${flags[*]}"
-  "$compiler" -O1 "$here/consumer/main.cpp" "${flags[@]}" -o "$folder/$name"
+  "$compiler" -O0 "$here/consumer/main.cpp" "${flags[@]}" -o "$folder/$name"
   "$folder/$name"
 done
 pkg-config --exact-version="$(pkg-config --modversion anther)" anther-compiled
