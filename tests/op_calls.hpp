@@ -229,6 +229,8 @@ Variable<T> pad_call(OpArguments<T>& a) {
              : mode == "replicate" ? PadMode::replicate
                                    : PadMode::constant,
              a.number("value", 0));
+}
+template <class T>
 Reduction reduction(const OpArguments<T>& a) {
   const std::string name = a.text("reduction", "mean");
   return name == "sum" ? Reduction::sum : name == "none" ? Reduction::none : Reduction::mean;
@@ -283,7 +285,6 @@ inline const std::vector<OpCall>& op_calls() {
          }},
         {"conv2d", [](auto& a) { return conv2d_call(a); }, Layout::map},
         {"conv_transpose2d", [](auto& a) { return conv_transpose2d_call(a); }, Layout::map},
-        {"adaptive_avg_pool2d", [](auto& a) { return adaptive_avg_pool2d_call(a); }, Layout::map},
         // `other` may be a number.
         {"add",
          [](auto& a) {
@@ -354,8 +355,6 @@ inline const std::vector<OpCall>& op_calls() {
          [](auto& a) { return adaptive_avg_pool2d(a.map("input"), a.extent("output_size", 1)); },
          Layout::map},
         {"interpolate", [](auto& a) { return interpolate_call(a); }, Layout::map},
-        {"add", [](auto& a) { return a["input"] + a["other"]; }},
-        {"mul", [](auto& a) { return a["input"] * a.number("other", 0); }},
         {"dropout", [](auto& a) { return dropout(a["input"], a.number("p", 0.5)); }},
         {"softmax", [](auto& a) { return softmax(a["input"], a.dim()); }},
         {"layer_norm",

@@ -80,7 +80,7 @@ Results<T> run(const Inputs<T>& in, const Conv2dDims& d, Add add) {
 template <class T>
 void compare(const Conv2dDims& d) {
   const std::string all =
-      d.members([](auto... all) { return (anther::detail::text_of(all, ' ') + ...); });
+      d.members([](auto... each) { return (anther::detail::text_of(each, ' ') + ...); });
   CAPTURE(all);
   const Inputs<T> in(d);
   Values y(in.dy.size()), dx(in.x.size()), dweight(in.weight.size(), 2.0L);
