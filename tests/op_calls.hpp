@@ -269,6 +269,17 @@ Variable<T> triplet_margin_loss_call(OpArguments<T>& a) {
                               .reduction = reduction(a)});
 }
 
+// All steps' h, and after them the last cell.
+template <class T>
+Variable<T> lstm_call(OpArguments<T>& a) {
+  const Variable<T> gx = a["input"], w = a["weight"], b = a["bias"], h = a["h0"], c = a["c0"];
+  const bool batch_first = a.flag("batch_first", true);
+  const LstmResult<T> result = lstm(gx, w, b, h, c, batch_first);
+  const Shape& y = result.y.shape();
+  const Shape cell = batch_first ? Shape{y[0], 1, y[2]} : Shape{1, y[1], y[2]};
+  return cat({result.y, reshape(result.cell, cell)}, batch_first ? 1 : 0);
+}
+
 inline const std::vector<OpCall>& op_calls() {
   static const std::vector<OpCall> calls = [] {
     constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -422,6 +433,12 @@ inline const std::vector<OpCall>& op_calls() {
          [](auto& a) {
            return topk(a["input"], a.integer("k", 1), a.dim(), a.flag("largest", true)).values;
          }},
+        {"gru",
+         [](auto& a) {
+           const auto gx = a["input"], w = a["weight"], b = a["bias"], h = a["h0"];
+           return gru(gx, w, b, h, a.flag("batch_first", true));
+         }},
+        {"lstm", [](auto& a) { return lstm_call(a); }},
         {"triplet_margin_loss", [](auto& a) { return triplet_margin_loss_call(a); }},
     };
     add_pointwise_calls(all);

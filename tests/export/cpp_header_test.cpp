@@ -371,6 +371,8 @@ TEST_CASE("C++ header: a model of anything, from numbers to numbers") {
       .add<Linear>(8, 8)
       .add<Apply>([](V x) { return matmul(narrow(x, 2, 0, 6), x); })
       .add<MultiheadAttention>(8, 2, MultiheadAttentionOptions{.is_causal = true})
+      .add<GRU>(8, 5)
+      .add<LSTM>(5, 8, RecurrentOptions{.num_layers = 2})
       .add<Apply>([](V x) {
         const V part = narrow(x, 1, 0, 4);
         return x +

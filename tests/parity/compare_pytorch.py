@@ -62,6 +62,26 @@ def rms_norm(x, weight, eps):
     return x / (x.square().mean(-1, keepdim=True) + eps).sqrt() * weight
 
 
+def recurrent(op):
+    """torch.lstm and torch.gru, whose weight_ih is the identity: the input is what it gives to the
+    gates."""
+    def call(t, a):
+        width, hidden = t["weight"].shape
+        like = dict(dtype=t["input"].dtype)
+        samples = t["input"].shape[0 if a["batch_first"] else 1]
+        state = [t[n][None] if n in t else torch.zeros(1, samples, hidden, **like)
+                 for n in ("h0", "c0")]
+        bias = t["bias"] if "bias" in t else torch.zeros(width, **like)
+        weights = [torch.eye(width, **like), t["weight"], torch.zeros(width, **like), bias]
+        options = (True, 1, 0.0, False, False, a["batch_first"])
+        if op == "gru":
+            return torch.gru(t["input"], state[0], weights, *options)[0]
+        y, _, cell = torch.lstm(t["input"], state, weights, *options)
+        return torch.cat([y, cell.transpose(0, 1) if a["batch_first"] else cell],
+                         1 if a["batch_first"] else 0)
+    return call
+
+
 def loss(op):
     """A loss of input and target, whose lists of weights become tensors."""
     def call(t, a):
@@ -91,6 +111,8 @@ REFERENCE = {
     "rms_norm": lambda t, a: rms_norm(t["input"], t["weight"], **a),
     "softmax": lambda t, a: F.softmax(t["input"], **a),
     "log_softmax": lambda t, a: F.log_softmax(t["input"], **a),
+    "gru": recurrent("gru"),
+    "lstm": recurrent("lstm"),
     "embedding": lambda t, a: F.embedding(t["input"], t["weight"], **a),
     "topk": lambda t, a: torch.topk(t["input"], **a)[0],
     "cosine_similarity": lambda t, a: F.cosine_similarity(t["x1"], t["x2"], **a),
@@ -495,6 +517,23 @@ def draw_embedding(rng, i):
     return attributes, dict(input=indices, weight=(rows, columns))
 
 
+def draw_recurrent(op):
+    def draw(rng, i):
+        samples, steps = int(rng.integers(1, 40)), int(rng.integers(1, 12))
+        hidden, batch_first = int(rng.choice([1, 3, 8, 16, 17, 40, 70])), bool(rng.random() < 0.6)
+        width = (4 if op == "lstm" else 3) * hidden
+        shapes = dict(input=(samples, steps, width) if batch_first else (steps, samples, width),
+                      weight=(width, hidden))
+        if rng.random() < 0.7:
+            shapes["bias"] = (width,)
+        if rng.random() < 0.5:
+            shapes["h0"] = (samples, hidden)
+            if op == "lstm":
+                shapes["c0"] = (samples, hidden)
+        return dict(batch_first=batch_first), shapes
+    return draw
+
+
 def draw_topk(rng, i):
     shape = draw_shape(rng, i)
     dim = int(rng.integers(-len(shape), len(shape)))
@@ -666,6 +705,8 @@ DRAW = {
     "softmax": draw_softmax,
     "log_softmax": draw_softmax,
     "rms_norm": draw_rms_norm,
+    "gru": draw_recurrent("gru"),
+    "lstm": draw_recurrent("lstm"),
     "embedding": draw_embedding,
     "topk": draw_topk,
     "cosine_similarity": draw_cosine_similarity,
@@ -746,6 +787,8 @@ def draw_case(op, seed, i):
         arrays["index"] = rng.integers(0, shapes["input"][attributes["dim"]], shapes["index"])
     if "running_var" in arrays:
         arrays["running_var"] = 0.5 + rng.random(shapes["running_var"])
+    if op in ("gru", "lstm"):
+        arrays["weight"] *= 0.5
     if op == "embedding":
         arrays["input"] = rng.integers(0, shapes["weight"][0], shapes["input"])
     if op in CLASS_LOSSES:

@@ -117,6 +117,8 @@ void tokens(Sequential<float>& net) {
       .add<Apply>([](V x) { return x + scaled_dot_product_attention(x, gelu(x), x * 0.3, 4); })
       .add<Apply>([](V x) { return matmul(narrow(x, 2, 0, 6), x); })
       .add<MultiheadAttention>(8, 2, MultiheadAttentionOptions{.is_causal = true})
+      .add<GRU>(8, 5)
+      .add<LSTM>(5, 8, RecurrentOptions{.num_layers = 2})
       .add<Apply>([](V x) {
         const V part = narrow(x, 1, 0, 4), mask = narrow(x, 2, 0, 4);
         return x + scaled_dot_product_attention(

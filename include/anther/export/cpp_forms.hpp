@@ -20,6 +20,7 @@
 #include "anther/export/cpp_ops/norm.hpp"
 #include "anther/export/cpp_ops/pointwise.hpp"
 #include "anther/export/cpp_ops/pool.hpp"
+#include "anther/export/cpp_ops/recurrent.hpp"
 #include "anther/export/cpp_ops/reduce.hpp"
 #include "anther/export/cpp_ops/shape.hpp"
 #include "anther/export/op_forms.hpp"
@@ -38,6 +39,7 @@ inline CppForms& cpp_forms() {
       add_norm_cpp(*this);
       add_pointwise_cpp(*this);
       add_pool_cpp(*this);
+      add_recurrent_cpp(*this);
       add_reduce_cpp(*this);
       add_shape_cpp(*this);
     }

@@ -22,6 +22,7 @@
 #include "anther/export/onnx_ops/norm.hpp"
 #include "anther/export/onnx_ops/pointwise.hpp"
 #include "anther/export/onnx_ops/pool.hpp"
+#include "anther/export/onnx_ops/recurrent.hpp"
 #include "anther/export/onnx_ops/reduce.hpp"
 #include "anther/export/onnx_ops/shape.hpp"
 #include "anther/export/op_forms.hpp"
@@ -42,6 +43,7 @@ OnnxForms<T>& onnx_forms() {
       add_norm_onnx(*this);
       add_pointwise_onnx(*this);
       add_pool_onnx(*this);
+      add_recurrent_onnx(*this);
       add_reduce_onnx(*this);
       add_shape_onnx(*this);
     }
