@@ -391,7 +391,8 @@ void add_embedding(std::int64_t size, std::int64_t in, std::int64_t out, std::in
            });
   add_rows("conv2d/backward", shape, {2 * forward, floats(2 * (x_size + y_size))}, turned,
            [=](const float* w) {
-             kernels::conv2d_backward_input<float>(dx->data(), nullptr, dy->data(), w, nullptr, d);
+             kernels::conv2d_backward_input<float>(dx->data(), nullptr, dy->data(), w, nullptr,
+                                                   nullptr, d);
              kernels::conv2d_backward_weight<float>(dweight->data(), dy->data(), x->data(),
                                                     workspace->data(), d);
            });

@@ -71,7 +71,8 @@ Results<T> run(const Inputs<T>& in, const Conv2dDims& d, Add add) {
   conv2d_forward<T>(r.y.data(), added(r.y, in.y_add), in.x.data(),
                     packed_weight(in.weight, conv2d_pack(d)).data(), in.bias.data(), d);
   conv2d_backward_input<T>(r.dx.data(), added(r.dx, in.dx_add), in.dy.data(),
-                           packed_weight(in.weight, conv2d_input_pack(d)).data(), nullptr, d);
+                           packed_weight(in.weight, conv2d_input_pack(d)).data(), nullptr, nullptr,
+                           d);
   std::vector<T> workspace(size_of(conv2d_backward_weight_workspace<T>(d)), T(7));
   conv2d_backward_weight<T>(r.dweight.data(), in.dy.data(), in.x.data(), workspace.data(), d);
   return r;
@@ -114,6 +115,8 @@ TEST_CASE_TEMPLATE("convolution agrees with plain loops", T, float, double) {
   compare<T>(dims(1, 12, 40, 36, 3, 1, 1));  // more than one block of depth
   compare<T>(dims(2, 7, 70, 52, 3, 2, 1));
   compare<T>(dims(3, 8, 12, 17, 2, 2, 0));  // patches that do not overlap
+  compare<T>(dims(2, 9, 3, 20, 3, 3, 0));
+  compare<T>(dims(2, 8, 3, 20, 3, 3, 0));  // nor cover the map
   compare<T>(dims(2, 7, 20, 24, 1, 2, 0));
   compare<T>(dims(1, 5, 4, 3, 1, 1, 1));   // one tap, and a border
   compare<T>(dims(1, 3, 5, 6, 2, 4, 0));   // pixels that no patch takes

@@ -171,6 +171,18 @@ void patch_products(const GemmOperands<T>& all, const ProductAt& product_at, std
                });
 }
 
+// The same convolution, where patches stand side by side, of a map whose pixels are kernel_width
+// pixels of x: more columns for the gradient of the input, and fewer products.
+inline Conv2dDims conv2d_folded(Conv2dDims d) {
+  if (d.groups > 1 || d.stride_width != d.kernel_width || d.padding_width > 0 ||
+      d.dilation_width > 1 || d.width % d.kernel_width != 0)
+    return d;
+  d.width /= d.kernel_width;
+  d.in_channels *= d.kernel_width;
+  d.kernel_width = d.stride_width = 1;
+  return d;
+}
+
 // How forward and the gradient of the input read the weight.
 inline PackOptions conv2d_pack(const Conv2dDims& d) {
   return {.columns = d.group_out(),
@@ -181,7 +193,8 @@ inline PackOptions conv2d_pack(const Conv2dDims& d) {
           .group_stride = d.group_out() * d.depth(),
           .most_rows = patch_tile_depth};
 }
-inline PackOptions conv2d_input_pack(const Conv2dDims& d) {
+inline PackOptions conv2d_input_pack(const Conv2dDims& of) {
+  const Conv2dDims d = conv2d_folded(of);
   return {.columns = d.group_in(),
           .depth = d.taps() * d.group_out(),
           .column_stride = 1,
@@ -246,12 +259,24 @@ struct ConvPhase {
   }
 };
 
+// Elements of workspace for the gradient of the input, where there is a bias.
+inline std::int64_t conv2d_backward_input_workspace(const Conv2dDims& d) {
+  const std::int64_t folded = conv2d_folded(d).in_channels;
+  return folded > d.in_channels ? folded : 0;
+}
+
 // dx = dx_add + ..., dx_add may be null or dx. packed: the weight, packed by conv2d_input_pack(d).
 // bias (C) may be null: it is for the transposed convolution, whose forward this is.
 template <class T>
 void conv2d_backward_input(T* dx, const T* dx_add, const T* dy, const T* packed, const T* bias,
-                           const Conv2dDims& d) {
-  const PackOptions pack = conv2d_input_pack(d);
+                           T* workspace, const Conv2dDims& of) {
+  const PackOptions pack = conv2d_input_pack(of);
+  const Conv2dDims d = conv2d_folded(of);
+  if (bias && d.in_channels > of.in_channels) {  // once for each pixel that a pixel is made of
+    for (std::int64_t c = 0; c < d.in_channels; c += of.in_channels)
+      std::copy_n(bias, of.in_channels, workspace + c);
+    bias = workspace;
+  }
   const auto product_at = [&](std::int64_t i) {
     const std::int64_t row = i / d.stride_width, column = i % d.stride_width;
     const ConvPhase h(row, d.height, d.kernel_height, d.stride_height, d.padding_height,

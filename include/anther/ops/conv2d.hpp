@@ -72,7 +72,7 @@ inline constexpr Op<T> conv2d_op = {
           if (const auto dx = call.input_gradient(0)) {
             const T* packed =
                 call.packed(1, PackUse::input_gradient, kernels::conv2d_input_pack(d));
-            kernels::conv2d_backward_input<T>(dx.to, dx.add, dy, packed, nullptr, d);
+            kernels::conv2d_backward_input<T>(dx.to, dx.add, dy, packed, nullptr, nullptr, d);
           }
           if (const auto dweight = call.input_gradient(1)) {
             call.start(dweight, d.out_channels * d.depth());

@@ -42,8 +42,9 @@ inline constexpr Op<T> conv_transpose2d_op = {
         [](Call<T>& call) {
           const auto& d = call.template attributes<kernels::Conv2dDims>();
           const T* packed = call.packed(1, PackUse::forward, kernels::conv2d_input_pack(d));
-          kernels::conv2d_backward_input(call.output(), call.add(), call.input(0), packed,
-                                         call.input(2), d);
+          kernels::conv2d_backward_input(
+              call.output(), call.add(), call.input(0), packed, call.input(2),
+              call.workspace(kernels::conv2d_backward_input_workspace(d)), d);
         },
     .backward =
         [](Call<T>& call) {
