@@ -334,7 +334,10 @@ def draw_interpolate(rng, i):
         else:  # some of them whole numbers
             a["scale_factor"] = [float(v) for v in rng.choice(
                 (0.3, 0.5, 0.77, 1.0, 1.05, 1.5, 2.0, 2.3, 3.0, 3.05), 2)]
-            if min(int(s * f) for s, f in zip((h, w), a["scale_factor"])) < 1:
+            sizes = [(s, f, int(s * f)) for s, f in zip((h, w), a["scale_factor"])]
+            # PyTorch before 2 heeds such a factor even where the size stays or is doubled.
+            if any(out < 1 or (out == s) != (f == 1) or (out == 2 * s) != (f == 2)
+                   for s, f, out in sizes):
                 continue
         return a, dict(input=(n, draw_channels(rng), h, w))
 
@@ -466,7 +469,8 @@ def draw_attention(rng, i):
     shapes = dict(query=shape, key=keys, value=keys)
     if i % 4 == 3:
         mask = (n, heads, length, keys[2])
-        shapes["attn_mask"] = tuple(1 if rng.random() < 0.4 else m for m in mask)
+        # One number for all keys would change nothing, and its gradient be rounding alone.
+        shapes["attn_mask"] = (*(1 if rng.random() < 0.4 else m for m in mask[:3]), mask[3])
     return dict(is_causal=bool(i % 3 == 2)), shapes
 
 
@@ -542,8 +546,10 @@ def draw_topk(rng, i):
 
 
 def draw_cosine_similarity(rng, i):
-    shape = draw_shape(rng, i)
-    return dict(dim=int(rng.integers(-len(shape), len(shape)))), dict(x1=shape, x2=shape)
+    shape = list(draw_shape(rng, i))
+    dim = int(rng.integers(-len(shape), len(shape)))
+    shape[dim] = max(shape[dim], 2)  # of one number each the similarity is constant
+    return dict(dim=dim), dict(x1=tuple(shape), x2=tuple(shape))
 
 
 def draw_triplet_margin_loss(rng, i):
