@@ -25,6 +25,7 @@
 #include "anther/kernels/matmul.hpp"
 #include "anther/kernels/packed_weight.hpp"
 #include "anther/kernels/pool2d.hpp"
+#include "anther/kernels/recurrent.hpp"
 #include "anther/kernels/rms_norm.hpp"
 #include "anther/kernels/softmax.hpp"
 #include "anther/kernels/softmax_axis.hpp"
@@ -75,6 +76,7 @@ TEST_CASE("dims: members() has all members in their order") {
   check_members<MatmulDims>();
   check_members<MaxPool2dDims>();
   check_members<PackOptions>();
+  check_members<RecurrentDims>();
   check_members<RMSNormDims>();
   check_members<SampleDims>();
   check_members<SoftmaxAxisDims>();
