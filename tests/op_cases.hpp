@@ -75,6 +75,7 @@ inline const std::vector<OpCase>& op_cases() {
       elementwise("relu6", "{}", -4, 9),
       elementwise("leaky_relu", R"({"negative_slope": 0.2})"),
       elementwise("elu", R"({"alpha": 0.7})"),
+      elementwise("selu"),
       elementwise("sigmoid", "{}", -6, 6),
       elementwise("tanh", "{}", -4, 4),
       elementwise("silu", "{}", -6, 6),

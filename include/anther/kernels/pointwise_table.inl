@@ -60,6 +60,12 @@ ANTHER_POINTWISE_1(elu, alpha, = 1.0, x,
     select_above(x, 0, x, alpha * expm1(min(0, x))),
     select_above(x, 0, Vec<T>::broadcast(T(1)), alpha * exp(min(0, x))),
     graph.node("Elu", {x}, {{"alpha", alpha}}))
+// scale x for x > 0, scale alpha (e^x - 1) below, with the numbers that keep mean 0 and variance 1
+// (Klambauer et al. 2017)
+ANTHER_POINTWISE(selu, x,
+    T(1.0507009873554805) * select_above(x, 0, x, T(1.6732632423543772) * expm1(min(0, x))),
+    T(1.0507009873554805) * select_above(x, 0, Vec<T>::broadcast(T(1)), T(1.6732632423543772) * exp(min(0, x))),
+    graph.node("Selu", {x}))
 // 1 / (1 + e^-x)
 ANTHER_POINTWISE(sigmoid, y, logistic(x), y * (1 - y), graph.node("Sigmoid", {x}))
 ANTHER_POINTWISE(tanh, y, tanh(x), 1 - y * y, graph.node("Tanh", {x}))
