@@ -3,4 +3,5 @@
 
 #include "anther/models/edgevit/config.hpp"
 #include "anther/models/loaded_model.hpp"
+#include "anther/models/mobilenet/mobilenet_v2.hpp"
 #include "anther/models/registry.hpp"
