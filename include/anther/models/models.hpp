@@ -5,3 +5,4 @@
 #include "anther/models/loaded_model.hpp"
 #include "anther/models/mobilenet/mobilenet_v2.hpp"
 #include "anther/models/registry.hpp"
+#include "anther/models/resnet/resnet.hpp"
