@@ -2,7 +2,10 @@
 #pragma once
 
 #include "anther/models/edgevit/config.hpp"
+#include "anther/models/lenet5/lenet5.hpp"
 #include "anther/models/loaded_model.hpp"
+#include "anther/models/mlp/mlp.hpp"
 #include "anther/models/mobilenet/mobilenet_v2.hpp"
 #include "anther/models/registry.hpp"
 #include "anther/models/resnet/resnet.hpp"
+#include "anther/models/unet/unet.hpp"
