@@ -9,7 +9,8 @@ and in evaluation, and the losses of ten steps of Adam, each within 1e-4. There 
 "granted" means.
 
     mlp, resnet18/34/50, mobilenet_v2, mobilenet_v3_small/large    torchvision
-    efficientnet_lite0                                             timm's tf_efficientnet_lite0
+    convnext_tiny                                                  torchvision
+    efficientnet_lite0, vit_tiny                                   timm
     lenet5, unet, unet_bilinear                                    the short models below
 
 Needs torch; models whose package is missing are left out, and named. Exit status: 0 all agree, 1
@@ -136,6 +137,16 @@ def models(classes):
         import torchvision
         return torchvision.ops.MLP(20, [32, 24, classes], inplace=False)
 
+    def convnext():
+        def make():
+            import torchvision
+            return torchvision.models.convnext_tiny(num_classes=classes, stochastic_depth_prob=0)
+        return "torchvision", make, dict(num_classes=classes, drop_path=0.0), None
+
+    def vit():
+        import timm
+        return timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=classes)
+
     def unet(bilinear):
         options = dict(width=8, depth=3, num_classes=4, bilinear=bilinear)
         return "torch", lambda: UNet(8, 3, 4, bilinear), {"model": "unet", **options}, None
@@ -150,6 +161,8 @@ def models(classes):
            for name in ("mobilenet_v3_small", "mobilenet_v3_large")},
         "efficientnet_lite0": ("timm", lambda: Efficient(classes),
                                dict(num_classes=classes, dropout=0.0), None),
+        "convnext_tiny": convnext(),
+        "vit_tiny": ("timm", vit, dict(img_size=64, num_classes=classes), (3, 64, 64)),
         "unet": unet(False),
         "unet_bilinear": unet(True),
     }

@@ -1,6 +1,7 @@
 // All models of the tree, in the registry, and how their weights are loaded.
 #pragma once
 
+#include "anther/models/convnext/convnext.hpp"
 #include "anther/models/edgevit/config.hpp"
 #include "anther/models/lenet5/lenet5.hpp"
 #include "anther/models/loaded_model.hpp"
@@ -9,3 +10,4 @@
 #include "anther/models/registry.hpp"
 #include "anther/models/resnet/resnet.hpp"
 #include "anther/models/unet/unet.hpp"
+#include "anther/models/vit/vit.hpp"
