@@ -3,10 +3,12 @@
 
 #include "anther/models/convnext/convnext.hpp"
 #include "anther/models/edgevit/config.hpp"
+#include "anther/models/efficientnet_lite/efficientnet_lite0.hpp"
 #include "anther/models/lenet5/lenet5.hpp"
 #include "anther/models/loaded_model.hpp"
 #include "anther/models/mlp/mlp.hpp"
 #include "anther/models/mobilenet/mobilenet_v2.hpp"
+#include "anther/models/mobilenet/mobilenet_v3.hpp"
 #include "anther/models/registry.hpp"
 #include "anther/models/resnet/resnet.hpp"
 #include "anther/models/unet/unet.hpp"
