@@ -68,11 +68,16 @@ Results<T> run(const Inputs<T>& in, const Conv2dDims& d, Add add) {
   const auto added = [&](const std::vector<T>& result, const std::vector<T>& other) {
     return add == Add::null ? nullptr : add == Add::in_place ? result.data() : other.data();
   };
+  const std::int64_t threads = anther::available_threads();
+  std::vector<T> scratch(size_of(std::max(conv2d_forward_workspace(d, threads),
+                                          conv2d_backward_input_workspace(d, threads))),
+                         T(7));
   conv2d_forward<T>(r.y.data(), added(r.y, in.y_add), in.x.data(),
-                    packed_weight(in.weight, conv2d_pack(d)).data(), in.bias.data(), d);
+                    packed_weight(in.weight, conv2d_pack(d)).data(), in.bias.data(), scratch.data(),
+                    d);
   conv2d_backward_input<T>(r.dx.data(), added(r.dx, in.dx_add), in.dy.data(),
-                           packed_weight(in.weight, conv2d_input_pack(d)).data(), nullptr, nullptr,
-                           d);
+                           packed_weight(in.weight, conv2d_input_pack(d)).data(), nullptr,
+                           scratch.data(), d);
   std::vector<T> workspace(size_of(conv2d_backward_weight_workspace<T>(d)), T(7));
   conv2d_backward_weight<T>(r.dweight.data(), in.dy.data(), in.x.data(), workspace.data(), d);
   return r;
@@ -123,6 +128,19 @@ TEST_CASE_TEMPLATE("convolution agrees with plain loops", T, float, double) {
   compare<T>(dims(1, 16, 3, 2, 3, 1, 5));  // patches that are all padding
 }
 
+TEST_CASE_TEMPLATE("convolution by Winograd's way agrees with plain loops", T, float, double) {
+  for (const std::int64_t padding : {0, 1, 2}) {
+    Conv2dDims d = dims(2, 14, 48, 32, 3, 1, padding);
+    d.height = 13;
+    REQUIRE(conv2d_winograd(d).pays());
+    REQUIRE(conv2d_input_winograd(d).pays());
+    compare<T>(d);
+    d.in_channels = 64;
+    d.out_channels = 128;
+    compare<T>(d);
+  }
+}
+
 TEST_CASE_TEMPLATE("convolution of any stride, padding, dilation and groups", T, float, double) {
   const auto draw = [](const char* name, std::int64_t i, std::int64_t least, std::int64_t most) {
     const anther::RandomKey key = anther::RandomKey(11).fold(name);
@@ -150,8 +168,9 @@ TEST_CASE_TEMPLATE("convolution of any stride, padding, dilation and groups", T,
 }
 
 TEST_CASE("convolution has the same bits for any number of threads") {
-  for (Conv2dDims d : {dims(4, 40, 6, 8, 3, 1, 1), dims(2, 7, 40, 200, 3, 1, 1),
-                       dims(2, 30, 20, 36, 3, 2, 1), dims(3, 20, 24, 24, 3, 1, 1)}) {
+  for (Conv2dDims d :
+       {dims(4, 40, 6, 8, 3, 1, 1), dims(2, 7, 40, 200, 3, 1, 1), dims(2, 30, 20, 36, 3, 2, 1),
+        dims(3, 20, 24, 24, 3, 1, 1), dims(3, 19, 32, 48, 3, 1, 1)}) {
     if (d.in_channels == 24) d.groups = 4;
     const Inputs<float> in(d);
     anther::set_num_threads(1);

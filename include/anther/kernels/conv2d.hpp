@@ -2,9 +2,9 @@
 //   y[n, i, j, o] = bias[o] + sum_{a, b, c} x[n, s i + d a - p, s j + d b - p, c] weight[o, a, b,
 //   c]
 // x (N, H, W, C), weight (O, kh, kw, C / groups), y (N, H', W', O). Backward keeps x.
-// Patches are made a tile at a time, just before the product reads them; dx is a convolution of dy
-// with the kernel turned round, or of several where there is a stride. 1x1 convolutions are
-// ops/linear.hpp, depth-wise ones kernels/depthwise_conv2d.hpp.
+// dx is a convolution of dy with the kernel turned round, or several where there is a stride. 3x3
+// ones of stride 1 go Winograd's way (kernels/winograd.hpp) where that is faster. 1x1 convolutions
+// are ops/linear.hpp, depth-wise ones kernels/depthwise_conv2d.hpp.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,8 @@
 #include "anther/core/parallel_for.hpp"
 #include "anther/kernels/gemm.hpp"
 #include "anther/kernels/packed_weight.hpp"
-#include "anther/kernels/vec.hpp"
+#include "anther/kernels/patch_product.hpp"
+#include "anther/kernels/winograd.hpp"
 
 namespace anther::inline v0_1::kernels {
 
@@ -48,129 +49,6 @@ struct Conv2dDims {
   std::int64_t depth() const { return taps() * group_in(); }
 };
 
-// A tile of patches is at most so large: it stays in the second-level cache beside a block of the
-// weight, which is of so many rows.
-inline constexpr std::int64_t patch_tile_rows = 112, patch_tile_depth = 288;
-
-// How patches lie in a map (N, height, width, channels), of which they take in_channels. Element
-// (a, b, c) of patch (i, j) is at row i stride + a dilation + start, and in a column as much.
-struct PatchDims {
-  std::int64_t height, width, channels, in_channels;
-  std::int64_t kernel_height, kernel_width, stride_height, stride_width;
-  std::int64_t dilation_height, dilation_width, start_height, start_width;
-  std::int64_t out_height, out_width;  // how many patches there are
-
-  std::int64_t depth() const { return kernel_height * kernel_width * in_channels; }
-  // Whether a patch is a pixel, and patches follow each other as pixels do.
-  bool is_map() const {
-    return kernel_height * kernel_width == 1 && stride_height == 1 && stride_width == 1 &&
-           start_height == 0 && start_width == 0 && out_height == height && out_width == width;
-  }
-};
-
-// The elements first, ..., last - 1 of `count` patches from `patch` on.
-struct PatchPart {
-  std::int64_t patch, count, first, last;
-};
-
-#define ANTHER_BODY "anther/kernels/conv2d.inl"
-#include "anther/kernels/for_each_isa.inl"
-
-// A product of patches with a matrix. Patch (i, j) is a row of the result, which is at pixel
-// (i step + first, j step + first) of a map (N, height, width, channels).
-struct PatchProduct {
-  PatchDims patches;
-  std::int64_t height, width, channels;
-  std::int64_t step_height, step_width, first_height, first_width;
-  std::int64_t packed_rows;  // rows of the packed weight that stand before this product's
-
-  bool has_lines() const { return step_height > 1 || step_width > 1; }
-  std::int64_t pixel(std::int64_t patch) const {
-    const std::int64_t line = patch / patches.out_width, j = patch % patches.out_width;
-    const std::int64_t i = line % patches.out_height, n = line / patches.out_height;
-    return (n * height + i * step_height + first_height) * width + j * step_width + first_width;
-  }
-};
-
-// One tile of a product, for one group: `count` patches from `patch` on, panels `first_panel` to
-// `last_panel` - 1. `all` points at the group's first channels; packed at its matrices.
-template <class T>
-void patch_product_tile(const GemmOperands<T>& all, const PatchProduct& p, std::int64_t columns,
-                        std::int64_t patch, std::int64_t count, std::int64_t first_panel,
-                        std::int64_t last_panel) {
-  alignas(64) T tile[patch_tile_rows * patch_tile_depth];
-  const auto product = ANTHER_SELECT(gemm<T>);
-  const std::int64_t depth = p.patches.depth(), block = pack_block(depth, patch_tile_depth);
-  for (std::int64_t k = 0;; k += block) {
-    const PatchPart part{patch, count, k, std::min(k + block, depth)};
-    const std::int64_t width = part.last - k;
-    const T* x = all.x + patch * p.patches.channels + k;
-    std::int64_t x_stride = p.patches.channels;
-    if (!p.patches.is_map() && width > 0) {
-      ANTHER_SELECT(conv2d_gather<T>)(tile, all.x, p.patches, part);
-      x = tile;
-      x_stride = width;
-    }
-    const T* const packed = all.packed + gemm_packed_size<T>(columns, p.packed_rows + k);
-    // Rows of the result that are evenly spaced: all, or a line of the map at a time.
-    for (std::int64_t done = 0; done < count;) {
-      const std::int64_t left = p.patches.out_width - (patch + done) % p.patches.out_width;
-      const std::int64_t rows = p.has_lines() ? std::min(left, count - done) : count;
-      const std::int64_t at = p.pixel(patch + done) * p.channels;
-      T* const y = all.y + at;
-      const T* const add = k > 0 ? y : all.add ? all.add + at : nullptr;
-      product({y, add, x + done * x_stride, packed, k > 0 ? nullptr : all.bias},
-              {.rows = rows,
-               .columns = columns,
-               .depth = width,
-               .x_stride = x_stride,
-               .y_stride = p.step_width * p.channels,
-               .add_stride = p.step_width * p.channels},
-              first_panel, last_panel);
-      done += rows;
-    }
-    if (part.last == depth) return;  // also where a product has no taps: y = add + bias
-  }
-}
-
-// The products of one convolution: each group's patches with each of its matrices.
-template <class T, class ProductAt>
-void patch_products(const GemmOperands<T>& all, const ProductAt& product_at, std::int64_t products,
-                    std::int64_t batch, std::int64_t groups, const PackOptions& pack) {
-  std::int64_t most_rows = 0;
-  for (std::int64_t i = 0; i < products; ++i) {
-    const PatchDims p = product_at(i).patches;
-    most_rows = std::max(most_rows, batch * p.out_height * p.out_width);
-  }
-  const std::int64_t panels = ANTHER_SELECT(gemm_panels<T>)(pack.columns);
-  const std::int64_t threads = available_threads();
-  const GemmTiles tiles(most_rows, panels, threads);
-  const std::int64_t packed_group = gemm_packed_size<T>(pack.columns, pack.depth);
-  const std::int64_t in_row = products * groups * tiles.panel_tiles;
-  parallel_for(tiles.row_tiles * in_row, groups * most_rows * pack.columns * pack.depth / 50,
-               [&](std::int64_t tile) {
-                 const std::int64_t row_tile = tile / in_row, panel_tile = tile % tiles.panel_tiles;
-                 const std::int64_t group = tile / tiles.panel_tiles % groups;
-                 const PatchProduct p = product_at(tile % in_row / (groups * tiles.panel_tiles));
-                 const std::int64_t rows = batch * p.patches.out_height * p.patches.out_width;
-                 const std::int64_t row = tiles.begin(rows, row_tile, tiles.row_tiles);
-                 const std::int64_t count = tiles.begin(rows, row_tile + 1, tiles.row_tiles) - row;
-                 const std::int64_t out = group * pack.columns;
-                 const GemmOperands<T> here = {all.y + out, all.add ? all.add + out : nullptr,
-                                               all.x + group * p.patches.in_channels,
-                                               all.packed + group * packed_group,
-                                               all.bias ? all.bias + out : nullptr};
-                 const std::int64_t parts = (count + patch_tile_rows - 1) / patch_tile_rows;
-                 for (std::int64_t part = 0; part < parts; ++part) {
-                   const std::int64_t first = tiles.begin(count, part, parts);
-                   patch_product_tile(here, p, pack.columns, row + first,
-                                      tiles.begin(count, part + 1, parts) - first,
-                                      tiles.begin(panels, panel_tile, tiles.panel_tiles),
-                                      tiles.begin(panels, panel_tile + 1, tiles.panel_tiles));
-                 }
-               });
-}
-
 // The same convolution, where patches stand side by side, of a map whose pixels are kernel_width
 // pixels of x: more columns for the gradient of the input, and fewer products.
 inline Conv2dDims conv2d_folded(Conv2dDims d) {
@@ -183,8 +61,31 @@ inline Conv2dDims conv2d_folded(Conv2dDims d) {
   return d;
 }
 
+// The same convolution, and that of dy which is the gradient of the input, by Winograd's way.
+// It pays if it can be done so and is faster.
+inline WinogradDims conv2d_winograd(const Conv2dDims& d) {
+  const bool is_possible = d.groups == 1 && d.kernel_height == 3 && d.kernel_width == 3 &&
+                           d.stride_height == 1 && d.stride_width == 1 && d.dilation_height == 1 &&
+                           d.dilation_width == 1 && d.padding_height <= 2 && d.padding_width <= 2;
+  if (!is_possible) return {};
+  return {d.batch,       d.height,       d.width,          d.in_channels,  d.out_height(),
+          d.out_width(), d.out_channels, d.padding_height, d.padding_width};
+}
+inline WinogradDims conv2d_input_winograd(const Conv2dDims& d) {
+  const WinogradDims w = conv2d_winograd(d);
+  return {w.batch, w.out_height, w.out_width,          w.out_channels,     w.height,
+          w.width, w.channels,   2 - w.padding_height, 2 - w.padding_width};
+}
+
 // How forward and the gradient of the input read the weight.
 inline PackOptions conv2d_pack(const Conv2dDims& d) {
+  if (conv2d_winograd(d).pays())
+    return {.columns = d.out_channels,
+            .depth = 16 * d.in_channels,
+            .column_stride = d.depth(),
+            .depth_stride = 1,
+            .tap_stride = d.in_channels,
+            .winograd = 1};
   return {.columns = d.group_out(),
           .depth = d.depth(),
           .column_stride = d.depth(),
@@ -194,6 +95,13 @@ inline PackOptions conv2d_pack(const Conv2dDims& d) {
           .most_rows = patch_tile_depth};
 }
 inline PackOptions conv2d_input_pack(const Conv2dDims& of) {
+  if (conv2d_input_winograd(of).pays())
+    return {.columns = of.in_channels,
+            .depth = 16 * of.out_channels,
+            .column_stride = 1,
+            .depth_stride = of.depth(),
+            .tap_stride = of.in_channels,
+            .winograd = 2};
   const Conv2dDims d = conv2d_folded(of);
   return {.columns = d.group_in(),
           .depth = d.taps() * d.group_out(),
@@ -226,11 +134,23 @@ inline PatchDims conv2d_patches(const Conv2dDims& d) {
           .out_width = d.out_width()};
 }
 
+// Elements of workspace for forward, and for the gradient of the input.
+inline std::int64_t conv2d_forward_workspace(const Conv2dDims& d, std::int64_t threads) {
+  return winograd_workspace(conv2d_winograd(d), threads);
+}
+inline std::int64_t conv2d_backward_input_workspace(const Conv2dDims& d, std::int64_t threads) {
+  const std::int64_t folded = conv2d_folded(d).in_channels;  // a bias's, in conv2d_backward_input
+  return std::max(winograd_workspace(conv2d_input_winograd(d), threads),
+                  folded > d.in_channels ? folded : 0);
+}
+
 // y = ... + add. packed: the weight, packed by conv2d_pack(d). bias and add may be null; add may be
 // y.
 template <class T>
-void conv2d_forward(T* y, const T* add, const T* x, const T* packed, const T* bias,
+void conv2d_forward(T* y, const T* add, const T* x, const T* packed, const T* bias, T* workspace,
                     const Conv2dDims& d) {
+  if (const WinogradDims w = conv2d_winograd(d); w.pays())
+    return winograd_conv2d<T>({y, add, x, packed, bias}, workspace, w);
   const PatchProduct product{
       conv2d_patches(d), d.out_height(), d.out_width(), d.out_channels, 1, 1, 0, 0, 0};
   patch_products<T>(
@@ -259,17 +179,13 @@ struct ConvPhase {
   }
 };
 
-// Elements of workspace for the gradient of the input, where there is a bias.
-inline std::int64_t conv2d_backward_input_workspace(const Conv2dDims& d) {
-  const std::int64_t folded = conv2d_folded(d).in_channels;
-  return folded > d.in_channels ? folded : 0;
-}
-
 // dx = dx_add + ..., dx_add may be null or dx. packed: the weight, packed by conv2d_input_pack(d).
 // bias (C) may be null: it is for the transposed convolution, whose forward this is.
 template <class T>
 void conv2d_backward_input(T* dx, const T* dx_add, const T* dy, const T* packed, const T* bias,
                            T* workspace, const Conv2dDims& of) {
+  if (const WinogradDims w = conv2d_input_winograd(of); w.pays())
+    return winograd_conv2d<T>({dx, dx_add, dy, packed, bias}, workspace, w);
   const PackOptions pack = conv2d_input_pack(of);
   const Conv2dDims d = conv2d_folded(of);
   if (bias && d.in_channels > of.in_channels) {  // once for each pixel that a pixel is made of
@@ -330,6 +246,7 @@ inline GemmTnDims conv2d_weight_product(const Conv2dDims& d) {
 // Elements of workspace for the weight's gradient.
 template <class T>
 std::int64_t conv2d_backward_weight_workspace(const Conv2dDims& d) {
+  if (const WinogradDims w = conv2d_winograd(d); w.pays()) return winograd_weight_workspace(w);
   return d.groups * gemm_tn_workspace<T>(conv2d_weight_product(d));
 }
 
@@ -337,10 +254,12 @@ std::int64_t conv2d_backward_weight_workspace(const Conv2dDims& d) {
 template <class T>
 void conv2d_backward_weight(T* dweight, const T* dy, const T* x, T* workspace,
                             const Conv2dDims& d) {
+  if (const WinogradDims w = conv2d_winograd(d); w.pays())
+    return winograd_backward_weight<T>(dweight, dy, x, workspace, w);
   const GemmTnDims product = conv2d_weight_product(d);
   const GemmTnTiles tiles(product, true, available_threads());
   const PatchDims patches = conv2d_patches(d);
-  const auto gather = ANTHER_SELECT(conv2d_gather<T>);
+  const auto gather = ANTHER_SELECT(patch_gather<T>);
   const auto multiply = ANTHER_SELECT(gemm_tn<T>);
   const std::int64_t blocks = tiles.out_tiles * tiles.column_tiles;
   const std::int64_t size = product.outs * product.columns, partial = (tiles.chunks - 1) * size;

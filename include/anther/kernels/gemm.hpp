@@ -61,12 +61,15 @@ struct PackOptions {
   std::int64_t kernel_height = 1, kernel_width = 1;
   std::int64_t step_height = 1, step_width = 1;
   std::int64_t tap_stride = 0;
+  // 1: the 16 matrices of kernels/winograd.hpp, depth / 16 rows each, of a 3x3 kernel whose taps
+  // are tap_stride apart; 2: the same of the kernel read from its last tap.
+  std::int64_t winograd = 0;
 
   // Calls visit with all members, in their order.
   template <class Visit>
   constexpr decltype(auto) members(const Visit& visit) const {
     return visit(columns, depth, column_stride, depth_stride, groups, group_stride, most_rows,
-                 kernel_height, kernel_width, step_height, step_width, tap_stride);
+                 kernel_height, kernel_width, step_height, step_width, tap_stride, winograd);
   }
 
   friend bool operator==(const PackOptions&, const PackOptions&) = default;

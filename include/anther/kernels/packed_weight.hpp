@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "anther/kernels/gemm.hpp"
+#include "anther/kernels/winograd.hpp"
 
 namespace anther::inline v0_1::kernels {
 
@@ -42,6 +43,13 @@ inline std::int64_t pack_rows_before(const TapClass& row, const TapClass& column
 
 template <class T>
 void pack_weight(T* packed, const T* weight, const PackOptions& pack) {
+  if (pack.winograd != 0) {
+    parallel_for(ANTHER_SELECT(gemm_panels<T>)(pack.columns), pack.columns * pack.depth / 2,
+                 [&](std::int64_t panel) {
+                   ANTHER_SELECT(winograd_pack_panel<T>)(packed, weight, pack, panel);
+                 });
+    return;
+  }
   const std::int64_t inner = pack.depth / (pack.kernel_height * pack.kernel_width);
   const std::int64_t panels = ANTHER_SELECT(gemm_panels<T>)(pack.columns);
   // One matrix, of which b is the first element of the first tap.

@@ -62,8 +62,9 @@ inline constexpr Op<T> conv2d_op = {
         [](Call<T>& call) {
           const auto& d = call.template attributes<kernels::Conv2dDims>();
           const T* packed = call.packed(1, PackUse::forward, kernels::conv2d_pack(d));
-          kernels::conv2d_forward(call.output(), call.add(), call.input(0), packed, call.input(2),
-                                  d);
+          kernels::conv2d_forward(
+              call.output(), call.add(), call.input(0), packed, call.input(2),
+              call.workspace(kernels::conv2d_forward_workspace(d, available_threads())), d);
         },
     .backward =
         [](Call<T>& call) {
@@ -72,7 +73,10 @@ inline constexpr Op<T> conv2d_op = {
           if (const auto dx = call.input_gradient(0)) {
             const T* packed =
                 call.packed(1, PackUse::input_gradient, kernels::conv2d_input_pack(d));
-            kernels::conv2d_backward_input<T>(dx.to, dx.add, dy, packed, nullptr, nullptr, d);
+            kernels::conv2d_backward_input<T>(
+                dx.to, dx.add, dy, packed, nullptr,
+                call.workspace(kernels::conv2d_backward_input_workspace(d, available_threads())),
+                d);
           }
           if (const auto dweight = call.input_gradient(1)) {
             call.start(dweight, d.out_channels * d.depth());

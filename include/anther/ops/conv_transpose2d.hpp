@@ -44,7 +44,7 @@ inline constexpr Op<T> conv_transpose2d_op = {
           const T* packed = call.packed(1, PackUse::forward, kernels::conv2d_input_pack(d));
           kernels::conv2d_backward_input(
               call.output(), call.add(), call.input(0), packed, call.input(2),
-              call.workspace(kernels::conv2d_backward_input_workspace(d)), d);
+              call.workspace(kernels::conv2d_backward_input_workspace(d, available_threads())), d);
         },
     .backward =
         [](Call<T>& call) {
@@ -52,7 +52,9 @@ inline constexpr Op<T> conv_transpose2d_op = {
           const T* dy = call.output_gradient();
           if (const auto dx = call.input_gradient(0)) {
             const T* packed = call.packed(1, PackUse::input_gradient, kernels::conv2d_pack(d));
-            kernels::conv2d_forward<T>(dx.to, dx.add, dy, packed, nullptr, d);
+            kernels::conv2d_forward<T>(
+                dx.to, dx.add, dy, packed, nullptr,
+                call.workspace(kernels::conv2d_forward_workspace(d, available_threads())), d);
           }
           if (const auto dweight = call.input_gradient(1)) {
             call.start(dweight, d.out_channels * d.depth());

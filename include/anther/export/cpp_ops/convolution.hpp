@@ -11,14 +11,15 @@ inline void add_convolution_cpp(CppForms& forms) {
     const auto& d = call.attributes<kernels::Conv2dDims>();
     code.include("anther/kernels/conv2d.hpp");
     code.call("conv2d_forward<float>", code.output(), code.add(), code.input(0),
-              code.packed(1, kernels::conv2d_pack(d)), code.input(2), d);
+              code.packed(1, kernels::conv2d_pack(d)), code.input(2),
+              code.workspace(kernels::conv2d_forward_workspace(d, 1)), d);
   });
   forms.add_named(conv_transpose2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const auto& d = call.attributes<kernels::Conv2dDims>();
     code.include("anther/kernels/conv2d.hpp");
     code.call("conv2d_backward_input<float>", code.output(), code.add(), code.input(0),
               code.packed(1, kernels::conv2d_input_pack(d)), code.input(2),
-              code.workspace(kernels::conv2d_backward_input_workspace(d)), d);
+              code.workspace(kernels::conv2d_backward_input_workspace(d, 1)), d);
   });
   forms.add_named(depthwise_conv2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
     code.include("anther/kernels/depthwise_conv2d.hpp");

@@ -1,10 +1,10 @@
-// The bodies of conv2d.hpp.
+// The bodies of patch_product.hpp.
 
 // Copies `count` runs of `length` elements each.
 template <class T>
-ANTHER_INLINE void conv2d_copy_runs(T* to, std::int64_t to_stride, const T* from,
-                                    std::int64_t from_stride, std::int64_t count,
-                                    std::int64_t length) {
+ANTHER_INLINE void patch_copy_runs(T* to, std::int64_t to_stride, const T* from,
+                                   std::int64_t from_stride, std::int64_t count,
+                                   std::int64_t length) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   if (length < lanes) {
     for (; count > 0; --count, to += to_stride, from += from_stride) {
@@ -27,7 +27,7 @@ ANTHER_INLINE void conv2d_copy_runs(T* to, std::int64_t to_stride, const T* from
 }
 
 template <class T>
-ANTHER_INLINE void conv2d_zero_run(T* to, std::int64_t length) {
+ANTHER_INLINE void patch_zero_run(T* to, std::int64_t length) {
   for (std::int64_t i = 0; i < length; i += Vec<T>::lanes)
     Vec<T>::zero().store_partial(to + i, length - i);
 }
@@ -41,8 +41,8 @@ struct PatchRun {
 
 // The same run of `count` patches, from patch `patch` on, to rows that are to_stride apart.
 template <class T>
-ANTHER_INLINE void conv2d_gather_run(T* to, std::int64_t to_stride, const T* x, const PatchDims& d,
-                                     const PatchRun& run, std::int64_t patch, std::int64_t count) {
+ANTHER_INLINE void patch_gather_run(T* to, std::int64_t to_stride, const T* x, const PatchDims& d,
+                                    const PatchRun& run, std::int64_t patch, std::int64_t count) {
   // The columns of the map, counted from run.column, that the run touches.
   const std::int64_t touched_first = run.first / d.in_channels;
   const std::int64_t touched_last = (run.first + run.length - 1) / d.in_channels;
@@ -65,7 +65,7 @@ ANTHER_INLINE void conv2d_gather_run(T* to, std::int64_t to_stride, const T* x, 
     while (at < end) {
       if (is_inside && at >= j_inside && at < j_outside) {
         const std::int64_t last = j_outside < end ? j_outside : end;
-        conv2d_copy_runs(to, to_stride, from + at * step, step, last - at, run.length);
+        patch_copy_runs(to, to_stride, from + at * step, step, last - at, run.length);
         to += (last - at) * to_stride;
         at = last;
         continue;
@@ -79,10 +79,10 @@ ANTHER_INLINE void conv2d_gather_run(T* to, std::int64_t to_stride, const T* x, 
         stop = (d.width - column) * d.in_channels - run.first;
         stop = stop < begin ? begin : stop < run.length ? stop : run.length;
       }
-      conv2d_zero_run(to, begin);
+      patch_zero_run(to, begin);
       if (begin < stop)
-        conv2d_copy_runs(to + begin, 0, from + at * step + begin, 0, 1, stop - begin);
-      conv2d_zero_run(to + stop, run.length - stop);
+        patch_copy_runs(to + begin, 0, from + at * step + begin, 0, 1, stop - begin);
+      patch_zero_run(to + stop, run.length - stop);
       to += to_stride;
       ++at;
     }
@@ -93,7 +93,7 @@ ANTHER_INLINE void conv2d_gather_run(T* to, std::int64_t to_stride, const T* x, 
 
 // to (count, last - first) = the elements first, ..., last - 1 of patches patch, patch + 1, ...
 template <class T>
-void conv2d_gather(T* to, const T* x, const PatchDims& d, const PatchPart& part) {
+void patch_gather(T* to, const T* x, const PatchDims& d, const PatchPart& part) {
   const std::int64_t width = part.last - part.first;
   // A whole line of the kernel follows itself in the map where no channels or columns are left out.
   const bool by_lines = d.dilation_width == 1 && d.in_channels == d.channels;
@@ -104,7 +104,7 @@ void conv2d_gather(T* to, const T* x, const PatchDims& d, const PatchPart& part)
     const std::int64_t length = size - first < part.last - k ? size - first : part.last - k;
     const PatchRun run = {number / in_line * d.dilation_height + d.start_height,
                           number % in_line * d.dilation_width + d.start_width, first, length};
-    conv2d_gather_run(to + (k - part.first), width, x, d, run, part.patch, part.count);
+    patch_gather_run(to + (k - part.first), width, x, d, run, part.patch, part.count);
     k += length;
   }
 }
