@@ -184,6 +184,9 @@ inline const std::vector<OpCase>& op_cases() {
       {.op = "conv_transpose2d",
        .attributes = R"({"stride": 2, "padding": 1, "output_padding": 1, "groups": 3})",
        .inputs = {{"input", {1, 3, 3, 4}}, {"weight", {3, 1, 3, 3}}, {"bias", {3}}}},
+      {.op = "conv2d",  // by Winograd's way
+       .attributes = R"({"padding": 1})",
+       .inputs = {{"input", {1, 32, 14, 14}}, {"weight", {48, 32, 3, 3}}, {"bias", {48}}}},
       {.op = "conv2d",
        .attributes = R"({"stride": [4, 3], "padding": [3, 2], "dilation": [2, 4]})",
        .inputs = {{"input", {1, 2, 9, 11}}, {"weight", {3, 2, 3, 3}}, {"bias", {3}}}},
