@@ -141,6 +141,13 @@ TEST_CASE_TEMPLATE("convolution by Winograd's way agrees with plain loops", T, f
   }
 }
 
+TEST_CASE("the weight's gradient by Winograd's way, some tiles at a time") {
+  const Conv2dDims d = dims(4, 15, 64, 96, 3, 1, 1);
+  REQUIRE(winograd_weight_pays(conv2d_winograd(d)));
+  REQUIRE(conv2d_winograd(d).tiles() > winograd_weight_room(conv2d_winograd(d)));
+  compare<float>(d);
+}
+
 TEST_CASE_TEMPLATE("convolution of any stride, padding, dilation and groups", T, float, double) {
   const auto draw = [](const char* name, std::int64_t i, std::int64_t least, std::int64_t most) {
     const anther::RandomKey key = anther::RandomKey(11).fold(name);

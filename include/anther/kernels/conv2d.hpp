@@ -246,7 +246,8 @@ inline GemmTnDims conv2d_weight_product(const Conv2dDims& d) {
 // Elements of workspace for the weight's gradient.
 template <class T>
 std::int64_t conv2d_backward_weight_workspace(const Conv2dDims& d) {
-  if (const WinogradDims w = conv2d_winograd(d); w.pays()) return winograd_weight_workspace(w);
+  if (const WinogradDims w = conv2d_winograd(d); winograd_weight_pays(w))
+    return winograd_weight_workspace(w);
   return d.groups * gemm_tn_workspace<T>(conv2d_weight_product(d));
 }
 
@@ -254,7 +255,7 @@ std::int64_t conv2d_backward_weight_workspace(const Conv2dDims& d) {
 template <class T>
 void conv2d_backward_weight(T* dweight, const T* dy, const T* x, T* workspace,
                             const Conv2dDims& d) {
-  if (const WinogradDims w = conv2d_winograd(d); w.pays())
+  if (const WinogradDims w = conv2d_winograd(d); winograd_weight_pays(w))
     return winograd_backward_weight<T>(dweight, dy, x, workspace, w);
   const GemmTnDims product = conv2d_weight_product(d);
   const GemmTnTiles tiles(product, true, available_threads());

@@ -79,6 +79,11 @@ void winograd_conv2d(const GemmOperands<T>& all, T* workspace, const WinogradDim
 inline std::int64_t winograd_weight_room(const WinogradDims& d) {
   return std::min(d.tiles(), (std::int64_t{1} << 15) / (d.channels + d.out_channels) / 16 * 16);
 }
+// Whether the weight's gradient is faster so too: threads wait for each other at every such number
+// of tiles, which takes long where they share their cores with others.
+inline bool winograd_weight_pays(const WinogradDims& d) {
+  return d.pays() && d.tiles() <= 16 * winograd_weight_room(d);
+}
 // Elements of workspace for the weight's gradient.
 inline std::int64_t winograd_weight_workspace(const WinogradDims& d) {
   const std::int64_t transformed = winograd_weight_room(d) * (d.channels + d.out_channels);
