@@ -3,6 +3,7 @@
 
     tests/parity/compare_onnx.py [--variants xxs,xs,s] [--models improved,original,in]
                                  [--img-sizes 224,160] [--batches 1,5] [--num-classes 10]
+    tests/parity/compare_onnx.py --zoo resnet18,unet [--img-sizes 64] [--batches 1,5]
     tests/parity/compare_onnx.py --checkpoint best.safetensors --data-dir DIR [--limit 200]
 
 For each variant and model (a preset, or `in`: InstanceNorm in its norms' place) it draws weights,
@@ -10,7 +11,8 @@ norms and running statistics, exports them with examples/export_onnx, has the fi
 onnx.checker with shape inference, and runs it on batches of different sizes. The logits must be
 those of the engine (tests/parity/run_logits) within 1e-4 of their largest, and the five best
 classes the same in the same order; once with the preprocessing in the graph, on bytes. Before that
-it does so with small models of all ops (tests/parity/run_onnx_ops). With a checkpoint it compares
+it does so with small models of all ops (tests/parity/run_onnx_ops). --zoo compares registered models of those names
+instead. With a checkpoint it compares
 on test images of a data set.
 
 Needs numpy, onnx and onnxruntime. Exit status: 0 all agree, 1 some do not, 2 it could not start,
@@ -89,6 +91,22 @@ def compare_ops(comparison):
         comparison.row(path.stem, *(a.reshape(rows, -1) for a in (got, expected)))
 
 
+def compare_zoo(comparison, model, size, batches, num_classes):
+    options = dict(model=model, num_classes=num_classes)
+    weights = comparison.folder / "weights.safetensors"
+    rng = np.random.default_rng(size)
+    images = rng.normal(size=(max(batches), 3, size, size)).astype(np.float32)
+    expected = comparison.logits_of(weights, images, "--options", json.dumps(options),
+                                    "--random", 1)
+    session = comparison.exported(weights, "--img-size", size)
+    for batch in batches:
+        got = run_session(session, images[:batch])
+        if got.ndim == 4 and got.shape[1:] != expected.shape[1:]:  # maps: NCHW there
+            got = got.transpose(0, 2, 3, 1)
+        rows = expected[:batch].reshape(-1, num_classes)
+        comparison.row(f"{model} {size}x{size} batch {batch}", got.reshape(-1, num_classes), rows)
+
+
 def compare_random(comparison, variant, model, size, batches, num_classes):
     options = dict(MODELS[model], variant=variant, num_classes=num_classes)
     weights = comparison.folder / "weights.safetensors"
@@ -128,6 +146,7 @@ def main():
     p.add_argument("--img-sizes", default="224,160")
     p.add_argument("--batches", default="1,5")
     p.add_argument("--num-classes", type=int, default=10)
+    p.add_argument("--zoo", help="names of registered models of images")
     p.add_argument("--checkpoint", type=pathlib.Path)
     p.add_argument("--data-dir")
     p.add_argument("--limit", type=int, default=200)
@@ -137,7 +156,7 @@ def main():
     p.add_argument("--export-onnx", type=pathlib.Path,
                    default=driver.default_program("export_onnx", "examples"))
     a = p.parse_args()
-    for program in (a.run_logits, a.run_onnx_ops, a.export_onnx):
+    for program in (a.run_logits, a.export_onnx, *([] if a.zoo else [a.run_onnx_ops])):
         driver.check_program(program)
     print(f"onnx {onnx.__version__}, ONNX Runtime {onnxruntime.__version__}")
     with tempfile.TemporaryDirectory(prefix="anther-onnx-") as folder:
@@ -145,6 +164,11 @@ def main():
         try:
             if a.checkpoint:
                 compare_checkpoint(comparison, a.checkpoint, a.data_dir, a.limit)
+            elif a.zoo:
+                for model in a.zoo.split(","):
+                    for size in map(int, a.img_sizes.split(",")):
+                        compare_zoo(comparison, model, size, [*map(int, a.batches.split(","))],
+                                    a.num_classes)
             else:
                 compare_ops(comparison)
                 for variant in a.variants.split(","):

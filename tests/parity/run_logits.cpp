@@ -1,14 +1,15 @@
 // run_logits WEIGHTS.safetensors OUT.safetensors --images IN.safetensors
 // run_logits WEIGHTS.safetensors OUT.safetensors --data-dir DIR --limit N
 //
-// EdgeViT's logits in evaluation, as `logits` in OUT: of the images (NCHW) of IN, or of N test
-// images of a data set, spread over all, which are then in OUT too, with their labels. The weights
-// are in PyTorch's names or the authors'; the model is that of the file's metadata, or of --options
-// (JSON, edgevit_config.hpp's keys). With --random SEED the weights are drawn, norms and running
-// statistics too, and written first.
+// A model's logits in evaluation, as `logits` in OUT: of the images (NCHW) of IN, or of N test
+// images of a data set, spread over all, which are then in OUT too, with their labels. The model is
+// that of the file's metadata, or of --options: its options as JSON, and "model", the name of one
+// that is registered; without it, EdgeViT. With --random SEED the weights are drawn, norms and
+// running statistics too, and written first.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -70,10 +71,11 @@ Batch test_images(const Job& job, const Preprocess& preprocess) {
   return batch;
 }
 
-Tensor<float> logits_of(const EdgeViT<float>& model, const Tensor<float>& images) {
+Tensor<float> logits_of(const Module<float>& model, const Tensor<float>& images) {
   const Shape& all = images.shape();
   const std::int64_t size = images.size() / all[0];
-  Tensor<float> logits({all[0], model.options().num_classes});
+  std::vector<float> values;
+  Shape result;
   Tape<float> tape;
   constexpr std::int64_t part = 8;
   for (std::int64_t first = 0; first < all[0]; first += part) {
@@ -83,21 +85,33 @@ Tensor<float> logits_of(const EdgeViT<float>& model, const Tensor<float>& images
     const Variable<float> y =
         model(tape.input(shape, images.span().subspan(static_cast<std::size_t>(first * size),
                                                       static_cast<std::size_t>(shape.numel()))));
-    std::copy(y.value().begin(), y.value().end(), logits.data() + first * logits.shape()[1]);
+    values.insert(values.end(), y.value().begin(), y.value().end());
+    result = y.shape();
   }
+  result[0] = all[0];
+  Tensor<float> logits(result);
+  std::copy(values.begin(), values.end(), logits.data());
   return logits;
+}
+
+ModelCard card_of_options(nlohmann::json options) {
+  const std::string name = options.value("model", "edgevit");
+  options.erase("model");
+  const ChosenModel chosen = choose_model(name, options);
+  return {.architecture = chosen.model->name,
+          .options = chosen.options,
+          .preprocess = to_json(Preprocess())};
 }
 
 void run(const Job& job) {
   ModelCard card;
   if (!job.options.empty())
-    card = {.architecture = "edgevit",
-            .options = to_json(edgevit_options_from_json(nlohmann::json::parse(job.options))),
-            .preprocess = to_json(Preprocess())};
+    card = card_of_options(nlohmann::json::parse(job.options));
   else
     card = model_card_of(SafetensorsFile(job.weights));
   ParameterStore<float> store;
-  const EdgeViT<float> model(store, edgevit_options_from_json(card.options));
+  const ChosenModel chosen = chosen_model(card);
+  const std::unique_ptr<Module<float>> model = chosen.make(store);
   Preprocess preprocess = preprocess_from_json(card.preprocess);
   if (job.random >= 0) {
     preprocess.mean = {0.4f, 0.5f, 0.6f};
@@ -106,7 +120,8 @@ void run(const Job& job) {
     draw(store, static_cast<std::uint64_t>(job.random));
     save_weights<float>(job.weights, store, store.values(), to_metadata(card));
   } else {
-    load_weights(SafetensorsFile(job.weights), store);
+    const SafetensorsFile file(job.weights);
+    load_weights(file, store, {.names = names_in(*chosen.model, file, store)});
   }
 
   Batch batch;
@@ -124,7 +139,7 @@ void run(const Job& job) {
                    .shape = {std::ssize(batch.labels)},
                    .values = std::span<const std::int64_t>(batch.labels)});
   }
-  const Tensor<float> logits = logits_of(model, batch.images);
+  const Tensor<float> logits = logits_of(*model, batch.images);
   out.push_back({.name = "logits", .shape = logits.shape(), .values = logits.span()});
   write_safetensors(job.out, out);
 }
@@ -133,7 +148,7 @@ void run(const Job& job) {
 
 int main(int argc, char** argv) {
   Job job;
-  CLI::App app("EdgeViT's logits of images.");
+  CLI::App app("A model's logits of images.");
   app.add_option("weights", job.weights)->required();
   app.add_option("out", job.out)->required();
   app.add_option("--images", job.images, "a safetensors file with `images`, NCHW");
