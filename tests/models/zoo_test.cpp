@@ -1,0 +1,136 @@
+// The convolutional networks of the registry: as many parameters as their papers' and PyTorch's
+// have, results of the right shape, and a step of training. That they compute the same as PyTorch's
+// is shown by tests/parity/compare_zoo.py.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "anther/autograd/tape.hpp"
+#include "anther/models/models.hpp"
+#include "anther/nn/module_tree.hpp"
+#include "anther/ops/cross_entropy.hpp"
+#include "anther/ops/shape.hpp"
+#include "anther/train/fine_tune.hpp"
+
+namespace {
+
+using namespace anther;
+
+TEST_CASE("models have as many parameters as torchvision's, for 1,000 classes") {
+  const auto parameters = [](const std::string& name,
+                             const nlohmann::json& options = nlohmann::json::object()) {
+    ParameterStore<float> store;
+    const auto model = choose_model(name, options).make(store);
+    return store.parameter_count();
+  };
+  const nlohmann::json classes = {{"num_classes", 1000}};
+  CHECK(parameters("resnet18", classes) == 11'689'512);
+  CHECK(parameters("resnet34", classes) == 21'797'672);
+  CHECK(parameters("resnet50", classes) == 25'557'032);
+  CHECK(parameters("mobilenet_v2", classes) == 3'504'872);
+  CHECK(parameters("mobilenet_v3_small", classes) == 2'542'856);
+  CHECK(parameters("mobilenet_v3_large", classes) == 5'483'032);
+  CHECK(parameters("efficientnet_lite0", classes) == 4'652'008);
+  CHECK(parameters("lenet5") == 61'706);
+  CHECK(parameters("mlp", {{"sample", {28, 28, 1}}, {"hidden", {256}}}) == 784 * 256 + 256 + 2570);
+  // milesial/Pytorch-UNet, for 3 channels and 2 classes.
+  CHECK(parameters("unet") == 31'037'698);
+  CHECK(parameters("unet", {{"bilinear", true}}) == 17'262'977 + 65);
+}
+
+struct Case {
+  std::string name;
+  nlohmann::json options;
+  std::int64_t size;  // of the images
+  Shape result;
+  std::int64_t stages;
+};
+
+TEST_CASE("models make logits of the right shape and finite gradients") {
+  const std::vector<Case> cases = {
+      {"mlp", {{"sample", {8, 8, 3}}, {"num_classes", 3}}, 8, {2, 3}, 0},
+      {"lenet5", {{"num_classes", 3}}, 28, {2, 3}, 0},
+      {"resnet18", {{"num_classes", 3}, {"layers", {1, 1, 1, 1}}}, 40, {2, 3}, 4},
+      {"resnet50", {{"num_classes", 3}, {"layers", {1, 1, 1, 1}}}, 32, {2, 3}, 4},
+      {"mobilenet_v2", {{"num_classes", 3}, {"width_mult", 0.25}}, 40, {2, 3}, 19},
+      {"mobilenet_v3_small", {{"num_classes", 3}}, 40, {2, 3}, 13},
+      {"efficientnet_lite0", {{"num_classes", 3}, {"drop_path", 0.1}}, 45, {2, 3}, 16},
+      {"unet", {{"num_classes", 3}, {"width", 4}, {"depth", 2}}, 12, {2, 12, 12, 3}, 4},
+      {"unet", {{"num_classes", 3}, {"width", 4}, {"bilinear", true}}, 32, {2, 32, 32, 3}, 8},
+  };
+  for (const Case& each : cases) {
+    CAPTURE(each.name);
+    CAPTURE(each.options.dump());
+    ParameterStore<float> store;
+    const ChosenModel chosen = choose_model(each.name, each.options);
+    const auto model = chosen.make(store);
+    store.initialize(1);
+    CHECK(std::ssize(stage_modules(store)) == each.stages);
+    CHECK(head_modules(store).size() == 1);
+
+    Shape batch{2};
+    const Shape sample = chosen.sample_shape(each.size);
+    for (int axis = 0; axis < sample.rank(); ++axis) batch.push_back(sample[axis]);
+    Tensor<float> x(batch);
+    const RandomKey key(2);
+    for (std::int64_t i = 0; i < x.size(); ++i)
+      x[i] = static_cast<float>(normal(key, static_cast<std::uint64_t>(i)));
+
+    Tape<float> tape;
+    tape.begin({.training = true});
+    const Variable<float> logits = (*model)(tape.input(x));
+    CHECK(logits.shape() == each.result);
+    const std::vector<std::int32_t> labels(static_cast<std::size_t>(each.result.numel() / 3), 1);
+    const Variable<float> loss = cross_entropy<float>(reshape(logits, {-1, 3}), labels);
+    CHECK(std::isfinite(loss.item()));
+    tape.zero_gradients();
+    tape.backward(loss);
+    int without = 0;
+    for (int i = 0; i < std::ssize(store.parameters()); ++i) {
+      float largest = 0;
+      bool finite = true;
+      for (const float g : store.slice_of(tape.gradients(), i)) {
+        finite = finite && std::isfinite(g);
+        largest = std::max(largest, std::abs(g));
+      }
+      CHECK_MESSAGE(finite, store.parameters()[static_cast<std::size_t>(i)].name);
+      without += largest == 0;
+    }
+    CHECK(without == 0);  // every parameter has a part in the loss
+  }
+}
+
+TEST_CASE("options of models that make no sense are refused, with their names") {
+  const auto refused = [](const char* name, const nlohmann::json& options, const char* part) {
+    CAPTURE(options.dump());
+    try {
+      choose_model(name, options);
+      FAIL_CHECK("not refused");
+    } catch (const Error& error) {
+      CHECK(std::string(error.what()).find(part) != std::string::npos);
+    }
+  };
+  refused("resnet18", {{"layers", {1, 0, 1, 1}}}, "layers");
+  refused("resnet18", {{"num_classes", 0}}, "num_classes");
+  refused("mobilenet_v2", {{"width_mult", 0}}, "width_mult");
+  refused("mobilenet_v3", {{"size", "medium"}}, "size");
+  refused("lenet5", {{"image_size", 30}}, "image_size");
+  refused("unet", {{"depth", 9}}, "depth");
+  refused("mlp", {{"hidden", {0}}}, "hidden");
+  refused("mlp", {{"sample", {1'000'000, 1'000'000}}}, "sample");
+}
+
+TEST_CASE("unet refuses images that it cannot halve as often as it is deep") {
+  ParameterStore<float> store;
+  const auto model = choose_model("unet", {{"width", 4}, {"depth", 3}}).make(store);
+  store.initialize(1);
+  Tape<float> tape;
+  tape.begin({.training = false});
+  CHECK_THROWS_WITH_AS((*model)(tape.input(Tensor<float>({1, 12, 16, 3}))),
+                       doctest::Contains("multiples of 8"), Error);
+}
+
+}  // namespace
