@@ -116,6 +116,18 @@ TEST_CASE("classifier: evaluating the weights gives what the run reported") {
   CHECK(share_of(correct, 51) == run.top1());
 }
 
+TEST_CASE("classifier: classes without names are called by their numbers") {
+  const TemporaryFolder folder;
+  ParameterStore<float> store;
+  const auto model =
+      choose_model("mobilenet_v2", {{"num_classes", 3}, {"width_mult", 0.25}}).make(store);
+  store.initialize(1);
+  save_weights<float>(folder / "weights.safetensors", store, std::as_const(store).values(),
+                      to_metadata(card_of(*model, {}, to_json(Preprocess{.image_size = 32}))));
+  const Classifier classifier(folder / "weights.safetensors");
+  CHECK(classifier.card().class_names == std::vector<std::string>{"0", "1", "2"});
+}
+
 TEST_CASE("classifier: the report of a run has its own accuracy, and its files are there") {
   const TrainedRun& run = trained_run();
   Classifier classifier(run.folder / "run" / "weights" / "last.safetensors");

@@ -58,6 +58,10 @@ class Classifier {
         preprocess_(preprocess_of(path, model_.card)),
         predictor_(*model_.module, sample_shape_of(model_.card)) {
     model_.store.keep_packed(false);
+    // Weights from elsewhere may come without names: their classes are called by their numbers.
+    if (model_.card.class_names.empty())
+      for (std::int64_t c = 0; c < classes(); ++c)
+        model_.card.class_names.push_back(std::to_string(c));
     const Shape& sample = predictor_.sample_shape();
     detail::check(sample.rank() == 3 && sample.numel() == preprocess_.numel(),
                   weights_of(path).string(), ": expected a model of images of ",
