@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Compares the registered convolutional networks with PyTorch's.
 
-    tests/parity/compare_zoo.py [--models resnet18,unet] [--img-size 64] [--batch 4] [--steps 10]
-                                [--seed 0] [--run-model PATH]
+    tests/parity/compare_zoo.py [--models resnet18,unet] [--dtypes float32,float64] [--img-size 64]
+                                [--batch 4] [--steps 10] [--seed 0] [--run-model PATH]
 
-The same comparison as compare_models.py, in float32: logits, loss and all gradients, in training
-and in evaluation, and the losses of ten steps of Adam, each within 1e-4. There too it is said what
-"granted" means.
+The same comparison as compare_models.py, with nearly the same tolerances: logits, loss and all
+gradients, in training and in evaluation, and the losses of ten steps, of SGD with momentum 0.9.
+There too it is said what "granted" means: in float32 a rounding error may turn a ReLU on or off,
+and BatchNorm over few samples magnifies it; float64 shows that the models are the same.
 
     mlp, resnet18/34/50, mobilenet_v2, mobilenet_v3_small/large    torchvision
     convnext_tiny                                                  torchvision
@@ -31,6 +32,14 @@ from torch import nn
 from torch.nn import functional as F
 
 import compare_models
+
+
+def tolerances(name, dtype):
+    """Those in float64 that are not the usual 1e-9. Ten steps magnify rounding errors by as much as
+    1e8 here; and the derivative of PyTorch's hardsigmoid is 1/6 as a float has it, in double too."""
+    if dtype == "float32":
+        return {}
+    return {"losses": 1e-4, **({"gradients": 2e-7} if "mobilenet_v3" in name else {})}
 
 
 class LeNet5(nn.Module):
@@ -178,18 +187,21 @@ def draw_batch(rng, model, batch, sample, classes):
 def main():
     p = argparse.ArgumentParser(description="Compares registered models with PyTorch's.")
     p.add_argument("--models", help="default: all")
+    p.add_argument("--dtypes", default=",".join(driver.TOLERANCE))
     p.add_argument("--img-size", type=int, default=64)
     p.add_argument("--batch", type=int, default=4)
     p.add_argument("--num-classes", type=int, default=10)
-    p.add_argument("--steps", type=int, default=10, help="of Adam (default: %(default)s)")
+    p.add_argument("--steps", type=int, default=10, help="of SGD (default: %(default)s)")
+    p.add_argument("--rate", type=float, default=1e-3, help="of SGD (default: %(default)s)")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--run-model", type=pathlib.Path, default=driver.default_program("run_model"),
                    metavar="PATH", help="default: %(default)s")
     a = p.parse_args()
     known = models(a.num_classes)
     names = a.models.split(",") if a.models else list(known)
-    if not set(names) <= set(known):
-        p.error(f"expected some of {','.join(known)}, got {a.models}")
+    for given, these in ((names, known), (a.dtypes.split(","), driver.TOLERANCE)):
+        if not set(given) <= set(these):
+            p.error(f"expected some of {','.join(these)}, got {','.join(given)}")
     driver.check_program(a.run_model)
 
     failed, left_out = 0, []
@@ -209,11 +221,15 @@ def main():
         has_batch_norm = any(n.endswith("running_var") for n in state)
         for training in (True, False) if has_batch_norm else (True,):
             steps = a.steps if training else 0
-            shown = {"model": name, **options, "training": training, "title": name}
-            results = {d: compare_models.pytorch(model, state, data, getattr(torch, d), training,
-                                                 steps) for d in ("float64", "float32")}
-            failed += compare_models.compare(a.run_model, shown, state, data, "float32", steps,
-                                             results["float64"], results["float32"])
+            shown = {"model": name, **options, "sgd": a.rate, "training": training, "title": name}
+            results = {d: compare_models.pytorch(
+                model, state, data, getattr(torch, d), training, steps,
+                lambda parameters: torch.optim.SGD(parameters, lr=a.rate, momentum=0.9))
+                for d in driver.TOLERANCE}
+            for dtype in a.dtypes.split(","):
+                failed += compare_models.compare(a.run_model, shown, state, data, dtype, steps,
+                                                 results["float64"], results[dtype],
+                                                 tolerances(name, dtype))
     if left_out:
         print(f"left out, as packages are missing: {', '.join(left_out)}")
     print(f"{failed} failed" if failed else "all agree")
