@@ -103,6 +103,22 @@ TEST_CASE("models make logits of the right shape and finite gradients") {
   }
 }
 
+TEST_CASE("freezing a model's first stages freezes its stem too") {
+  ParameterStore<float> store;
+  const auto model = choose_model("resnet18").make(store);
+  std::int64_t expected = 0;
+  for (const ParameterInfo& info : store.parameters())
+    if (info.name.starts_with("conv1.") || info.name.starts_with("bn1.") ||
+        info.name.starts_with("layer1."))
+      expected += info.size;
+  CHECK(freeze(store, "0") == 0);
+  CHECK(freeze(store, "1") == expected);
+  for (const ParameterInfo& info : store.parameters())
+    CHECK(info.trainable ==
+          ((info.name.starts_with("layer") && !info.name.starts_with("layer1.")) ||
+           info.name.starts_with("fc.")));
+}
+
 TEST_CASE("options of models that make no sense are refused, with their names") {
   const auto refused = [](const char* name, const nlohmann::json& options, const char* part) {
     CAPTURE(options.dump());

@@ -283,7 +283,7 @@ TEST_CASE("fine-tuning: stages, layers and heads are what the modules say, whate
       of_layer ==
       std::map<std::string, double>{
           {"stem", 4}, {"first.0", 3}, {"first.1", 2}, {"second", 1}, {"neck", 1}, {"classes", 0}});
-  CHECK(freeze(store, "1") == 2 * (16 + 4));
+  CHECK(freeze(store, "1") == 3 * (16 + 4));  // with the stem
   CHECK(contains(error_of([&] { freeze(store, "3"); }), "of which the model has 2, got 3"));
   CHECK(contains(error_of([&] { freeze(store, "third"); }),
                  "of the model (stem, first, second, neck, classes, or within these), got third"));

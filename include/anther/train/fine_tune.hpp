@@ -17,12 +17,12 @@
 namespace anther::inline v0_1 {
 
 // Freezes parameters: `what` is a list of modules, "stages.0,stages.1.2", or a number of stages,
-// "2" for the first two. BatchNorm's running statistics in them stay as well. Returns how many
-// values were frozen. Throws if the model has no such module, or not so many stages, or if nothing
-// is left to train.
+// "2" for the first two and what stands before them (a stem that is no stage itself). BatchNorm's
+// running statistics in them stay as well. Returns how many values were frozen. Throws if the model
+// has no such module, or not so many stages, or if nothing is left to train.
 template <class T>
 std::int64_t freeze(ParameterStore<T>& store, std::string_view what) {
-  std::vector<std::string> modules;
+  std::vector<std::string> modules, stem;
   int count = 0;
   const auto [rest, error] = std::from_chars(what.data(), what.data() + what.size(), count);
   if (error == std::errc() && rest == what.data() + what.size()) {
@@ -31,6 +31,10 @@ std::int64_t freeze(ParameterStore<T>& store, std::string_view what) {
                   "freeze: expected modules or a number of stages, of which the model has ",
                   modules.size(), ", got ", what);
     modules.resize(static_cast<std::size_t>(count));
+    for (const ModuleInfo& module : store.modules()) {
+      if (count == 0 || module.traits.stage) break;
+      stem.push_back(module.path);
+    }
   } else {
     for (std::size_t begin = 0; begin <= what.size();) {
       const std::size_t end = std::min(what.find(',', begin), what.size());
@@ -42,7 +46,7 @@ std::int64_t freeze(ParameterStore<T>& store, std::string_view what) {
   std::vector<bool> found(modules.size());
   for (int i = 0; i < std::ssize(store.parameters()); ++i) {
     const ParameterInfo& info = store.parameters()[static_cast<std::size_t>(i)];
-    bool matches = false;
+    bool matches = std::find(stem.begin(), stem.end(), info.module) != stem.end();
     for (std::size_t m = 0; m < modules.size(); ++m)
       if (!modules[m].empty() && is_within(info.name, modules[m])) matches = found[m] = true;
     if (matches) store.set_trainable(i, false);
