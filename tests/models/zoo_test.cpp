@@ -34,6 +34,8 @@ TEST_CASE("models have as many parameters as torchvision's, for 1,000 classes") 
   CHECK(parameters("mobilenet_v3_small", classes) == 2'542'856);
   CHECK(parameters("mobilenet_v3_large", classes) == 5'483'032);
   CHECK(parameters("efficientnet_lite0", classes) == 4'652'008);
+  CHECK(parameters("convnext_tiny", classes) == 28'589'128);
+  CHECK(parameters("vit_tiny", classes) == 5'717'416);
   CHECK(parameters("lenet5") == 61'706);
   CHECK(parameters("mlp", {{"sample", {28, 28, 1}}, {"hidden", {256}}}) == 784 * 256 + 256 + 2570);
   // milesial/Pytorch-UNet, for 3 channels and 2 classes.
@@ -57,6 +59,16 @@ TEST_CASE("models make logits of the right shape and finite gradients") {
       {"resnet50", {{"num_classes", 3}, {"layers", {1, 1, 1, 1}}}, 32, {2, 3}, 4},
       {"mobilenet_v2", {{"num_classes", 3}, {"width_mult", 0.25}}, 40, {2, 3}, 19},
       {"mobilenet_v3_small", {{"num_classes", 3}}, 40, {2, 3}, 13},
+      {"convnext_tiny",
+       {{"num_classes", 3}, {"dims", {8, 16, 24, 32}}, {"depths", {1, 1, 2, 1}}},
+       64,
+       {2, 3},
+       8},
+      {"vit_tiny",
+       {{"num_classes", 3}, {"img_size", 32}, {"embed_dim", 24}, {"depth", 3}},
+       32,
+       {2, 3},
+       3},
       {"efficientnet_lite0", {{"num_classes", 3}, {"drop_path", 0.1}}, 45, {2, 3}, 16},
       {"unet", {{"num_classes", 3}, {"width", 4}, {"depth", 2}}, 12, {2, 12, 12, 3}, 4},
       {"unet", {{"num_classes", 3}, {"width", 4}, {"bilinear", true}}, 32, {2, 32, 32, 3}, 8},

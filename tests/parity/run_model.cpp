@@ -45,6 +45,8 @@ const std::map<std::string, MakeDouble> doubles = {
     {"mobilenet_v2", make_double<MobileNetV2>},
     {"mobilenet_v3", make_double<MobileNetV3>},
     {"efficientnet_lite0", make_double<EfficientNetLite0>},
+    {"convnext", make_double<ConvNext>},
+    {"vit", make_double<Vit>},
     {"unet", make_double<UNet>},
 };
 
