@@ -33,7 +33,8 @@ TEST_CASE("ops refuse what does not fit") {
   const std::int32_t label[] = {7}, zero[] = {0};
   const float weight[] = {1.5f};
   const std::vector<Row> rows = {
-      {"add: expected shapes that are equal or 1 in each axis, counted from the last, got (2, 3) and "
+      {"add: expected shapes that are equal or 1 in each axis, counted from the last, got (2, 3) "
+       "and "
        "(2, 4)",
        [&] {
          x({2, 3}) + x({2, 4});

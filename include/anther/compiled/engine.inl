@@ -31,9 +31,9 @@ ANTHER_TEMPLATE std::span<const ANTHER_VARIABLE> split(const ANTHER_VARIABLE&,
 ANTHER_FUNCTION(adaptive_avg_pool2d)
 ANTHER_FUNCTION(adjust_logits)
 ANTHER_FUNCTION(argmax)
-ANTHER_TEMPLATE ANTHER_VARIABLE apply_loss<ANTHER_SCALAR, kernels::Loss::mse>(
-    const ANTHER_VARIABLE&, const ANTHER_VARIABLE&, const LossOptions&, double, double,
-    const double*);
+ANTHER_TEMPLATE ANTHER_VARIABLE
+apply_loss<ANTHER_SCALAR, kernels::Loss::mse>(const ANTHER_VARIABLE&, const ANTHER_VARIABLE&,
+                                              const LossOptions&, double, double, const double*);
 ANTHER_FUNCTION(apply_masked_attention)
 ANTHER_FUNCTION(avg_pool2d)
 ANTHER_FUNCTION(batch_norm)
