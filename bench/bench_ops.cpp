@@ -378,7 +378,10 @@ void add_embedding(std::int64_t size, std::int64_t in, std::int64_t out, std::in
   const Buffer x = numbers(x_size), dy = numbers(y_size), bias = numbers(out), y = memory(y_size);
   const Buffer dx = memory(x_size), dweight = memory(d.depth() * out);
   const Buffer weight = numbers(d.depth() * out);
-  const Buffer workspace = memory(kernels::conv2d_backward_weight_workspace<float>(d));
+  const Buffer workspace =
+      memory(std::max({kernels::conv2d_forward_workspace(d, num_threads()),
+                       kernels::conv2d_backward_input_workspace(d, num_threads()),
+                       kernels::conv2d_backward_weight_workspace<float>(d)}));
   const kernels::PackOptions forward_pack = kernels::conv2d_pack(d);
   const kernels::PackOptions input_pack = kernels::conv2d_input_pack(d);
   const Buffer packed = memory(kernels::packed_size<float>(forward_pack));
@@ -387,12 +390,13 @@ void add_embedding(std::int64_t size, std::int64_t in, std::int64_t out, std::in
   kernels::pack_weight<float>(turned->data(), weight->data(), input_pack);
   add_rows("conv2d/forward", shape, {forward, floats(x_size + y_size)}, packed,
            [=](const float* w) {
-             kernels::conv2d_forward<float>(y->data(), nullptr, x->data(), w, bias->data(), d);
+             kernels::conv2d_forward<float>(y->data(), nullptr, x->data(), w, bias->data(),
+                                            workspace->data(), d);
            });
   add_rows("conv2d/backward", shape, {2 * forward, floats(2 * (x_size + y_size))}, turned,
            [=](const float* w) {
              kernels::conv2d_backward_input<float>(dx->data(), nullptr, dy->data(), w, nullptr,
-                                                   nullptr, d);
+                                                   workspace->data(), d);
              kernels::conv2d_backward_weight<float>(dweight->data(), dy->data(), x->data(),
                                                     workspace->data(), d);
            });
