@@ -462,7 +462,7 @@ TEST_CASE("lgl block: alone, it keeps the map's shape") {
   CHECK(contains(error_of([&] {
                    (void)block(tape.input(Tensor<float>({1, 6, 8, 24})));
                  }),
-                 "global: add: expected two tensors of one shape"));
+                 "global: add: expected shapes that are equal"));
   ParameterStore<float> other;
   const edgevit::LglBlock<float> heads(other, 24, 5, 2);
   other.initialize(1);
