@@ -151,7 +151,7 @@ class Vit : public Module<T> {
                     {.kernel_size = options.patch_size, .stride = options.patch_size}),
         norm(scope / "norm", options.embed_dim, 1e-6),
         head(scope / "head", options.embed_dim, options.num_classes,
-             {.weight_init = Init::constant(0),
+             {.weight_init = Init::truncated_normal(0.02),
               .bias_init = Init::constant(0),
               .traits = {.head = true}}) {
     for (std::int64_t i = 0; i < options.depth; ++i)
