@@ -78,8 +78,11 @@ instantiations() {
     }
     /^template <class T>/ { open = 1; text = "" }
     open {
-      text = text " " $0
-      if ($0 ~ /[{;]/) { open = 0; flush_declaration() }
+      # A default argument ends no declaration.
+      line = $0
+      gsub(/ = \{\}/, "", line)
+      text = text " " line
+      if (line ~ /[{;]/) { open = 0; flush_declaration() }
     }' | sort -u
 }
 

@@ -449,7 +449,7 @@ TEST_CASE("model card: a model that is not registered is named when it is asked 
     CHECK(message.starts_with(path.string() + ": "));
     CHECK(message.size() < 1000);
   };
-  refuses("resnet", "the model \"resnet\" is not registered in this program, which knows edgevit");
+  refuses("alexnet", "the model \"alexnet\" is not registered in this program, which knows ");
   const std::string deep(1'000'000, '[');
   refuses(deep, "[[[...");
   refuses("a\033[2Jb", "a?[2Jb");
