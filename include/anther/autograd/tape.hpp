@@ -120,6 +120,8 @@ class Tape {
                   stores_.size(), "; name the store");
     return stores_[0].gradients;
   }
+  // From now on the gradients of the store's parameters are added to this memory. The tape's own,
+  // which gradients() gave before, is freed.
   void use_gradients(ParameterStore<T>& store, std::span<T> gradients) {
     detail::check(std::ssize(gradients) == store.size(), "gradients: expected memory for ",
                   store.size(), " values, got ", gradients.size());
