@@ -1,6 +1,7 @@
-// EdgeViT as a whole: a training step, or a forward pass.
+// A model of the registry as a whole: a training step, or a forward pass.
 //
 //   bench_model --model xxs --mode train --batch 128 --micro-batch 4 --img-size 224 --threads 2
+//   bench_model --model resnet18 --classes 1000 --mode infer --batch 1
 //
 // Counters: images_per_s, gflops (6 or 2 times the forward's multiply-accumulates), fma_peak_share
 // (of the peak measured before and after), peak_rss_mb (of the process, so a run has one row).
@@ -11,11 +12,13 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "anther/anther.hpp"
+#include "anther/models/models.hpp"
 #include "anther/nn/module_tree.hpp"
 #include "anther/train/objectives.hpp"
 #include "anther/train/trainer.hpp"
@@ -26,8 +29,8 @@ namespace {
 using namespace anther;
 
 struct Options {
-  std::string model = "xxs", preset = "improved", mode = "train";
-  std::int64_t batch = 128, micro_batch = 0, lanes = 0, img_size = 224, threads = 0;
+  std::string model = "xxs", preset, mode = "train";
+  std::int64_t batch = 128, micro_batch = 0, lanes = 0, img_size = 224, classes = 102, threads = 0;
   bool profile = false;
 };
 
@@ -39,7 +42,10 @@ double peak_rss_mb() {
 
 void run(benchmark::State& state, const Options& o, double peak_before) {
   ParameterStore<float> store;
-  const EdgeViT<float> model(store, edgevit_options(o.model, 102, o.preset));
+  nlohmann::json options = {{"num_classes", o.classes}};
+  if (!o.preset.empty()) options["preset"] = o.preset;
+  const std::unique_ptr<Module<float>> made = choose_model(o.model, options).make(store);
+  const Module<float>& model = *made;
   store.initialize(1);
   const double macs = static_cast<double>(summarize(model, {1, o.img_size, o.img_size, 3}).macs);
   const bool train = o.mode == "train";
@@ -62,7 +68,7 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
     for (std::int64_t i = 0; i < batch.inputs.size(); ++i)
       batch.inputs[i] = static_cast<float>(uniform(RandomKey(2), static_cast<std::uint64_t>(i)));
     for (std::int64_t n = 0; n < count; ++n) {
-      batch.labels.push_back(static_cast<std::int32_t>(n % 102));
+      batch.labels.push_back(static_cast<std::int32_t>(n % o.classes));
       batch.indices.push_back(n);
     }
     return batch;
@@ -108,9 +114,10 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   Options o;
-  CLI::App app("Times EdgeViT's training step or forward pass.");
-  app.add_option("--model", o.model, "xxs, xs or s")->capture_default_str();
-  app.add_option("--preset", o.preset, "improved or original")->capture_default_str();
+  CLI::App app("Times a model's training step or forward pass.");
+  app.add_option("--model", o.model, "xxs, xs, s, or a model of the registry")
+      ->capture_default_str();
+  app.add_option("--preset", o.preset, "of EdgeViT: improved or original");
   app.add_option("--mode", o.mode)->check(CLI::IsMember({"train", "infer"}))->capture_default_str();
   app.add_option("--batch", o.batch)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--micro-batch", o.micro_batch, "0: by the size of the images")
@@ -120,6 +127,7 @@ int main(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--img-size", o.img_size)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--classes", o.classes)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--threads", o.threads, "0: all")->capture_default_str();
   app.add_flag("--profile", o.profile, "print the time of each op and stage");
   CLI11_PARSE(app, argc, argv);
@@ -131,9 +139,9 @@ int main(int argc, char** argv) {
     if (o.lanes == 0) o.lanes = num_threads();
     if (o.mode == "infer") o.micro_batch = o.batch, o.lanes = 1;
     const double peak = bench::fma_peak(num_threads());
-    const std::string name = detail::text_of(o.model, "/", o.preset, "/", o.mode,
-                                             "/batch:", o.batch, "/micro_batch:", o.micro_batch,
-                                             "/img_size:", o.img_size, "/threads:", num_threads());
+    const std::string name = detail::text_of(
+        o.model, o.preset.empty() ? "" : "/", o.preset, "/", o.mode, "/batch:", o.batch,
+        "/micro_batch:", o.micro_batch, "/img_size:", o.img_size, "/threads:", num_threads());
     benchmark::RegisterBenchmark(name.c_str(),
                                  [&](benchmark::State& state) { run(state, o, peak); })
         ->Unit(benchmark::kMillisecond)

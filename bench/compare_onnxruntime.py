@@ -2,6 +2,7 @@
 """Anther against ONNX Runtime on the model that Anther exports: a forward pass of one image.
 
     python3 bench/compare_onnxruntime.py --models xxs,xs,s --threads 1,2
+    python3 bench/compare_onnxruntime.py --models resnet18,mobilenet_v2,vit_tiny --classes 1000
 
 Both run in turn (A B A B ...), each in a process of its own; a round's figure is the median of its
 passes, and what is printed is the median of the rounds and their ratio. ONNX Runtime has all its
@@ -51,10 +52,14 @@ def run(command):
     return done.stdout
 
 
+def preset(options):
+    return ["--preset", options.preset] if options.preset else []
+
+
 def anther_ms(options, model, threads):
-    out = run([ROOT / options.build / "bench" / "bench_model", "--model", model, "--preset",
-               options.preset, "--mode", "infer", "--batch", 1, "--img-size", options.img_size,
-               "--threads", threads, "--benchmark_format=json",
+    out = run([ROOT / options.build / "bench" / "bench_model", "--model", model, *preset(options),
+               "--classes", options.classes, "--mode", "infer", "--batch", 1,
+               "--img-size", options.img_size, "--threads", threads, "--benchmark_format=json",
                f"--benchmark_min_time={options.seconds}"])
     return 1e3 / json.loads(out)["benchmarks"][0]["images_per_s"]
 
@@ -65,8 +70,8 @@ def onnxruntime_ms(options, path, threads):
 
 
 def compare(options, model, path):
-    run([ROOT / options.build / "examples" / "export_onnx", "--model", model, "--preset",
-         options.preset, "--num-classes", 102, "--img-size", options.img_size, path])
+    run([ROOT / options.build / "examples" / "export_onnx", "--model", model, *preset(options),
+         "--num-classes", options.classes, "--img-size", options.img_size, path])
     for threads in map(int, options.threads.split(",")):
         ours, theirs = [], []
         for _ in range(options.rounds):
@@ -74,7 +79,7 @@ def compare(options, model, path):
             theirs.append(onnxruntime_ms(options, path, threads))
         a = statistics.median(ours)
         b = statistics.median(r["ms"] for r in theirs)
-        name = f"{model} {options.preset}, {threads} thread{'s' * (threads > 1)}"
+        name = f"{model}{options.preset and ' ' + options.preset}, {threads} thread{'s' * (threads > 1)}"
         print(f"{name:<28} {a:9.2f} {b:13.2f} {b / a:7.2f}   ONNX Runtime {theirs[0]['version']}",
               flush=True)
 
@@ -84,7 +89,9 @@ def main():
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--build", default="build/release", help="from the project's folder")
     parser.add_argument("--models", default="xxs,xs,s")
-    parser.add_argument("--preset", default="improved", choices=("improved", "original"))
+    parser.add_argument("--preset", choices=("improved", "original"),
+                        default="", help="EdgeViT's")
+    parser.add_argument("--classes", type=int, default=102)
     parser.add_argument("--img-size", type=int, default=224)
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Anther against the PyTorch that is installed: EdgeViT's training step, forward pass and memory,
-and single ops, forward and backward.
+"""Anther against the PyTorch that is installed: a model's training step, forward pass and memory,
+and single ops, forward and backward. The models are EdgeViT's, torchvision's and timm's.
 
     python3 bench/compare_pytorch.py --model xxs --threads 2
+    python3 bench/compare_pytorch.py --model mobilenet_v2 --classes 1000 --batch 32 --only train
     python3 bench/compare_pytorch.py --only ops
 
 Both run in turn (A B A B ...), each in a process of its own, on random images of the same size;
@@ -22,23 +23,35 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+EDGEVIT = ("xxs", "xs", "s")
+
+
+def torch_model(job):
+    if job["model"] in EDGEVIT:
+        sys.path.insert(0, str(ROOT / "tests" / "reference"))
+        from edgevit_torch import edgevit
+        return edgevit(job["model"], job["classes"], job["preset"] or "improved")
+    if job["model"] in ("vit_tiny", "efficientnet_lite0"):
+        import timm
+        name = {"vit_tiny": "vit_tiny_patch16_224"}.get(job["model"], job["model"])
+        return timm.create_model(name, num_classes=job["classes"])
+    import torchvision
+    return getattr(torchvision.models, job["model"])(num_classes=job["classes"])
 
 
 def torch_worker(job):
     """Runs one job in this process and prints its figures."""
-    sys.path.insert(0, str(ROOT / "tests" / "reference"))
     import torch
-    from edgevit_torch import edgevit
 
     torch.set_num_threads(job["threads"])
     torch.manual_seed(1)
     train = job["mode"] == "train"
-    model = edgevit(job["model"], 102, job["preset"]).train(train)
+    model = torch_model(job).train(train)
     layout = torch.channels_last if job["channels_last"] else torch.contiguous_format
     model = model.to(memory_format=layout)
     batch, micro = job["batch"], min(job["micro_batch"], job["batch"])
     images = torch.rand(micro, 3, job["img_size"], job["img_size"]).contiguous(memory_format=layout)
-    labels = torch.arange(micro) % 102
+    labels = torch.arange(micro) % job["classes"]
     adam = torch.optim.Adam(model.parameters(), lr=1e-4)
 
     def step():
@@ -132,15 +145,18 @@ class Comparison:
         self.bench = ROOT / options.build / "bench" / "bench_model"
 
     def torch(self, mode, batch, threads, micro_batch, channels_last, least=1, seconds=0.0):
-        job = dict(model=self.options.model, preset=self.options.preset, mode=mode, batch=batch,
+        job = dict(model=self.options.model, preset=self.options.preset,
+                   classes=self.options.classes, mode=mode, batch=batch,
                    threads=threads, micro_batch=micro_batch, channels_last=channels_last,
                    img_size=self.options.img_size, least=least, seconds=seconds)
         return json.loads(run([sys.executable, __file__, "--worker", json.dumps(job)]))
 
     def anther(self, mode, batch, threads):
-        arguments = [self.bench, "--model", self.options.model, "--preset", self.options.preset,
-                     "--mode", mode, "--batch", batch, "--img-size", self.options.img_size,
+        arguments = [self.bench, "--model", self.options.model,
+                     "--classes", self.options.classes, "--mode", mode, "--batch", batch, "--img-size", self.options.img_size,
                      "--threads", threads, "--benchmark_format=json"]
+        if self.options.preset:
+            arguments += ["--preset", self.options.preset]
         if mode == "train" and self.options.micro_batch:
             arguments += ["--micro-batch", self.options.micro_batch]
         return json.loads(run([str(a) for a in arguments]))["benchmarks"][0]
@@ -218,8 +234,9 @@ def main():
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--op-worker", help=argparse.SUPPRESS)
     parser.add_argument("--build", default="build/release", help="from the project's folder")
-    parser.add_argument("--model", default="xxs", choices=("xxs", "xs", "s"))
-    parser.add_argument("--preset", default="improved", choices=("improved", "original"))
+    parser.add_argument("--model", default="xxs", help="xxs, xs, s, or one of the registry")
+    parser.add_argument("--preset", choices=("improved", "original"), default="", help="EdgeViT's")
+    parser.add_argument("--classes", type=int, default=102)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--micro-batch", type=int, default=0, help="Anther's; 0: its default")
     parser.add_argument("--img-size", type=int, default=224)
@@ -240,7 +257,8 @@ def main():
             comparison.op_row(op)
     if options.only == "ops":
         return
-    print(f"{'EdgeViT-' + options.model.upper() + ', images/s':<28} {'Anther':>9} {'PyTorch':>9} "
+    name = "EdgeViT-" + options.model.upper() if options.model in EDGEVIT else options.model
+    print(f"{name + ', images/s':<28} {'Anther':>9} {'PyTorch':>9} "
           f"{'ratio':>7}")
     if options.only != "infer":
         comparison.row(f"train, batch {options.batch}", "train", options.batch, options.threads)
