@@ -239,8 +239,9 @@ void add_channel_norm(const std::string& name, const Maps& m, std::int64_t group
   });
   add_row(name + "/rows/" + m.shape, {0, floats(2 * m.count)}, [=] {
     for_row_tiles(m, [&](std::int64_t first, std::int64_t count) {
-      kernels::group_norm_rows<float>(m.y->data() + first * m.channels, m.x->data(), affine->data(),
-                                      first, count, d);
+      kernels::group_norm_rows<float>(m.y->data() + first * m.channels,
+                                      m.x->data() + first * m.channels, affine->data(), first,
+                                      count, d);
     });
   });
   add_row(name + "/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {

@@ -17,6 +17,8 @@
 #include "anther/ops/conv2d.hpp"
 #include "anther/ops/dropout.hpp"
 #include "anther/ops/linear.hpp"
+#include "anther/ops/norm.hpp"
+#include "anther/ops/pointwise.hpp"
 #include "anther/optim/adam.hpp"
 #include "tests/io/temporary_folder.hpp"
 
@@ -110,6 +112,72 @@ TEST_CASE("tape: a lazy result takes no memory unless something reads it as a wh
     return tape.memory_bytes();
   };
   CHECK(memory(true) >= memory(false) + 4096 * 64 * 4);
+}
+
+// y = squared(relu(batch_norm(x))) + the result again: a chain of cheap lazy results that two ops
+// read whole, one of them twice.
+struct CheapRun {
+  std::vector<double> y, dx, dweight;
+  std::int64_t bytes = 0;
+};
+CheapRun run_cheap(bool stored, const Shape& shape) {
+  Tape<double> tape;
+  tape.begin({.training = true});
+  const Variable<double> x = tape.input(random_tensor<double>(shape, 1), true),
+                         weight = tape.input(random_tensor<double>({shape.back()}, 2), true),
+                         bias = tape.input(random_tensor<double>({shape.back()}, 3), true);
+  const Variable<double> n = batch_norm<double>(x, weight, bias, {}, {});
+  if (stored) n.value();
+  const Variable<double> r = relu(n);
+  if (stored) r.value();
+  const Variable<double> y = squared(r) + r;
+  CheapRun run{copy_of(y.value()), {}, {}, 0};
+  const Tensor<double> weights = random_tensor<double>(shape, 4);
+  tape.backward(weighted_sum<double>(y, weights.span()));
+  run.dx = copy_of(x.gradient());
+  run.dweight = copy_of(weight.gradient());
+  run.bytes = tape.memory_bytes();
+  return run;
+}
+
+TEST_CASE("tape: cheap lazy results are computed for each reader, with the same bits") {
+  // Rows of one, some and so many elements that a tile of rows has room for none.
+  for (const Shape& shape : {Shape{3000, 1}, Shape{500, 24}, Shape{3, 9000}}) {
+    CAPTURE(shape);
+    const CheapRun stored = run_cheap(true, shape);
+    for (const int threads : {1, 3}) {
+      set_num_threads(threads);
+      const CheapRun lazy = run_cheap(false, shape);
+      CHECK(lazy.y == stored.y);
+      CHECK(lazy.dx == stored.dx);
+      CHECK(lazy.dweight == stored.dweight);
+    }
+    set_num_threads(0);
+  }
+}
+
+TEST_CASE("tape: readers of cheap lazy results share the memory that they compute them in") {
+  const auto memory = [](bool stored, int readers) {
+    Tape<float> tape;
+    tape.begin();
+    const auto pass = [&] {
+      tape.begin();
+      Variable<float> x = tape.input(Tensor<float>({4096, 64}), true);
+      for (int i = 0; i < readers; ++i) {
+        const Variable<float> r = relu(x);
+        if (stored) r.value();
+        x = squared(r);
+      }
+    };
+    pass();
+    pass();  // in one block
+    return tape.memory_bytes();
+  };
+  constexpr std::int64_t size = 4096 * 64 * 4;
+  const std::int64_t more = memory(false, 12) - memory(false, 8);
+  CHECK(more >= 4 * size);
+  CHECK(more < 5 * size);
+  CHECK(memory(true, 12) - memory(true, 8) >= 8 * size);
 }
 
 // ---- x + op(x) in one pass --------------------------------------------------------------------

@@ -34,8 +34,20 @@ class Call {
   int results() const { return entry_.results; }
   bool has_input(int i) const { return input_id(i) >= 0; }
   const Shape& input_shape(int i) const { return tape_.at(input_id(i)).shape; }
-  // Null if the input is absent.
-  const T* input(int i) const { return has_input(i) ? tape_.at(input_id(i)).data : nullptr; }
+  // Null if the input is absent, or lazy and the op takes it so.
+  const T* input(int i) const {
+    if (!has_input(i)) return nullptr;
+    return i == 0 && entry_.op->takes_lazy ? tape_.at(input_id(0)).data
+                                           : tape_.stored_for_call(input_id(i));
+  }
+  // The first input's rows from `first` on: where they are stored, or computed to `room`, by the
+  // calling thread alone. For an op whose rows are those of its input.
+  const T* input_rows(T* room, std::int64_t first, std::int64_t count) const {
+    const auto& value = tape_.at(input_id(0));
+    if (value.data) return value.data + first * value.shape.back();
+    Call(tape_, tape_.entry(value.producer)).compute_rows(room, first, count);
+    return room;
+  }
   // Of an input that holds integers.
   const std::int32_t* integers(int i) const { return tape_.at(input_id(i)).integers; }
   // Results, and after them what forward keeps for backward.
@@ -45,7 +57,7 @@ class Call {
   }
   std::int32_t* output_integers(int i = 0) const { return tape_.at(output_id(i)).integers; }
   // What forward adds to its result (its shape is the result's), or null.
-  const T* add() const { return entry_.add < 0 ? nullptr : tape_.at(entry_.add).data; }
+  const T* add() const { return entry_.add < 0 ? nullptr : tape_.stored_for_call(entry_.add); }
 
   // In backward: the gradient of a result (null if it has none), and where the gradients of the
   // inputs go. Ask for these targets in the order in which they are written.
@@ -88,11 +100,35 @@ class Call {
   void compute_rows(T* y, std::int64_t first, std::int64_t count) const {
     entry_.op->forward_rows(*this, y, first, count);
   }
-  bool has_backward_rows() const { return entry_.op->backward_rows != nullptr; }
+  // Computes the lazy ops that follow this op in a planned pass, in the place of rows of its
+  // result, by the calling thread alone. See Op::applies_rows.
+  void apply_rows(std::int64_t first, std::int64_t count) const {
+    if (entry_.after < 0) return;
+    const Call after(tape_, tape_.entry(entry_.after));
+    // Rows that fit the first-level cache, for there may be several ops.
+    const std::int64_t columns = output_shape().back(), last = first + count;
+    const std::int64_t step = std::max<std::int64_t>(4096 / std::max<std::int64_t>(columns, 1), 1);
+    for (; first < last; first += step)
+      after.compute_rows(output() + first * columns, first, std::min(step, last - first));
+  }
+  bool has_backward_rows() const {
+    return entry_.op->backward_rows != nullptr && tape_.is_stored(input_id(0));
+  }
   void backward_rows(const GradientTarget<T>& dx, T* y, const T* dy, std::int64_t first,
                      std::int64_t count) const {
     for_row_tiles(first, count, [&](std::int64_t row, std::int64_t rows, std::int64_t at) {
       entry_.op->backward_rows(*this, dx, y ? y + at : nullptr, dy + at, row, rows);
+    });
+  }
+
+  // Calls body(row, rows, the first element, counted from that of row `first`) for tiles of rows.
+  template <class Body>
+  void for_row_tiles(std::int64_t first, std::int64_t count, const Body& body) const {
+    constexpr std::int64_t tile_rows = 96;
+    const std::int64_t columns = output_shape().back();
+    parallel_for((count + tile_rows - 1) / tile_rows, count * columns / 2, [&](std::int64_t tile) {
+      const std::int64_t row = tile * tile_rows;
+      body(first + row, std::min(tile_rows, count - row), row * columns);
     });
   }
 
@@ -118,17 +154,6 @@ class Call {
   }
 
  private:
-  // Calls body(row, rows, the first element, counted from that of row `first`) for tiles of rows.
-  template <class Body>
-  void for_row_tiles(std::int64_t first, std::int64_t count, const Body& body) const {
-    constexpr std::int64_t tile_rows = 96;
-    const std::int64_t columns = output_shape().back();
-    parallel_for((count + tile_rows - 1) / tile_rows, count * columns / 2, [&](std::int64_t tile) {
-      const std::int64_t row = tile * tile_rows;
-      body(first + row, std::min(tile_rows, count - row), row * columns);
-    });
-  }
-
   int input_id(int i) const { return entry_.inputs[static_cast<std::size_t>(i)]; }
   int output_id(int i) const { return entry_.outputs[static_cast<std::size_t>(i)]; }
 

@@ -28,6 +28,10 @@ struct TapeEntry {
   // its own forward has nothing left to do.
   int add = -1, into = -1;
   bool merged = false;
+  // In a planned pass, an op that applies_rows: the last of the lazy ops that follow, which is
+  // computed in the place of the op's result, `into`. Those lazy ops are `applied`.
+  int after = -1;
+  bool applied = false;
 
   // The number of an input, or -1 if the input is absent. Throws if the op has no such input.
   int input(int i) const {

@@ -43,8 +43,16 @@ struct Op {
   // `backward`.
   void (*backward_rows)(const Call<T>& call, const GradientTarget<T>& dx, T* y, const T* dy,
                         std::int64_t first, std::int64_t count) = nullptr;
-  // Whether it reads its first input through call.lazy_input() if that is not stored.
+  // Whether it reads its first input through call.lazy_input() or call.input_rows() if that is not
+  // stored.
   bool takes_lazy = false;
+  // Of a lazy op: that computing the result costs little more than reading it. Then an op that
+  // does not take lazy inputs has it computed in scratch memory, in forward and again in backward,
+  // and it is never stored. In evaluation its forward does not read its first input.
+  bool is_cheap = false;
+  // Whether forward calls call.apply_rows() for the rows of its result that it has just computed:
+  // then a planned pass computes the cheap lazy ops that follow while the rows are in the cache.
+  bool applies_rows = false;
   // Bit i says that input i (or result i) holds integers: labels, indices. Integers have no
   // gradients.
   std::uint32_t integer_inputs = 0;

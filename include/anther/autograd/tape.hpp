@@ -350,6 +350,12 @@ class Tape {
   void run_pending(std::span<const int> read = {});
   // Computes a value that is not stored: a lazy result, or one that an addition has taken over.
   void store(int id);
+  // The elements of a value for the op that runs. Where the value is cheap and not stored, they are
+  // computed, and last until the op has run.
+  T* stored_for_call(int id);
+  bool is_cheap(int id) const {
+    return is_lazy(id) && entries_[static_cast<std::size_t>(at(id).producer)].op->is_cheap;
+  }
   bool is_stored(int id) const { return at(id).data || at(id).producer < 0 || options_.dry_run; }
   bool is_lazy(int id) const {
     return !is_stored(id) &&
@@ -378,7 +384,8 @@ class Tape {
   std::vector<LayerCall> scopes_;  // those that have not ended
   std::vector<StoreUse> stores_;
   GradientSlots<T> slots_;
-  std::int64_t merged_ = 0;  // the number of merged entries
+  std::vector<int> stored_for_call_;  // values that lose their memory when the op has run
+  std::int64_t merged_ = 0;           // the number of merged entries
   int pending_ = 0;  // entries at the end that have not run yet: an op, and an addition to it
   Arena values_memory_, entries_memory_, scratch_;
 };

@@ -9,6 +9,7 @@ void Tape<T>::reset() {
   entries_.clear();
   layer_calls_.clear();
   scopes_.clear();
+  stored_for_call_.clear();
   slots_.reset();
   merged_ = pending_ = 0;
   for (StoreUse& use : stores_) use.trained = false;
@@ -93,7 +94,7 @@ std::span<const Variable<T>> Tape<T>::record(const Op<T>& op, const void* attrib
     if (may_merge) continue;  // done below
     if (i == 0 && op.takes_lazy && is_lazy(id))
       entry.lazy = at(id).producer;
-    else
+    else if (!is_cheap(id))
       store(id);
   }
   const std::size_t outputs = results.size() + kept.size();
@@ -116,7 +117,8 @@ std::span<const Variable<T>> Tape<T>::record(const Op<T>& op, const void* attrib
     --pending_;  // the op before runs first
     entries_.pop_back();
     run_pending(entry.inputs);
-    for (const int id : entry.inputs) store(id);
+    for (const int id : entry.inputs)
+      if (id >= 0 && !is_cheap(id)) store(id);
     entries_.push_back(entry);
     ++pending_;
   }
@@ -134,7 +136,7 @@ bool Tape<T>::merge_addition() {
     if (addition.input(i) != result || other == result) continue;
     const Root root = root_of(other);
     if (root.id == result || at(other).shape.numel() != at(result).shape.numel()) continue;
-    store(other);
+    if (!is_cheap(other)) store(other);
     before.add = other;
     before.into = addition.outputs[0];
     addition.merged = true;
@@ -226,6 +228,8 @@ void Tape<T>::run(const Entry& entry, void (*function)(Call<T>&), bool backward)
     const std::int64_t macs = entry.op->macs ? entry.op->macs(call) * (backward ? 2 : 1) : 0;
     options_.profile->add(entry.op->name, entry.layer, backward, time.count(), macs);
   }
+  for (const int id : stored_for_call_) at(id).data = nullptr;
+  stored_for_call_.clear();
   scratch_.reset();
 }
 
@@ -244,6 +248,18 @@ void Tape<T>::store(int id) {
   Entry alone = producer;
   alone.add = alone.into = -1;
   run_forward(alone);
+}
+
+template <class T>
+T* Tape<T>::stored_for_call(int id) {
+  Value& value = at(id);
+  if (value.data == nullptr && is_lazy(id)) {
+    T* data = scratch_.template allocate<T>(value.shape.numel());
+    Call<T>(*this, entry(value.producer)).forward_rows(data, 0, value.shape.rows());
+    value.data = data;
+    stored_for_call_.push_back(id);
+  }
+  return value.data;
 }
 
 // Backward.

@@ -43,6 +43,10 @@ class CodeBuilder {
   // input.
   virtual std::string input_rows() = 0;
 
+  // For an op that applies_rows: a function (first, count) that computes the lazy ops that follow,
+  // for rows of the result.
+  virtual std::string apply_rows() = 0;
+
   // Adds a statement.
   virtual void statement(const std::string& text) = 0;
   // For a lazy op: how rows `first` to `first + count - 1` of the result are written to `y`.

@@ -99,10 +99,20 @@ class CppPass : public CodeBuilder {
     detail::check(entry_->lazy >= 0, "expected a call with a lazy input");
     return rows_[static_cast<std::size_t>(entry_->lazy)];
   }
+  std::string apply_rows() override {
+    applied_ = true;
+    if (entry_->after < 0) return "[](std::int64_t, std::int64_t) {}";
+    return detail::text_of("[&](std::int64_t first, std::int64_t count) {\n          ",
+                           rows_[static_cast<std::size_t>(entry_->after)], "(", output(0),
+                           " + first * ", pass_.tape.shape_of(entry_->outputs[0]).back(),
+                           ", first, count);\n        }");
+  }
   void statement(const std::string& text) override { statements_ += "    " + text + ";\n"; }
   void rows(const std::string& text) override {
-    rows_[number_] = detail::text_of(
-        "[&](float* y, std::int64_t first, std::int64_t count) {\n      ", text, ";\n    }");
+    rows_[number_] = detail::text_of("rows_", number_);
+    statement(detail::text_of("const auto ", rows_[number_],
+                              " = [&](float* y, std::int64_t first, std::int64_t count) {\n      ",
+                              text, ";\n    }"));
   }
 
  private:
@@ -158,11 +168,22 @@ class CppPass : public CodeBuilder {
   void add_entry(std::size_t number) {
     const auto& entry = plan_.entries()[number];
     const int result = entry.outputs[0];
-    if (entry.merged) return;                             // the entry before computes it
+    if (entry.merged || entry.applied) return;            // another entry computes it
     if (pass_.tape.root_of(result).id != result) return;  // a view
+    std::vector<int> applied;
+    for (int lazy = entry.after; lazy >= 0;
+         lazy = plan_.entries()[static_cast<std::size_t>(lazy)].lazy)
+      applied.push_back(lazy);
+    for (; !applied.empty(); applied.pop_back())
+      write_entry(static_cast<std::size_t>(applied.back()));
+    write_entry(number);
+  }
+  void write_entry(std::size_t number) {
+    const auto& entry = plan_.entries()[number];
+    const int result = entry.outputs[0];
     entry_ = &entry;
     number_ = number;
-    added_ = false;
+    added_ = applied_ = false;
     workspace_used_ = 0;
     const std::string where = entry.where();
     const CppForm form = cpp_form(*entry.op);
@@ -172,9 +193,10 @@ class CppPass : public CodeBuilder {
     try {
       form(*this, Call<float>(pass_.tape, entry));
       detail::check(entry.add < 0 || added_, "its form leaves out the addition");
+      detail::check(entry.after < 0 || applied_, "its form leaves out the ops that follow");
       if (entry.op->forward_rows == nullptr) return;
       detail::check(!rows_[number].empty(), "its form says no rows of a lazy result");
-      if (plan_.offset_of(result) >= 0)
+      if (plan_.offset_of(result) >= 0 && !entry.applied)
         statement(detail::text_of(rows_[number], "(", value(result), ", 0, ",
                                   pass_.tape.shape_of(result).rows(), ")"));
     } catch (const Error& error) {
@@ -189,11 +211,12 @@ class CppPass : public CodeBuilder {
 
   const InferencePlan<float>::Entry* entry_ = nullptr;
   std::size_t number_ = 0;
-  bool added_ = false;               // whether it has asked for the addition
+  bool added_ = false;               // whether it has asked for the addition,
+  bool applied_ = false;             // and for the ops that follow
   std::int64_t workspace_used_ = 0;  // by it
 
   std::string statements_;
-  std::vector<std::string> rows_;     // of each lazy entry
+  std::vector<std::string> rows_;     // of each lazy entry, the name of the function
   std::vector<std::string> weights_;  // GeneratedWeight's members
   std::vector<std::byte> numbers_;
   // Where parameters are.

@@ -186,7 +186,8 @@ void channel_norm_statistics(T* affine, T* mean, T* rstd, T* variance, const T* 
       nullptr);
 }
 
-// Rows first, ..., first + count - 1 of y, counted over all segments, to y. x is all of x.
+// Rows first, ..., first + count - 1, counted over all segments: x and y point at the first of
+// them, and may be the same.
 template <class T>
 void channel_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, std::int64_t count,
                        const ChannelNormDims& dims) {
@@ -195,7 +196,8 @@ void channel_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, st
     const std::int64_t segment = first / dims.rows;
     const std::int64_t here = std::min(count, (segment + 1) * dims.rows - first);
     ANTHER_SELECT(channel_norm_affine<T>)
-    (y, x + first * dims.channels, affine + segment * 2 * plan.stride, here * dims.channels, plan);
+    (y, x, affine + segment * 2 * plan.stride, here * dims.channels, plan);
+    x += here * dims.channels;
     y += here * dims.channels;
     first += here;
     count -= here;

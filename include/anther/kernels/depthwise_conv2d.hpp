@@ -38,11 +38,11 @@ struct DepthwiseConv2dDims {
 #define ANTHER_BODY "anther/kernels/depthwise_conv2d_weight.inl"
 #include "anther/kernels/for_each_isa.inl"
 
-// body(image, first row, last row) over tiles of about 8,000 elements of a map (N, H, W, C).
+// body(image, first row, last row) over tiles of about 4,000 elements of a map (N, H, W, C).
 template <class Body>
 void for_each_row_tile(std::int64_t batch, std::int64_t height, std::int64_t row_size,
                        std::int64_t work, const Body& body) {
-  constexpr std::int64_t tile_size = 1 << 13;
+  constexpr std::int64_t tile_size = 1 << 12;
   const std::int64_t tiles = std::clamp<std::int64_t>(
       height * row_size / tile_size, 1, std::max<std::int64_t>(height, 1));  // of an image
   parallel_for(batch * tiles, work, [&](std::int64_t tile) {
@@ -57,11 +57,12 @@ inline std::int64_t depthwise_conv2d_work(const DepthwiseConv2dDims& d) {
          (d.kernel_height * d.kernel_width + 4) / 35;
 }
 
-// y = y_add + conv(x) + bias. bias may be null; y_add may be null, y itself, or x where the shapes
+// y = y_add + conv(x) + bias, and then finish(first, count) for rows of y (pixels), by the thread
+// that has computed them. bias may be null; y_add may be null, y itself, or x where the shapes
 // agree (a residual).
-template <class T>
+template <class T, class Finish>
 void depthwise_conv2d_forward(T* y, const T* y_add, const T* x, const T* weight, const T* bias,
-                              const DepthwiseConv2dDims& dims) {
+                              const DepthwiseConv2dDims& dims, const Finish& finish) {
   const std::int64_t x_size = dims.height * dims.width * dims.channels;
   const std::int64_t y_size = dims.out_height() * dims.out_width() * dims.channels;
   for_each_row_tile(dims.batch, dims.out_height(), dims.out_width() * dims.channels,
@@ -70,7 +71,14 @@ void depthwise_conv2d_forward(T* y, const T* y_add, const T* x, const T* weight,
                       ANTHER_SELECT(depthwise_forward<T>)
                       (y + image * y_size, y_add ? y_add + image * y_size : nullptr,
                        x + image * x_size, weight, bias, dims, first, last);
+                      finish((image * dims.out_height() + first) * dims.out_width(),
+                             (last - first) * dims.out_width());
                     });
+}
+template <class T>
+void depthwise_conv2d_forward(T* y, const T* y_add, const T* x, const T* weight, const T* bias,
+                              const DepthwiseConv2dDims& dims) {
+  depthwise_conv2d_forward(y, y_add, x, weight, bias, dims, [](std::int64_t, std::int64_t) {});
 }
 
 // The parts of `rows` rows, of `size` elements in all, whose sums are added in order: a power of

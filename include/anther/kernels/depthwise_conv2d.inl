@@ -188,6 +188,66 @@ ANTHER_INLINE bool depthwise_is_same(const DepthwiseConv2dDims& d) {
          d.channels >= Vec<T>::lanes;
 }
 
+// One row of y = add + conv(x) + bias for a kernel of 3 columns, any stride and a padding of 1, of
+// which `rows` rows lie within the map: x and weight point at the first of those. The taps stay in
+// registers.
+template <class T, int rows>
+void depthwise_strided_row_3(T* y, const T* add, const T* x, const T* weight, const T* bias,
+                             const DepthwiseConv2dDims& d) {
+  const std::int64_t channels = d.channels, width = d.out_width();
+  for (std::int64_t start = 0; start < channels; start += Vec<T>::lanes) {
+    const std::int64_t c = overlapped<T>(start, channels);
+    const std::int64_t done = add == y ? start - c : 0;  // in place: lanes that have their sum
+    Vec<T> tap[rows][3];
+    ANTHER_UNROLL for (int a = 0; a < rows; ++a) {
+      ANTHER_UNROLL for (int b = 0; b < 3; ++b) {
+        tap[a][b] = without_first_lanes(Vec<T>::load(weight + (a * 3 + b) * channels + c), done);
+      }
+    }
+    const Vec<T> bias_here =
+        bias ? without_first_lanes(Vec<T>::load(bias + c), done) : Vec<T>::zero();
+    for (std::int64_t j = 0; j < width; ++j) {
+      const std::int64_t left = j * d.stride_width - 1;
+      const T* const from = x + left * channels + c;
+      Vec<T> sum = bias_here;
+      if (left >= 0 && left + 3 <= d.width) {
+        ANTHER_UNROLL for (int a = 0; a < rows; ++a) {
+          ANTHER_UNROLL for (int b = 0; b < 3; ++b) {
+            sum = fma(Vec<T>::load(from + (a * d.width + b) * channels), tap[a][b], sum);
+          }
+        }
+      } else {
+        ANTHER_UNROLL for (int a = 0; a < rows; ++a) {
+          ANTHER_UNROLL for (int b = 0; b < 3; ++b) {
+            if (left + b >= 0 && left + b < d.width)
+              sum = fma(Vec<T>::load(from + (a * d.width + b) * channels), tap[a][b], sum);
+          }
+        }
+      }
+      if (add) sum = sum + Vec<T>::load(add + j * channels + c);
+      sum.store(y + j * channels + c);
+    }
+  }
+}
+
+template <class T>
+void depthwise_strided_row(T* y, const T* add, const T* x, const T* weight, const T* bias,
+                           const DepthwiseConv2dDims& d, std::int64_t row) {
+  const std::int64_t top = row * d.stride_height - 1;
+  const std::int64_t above = top < 0 ? 1 : 0;
+  const std::int64_t below = d.height - top < 3 ? d.height - top : 3;
+  const auto body = below - above == 3   ? &depthwise_strided_row_3<T, 3>
+                    : below - above == 2 ? &depthwise_strided_row_3<T, 2>
+                                         : &depthwise_strided_row_3<T, 1>;
+  body(y, add, x + (top + above) * d.width * d.channels, weight + above * 3 * d.channels, bias, d);
+}
+
+template <class T>
+ANTHER_INLINE bool depthwise_is_strided_3(const DepthwiseConv2dDims& d) {
+  return d.kernel_height == 3 && d.kernel_width == 3 && d.padding_height == 1 &&
+         d.padding_width == 1 && d.channels >= Vec<T>::lanes;
+}
+
 // The first multiple of `stride`, as a quotient, that is not below `offset`; at least 0.
 ANTHER_INLINE std::int64_t depthwise_first(std::int64_t offset, std::int64_t stride) {
   return offset > 0 ? (offset + stride - 1) / stride : 0;
@@ -200,6 +260,13 @@ void depthwise_forward(T* y, const T* add, const T* x, const T* weight, const T*
   const std::int64_t channels = d.channels;
   if (depthwise_is_same<T>(d)) {
     depthwise_same_rows(y, add, x, weight, bias, d, channels, first, last);
+    return;
+  }
+  if (depthwise_is_strided_3<T>(d)) {
+    for (std::int64_t i = first; i < last; ++i) {
+      const std::int64_t at = i * d.out_width() * channels;
+      depthwise_strided_row(y + at, add ? add + at : nullptr, x, weight, bias, d, i);
+    }
     return;
   }
   for (std::int64_t i = first; i < last; ++i) {

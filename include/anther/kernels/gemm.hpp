@@ -128,10 +128,12 @@ inline std::int64_t gemm_work(const GemmDims& d) {
   return d.rows * d.columns * d.depth / 50;
 }
 
-// y = x B + bias + add. bias (columns) and add may be null; add may be y. y overlaps neither x nor
-// packed.
-template <class T>
-void gemm(T* y, const T* add, const T* x, const T* packed, const T* bias, const GemmDims& d) {
+// y = x B + bias + add, and then finish(first, count) for rows of y, by the thread that has
+// computed them where that is one. bias (columns) and add may be null; add may be y. y overlaps
+// neither x nor packed.
+template <class T, class Finish>
+void gemm_and(T* y, const T* add, const T* x, const T* packed, const T* bias, const GemmDims& d,
+              const Finish& finish) {
   const std::int64_t panels = ANTHER_SELECT(gemm_panels<T>)(d.columns);
   const GemmTiles tiles(d.rows, panels, available_threads());
   const auto body = ANTHER_SELECT(gemm<T>);
@@ -144,7 +146,13 @@ void gemm(T* y, const T* add, const T* x, const T* packed, const T* bias, const 
           packed, bias},
          part, tiles.begin(panels, panel_tile, tiles.panel_tiles),
          tiles.begin(panels, panel_tile + 1, tiles.panel_tiles));
+    if (tiles.panel_tiles == 1) finish(row, part.rows);
   });
+  if (tiles.panel_tiles > 1) finish(0, d.rows);
+}
+template <class T>
+void gemm(T* y, const T* add, const T* x, const T* packed, const T* bias, const GemmDims& d) {
+  gemm_and(y, add, x, packed, bias, d, [](std::int64_t, std::int64_t) {});
 }
 
 // The dims where rows follow each other at once.
@@ -165,12 +173,12 @@ inline std::int64_t computed_rows(std::int64_t rows, std::int64_t threads) {
   return (rows + tiles - 1) / tiles;
 }
 
-// The same where x is not stored: rows_of(to, first, count) computes rows of it, one after another,
+// gemm_and where x is not stored: rows_of(to, first, count) computes rows of it, one after another,
 // by the calling thread alone, just before the product reads them. The workspace holds
 // computed_rows(d.rows, available_threads()) rows of d.depth elements.
-template <class T, class RowsOf>
+template <class T, class RowsOf, class Finish>
 void gemm_of_rows(T* y, const T* add, const RowsOf& rows_of, const T* packed, const T* bias,
-                  T* workspace, const GemmDims& d) {
+                  T* workspace, const GemmDims& d, const Finish& finish) {
   const std::int64_t panels = ANTHER_SELECT(gemm_panels<T>)(d.columns);
   const std::int64_t threads = available_threads();
   const GemmTiles tiles(d.rows, panels, threads);
@@ -178,7 +186,7 @@ void gemm_of_rows(T* y, const T* add, const RowsOf& rows_of, const T* packed, co
     GemmDims dense = d;
     dense.x_stride = d.depth;
     rows_of(workspace, 0, d.rows);
-    gemm<T>(y, add, workspace, packed, bias, dense);
+    gemm_and<T>(y, add, workspace, packed, bias, dense, finish);
     return;
   }
   const auto body = ANTHER_SELECT(gemm<T>);
@@ -192,6 +200,7 @@ void gemm_of_rows(T* y, const T* add, const RowsOf& rows_of, const T* packed, co
     part.x_stride = d.depth;
     body({y + row * d.y_stride, add ? add + row * d.add_stride : nullptr, x, packed, bias}, part, 0,
          panels);
+    finish(row, count);
   });
 }
 

@@ -61,7 +61,10 @@ class Inference {
     model_.store().check_readable();
     std::copy(input.begin(), input.end(), value(input_).data);
     for (const auto& entry : plan_.entries()) {
-      if (entry.merged) continue;
+      if (entry.merged || entry.applied) continue;
+      plan_.for_each_applied(entry, [&](const auto& lazy) {
+        if (lazy.op->forward) tape_.run(lazy, lazy.op->forward, false);
+      });
       if (entry.op->forward) tape_.run(entry, entry.op->forward, false);
       T* result = value(entry.outputs[0]).data;
       if (entry.op->forward_rows && result)

@@ -24,11 +24,13 @@ class InferencePlan {
         offset_(static_cast<std::size_t>(tape.value_count()), -1) {
     merge_additions(output);
     choose_lazy(output);
+    choose_applied(output);
     place(input, output);
   }
 
   // The pass. An entry's `lazy` says whose rows it computes in place of its first input; `merged`
-  // says that the entry before computes this addition.
+  // says that the entry before computes this addition, and `applied` that the entry whose `after`
+  // leads to it computes its rows.
   std::span<const Entry> entries() const { return entries_; }
   // Where a value begins in the memory, in elements; -1 if it has no place there (a parameter, or a
   // lazy result that its readers compute).
@@ -39,6 +41,13 @@ class InferencePlan {
   }
   // Elements of the memory.
   std::int64_t size() const { return size_; }
+  // Calls body(lazy) for the lazy ops that an entry applies to its result, from the last to the
+  // first.
+  template <class Body>
+  void for_each_applied(const Entry& entry, const Body& body) const {
+    for (int e = entry.after; e >= 0; e = entries_[static_cast<std::size_t>(e)].lazy)
+      body(entries_[static_cast<std::size_t>(e)]);
+  }
 
  private:
   int root_of(int id) const { return tape_.root_of(id).id; }
@@ -92,20 +101,59 @@ class InferencePlan {
         entry.lazy = tape_.producer_of(entry.inputs[0]);
   }
 
+  // Cheap lazy ops that alone read the result of an op which applies_rows become part of it.
+  void choose_applied(int output) {
+    std::vector<int> readers(offset_.size(), 0), reader(offset_.size(), -1);
+    const auto read = [&](int id, int by) {
+      if (id < 0) return;
+      ++readers[static_cast<std::size_t>(root_of(id))];
+      reader[static_cast<std::size_t>(root_of(id))] = by;
+    };
+    for (int e = 0; e < static_cast<int>(entries_.size()); ++e) {
+      const Entry& entry = entries_[static_cast<std::size_t>(e)];
+      if (entry.merged) continue;
+      for (const int id : entry.inputs) read(id, e);
+      read(entry.add, e);
+    }
+    for (Entry& entry : entries_) {
+      if (entry.merged || !entry.op->applies_rows) continue;
+      int result = entry.into >= 0 ? entry.into : entry.outputs[0];
+      while (root_of(result) != root_of(output) && readers[static_cast<std::size_t>(result)] == 1) {
+        const int next = reader[static_cast<std::size_t>(result)];
+        Entry& lazy = entries_[static_cast<std::size_t>(next)];
+        if (!lazy.op->is_cheap || lazy.inputs[0] != result) break;
+        if (entry.after >= 0 && lazy.lazy != entry.after) break;
+        stored_[static_cast<std::size_t>(result)] = false;
+        result = lazy.outputs[0];
+        lazy.applied = true;
+        entry.after = next;
+      }
+      if (entry.after < 0) continue;
+      stored_[static_cast<std::size_t>(result)] = true;
+      entry.into = result;
+      for (Entry& other : entries_)
+        if (!other.applied && other.lazy == entry.after) other.lazy = -1;  // reads it where it is
+    }
+  }
+
   // Calls body(id) for every value that an entry reads.
   template <class Body>
   void for_each_read(const Entry& entry, const Body& body) const {
     if (entry.merged) return;
     if (entry.add >= 0) body(entry.add);
+    for_each_applied(entry, [&](const Entry& lazy) {
+      for (std::size_t i = 1; i < lazy.inputs.size(); ++i)
+        if (lazy.inputs[i] >= 0) body(lazy.inputs[i]);
+      for (const int id : lazy.outputs.subspan(1)) body(id);
+    });
     for (std::size_t i = 0; i < entry.inputs.size(); ++i) {
       if (i > 0 || entry.lazy < 0) {
         if (entry.inputs[i] >= 0) body(entry.inputs[i]);
         continue;
       }
-      // It computes these rows from the inputs of the lazy op, and from what that has kept.
+      // It computes these rows from what the lazy op reads and has kept.
       const Entry& lazy = entries_[static_cast<std::size_t>(entry.lazy)];
-      for (const int id : lazy.inputs)
-        if (id >= 0) body(id);
+      for_each_read(lazy, body);
       for (const int id : lazy.outputs)
         if (id != lazy.outputs[0]) body(id);
     }
@@ -133,15 +181,27 @@ class InferencePlan {
     take(input);
     for (int e = 0; e < entries; ++e) {
       const Entry& entry = entries_[static_cast<std::size_t>(e)];
-      for (const int id : entry.outputs)
-        if (!entry.merged && stored_[static_cast<std::size_t>(id)] && root_of(id) == id) take(id);
-      if (entry.into >= 0) take(entry.into);
+      if (!entry.merged && !entry.applied) {
+        for (const int id : entry.outputs)
+          if (stored_[static_cast<std::size_t>(id)] && root_of(id) == id) take(id);
+        if (entry.into >= 0) take(entry.into);
+        for_each_applied(entry, [&](const Entry& lazy) {
+          for (const int id : lazy.outputs.subspan(1)) take(id);
+        });
+      }
       for (std::size_t id = 0; id < offset_.size(); ++id) {
         const int dies = std::max(last_read[id], tape_.producer_of(static_cast<int>(id)));
         if (offset_[id] >= 0 && dies == e)
           give_gap(gaps, {offset_[id], room(static_cast<int>(id))});
       }
     }
+    // What the first of the lazy ops reads is where the last one's result is.
+    for (const Entry& entry : entries_)
+      for_each_applied(entry, [&](const Entry& lazy) {
+        if (lazy.lazy < 0)
+          offset_[static_cast<std::size_t>(lazy.inputs[0])] =
+              offset_[static_cast<std::size_t>(entry.into)];
+      });
   }
   static std::int64_t take_gap(std::vector<Gap>& gaps, std::int64_t& end, std::int64_t size) {
     auto best = gaps.end();

@@ -190,7 +190,8 @@ inline constexpr Op<T> depthwise_conv2d_op = {
         [](Call<T>& call) {
           kernels::depthwise_conv2d_forward(
               call.output(), call.add(), call.input(0), call.input(1), call.input(2),
-              call.template attributes<kernels::DepthwiseConv2dDims>());
+              call.template attributes<kernels::DepthwiseConv2dDims>(),
+              [&](std::int64_t first, std::int64_t count) { call.apply_rows(first, count); });
         },
     .backward =
         [](Call<T>& call) {
@@ -209,6 +210,7 @@ inline constexpr Op<T> depthwise_conv2d_op = {
           return call.output_shape().numel() * d.kernel_height * d.kernel_width;
         },
     .takes_add = true,
+    .applies_rows = true,
 };
 
 // Throws if the shapes do not fit, or the kernel is larger than the padded map.

@@ -31,8 +31,12 @@ inline constexpr Op<T> linear_op = {
           const T* packed = call.packed(1, PackUse::forward, linear_pack(out, in));
           const kernels::GemmDims d = kernels::dense_gemm(rows, out, in);
           const auto lazy = call.lazy_input();
+          const auto apply = [&](std::int64_t first, std::int64_t count) {
+            call.apply_rows(first, count);
+          };
           if (!lazy) {
-            kernels::gemm<T>(call.output(), call.add(), call.input(0), packed, call.input(2), d);
+            kernels::gemm_and<T>(call.output(), call.add(), call.input(0), packed, call.input(2), d,
+                                 apply);
             return;
           }
           kernels::gemm_of_rows<T>(
@@ -41,7 +45,7 @@ inline constexpr Op<T> linear_op = {
                 lazy->compute_rows(to, first, count);
               },
               packed, call.input(2),
-              call.workspace(kernels::computed_rows(rows, available_threads()) * in), d);
+              call.workspace(kernels::computed_rows(rows, available_threads()) * in), d, apply);
         },
     .backward =
         [](Call<T>& call) {
@@ -103,6 +107,7 @@ inline constexpr Op<T> linear_op = {
         },
     .takes_add = true,
     .takes_lazy = true,
+    .applies_rows = true,
 };
 
 // x (..., C), weight (O, C) or (O, 1, 1, C), bias (O) or empty. Throws if they do not fit.

@@ -54,8 +54,9 @@ inline constexpr Op<T> group_norm_op = {
         },
     .forward_rows =
         [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
-          kernels::group_norm_rows<T>(y, call.input(0), call.output(3), first, count,
-                                      call.template attributes<kernels::GroupNormDims>());
+          const auto& dims = call.template attributes<kernels::GroupNormDims>();
+          const T* x = call.input_rows(y, first, count);
+          kernels::group_norm_rows<T>(y, x, call.output(3), first, count, dims);
         },
 };
 
@@ -224,9 +225,11 @@ inline constexpr Op<T> batch_norm_op = {
         },
     .forward_rows =
         [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
-          kernels::batch_norm_rows<T>(y, call.input(0), call.output(4), first, count,
+          const T* x = call.input_rows(y, first, count);
+          kernels::batch_norm_rows<T>(y, x, call.output(4), first, count,
                                       call.template attributes<BatchNormAttributes<T>>().dims);
         },
+    .is_cheap = true,
 };
 
 // x (N, ..., C). A training pass normalises by the batch's statistics, and moves running_mean and

@@ -1,6 +1,7 @@
 // Element-wise ops of one value, with PyTorch's names: activations (relu, silu, hardswish, ...),
 // clamp, exp, pow and others. All come from the rows of kernels/pointwise_table.inl, where their
-// formulas are. Backward keeps x or y. gelu is in ops/activation.hpp.
+// formulas are. Backward keeps x or y. Those that are quickly computed are lazy. gelu is in
+// ops/activation.hpp.
 #pragma once
 
 #include "anther/autograd/tape.hpp"
@@ -21,23 +22,79 @@ inline constexpr const char* pointwise_op_names[] = {
 #include "anther/kernels/pointwise_table.inl"
 };
 
+// Whether the op is lazy: its result is computed in less time than it is read from memory.
+constexpr bool pointwise_is_lazy(kernels::Pointwise op) {
+  using enum kernels::Pointwise;
+  return op == relu || op == relu6 || op == leaky_relu || op == hardsigmoid || op == hardswish ||
+         op == clamp;
+}
+
+template <class T, kernels::Pointwise op>
+void pointwise_rows(const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
+  kernels::pointwise_forward<T, op>(y, call.input_rows(y, first, count),
+                                    count * call.output_shape().back(),
+                                    call.template attributes<kernels::PointwiseNumbers>());
+}
+
+template <class T, kernels::Pointwise op>
+void pointwise_op_forward(Call<T>& call) {
+  if (call.input(0))
+    kernels::pointwise_forward<T, op>(call.output(), call.input(0), call.output_shape().numel(),
+                                      call.template attributes<kernels::PointwiseNumbers>());
+  else
+    call.for_row_tiles(0, call.output_shape().rows(),
+                       [&](std::int64_t first, std::int64_t count, std::int64_t at) {
+                         pointwise_rows<T, op>(call, call.output() + at, first, count);
+                       });
+}
+
+// What the derivative is computed from, x or y, is either stored, or computed again for a tile of
+// rows at a time.
+template <class T, kernels::Pointwise op>
+void pointwise_op_backward(Call<T>& call) {
+  constexpr bool keeps_result = kernels::pointwise_keeps_result[static_cast<int>(op)];
+  const auto& numbers = call.template attributes<kernels::PointwiseNumbers>();
+  const auto dx = call.input_gradient(0);
+  if (!dx) return;
+  const T* dy = call.output_gradient();
+  const std::int64_t size = call.output_shape().numel(), columns = call.output_shape().back();
+  const auto compute = [&](T* room, std::int64_t first, std::int64_t count) {
+    if (!keeps_result) return call.input_rows(room, first, count);
+    call.compute_rows(room, first, count);
+    return static_cast<const T*>(room);
+  };
+  constexpr std::int64_t room_size = 8192;
+  const T* kept = keeps_result ? call.output() : call.input(0);
+  if (kept == nullptr && columns > room_size) {
+    T* all = call.workspace(size);
+    call.for_row_tiles(0, size / columns,
+                       [&](std::int64_t first, std::int64_t count, std::int64_t at) {
+                         compute(all + at, first, count);
+                       });
+    kept = all;
+  }
+  if (kept) {
+    kernels::pointwise_backward<T, op>(dx.to, dx.add, dy, kept, size, numbers);
+    return;
+  }
+  const std::int64_t rows = size / columns, tile_rows = room_size / columns;
+  parallel_for((rows + tile_rows - 1) / tile_rows, size, [&](std::int64_t tile) {
+    alignas(64) T room[room_size];
+    const std::int64_t first = tile * tile_rows, count = std::min(tile_rows, rows - first);
+    const std::int64_t at = first * columns;
+    kernels::pointwise_backward<T, op>(dx.to + at, dx.add ? dx.add + at : nullptr, dy + at,
+                                       compute(room, first, count), count * columns, numbers);
+  });
+}
+
 template <class T, kernels::Pointwise op>
 inline constexpr Op<T> pointwise_op = {
     .name = pointwise_op_names[static_cast<int>(op)],
-    .forward =
-        [](Call<T>& call) {
-          kernels::pointwise_forward<T, op>(call.output(), call.input(0),
-                                            call.output_shape().numel(),
-                                            call.template attributes<kernels::PointwiseNumbers>());
-        },
-    .backward =
-        [](Call<T>& call) {
-          constexpr bool keeps_result = kernels::pointwise_keeps_result[static_cast<int>(op)];
-          if (const auto dx = call.input_gradient(0))
-            kernels::pointwise_backward<T, op>(
-                dx.to, dx.add, call.output_gradient(), keeps_result ? call.output() : call.input(0),
-                call.output_shape().numel(), call.template attributes<kernels::PointwiseNumbers>());
-        },
+    .forward = pointwise_is_lazy(op) ? nullptr : pointwise_op_forward<T, op>,
+    .backward = pointwise_op_backward<T, op>,
+    .forward_rows = pointwise_is_lazy(op) ? pointwise_rows<T, op> : nullptr,
+    .takes_lazy = true,
+    .is_cheap = pointwise_is_lazy(op),
 };
 
 // The op of a row of the table, with the numbers that its formula has.

@@ -24,7 +24,8 @@ inline void add_convolution_cpp(CppForms& forms) {
   forms.add_named(depthwise_conv2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
     code.include("anther/kernels/depthwise_conv2d.hpp");
     code.call("depthwise_conv2d_forward<float>", code.output(), code.add(), code.input(0),
-              code.input(1), code.input(2), call.attributes<kernels::DepthwiseConv2dDims>());
+              code.input(1), code.input(2), call.attributes<kernels::DepthwiseConv2dDims>(),
+              code.apply_rows());
   });
   forms.add_named(depthwise_conv_transpose2d_op_name,
                   [](CodeBuilder& code, const Call<float>& call) {

@@ -17,9 +17,10 @@ inline void add_linear_cpp(CppForms& forms) {
     code.include("anther/kernels/gemm.hpp");
     if (call.lazy_input())
       code.call("gemm_of_rows<float>", code.output(), code.add(), code.input_rows(), packed, bias,
-                code.workspace(kernels::computed_rows(rows, 1) * in), d);
+                code.workspace(kernels::computed_rows(rows, 1) * in), d, code.apply_rows());
     else
-      code.call("gemm<float>", code.output(), code.add(), code.input(0), packed, bias, d);
+      code.call("gemm_and<float>", code.output(), code.add(), code.input(0), packed, bias, d,
+                code.apply_rows());
   });
 }
 

@@ -15,7 +15,8 @@ inline void group_norm_cpp(CodeBuilder& code, const Call<float>& call) {
   code.call("group_norm_statistics<float>", code.output(3), code.output(1), code.output(2),
             code.input(0), code.input(1), code.input(2),
             code.workspace(kernels::group_norm_workspace(d)), d);
-  code.call_rows("group_norm_rows<float>", "y", code.input(0), code.output(3), "first", "count", d);
+  const std::string x = detail::text_of(code.input(0), " + first * ", d.channels);
+  code.call_rows("group_norm_rows<float>", "y", x, code.output(3), "first", "count", d);
 }
 
 inline void layer_norm_cpp(CodeBuilder& code, const Call<float>& call) {
@@ -39,8 +40,8 @@ inline void batch_norm_cpp(CodeBuilder& code, const Call<float>& call) {
   code.call("batch_norm_inference_affine<float>", code.output(4), statistic(a.mean()),
             statistic(a.var()), code.input(1), code.input(2),
             code.workspace(kernels::batch_norm_workspace(a.dims)), a.dims);
-  code.call_rows("batch_norm_rows<float>", "y", code.input(0), code.output(4), "first", "count",
-                 a.dims);
+  const std::string x = detail::text_of(code.input(0), " + first * ", a.dims.channels);
+  code.call_rows("batch_norm_rows<float>", "y", x, code.output(4), "first", "count", a.dims);
 }
 
 inline void add_norm_cpp(CppForms& forms) {
