@@ -245,7 +245,8 @@ Variable<T> attention_call(OpArguments<T>& a) {
                     v = a.get("value", Layout::heads);
   return scaled_dot_product_attention(
       q, k, v, a.integer("num_heads", a.shape("query")[1]),
-      {.attn_mask = a["attn_mask"], .is_causal = a.flag("is_causal", false)});
+      {.attn_mask = a.flag("bool_mask", false) ? a.integer_value("attn_mask") : a["attn_mask"],
+       .is_causal = a.flag("is_causal", false)});
 }
 // Weights of classes are numbers among the attributes.
 template <class T>
@@ -315,6 +316,8 @@ inline const std::vector<OpCall>& op_calls() {
          }},
         {"maximum", [](auto& a) { return maximum(a["input"], a["other"]); }},
         {"minimum", [](auto& a) { return minimum(a["input"], a["other"]); }},
+        {"where",
+         [](auto& a) { return where(a.integer_value("condition"), a["input"], a["other"]); }},
         {"prelu", [](auto& a) { return prelu(a.map("input"), a["weight"]); }, Layout::map},
         {"sum",
          [](auto& a) { return sum(a["input"], a.dims(), {.keepdim = a.flag("keepdim", false)}); }},

@@ -1,7 +1,8 @@
-// A row of op_cases.hpp as a layer: its first input is the layer's, the others are parameters. What
-// the exporters' tests write.
+// A row of op_cases.hpp as a layer: its first input of real numbers is the layer's, the others are
+// parameters, and integers are constants. What the exporters' tests write.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <string>
@@ -60,7 +61,12 @@ class CaseModule : public Module<float> {
 
  private:
   // The arguments stand in the order in which they were asked for, which C++ leaves open.
-  bool is_input(std::size_t i) const { return numbers_.names()[i] == case_.inputs[0].name; }
+  bool is_input(std::size_t i) const {
+    const auto first = std::ranges::find_if(case_.inputs, [&](const CaseInput& input) {
+      return std::ranges::find(numbers_.names(), input.name) != numbers_.names().end();
+    });
+    return numbers_.names()[i] == first->name;
+  }
 
   const OpCase& case_;
   mutable CaseArguments<float> numbers_;

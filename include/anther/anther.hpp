@@ -42,6 +42,7 @@
 #include "anther/ops/shape.hpp"
 #include "anther/ops/softmax.hpp"
 #include "anther/ops/topk.hpp"
+#include "anther/ops/where.hpp"
 #include "anther/optim/adagrad.hpp"
 #include "anther/optim/adam.hpp"
 #include "anther/optim/clip_grad.hpp"

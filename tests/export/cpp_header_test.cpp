@@ -12,13 +12,16 @@
 #include <fstream>
 #include <functional>
 #include <future>
+#include <iterator>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "anther/anther.hpp"
 #include "anther/data/vision/transforms.hpp"
 #include "tests/io/temporary_folder.hpp"
+#include "tests/token_model.hpp"
 
 namespace {
 
@@ -444,6 +447,44 @@ TEST_CASE("C++ header: a model of anything, from numbers to numbers") {
   REQUIRE(run(text_of((folder / "example.cpp.out").string(), " < ", (folder / "input").string(),
                       " > ", (folder / "output").string())) == 0);
   CHECK(std::stof(read_text_file(folder / "output")) == doctest::Approx(expected[0]).epsilon(1e-4));
+}
+
+TEST_CASE("C++ header: a model of token ids, to numbers and to integers") {
+  const TemporaryFolder folder;
+  ParameterStore<float> store, best_store;
+  const token_test::TokenModel model(store);
+  draw(store);
+  Sequential<float> best(best_store);
+  best.add<Embedding>(11, 5).add<Apply>([](V x) { return argmax(x); });
+  draw(best_store);
+  write_cpp_header(folder / "tokens.hpp", model, {2, 6}, {.name = "tokens", .sources = sources});
+  write_cpp_header(folder / "best.hpp", best, {12}, {.name = "best", .sources = sources});
+
+  const std::vector<std::int32_t> ids = token_test::token_ids(12);
+  std::ofstream input(folder / "input");
+  for (const std::int32_t id : ids) input << id << '\n';
+  input.close();
+  // The program in the header's own comment reads the ids, and prints the result.
+  const auto printed_by = [&](const std::string& name) {
+    std::string example;
+    std::ifstream header(folder / (name + ".hpp"));
+    for (std::string line; std::getline(header, line) && line != "#pragma once";)
+      if (line.starts_with("//   ")) example += line.substr(5) + '\n';
+    std::ofstream(folder / (name + ".cpp")) << example;
+    REQUIRE(run(compile_command(folder / (name + ".cpp"))) == 0);
+    REQUIRE(run(text_of((folder / (name + ".cpp.out")).string(), " < ", (folder / "input").string(),
+                        " > ", (folder / "output").string())) == 0);
+    std::istringstream text(read_text_file(folder / "output"));
+    return std::vector<float>(std::istream_iterator<float>(text), {});
+  };
+  // Nine digits say which float it is.
+  Inference<float> inference(model, {2, 6});
+  const std::span<const float> expected = inference(ids);
+  CHECK(printed_by("tokens") == std::vector<float>(expected.begin(), expected.end()));
+  Tape<float> tape;
+  tape.begin({.training = false});
+  const std::span<const std::int32_t> greatest = best(tape.integers({12}, ids)).integers();
+  CHECK(printed_by("best") == std::vector<float>(greatest.begin(), greatest.end()));
 }
 
 std::string refusal(const Module<float>& model, const CppHeaderOptions& options,

@@ -7,6 +7,7 @@
 
 #include "anther/models/edgevit/edgevit.hpp"
 #include "anther/optim/adam.hpp"
+#include "tests/token_model.hpp"
 
 namespace {
 
@@ -137,6 +138,56 @@ TEST_CASE("inference: an input of another size is refused") {
   const std::vector<float> small(7);
   CHECK_THROWS_WITH_AS(inference(small), doctest::Contains("3072"), Error);
   CHECK_THROWS_AS(Inference<float>(model, Shape{1, 33, 32, 3}), Error);
+}
+
+TEST_CASE("inference: a model of token ids") {
+  ParameterStore<float> store;
+  const token_test::TokenModel model(store);
+  store.initialize(1);
+  Inference<float> inference(model, {2, 6});
+  const std::vector<std::int32_t> ids = token_test::token_ids(12), zeros(12);
+  for (const auto& input : {ids, zeros, ids}) {
+    Tape<float> tape;
+    tape.begin({.training = false, .backward = false});
+    CHECK(copy_of(inference(input)) == copy_of(model(tape.integers({2, 6}, input)).value()));
+  }
+  const std::vector<float> numbers(12);
+  CHECK_THROWS_WITH_AS(inference(numbers), "inference: the model reads integers", Error);
+  std::vector<std::int32_t> outside = ids;
+  outside[3] = 11;
+  CHECK_THROWS_WITH_AS(inference(outside), doctest::Contains("index 3 is 11, expected 0 to 10"),
+                       Error);
+  CHECK(copy_of(inference(zeros)) == copy_of(Inference<float>(model, {2, 6})(zeros)));
+
+  ParameterStore<float> linear_store;
+  Sequential<float> linear(linear_store);
+  linear.add<Linear>(2, 3);
+  linear_store.initialize(1);
+  CHECK_THROWS_WITH_AS(Inference<float>(linear, {1, 2})(std::vector<std::int32_t>{1, 2}),
+                       "inference: the model reads real numbers", Error);
+}
+
+TEST_CASE("inference: constants of the model are kept; a result of integers is refused") {
+  class Net : public Module<float> {
+   public:
+    explicit Net(const Scope<float>& scope) : Module<float>(scope, "Net") {}
+    Variable<float> forward(Variable<float> x) const override {
+      const float factors[] = {1, 2, 4};
+      return x * x.tape().input({3}, factors);
+    }
+  };
+  class Best : public Module<float> {
+   public:
+    explicit Best(const Scope<float>& scope) : Module<float>(scope, "Best") {}
+    Variable<float> forward(Variable<float> x) const override { return argmax(x); }
+  };
+  ParameterStore<float> store;
+  const Net net(store);
+  const Best best(store);
+  store.initialize(1);
+  const std::vector<float> x = {1, 1, 1, 5, 6, 7};
+  CHECK(copy_of(Inference<float>(net, {2, 3})(x)) == std::vector<float>{1, 2, 4, 5, 12, 28});
+  CHECK_THROWS_WITH_AS(Inference<float>(best, {2, 3}), doctest::Contains("got integers"), Error);
 }
 
 }  // namespace

@@ -39,6 +39,21 @@ TEST_CASE("ops refuse what does not fit") {
        [&] {
          x({2, 3}) + x({2, 4});
        }},
+      {"where: expected shapes that are equal or 1 in each axis, counted from the last, got (2) "
+       "and "
+       "(2, 3)",
+       [&] {
+         // The condition has fewer axes: it may; then one that does not fit.
+         const auto a = x({2, 3});
+         const std::int32_t condition[] = {1, 0};
+         where(a.tape().integers({1}, zero), a, a);
+         where(a.tape().integers({2}, condition), a, a);
+       }},
+      {"where: expected input 0 to hold integers",
+       [&] {
+         const auto a = x({2, 3});
+         where(a, a, a);
+       }},
       {"prelu: expected a weight for each of the last axis of (2, 3), or one, got (2)",
        [&] {
          prelu(x({2, 3}), x({2}));

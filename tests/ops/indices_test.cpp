@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "anther/anther.hpp"
+#include "tests/token_model.hpp"
 
 namespace {
 
@@ -52,31 +53,34 @@ TEST_CASE("embedding: rows of the table, gradients in the order of the positions
   CHECK(std::ranges::equal(weight.gradient(), expected));
 }
 
-struct Net : Module<float> {
-  explicit Net(const Scope<float>& scope)
-      : Module(scope, "Net"), table(scope / "table", 5, 4), out(scope / "out", 4, 5) {}
-  Variable<float> forward(Variable<float> x) const override { return out(table(x)); }
-  Embedding<float> table;
-  Linear<float> out;
-};
+TEST_CASE("where: PyTorch's results and gradients; what is not taken leaves no trace") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const std::int32_t condition[] = {1, 0, -3};
+  const double left[] = {1, nan, 3}, right[] = {10, 20, nan, 40, 50, nan};
+  Tape<double> tape;
+  const auto a = tape.input({3}, left, true), b = tape.input({2, 3}, right, true);
+  const auto y = where(tape.integers({3}, condition), a, b);
+  CHECK(y.shape() == Shape{2, 3});
+  CHECK(std::ranges::equal(y.value(), std::vector<double>{1, 20, 3, 1, 50, 3}));
+  tape.backward(sum(y * y));
+  CHECK(std::ranges::equal(a.gradient(), std::vector<double>{4, 0, 12}));
+  CHECK(std::ranges::equal(b.gradient(), std::vector<double>{0, 40, 0, 0, 100, 0}));
+}
 
-TEST_CASE("a model of token ids: its names and its summary; plans refuse it") {
+TEST_CASE("a model of token ids: its names, and what a dry run makes of it") {
   ParameterStore<float> store;
-  const Net net(store);
+  const token_test::TokenModel net(store);
   store.initialize(1);
   CHECK(store.parameters()[0].name == "table.weight");
-  const std::int32_t ids[] = {0, 4, 2, 1, 1, 3};
   Tape<float> tape;
-  CHECK(net(tape.integers({2, 3}, ids)).shape() == Shape{2, 3, 5});
-  const DryRun<float> pass(net, {2, 3});
-  CHECK(pass.output.shape() == Shape{2, 3, 5});
-  std::string error;
-  try {
-    Inference<float>(net, {2, 3});
-  } catch (const Error& e) {
-    error = e.what();
-  }
-  CHECK(error.find("integers (token ids, indices) is not planned") != std::string::npos);
+  CHECK(net(tape.integers({2, 3}, token_test::token_ids(6))).shape() == Shape{2, 3, 11});
+  DryRun<float> pass(net, {2, 3});
+  CHECK(pass.output.shape() == Shape{2, 3, 11});
+  CHECK(pass.tape.holds_integers(pass.tape.id_of(pass.input)));
+  // A constant of real numbers is not taken for integers.
+  const float one[] = {1};
+  CHECK_THROWS_WITH_AS(embedding(pass.tape.input({1}, one), pass.tape.input({1, 1}, one)),
+                       doctest::Contains("embedding: expected input 0 to hold integers"), Error);
 }
 
 }  // namespace

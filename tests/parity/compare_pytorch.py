@@ -47,10 +47,12 @@ TOLERANCE = {"float32": 2e-5, "float64": 1e-10}
 # --- What PyTorch computes -----------------------------------------------------------------------
 
 
-def attention(query, key, value, attn_mask=None, is_causal=False):
+def attention(query, key, value, attn_mask=None, is_causal=False, bool_mask=False):
     """F.scaled_dot_product_attention, which torch 1.13 lacks."""
     scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
-    if attn_mask is not None:
+    if bool_mask:
+        scores = scores.masked_fill(attn_mask == 0, -torch.inf)
+    elif attn_mask is not None:
         scores = scores + attn_mask
     if is_causal:
         scores = scores.masked_fill(torch.ones_like(scores[0, 0]).triu(1).bool(), -torch.inf)
@@ -119,6 +121,7 @@ REFERENCE = {
     "triplet_margin_loss": lambda t, a: F.triplet_margin_loss(
         t["anchor"], t["positive"], t["negative"], **a),
     "adaptive_avg_pool2d": lambda t, a: F.adaptive_avg_pool2d(t["input"], a["output_size"]),
+    "where": lambda t, a: torch.where(t["condition"] != 0, t["input"], t["other"]),
     "prelu": lambda t, a: F.prelu(t["input"], t["weight"]),
     "cat": lambda t, a: torch.cat((t["input"], t["other"]), **a),
     "stack": lambda t, a: torch.stack((t["input"], t["other"]), **a),
@@ -150,7 +153,6 @@ def by_name(op):
     return lambda t, a: function(*t.values(), **a)
 
 
-NOT_DIFFERENTIABLE = ("target", "index", "running_mean", "running_var")
 NOT_DIFFERENTIABLE = ("running_mean", "running_var")
 
 
@@ -474,7 +476,8 @@ def draw_attention(rng, i):
         mask = (n, heads, length, keys[2])
         # One number for all keys would change nothing, and its gradient be rounding alone.
         shapes["attn_mask"] = (*(1 if rng.random() < 0.4 else m for m in mask[:3]), mask[3])
-    return dict(is_causal=bool(i % 3 == 2)), shapes
+    bool_mask = i % 8 == 3
+    return dict(is_causal=bool(i % 3 == 2), bool_mask=bool_mask), shapes
 
 
 def draw_matmul(rng, i):
@@ -613,6 +616,13 @@ def draw_pair(rng):
     return dict(zip(("input", "other"), pair if rng.random() < 0.5 else pair[::-1]))
 
 
+def draw_where(rng, i):
+    shapes = draw_pair(rng)
+    whole = np.broadcast_shapes(*shapes.values())
+    condition = [1 if rng.random() < 0.3 else extent for extent in whole]
+    return {}, dict(condition=tuple(condition[int(rng.integers(0, 2)):]), **shapes)
+
+
 def draw_arithmetic(rng, i):
     if i % 4 == 0:
         return dict(other=float(rng.choice([-1, 1]) * rng.uniform(0.3, 2))), dict(
@@ -723,6 +733,7 @@ DRAW = {
     **{op: draw_loss(op) for op in LOSSES},
     **dict.fromkeys(("add", "sub", "mul", "div"), draw_arithmetic),
     **dict.fromkeys(("maximum", "minimum"), lambda rng, i: ({}, draw_pair(rng))),
+    "where": draw_where,
     "prelu": draw_prelu,
     **dict.fromkeys(("sum", "mean", "amax", "amin", "norm", "var"), draw_reduction),
     "permute": draw_permute,
@@ -790,6 +801,11 @@ def draw_case(op, seed, i):
         arrays["input"].flat[0] = abs(arrays["input"].flat[0])
     elif op == "scaled_dot_product_attention":
         arrays["query"] *= rng.choice([1.0, 1.0, 10.0])
+        if attributes["bool_mask"]:  # every query sees a key: where none is, PyTorch has NaN
+            arrays["attn_mask"] = rng.integers(0, 2, shapes["attn_mask"])
+            arrays["attn_mask"][..., 0] = 1
+    elif op == "where":
+        arrays["condition"] = rng.integers(0, 2, shapes["condition"])
     if op == "div" and "other" in arrays:
         arrays["other"] = np.asarray(np.sign(arrays["other"]) * (0.3 + np.abs(arrays["other"])))
     if "index" in arrays:

@@ -15,6 +15,7 @@
 #include "anther/io/safetensors.hpp"
 #include "tests/op_case_module.hpp"
 #include "tests/parity/channels.hpp"
+#include "tests/token_model.hpp"
 
 namespace {
 
@@ -217,6 +218,23 @@ void write(const std::filesystem::path& folder, const std::string& name, Shape s
              in_graph(Tensor<float>(y.shape(), y.value())));
 }
 
+// A model of integers.
+void write_token_model(const std::filesystem::path& folder) {
+  ParameterStore<float> store;
+  const token_test::TokenModel model(store);
+  store.initialize(1);
+  write_onnx(folder / "token_ids.onnx", model, {1, 6});
+  const std::vector<std::int32_t> ids = token_test::token_ids(18);
+  Tape<float> tape;
+  tape.begin({.training = false});
+  const V y = model(tape.integers({3, 6}, ids));
+  const std::vector<std::int64_t> input(ids.begin(), ids.end());
+  const SafetensorsTensor tensors[] = {
+      {.name = "input", .shape = {3, 6}, .values = std::span<const std::int64_t>(input)},
+      {.name = "output", .shape = y.shape(), .values = y.value()}};
+  write_safetensors(folder / "token_ids.safetensors", tensors);
+}
+
 // A row of tests/op_cases.hpp.
 void write_case(const std::filesystem::path& folder, int number, const op_tests::OpCase& row) {
   ParameterStore<float> store;
@@ -247,6 +265,7 @@ int main(int argc, char** argv) {
     write(folder, "shapes", {1, 4, 3, 4}, shapes);
     write(folder, "volumes", {1, 2, 3, 5, 4}, volumes);
     write(folder, "rows", {1, 4}, rows);
+    write_token_model(folder);
     int number = 0;
     for (const op_tests::OpCase& row : op_tests::op_cases())
       if (row.exported) write_case(folder, number++, row);

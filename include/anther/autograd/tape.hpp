@@ -37,7 +37,7 @@ namespace anther::inline v0_1 {
 struct TapeOptions {
   bool training = true;  // dropout drops, BatchNorm uses the batch's statistics
   bool backward = true;  // keep what backward needs
-  bool dry_run = false;  // shapes only: nothing is computed and no memory taken
+  bool dry_run = false;  // shapes only: nothing is computed; constants are kept
   // What dropout draws from. Without a key, every pass of a tape has a different one.
   std::optional<RandomKey> random = {};
   std::int64_t first_sample = 0;  // the number of the micro-batch's first sample in its batch
@@ -67,11 +67,11 @@ class Tape {
   // The key that the pass draws from.
   RandomKey random() const { return random_; }
 
-  // A copy of values from outside: a batch, for example.
+  // A copy of values from outside: a batch, for example; in a dry run, a constant of the model's.
   Variable<T> input(const Shape& shape, std::span<const T> elements, bool wants_gradient = false) {
     check_size(shape, std::ssize(elements));
     const int id = add_value(shape, wants_gradient && options_.backward);
-    if (!options_.dry_run) at(id).data = keep(elements, values_memory_);
+    at(id).data = keep(elements, values_memory_);
     return handle(id);
   }
   Variable<T> input(const Tensor<T>& tensor, bool wants_gradient = false) {
@@ -82,7 +82,7 @@ class Tape {
     check_size(shape, std::ssize(elements));
     const int id = add_value(shape, false);
     at(id).holds_integers = true;
-    if (!options_.dry_run) at(id).integers = keep(elements, values_memory_);
+    at(id).integers = keep(elements, values_memory_);
     return handle(id);
   }
   // A value of which only the shape is known, for a dry run.
@@ -225,11 +225,16 @@ class Tape {
   int value_count() const { return static_cast<int>(values_.size()); }
   const Shape& shape_of(int id) const { return at(id).shape; }
   bool holds_integers(int id) const { return at(id).holds_integers; }
-  // The elements of a value by its number; empty if it has none (in a dry run).
+  // The elements of a value by its number; empty if it has none (in a dry run), or integers.
   std::span<const T> elements_of(int id) const {
     const Value& value = at(id);
     if (value.data == nullptr) return {};
     return {value.data, static_cast<std::size_t>(value.shape.numel())};
+  }
+  std::span<const std::int32_t> integers_of(int id) const {
+    const Value& value = at(id);
+    if (value.integers == nullptr) return {};
+    return {value.integers, static_cast<std::size_t>(value.shape.numel())};
   }
   // The number of the entry that computes a value, or -1.
   int producer_of(int id) const { return at(id).producer; }

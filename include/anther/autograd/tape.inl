@@ -62,9 +62,12 @@ std::span<int> Tape<T>::input_ids(const Op<T>& op, std::span<const Variable<T>> 
   for (const Variable<T>& input : inputs) {
     const int id = input ? id_of(input) : -1;
     const bool integers = count < 32 && (op.integer_inputs >> count & 1U) != 0;
-    // What a dry run's input holds is what its first reader expects.
-    if (id >= 0 && integers && options_.dry_run && at(id).producer < 0 && !at(id).parameter)
-      at(id).holds_integers = true;
+    // What a dry run's input, or a view of it, holds is what its first reader expects.
+    if (id >= 0 && integers && options_.dry_run) {
+      Value& root = at(root_of(id).id);
+      if (root.producer < 0 && !root.parameter && !root.data)
+        root.holds_integers = at(id).holds_integers = true;
+    }
     if (id >= 0)
       check(at(id).holds_integers == integers, op.name, ": expected input ", count, " to hold ",
             integers ? "integers" : "real numbers");

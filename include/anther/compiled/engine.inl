@@ -75,6 +75,7 @@ ANTHER_FUNCTION(self_attention)
 ANTHER_FUNCTION(subsample)
 ANTHER_FUNCTION(topk)
 ANTHER_FUNCTION(triplet_margin_loss)
+ANTHER_FUNCTION(where)
 
 ANTHER_FUNCTION(index_select)
 ANTHER_FUNCTION(maximum)

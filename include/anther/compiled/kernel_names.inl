@@ -84,6 +84,8 @@ ANTHER_FUNCTION(subsample_forward_row)
 ANTHER_FUNCTION(sum_buffers)
 ANTHER_FUNCTION(sum_of_squares)
 ANTHER_FUNCTION(update_average)
+ANTHER_FUNCTION(where_backward)
+ANTHER_FUNCTION(where_forward)
 
 #define ANTHER_POINTWISE(name, ...)                    \
   ANTHER_FUNCTION(pointwise_backward, Pointwise::name) \

@@ -34,6 +34,9 @@ class CodeBuilder {
   virtual std::string input(int i) = 0;
   virtual std::string add() = 0;
   virtual std::string output(int i = 0) = 0;
+  // The same where they hold integers, which are std::int32_t.
+  virtual std::string integers(int i) = 0;
+  virtual std::string output_integers(int i = 0) = 0;
   virtual std::string workspace(std::int64_t count) = 0;
   // Input i, a parameter, packed for a matrix product.
   virtual std::string packed(int i, const kernels::PackOptions& pack) = 0;

@@ -15,6 +15,7 @@
 #include "anther/export/cpp_ops/attention.hpp"
 #include "anther/export/cpp_ops/convolution.hpp"
 #include "anther/export/cpp_ops/elementwise.hpp"
+#include "anther/export/cpp_ops/indices.hpp"
 #include "anther/export/cpp_ops/linear.hpp"
 #include "anther/export/cpp_ops/matmul.hpp"
 #include "anther/export/cpp_ops/norm.hpp"
@@ -34,6 +35,7 @@ inline CppForms& cpp_forms() {
       add_attention_cpp(*this);
       add_convolution_cpp(*this);
       add_elementwise_cpp(*this);
+      add_indices_cpp(*this);
       add_linear_cpp(*this);
       add_matmul_cpp(*this);
       add_norm_cpp(*this);

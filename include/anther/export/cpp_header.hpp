@@ -112,13 +112,13 @@ class CppHeader {
   void line(const Parts&... parts) {
     text_ += detail::text_of(parts...) + '\n';
   }
-  // A line of the first comment.
+  // A line of the first comment. One that ended with a backslash would go on in the next.
   template <class... Parts>
   void note(const Parts&... parts) {
     std::string text = detail::text_of("// ", parts...);
     for (char& letter : text)
-      if (std::iscntrl(static_cast<unsigned char>(letter)) || letter == '\\') letter = ' ';
-    text_ += text.substr(0, text.find_last_not_of(' ') + 1) + '\n';
+      if (std::iscntrl(static_cast<unsigned char>(letter))) letter = ' ';
+    text_ += text.substr(0, text.find_last_not_of(" \\") + 1) + '\n';
   }
 
   void add_introduction(const std::string& type) {
@@ -136,6 +136,9 @@ class CppHeader {
       note("The bytes are red, green and blue of each pixel, rows from the top.");
     else
       note("Both are in row-major order, the last axis side by side.");
+    if (pass_.reads_integers())
+      note(
+          "The integers are not checked: each must be a row's number of the table that it is for.");
     for (const std::string& each : options_.notes) note(each);
     note("");
     note("A Model is the memory of one pass at a time (",
@@ -157,11 +160,11 @@ static unsigned char pixels[NAME::image_height * NAME::image_width * 3];
 if (std::fread(pixels, 1, sizeof pixels, stdin) != sizeof pixels) return 1;
 std::puts(NAME::class_names[model.classify(pixels)]);)";
     constexpr std::string_view number_example = R"(
-static float input[NAME::input_size];
-for (float& number : input)
-  if (std::scanf("%f", &number) != 1) return 1;
-const float* output = model.run(input);
-for (int i = 0; i < NAME::output_size; ++i) std::printf("%.9g\n", double{output[i]});)";
+static INPUT input[NAME::input_size];
+for (INPUT& number : input)
+  if (std::scanf("%IN", &number) != 1) return 1;
+const OUTPUT* output = model.run(input);
+for (int i = 0; i < NAME::output_size; ++i) std::printf("OUT\n", output[i]);)";
     const std::string& name = options_.name;
     note("  #include <cstdio>");
     note("");
@@ -170,7 +173,16 @@ for (int i = 0; i < NAME::output_size; ++i) std::printf("%.9g\n", double{output[
     note("  int main() {");
     std::string code = "static NAME::Model model;";
     code += options_.images ? image_example : number_example;
-    for (std::size_t at; (at = code.find("NAME")) != code.npos;) code.replace(at, 4, name);
+    const auto replace = [&](std::string_view word, std::string_view by) {
+      for (std::size_t at = 0; (at = code.find(word, at)) != code.npos; at += by.size())
+        code.replace(at, word.size(), by);
+    };
+    const bool reads_integers = pass_.reads_integers(), gives_integers = pass_.gives_integers();
+    replace("INPUT", reads_integers ? "std::int32_t" : "float");
+    replace("%IN", reads_integers ? "%d" : "%f");
+    replace("OUTPUT", gives_integers ? "std::int32_t" : "float");
+    replace("OUT", gives_integers ? "%d" : "%.9g");
+    replace("NAME", name);
     for (std::size_t at = 0; at < code.size();) {
       const std::size_t end = std::min(code.find('\n', at), code.size());
       note("    ", code.substr(at, end - at));
@@ -204,10 +216,13 @@ for (int i = 0; i < NAME::output_size; ++i) std::printf("%.9g\n", double{output[
       three("mean", options_.images->mean);
       three("deviation", options_.images->std);
     }
+    line("  using Input = ", pass_.reads_integers() ? "std::int32_t" : "float", ";");
+    line("  using Output = ", pass_.gives_integers() ? "std::int32_t" : "float", ";");
     number("input", pass_.input_offset());
     number("input_size", input_.numel());
     number("output", pass_.output_offset());
     number("memory_size", pass_.memory_size());
+    number("integers_size", pass_.integers_size());
     number("workspace_size", pass_.workspace_size());
     number("plain_size", pass_.plain_size());
     number("packed_size", pass_.packed_size());
@@ -219,7 +234,9 @@ for (int i = 0; i < NAME::output_size; ++i) std::printf("%.9g\n", double{output[
     for (const std::string& weight : pass_.weights()) line("      ", weight, ",");
     line("  };");
     line("  static const char* const text[];\n");
-    line("  static void run([[maybe_unused]] float* memory, [[maybe_unused]] float* workspace,");
+    line("  static void run([[maybe_unused]] float* memory,");
+    line("                  [[maybe_unused]] std::int32_t* integers,");
+    line("                  [[maybe_unused]] float* workspace,");
     line("                  [[maybe_unused]] const float* plain,");
     line("                  [[maybe_unused]] const float* packed) {");
     line("    using namespace anther::kernels;");

@@ -48,7 +48,10 @@ class CppPass : public CodeBuilder {
   // Where in the memory the input is, and after the pass the result.
   std::int64_t input_offset() const { return plan_.offset_of(pass_.tape.id_of(pass_.input)); }
   std::int64_t output_offset() const { return plan_.offset_of(pass_.tape.id_of(pass_.output)); }
-  std::int64_t memory_size() const { return plan_.size(); }
+  bool reads_integers() const { return pass_.tape.holds_integers(pass_.tape.id_of(pass_.input)); }
+  bool gives_integers() const { return pass_.tape.holds_integers(pass_.tape.id_of(pass_.output)); }
+  std::int64_t memory_size() const { return std::max<std::int64_t>(plan_.size(), 1); }
+  std::int64_t integers_size() const { return std::max<std::int64_t>(plan_.integers_size(), 1); }
   std::int64_t workspace_size() const { return workspace_size_; }
   std::int64_t plain_size() const { return std::max<std::int64_t>(plain_size_, 1); }
   std::int64_t packed_size() const { return std::max<std::int64_t>(packed_size_, 1); }
@@ -68,6 +71,10 @@ class CppPass : public CodeBuilder {
   std::string output(int i) override {
     return value(i == 0 && entry_->into >= 0 ? entry_->into
                                              : entry_->outputs[static_cast<std::size_t>(i)]);
+  }
+  std::string integers(int i) override { return integers_of(entry_->input(i)); }
+  std::string output_integers(int i) override {
+    return integers_of(entry_->outputs[static_cast<std::size_t>(i)]);
   }
   std::string workspace(std::int64_t count) override {
     const std::int64_t at = workspace_used_;
@@ -138,12 +145,32 @@ class CppPass : public CodeBuilder {
       if (is_new) add_plain(values_of(parameter));
       return detail::text_of("plain + ", known->second + first);
     }
-    detail::check(!pass_.tape.holds_integers(id), "integers have no form here");
+    detail::check(!pass_.tape.holds_integers(id), "expected real numbers, got integers");
+    if (const std::span<const float> constants = pass_.tape.elements_of(root); !constants.empty()) {
+      const auto [known, is_new] = constants_.try_emplace(root, plain_size_);
+      if (is_new) add_plain({constants.begin(), constants.end()});
+      return detail::text_of("plain + ", known->second + first);
+    }
     detail::check(
         plan_.offset_of(id) >= 0,
-        "a value that has no place in memory: a lazy result that is to be read by its rows, or "
-        "one from outside");
+        "a value that has no place in memory: a lazy result that is to be read by its rows");
     return detail::text_of("memory + ", plan_.offset_of(id));
+  }
+
+  // The same for integers.
+  std::string integers_of(int id) {
+    if (id < 0) return "nullptr";
+    const auto [root, first] = pass_.tape.root_of(id);
+    detail::check(pass_.tape.holds_integers(root), "expected integers, got real numbers");
+    const std::span<const std::int32_t> constants = pass_.tape.integers_of(root);
+    if (constants.empty()) return detail::text_of("integers + ", plan_.offset_of(id));
+    const std::string name = detail::text_of("integers_", root);
+    if (constants_.try_emplace(root, 0).second) {
+      std::string list;
+      for (const std::int32_t each : constants) list += detail::text_of(each, ", ");
+      statement(detail::text_of("static constexpr std::int32_t ", name, "[] = {", list, "}"));
+    }
+    return detail::text_of(name, " + ", first);
   }
 
   std::int64_t add_plain(const std::vector<double>& values) {
@@ -219,8 +246,9 @@ class CppPass : public CodeBuilder {
   std::vector<std::string> rows_;     // of each lazy entry, the name of the function
   std::vector<std::string> weights_;  // GeneratedWeight's members
   std::vector<std::byte> numbers_;
-  // Where parameters are.
+  // Where parameters and constants are.
   std::map<Key, std::int64_t> plain_;
+  std::map<int, std::int64_t> constants_;  // by id
   std::map<std::pair<Key, std::string>, std::int64_t> packed_;
   std::int64_t workspace_size_ = 1, plain_size_ = 0, packed_size_ = 0, scratch_size_ = 1;
 };

@@ -60,6 +60,11 @@ class GraphBuilder {
                    const std::vector<GraphAttribute>& attributes = {}) {
     return nodes(type, inputs, attributes, 1).front();
   }
+  // Integers as what ONNX calls BOOL: false where they are 0.
+  std::string truth(const std::string& integers) {
+    constexpr int boolean = 9;  // TensorProto.DataType
+    return node("Cast", {integers}, {{"to", boolean}});
+  }
   // extents: 0 keeps the input's, -1 is whatever is left.
   std::string reshape(const std::string& x, const Integers& extents) {
     return node("Reshape", {x, constant(extents)});

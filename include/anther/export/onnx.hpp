@@ -3,7 +3,6 @@
 // A map is (N, C, H, W), as PyTorch's users expect; every other value has the shape that it has in
 // the pass. N is open. Weights are float, and have PyTorch's names. For an op without a form in
 // ONNX, the error names the op and its layer.
-// by its name and layer.
 #pragma once
 
 #include <array>
@@ -190,9 +189,22 @@ class OnnxGraph : public GraphBuilder {
     if (const Parameter<T> parameter = tape_.parameter_of(id))
       return add_parameter(parameter, parameter.info().torch_shape());
     const auto found = values_.find(id);
-    detail::check(found != values_.end(),
-                  "a value from outside other than the model's input has no form in ONNX");
-    return found->second;
+    return found == values_.end() ? add_constant(id) : found->second;
+  }
+
+  // A constant of the model's, in the graph's order.
+  std::string add_constant(int id) {
+    const Shape& shape = tape_.shape_of(id);
+    const std::string name = new_name("constant");
+    if (tape_.holds_integers(id)) {
+      const std::span<const std::int32_t> elements = tape_.integers_of(id);
+      add_initializer(name, shape, integer_type, Integers(elements.begin(), elements.end()));
+    } else {
+      const std::span<const T> elements = tape_.elements_of(id);
+      add_initializer(name, shape, float_type,
+                      std::vector<float>(elements.begin(), elements.end()));
+    }
+    return values_[id] = this->graph_order(name, shape);
   }
 
   static std::vector<double> values_of(const Parameter<T>& parameter) {

@@ -5,11 +5,12 @@ template <class T>
 ANTHER_INLINE Vec<T> max_of_both(const Vec<T>& a, const Vec<T>& b) {
   return {a.raw != a.raw ? a.raw : max(a, b).raw};
 }
-// What the lesser of two gives its derivative: 1 where a < b, 1/2 where they are equal, else 0.
+// What a gets of the gradient as the lesser of two: 0 where b < a, 1/2 where they are equal, else
+// 1, also where one is NaN.
 template <class T>
 ANTHER_INLINE Vec<T> share_of_less(const Vec<T>& a, const Vec<T>& b) {
   const Vec<T> one = Vec<T>::broadcast(T(1)), half = Vec<T>::broadcast(T(0.5));
-  return select_less(a, b, one, select_less(b, a, Vec<T>::zero(), half));
+  return select_less(b, a, Vec<T>::zero(), {a.raw == b.raw ? half.raw : one.raw});
 }
 
 template <class T, Binary op>
@@ -37,37 +38,89 @@ ANTHER_INLINE Vec<T> load_row(const T* row, std::int64_t step, std::int64_t i, s
   return left >= Vec<T>::lanes ? Vec<T>::load(row + i) : Vec<T>::load_partial(row + i, left);
 }
 
+// Stores the elements of a row from number i on, with t_add added where that is not null.
+template <class T>
+ANTHER_INLINE void store_row(Vec<T> value, T* row, const T* add, std::int64_t i,
+                             std::int64_t left) {
+  if (add) value = load_row(add, 1, i, left) + value;
+  if (left >= Vec<T>::lanes)
+    value.store(row + i);
+  else
+    store_first(value, row + i, left);
+}
+
 template <class T, Binary op>
 void binary_forward(T* y, const T* a, const T* b, const BroadcastRows& d) {
-  for (std::int64_t row = 0; row < d.rows; ++row, y += d.columns, a += d.a_row, b += d.b_row)
+  for (std::int64_t row = 0; row < d.rows; ++row) {
     for (std::int64_t i = 0; i < d.columns; i += Vec<T>::lanes) {
       const std::int64_t left = d.columns - i;
-      const Vec<T> value = BinaryFormula<T, op>::value(load_row(a, d.a_step, i, left),
-                                                       load_row(b, d.b_step, i, left));
-      if (left >= Vec<T>::lanes)
-        value.store(y + i);
-      else
-        store_first(value, y + i, left);
+      store_row<T>(BinaryFormula<T, op>::value(load_row(a, d.step[0], i, left),
+                                               load_row(b, d.step[1], i, left)),
+                   y, nullptr, i, left);
     }
+    y += d.columns, a += d.row_stride[0], b += d.row_stride[1];
+  }
 }
 
 // t = t_add + dy times the derivative by input 0 or 1; t_add may be null.
 template <class T, Binary op, int input>
 void binary_backward(T* t, const T* t_add, const T* dy, const T* a, const T* b,
                      const BroadcastRows& d) {
-  const std::int64_t add_row = t_add ? d.columns : 0;
   for (std::int64_t row = 0; row < d.rows; ++row) {
     for (std::int64_t i = 0; i < d.columns; i += Vec<T>::lanes) {
       const std::int64_t left = d.columns - i;
-      Vec<T> value = load_row(dy, 1, i, left) *
-                     BinaryFormula<T, op>::template derivative<input>(
-                         load_row(a, d.a_step, i, left), load_row(b, d.b_step, i, left));
-      if (t_add) value = load_row(t_add, 1, i, left) + value;
-      if (left >= Vec<T>::lanes)
-        value.store(t + i);
-      else
-        store_first(value, t + i, left);
+      store_row(load_row(dy, 1, i, left) *
+                    BinaryFormula<T, op>::template derivative<input>(
+                        load_row(a, d.step[0], i, left), load_row(b, d.step[1], i, left)),
+                t, t_add, i, left);
     }
-    t += d.columns, t_add += add_row, dy += d.columns, a += d.a_row, b += d.b_row;
+    t += d.columns, dy += d.columns, a += d.row_stride[0], b += d.row_stride[1];
+    if (t_add) t_add += d.columns;
+  }
+}
+
+// yes where the condition's integers are not 0, else no, from element i on of a row.
+template <class T>
+ANTHER_INLINE Vec<T> select_row(const std::int32_t* condition, std::int64_t step, std::int64_t i,
+                                std::int64_t left, const Vec<T>& yes, const Vec<T>& no) {
+  if (step == 0) return *condition != 0 ? yes : no;
+  typename Vec<T>::RawInteger integers = {};
+  if (sizeof(T) == 4 && left >= Vec<T>::lanes)
+    __builtin_memcpy(&integers, condition + i, sizeof integers);
+  else
+    ANTHER_UNROLL for (int lane = 0; lane < Vec<T>::lanes; ++lane) if (lane < left) integers[lane] =
+        condition[i + lane];
+  return {integers != 0 ? yes.raw : no.raw};
+}
+
+template <class T>
+void where_forward(T* y, const std::int32_t* condition, const T* a, const T* b,
+                   const BroadcastRows& d) {
+  for (std::int64_t row = 0; row < d.rows; ++row) {
+    for (std::int64_t i = 0; i < d.columns; i += Vec<T>::lanes) {
+      const std::int64_t left = d.columns - i;
+      store_row<T>(select_row(condition, d.step[0], i, left, load_row(a, d.step[1], i, left),
+                              load_row(b, d.step[2], i, left)),
+                   y, nullptr, i, left);
+    }
+    y += d.columns, condition += d.row_stride[0], a += d.row_stride[1], b += d.row_stride[2];
+  }
+}
+
+// t = t_add + dy where a (or b) was taken; t_add may be null.
+template <class T>
+void where_backward(T* t, const T* t_add, const T* dy, const std::int32_t* condition, bool of_a,
+                    const BroadcastRows& d) {
+  const Vec<T> zero = Vec<T>::zero();
+  for (std::int64_t row = 0; row < d.rows; ++row) {
+    for (std::int64_t i = 0; i < d.columns; i += Vec<T>::lanes) {
+      const std::int64_t left = d.columns - i;
+      const Vec<T> gradient = load_row(dy, 1, i, left);
+      store_row(
+          select_row(condition, d.step[0], i, left, of_a ? gradient : zero, of_a ? zero : gradient),
+          t, t_add, i, left);
+    }
+    t += d.columns, dy += d.columns, condition += d.row_stride[0];
+    if (t_add) t_add += d.columns;
   }
 }

@@ -1,6 +1,7 @@
-// Where the values of a forward pass are kept. A value's life ends with its last reader, and values
-// whose lives do not overlap share memory. The product that reads a norm or GELU computes it, so
-// that these have no memory, unless another reader needs them whole.
+// Where the values of a forward pass are kept: real numbers in one memory, integers in another. A
+// value's life ends with its last reader, and values whose lives do not overlap share memory. The
+// product that reads a norm or GELU computes it, so that these have no memory, unless another
+// reader needs them whole.
 #pragma once
 
 #include <algorithm>
@@ -32,15 +33,16 @@ class InferencePlan {
   // says that the entry before computes this addition, and `applied` that the entry whose `after`
   // leads to it computes its rows.
   std::span<const Entry> entries() const { return entries_; }
-  // Where a value begins in the memory, in elements; -1 if it has no place there (a parameter, or a
-  // lazy result that its readers compute).
+  // Where a value begins in its memory, in elements; -1 if it has no place there (a parameter, a
+  // constant, or a lazy result that its readers compute).
   std::int64_t offset_of(int id) const {
     const auto root = tape_.root_of(id);
     const std::int64_t offset = offset_[static_cast<std::size_t>(root.id)];
     return offset < 0 ? -1 : offset + root.first;
   }
-  // Elements of the memory.
-  std::int64_t size() const { return size_; }
+  // Elements of the memory of real numbers, and of that of integers.
+  std::int64_t size() const { return sizes_[0]; }
+  std::int64_t integers_size() const { return sizes_[1]; }
   // Calls body(lazy) for the lazy ops that an entry applies to its result, from the last to the
   // first.
   template <class Body>
@@ -173,10 +175,14 @@ class InferencePlan {
                     [&](int id) { last_read[static_cast<std::size_t>(root_of(id))] = e; });
     last_read[static_cast<std::size_t>(root_of(output))] = entries;
 
-    std::vector<Gap> gaps;
+    std::vector<Gap> gaps_of[2];
+    const auto gaps = [&](int id) -> auto& {
+      return gaps_of[tape_.holds_integers(id)];
+    };
     const auto room = [&](int id) { return (tape_.shape_of(id).numel() + 15) / 16 * 16; };
     const auto take = [&](int id) {
-      offset_[static_cast<std::size_t>(id)] = take_gap(gaps, size_, room(id));
+      offset_[static_cast<std::size_t>(id)] =
+          take_gap(gaps(id), sizes_[tape_.holds_integers(id)], room(id));
     };
     take(input);
     for (int e = 0; e < entries; ++e) {
@@ -189,10 +195,10 @@ class InferencePlan {
           for (const int id : lazy.outputs.subspan(1)) take(id);
         });
       }
-      for (std::size_t id = 0; id < offset_.size(); ++id) {
-        const int dies = std::max(last_read[id], tape_.producer_of(static_cast<int>(id)));
-        if (offset_[id] >= 0 && dies == e)
-          give_gap(gaps, {offset_[id], room(static_cast<int>(id))});
+      for (int id = 0; id < tape_.value_count(); ++id) {
+        const auto at = static_cast<std::size_t>(id);
+        if (offset_[at] >= 0 && std::max(last_read[at], tape_.producer_of(id)) == e)
+          give_gap(gaps(id), {offset_[at], room(id)});
       }
     }
     // What the first of the lazy ops reads is where the last one's result is.
@@ -235,7 +241,7 @@ class InferencePlan {
   std::vector<Entry> entries_;
   std::vector<bool> stored_;  // for each value, whether it has a place
   std::vector<std::int64_t> offset_;
-  std::int64_t size_ = 0;
+  std::int64_t sizes_[2] = {};  // of real numbers, of integers
 };
 
 }  // namespace anther::inline v0_1

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/broadcast.hpp"
@@ -65,16 +66,23 @@ Shape broadcast_shape(Tape<T>& tape, const Shape& a, const Shape& b, const char*
   }
   return shape;
 }
-// How the elements of two values of these shapes meet.
-inline kernels::BroadcastDims broadcast_dims(const Shape& a, const Shape& b, const Shape& result) {
+// How the elements of values of these shapes meet.
+inline kernels::BroadcastDims broadcast_dims(const Shape& result,
+                                             std::initializer_list<Shape> inputs) {
   kernels::BroadcastDims d;
-  std::int64_t a_stride = a.numel(), b_stride = b.numel();
+  std::int64_t stride[kernels::BroadcastDims::max_inputs] = {};
+  std::ranges::transform(inputs, stride, [](const Shape& input) { return input.numel(); });
   for (int axis = 0; axis < result.rank(); ++axis) {
-    const int at_a = axis - (result.rank() - a.rank()), at_b = axis - (result.rank() - b.rank());
-    const std::int64_t of_a = at_a < 0 ? 1 : a[at_a], of_b = at_b < 0 ? 1 : b[at_b];
-    if (of_a > 0) a_stride /= of_a;
-    if (of_b > 0) b_stride /= of_b;
-    d.add_axis(result[axis], of_a == 1 ? 0 : a_stride, of_b == 1 ? 0 : b_stride);
+    std::int64_t steps[kernels::BroadcastDims::max_inputs] = {};
+    int i = 0;
+    for (const Shape& input : inputs) {
+      const int at = axis - (result.rank() - input.rank());
+      const std::int64_t extent = at < 0 ? 1 : input[at];
+      if (extent > 0) stride[i] /= extent;
+      steps[i] = extent == 1 ? 0 : stride[i];
+      ++i;
+    }
+    d.add_axis(result[axis], steps);
   }
   return d;
 }
@@ -104,25 +112,37 @@ void sum_repetitions(const Call<T>& call, const GradientTarget<T>& dx, const T* 
     std::copy_n(t, inner, dx.to);
 }
 
-template <int input, class T, kernels::Binary op>
-void binary_input_backward(const Call<T>& call) {
+// The gradient of input i of an op that broadcasts. compute(t, t_add): t = t_add + what each
+// element of the result gives it. given: this, where it is there already.
+template <class T, class Compute>
+void broadcast_input_backward(const Call<T>& call, int i, const Compute& compute,
+                              const T* given = nullptr) {
   const auto& d = call.template attributes<kernels::BroadcastDims>();
   const std::int64_t count = call.output_shape().numel();
   if (count == 0) return;
-  const auto dx = call.input_gradient(input);
+  const auto dx = call.input_gradient(i);
   if (!dx) return;
-  const T *dy = call.output_gradient(), *a = call.input(0), *b = call.input(1);
-  if (call.input_shape(input).numel() == count) {
-    kernels::binary_backward<T, op, input>(dx.to, dx.add, dy, a, b, d);
+  if (call.input_shape(i).numel() == count) {
+    compute(dx.to, dx.add);
     return;
   }
-  const T* t = dy;
-  if constexpr (op != kernels::Binary::add) {
-    T* products = call.workspace(count);
-    kernels::binary_backward<T, op, input>(products, nullptr, dy, a, b, d);
-    t = products;
+  if (given == nullptr) {
+    T* computed = call.workspace(count);
+    compute(computed, nullptr);
+    given = computed;
   }
-  sum_repetitions(call, dx, t, d, input == 0 ? d.a_stride : d.b_stride);
+  sum_repetitions(call, dx, given, d, d.stride[i]);
+}
+template <int input, class T, kernels::Binary op>
+void binary_input_backward(const Call<T>& call) {
+  const T* dy = call.output_gradient();
+  broadcast_input_backward(
+      call, input,
+      [&](T* t, const T* t_add) {
+        kernels::binary_backward<T, op, input>(t, t_add, dy, call.input(0), call.input(1),
+                                               call.template attributes<kernels::BroadcastDims>());
+      },
+      op == kernels::Binary::add ? dy : nullptr);
 }
 
 #define ANTHER_BINARY(name, ...) inline constexpr char name##_broadcast_op_name[] = #name;
@@ -153,7 +173,7 @@ Variable<T> binary(const Variable<T>& a, const Variable<T>& b) {
   Tape<T>& tape = a.tape();
   const char* name = binary_op_names[static_cast<int>(op)];
   const Shape shape = broadcast_shape(tape, a.shape(), b.shape(), name);
-  return tape.apply(binary_op<T, op>, broadcast_dims(a.shape(), b.shape(), shape), {a, b}, shape);
+  return tape.apply(binary_op<T, op>, broadcast_dims(shape, {a.shape(), b.shape()}), {a, b}, shape);
 }
 
 template <class T>

@@ -30,9 +30,9 @@ struct ReduceAttributes {
 // How dx (outer, extent, inner) and what is repeated along its second axis meet.
 inline kernels::BroadcastDims reduce_broadcast(const kernels::ReduceDims& d) {
   kernels::BroadcastDims b;
-  b.add_axis(d.outer, d.extent * d.inner, d.inner);
-  b.add_axis(d.extent, d.inner, 0);
-  b.add_axis(d.inner, 1, 1);
+  b.add_axis(d.outer, {d.extent * d.inner, d.inner, 0});
+  b.add_axis(d.extent, {d.inner, 0, 0});
+  b.add_axis(d.inner, {1, 1, 0});
   return b;
 }
 
@@ -71,7 +71,7 @@ inline constexpr Op<T> sum_op = {
           }
           kernels::BroadcastDims d = reduce_broadcast(a.dims);
           static constexpr T zero = 0;
-          if (!dx.add) std::fill_n(d.a_stride, kernels::BroadcastDims::max_rank, 0);
+          if (!dx.add) std::ranges::fill(d.stride[0], 0);
           kernels::binary_forward<T, kernels::Binary::add>(dx.to, dx.add ? dx.add : &zero, dy, d);
         },
 };

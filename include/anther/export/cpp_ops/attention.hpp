@@ -28,9 +28,9 @@ inline void attention_cpp(CodeBuilder& code, const std::string& q, const std::st
 inline void masked_attention_cpp(CodeBuilder& code, const Call<float>& call) {
   const auto& a = call.attributes<MaskedAttentionAttributes>();
   const std::int64_t* strides = a.mask_strides;
-  detail::check(!call.has_input(4), "a mask of integers has no form in C++");
   const std::string mask = detail::text_of(
-      "{", code_list(code.input(3), "nullptr", strides[0], strides[1], strides[2], strides[3]),
+      "{",
+      code_list(code.input(3), code.integers(4), strides[0], strides[1], strides[2], strides[3]),
       a.causal ? ", true}" : ", false}");
   const std::string q = code.input(0);
   const auto part = [&](int i) {

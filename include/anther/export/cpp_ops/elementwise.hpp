@@ -4,6 +4,7 @@
 #include "anther/export/code_builder.hpp"
 #include "anther/ops/activation.hpp"
 #include "anther/ops/arithmetic.hpp"
+#include "anther/ops/where.hpp"
 
 namespace anther::inline v0_1::exports {
 
@@ -20,6 +21,11 @@ inline void add_elementwise_cpp(CppForms& forms) {
               code.input(1), call.attributes<kernels::BroadcastDims>());                     \
   });
 #include "anther/kernels/binary_table.inl"
+  forms.add_named(where_op_name, [](CodeBuilder& code, const Call<float>& call) {
+    code.include("anther/kernels/broadcast.hpp");
+    code.call("where_forward<float>", code.output(), code.integers(0), code.input(1), code.input(2),
+              call.attributes<kernels::BroadcastDims>());
+  });
   forms.add_named(scale_op_name, [](CodeBuilder& code, const Call<float>& call) {
     code.include("anther/kernels/elementwise.hpp");
     code.call("scale<float>", code.output(), "nullptr", code.input(0),

@@ -2,6 +2,7 @@
 // writes: the sizes, the weights, and `run`.
 #include <bit>
 #include <cstdint>
+#include <type_traits>
 
 #include "anther/io/base85.hpp"
 #include "anther/io/float16.hpp"
@@ -57,24 +58,36 @@ struct GeneratedWeights {
 template <class Pass>
 class GeneratedModel {
  public:
+  using Input = typename Pass::Input;  // float or std::int32_t
+  using Output = typename Pass::Output;
+
   // Gives output_size numbers, which last until the next call, for input_size numbers.
-  const float* run(const float* input) {
-    for (std::int64_t i = 0; i < Pass::input_size; ++i) memory_[Pass::input + i] = input[i];
+  const Output* run(const Input* numbers) {
+    for (std::int64_t i = 0; i < Pass::input_size; ++i) input()[i] = numbers[i];
     return run_pass();
   }
 
  protected:
   // Where the input is to be put before run_pass.
-  float* input() { return memory_ + Pass::input; }
+  Input* input() { return memory_of<Input>() + Pass::input; }
 
-  const float* run_pass() {
+  const Output* run_pass() {
     const GeneratedWeights<Pass>& weights = GeneratedWeights<Pass>::ready();
-    Pass::run(memory_, workspace_, weights.plain, weights.packed);
-    return memory_ + Pass::output;
+    Pass::run(memory_, integers_, workspace_, weights.plain, weights.packed);
+    return memory_of<Output>() + Pass::output;
   }
 
  private:
+  template <class Element>
+  Element* memory_of() {
+    if constexpr (std::is_same_v<Element, float>)
+      return memory_;
+    else
+      return integers_;
+  }
+
   alignas(64) float memory_[Pass::memory_size];
+  alignas(64) std::int32_t integers_[Pass::integers_size];
   alignas(64) float workspace_[Pass::workspace_size];
 };
 

@@ -71,9 +71,7 @@ void masked_attention_onnx(GraphBuilder& graph, const Call<T>& call) {
     if (call.has_input(3))
       scores = graph.node("Add", {scores, graph.tape_order(graph.input(3), call.input_shape(3))});
     if (call.has_input(4)) {
-      constexpr int boolean = 9;  // TensorProto.DataType
-      const std::string seen = graph.node(
-          "Cast", {graph.tape_order(graph.input(4), call.input_shape(4))}, {{"to", boolean}});
+      const std::string seen = graph.truth(graph.tape_order(graph.input(4), call.input_shape(4)));
       scores = graph.node("Where", {seen, scores, graph.constant({}, {hidden})});
     }
     if (a.causal) {

@@ -7,6 +7,7 @@
 #include "anther/export/graph_builder.hpp"
 #include "anther/ops/activation.hpp"
 #include "anther/ops/arithmetic.hpp"
+#include "anther/ops/where.hpp"
 
 namespace anther::inline v0_1::exports {
 
@@ -43,6 +44,11 @@ void add_elementwise_onnx(OnnxForms<T>& forms) {
     binary_onnx(graph, call, onnx);                                                        \
   });
 #include "anther/kernels/binary_table.inl"
+  forms.add_named(where_op_name, [](GraphBuilder& graph, const Call<T>& call) {
+    const auto input = [&](int i) { return broadcast_input(graph, call, i, call.output_shape()); };
+    const std::string condition = graph.truth(input(0));
+    graph.output(graph.node("Where", {condition, input(1), input(2)}));
+  });
   forms.add_named(scale_op_name, [](GraphBuilder& graph, const Call<T>& call) {
     const double factor = call.template attributes<double>();
     graph.output(graph.node("Mul", {graph.input(0), graph.constant({}, {factor})}));

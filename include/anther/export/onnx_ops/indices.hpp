@@ -7,6 +7,7 @@
 #include "anther/export/graph_builder.hpp"
 #include "anther/export/onnx_ops/shape.hpp"
 #include "anther/ops/embedding.hpp"
+#include "anther/ops/select.hpp"
 #include "anther/ops/topk.hpp"
 
 namespace anther::inline v0_1::exports {
@@ -17,6 +18,11 @@ void add_indices_onnx(OnnxForms<T>& forms) {
     const std::string indices = graph.tape_order(graph.input(0), call.input_shape(0));
     const std::string y = graph.node("Gather", {graph.input(1), indices}, {{"axis", 0}});
     graph.output(graph.graph_order(y, call.output_shape()));
+  });
+  forms.add_named(index_select_op_name, [](GraphBuilder& graph, const Call<T>& call) {
+    const int axis = call.template attributes<SelectAttributes>().axis;
+    graph.output(graph.node("Gather", {graph.input(0), graph.input(1)},
+                            {{"axis", graph_axis(call.input_shape(0), axis)}}));
   });
   forms.add_named(argmax_op_name, [](GraphBuilder& graph, const Call<T>& call) {
     const auto& a = call.template attributes<TopkAttributes>();
