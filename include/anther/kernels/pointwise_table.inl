@@ -12,7 +12,7 @@
 // that is called x. Vectors know + - * / among each other and with a number, and the functions of
 // vec.inl, vec_math.inl and vec_functions.inl; numbers are of the type T.
 //
-// Where a function has a kink its derivative is PyTorch's.
+// Where a function has a kink its derivative is PyTorch's. NaN stays NaN.
 
 // clang-format off
 
@@ -37,13 +37,13 @@ ANTHER_POINTWISE_1(pow, exponent, , x,
 // x, at least min and at most max
 ANTHER_POINTWISE_2(clamp, min_value, = -std::numeric_limits<double>::infinity(), max_value, = std::numeric_limits<double>::infinity(), x,
     min(max_value, max(min_value, x)),
-    select_less(x, Vec<T>::broadcast(min_value), Vec<T>::zero(), select_above(x, max_value, Vec<T>::zero(), Vec<T>::broadcast(T(1)))),
+    select_less(x, Vec<T>::broadcast(min_value), Vec<T>::zero(), select_up_to(x, max_value, Vec<T>::broadcast(T(1)), Vec<T>::zero())),
     graph.node("Clip", {x, graph.constant({}, {min_value}), graph.constant({}, {max_value})}))
 
 // max(x, 0)
 ANTHER_POINTWISE(relu, y,
     max(0, x),
-    select_above(y, 0, Vec<T>::broadcast(T(1)), Vec<T>::zero()),
+    select_up_to(y, 0, Vec<T>::zero(), Vec<T>::broadcast(T(1))),
     graph.node("Relu", {x}))
 // min(max(x, 0), 6) (Krizhevsky 2010)
 ANTHER_POINTWISE(relu6, y,

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 #include "anther/kernels/broadcast.hpp"
 
@@ -69,7 +70,7 @@ void reduce(T* y, const T* x, T* workspace, const ReduceDims& d) {
 }
 
 // dx = dx_add + dy where x is the greatest or least element y, shared where there are several; 0
-// elsewhere. dx_add may be null.
+// elsewhere. Where y is NaN, so is dx, as in PyTorch. dx_add may be null.
 template <class T>
 void reduce_extreme_backward(T* dx, const T* dx_add, const T* dy, const T* y, const T* x,
                              const ReduceDims& d) {
@@ -78,10 +79,11 @@ void reduce_extreme_backward(T* dx, const T* dx_add, const T* dy, const T* y, co
     const std::int64_t first = outer * d.extent * d.inner + inner;
     std::int64_t equal = 0;
     for (std::int64_t i = 0; i < d.extent; ++i) equal += x[first + i * d.inner] == y[result];
-    const T share = equal > 0 ? dy[result] / static_cast<T>(equal) : T(0);
+    const T share =
+        equal > 0 ? dy[result] / static_cast<T>(equal) : std::numeric_limits<T>::quiet_NaN();
     for (std::int64_t i = 0; i < d.extent; ++i) {
       const std::int64_t at = first + i * d.inner;
-      const T contribution = x[at] == y[result] ? share : T(0);
+      const T contribution = equal == 0 || x[at] == y[result] ? share : T(0);
       dx[at] = dx_add ? dx_add[at] + contribution : contribution;
     }
   });

@@ -40,6 +40,12 @@ ANTHER_INLINE Vec<T> select_above(const Vec<T>& x, std::type_identity_t<T> thres
                                   const Vec<T>& yes, const Vec<T>& no) {
   return select_less(Vec<T>::broadcast(threshold), x, yes, no);
 }
+// In each lane: yes where x <= most, else no.
+template <class T>
+ANTHER_INLINE Vec<T> select_up_to(const Vec<T>& x, std::type_identity_t<T> most, const Vec<T>& yes,
+                                  const Vec<T>& no) {
+  return {x.raw <= most ? yes.raw : no.raw};
+}
 // 1 where low < x < high, else 0.
 template <class T>
 ANTHER_INLINE Vec<T> is_between(const Vec<T>& x, std::type_identity_t<T> low,
