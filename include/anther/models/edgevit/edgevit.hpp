@@ -81,17 +81,15 @@ inline EdgeViTOptions edgevit_options(std::string_view variant, std::int64_t num
   return options;
 }
 
-// Images (N, H, W, 3), H and W multiples of 32, to logits (N, num_classes).
-template <class T>
-class EdgeViT : public Module<T> {
- public:
-  using Options = EdgeViTOptions;
+namespace edgevit {
 
-  EdgeViT(const Scope<T>& scope, const EdgeViTOptions& options)
-      : Module<T>(scope, "EdgeViT"), options_(options) {
-    options.validate();
-    options_.complete();
-    const edgevit::LayerFactory<T> make(options_);
+// The four stages: images (N, H, W, 3), H and W multiples of 32, to maps of 1/4, 1/8, 1/16 and 1/32
+// of their size. What EdgeViT has in common with models that read all four maps (fpn.hpp). Names of
+// parameters: stages.<stage>.<number>...
+template <class T>
+class Stages {
+ public:
+  Stages(const Scope<T>& scope, const EdgeViTOptions& options) {
     const double blocks = static_cast<double>(options.depths[0] + options.depths[1] +
                                               options.depths[2] + options.depths[3]);
     double block = 0;
@@ -101,32 +99,57 @@ class EdgeViT : public Module<T> {
       auto& stage = stages_[s];
       stage = std::make_unique<Sequential<T>>(scope / "stages" / static_cast<int>(s),
                                               ModuleTraits{.stage = true});
-      stage->template add<edgevit::PatchEmbed>(in, channels, s == 0 ? 4 : 2, options_);
+      stage->template add<PatchEmbed>(in, channels, s == 0 ? 4 : 2, options);
       for (std::int64_t i = 0; i < options.depths[s]; ++i, ++block) {
         const double rate = blocks > 1 ? options.drop_path * block / (blocks - 1) : 0;
-        if (r > 1) stage->template add<edgevit::LocalAgg>(channels, rate, options_);
-        stage->template add<edgevit::GlobalBlock>(channels, options.heads[s], r, rate, options_);
+        if (r > 1) stage->template add<LocalAgg>(channels, rate, options);
+        stage->template add<GlobalBlock>(channels, options.heads[s], r, rate, options);
       }
       in = channels;
     }
+  }
+
+  std::array<Variable<T>, 4> operator()(const Variable<T>& image) const {
+    const Shape& size = image.shape();
+    image.tape().check(
+        size.rank() == 4 && size[1] % 32 == 0 && size[2] % 32 == 0 && size[1] > 0 && size[2] > 0,
+        "EdgeViT: expected images (N, H, W, C) with H and W multiples of 32, got ", size);
+    std::array<Variable<T>, 4> maps;
+    for (std::size_t s = 0; s < 4; ++s) maps[s] = (*stages_[s])(s == 0 ? image : maps[s - 1]);
+    return maps;
+  }
+
+ private:
+  std::array<std::unique_ptr<Sequential<T>>, 4> stages_;
+};
+
+}  // namespace edgevit
+
+// Images (N, H, W, 3), H and W multiples of 32, to logits (N, num_classes).
+template <class T>
+class EdgeViT : public Module<T> {
+ public:
+  using Options = EdgeViTOptions;
+
+  EdgeViT(const Scope<T>& scope, const EdgeViTOptions& options)
+      : Module<T>(scope, "EdgeViT"),
+        options_((options.validate(), options)),
+        stages_(scope, options_) {
+    options_.complete();
+    const edgevit::LayerFactory<T> make(options_);
+    const std::int64_t channels = options.dims[3];
     // InstanceNorm here would turn the mean of every channel into its bias, whatever the picture.
     const auto last = options.local_norm_kind();
-    norm_ =
-        make.norm(scope / "norm", last == edgevit::NormKind::in ? edgevit::NormKind::gn : last, in);
+    norm_ = make.norm(scope / "norm", last == edgevit::NormKind::in ? edgevit::NormKind::gn : last,
+                      channels);
     head_ = std::make_unique<Linear<T>>(
-        make.linear(scope / "head", in, options.num_classes, true, {.head = true}));
+        make.linear(scope / "head", channels, options.num_classes, true, {.head = true}));
   }
   EdgeViT(const EdgeViT&) = delete;
   EdgeViT& operator=(const EdgeViT&) = delete;
 
   Variable<T> forward(Variable<T> x) const override {
-    const Shape& image = x.shape();
-    x.tape().check(image.rank() == 4 && image[1] % 32 == 0 && image[2] % 32 == 0 && image[1] > 0 &&
-                       image[2] > 0,
-                   "EdgeViT: expected images (N, H, W, C) with H and W multiples of 32, got ",
-                   image);
-    for (const auto& stage : stages_) x = (*stage)(x);
-    return head_(global_average_pool(norm_(x)));
+    return head_(global_average_pool(norm_(stages_(x)[3])));
   }
 
   // With local_norm as it was chosen.
@@ -134,7 +157,7 @@ class EdgeViT : public Module<T> {
 
  private:
   EdgeViTOptions options_;
-  std::array<std::unique_ptr<Sequential<T>>, 4> stages_;
+  edgevit::Stages<T> stages_;
   AnyModule<T> norm_, head_;
 };
 
