@@ -1,5 +1,6 @@
-// Every op at the shapes that EdgeViT has, forward and backward; and where memory is what an op
-// waits for, at sizes that do not fit the caches.
+// The kernels at the shapes that EdgeViT has, forward and backward; every other op at a shape of
+// its own, as users call it; and where memory is what an op waits for, at sizes that do not fit the
+// caches.
 //
 //   bench_ops [--benchmark_filter=gelu] [--benchmark_format=json]
 //
@@ -35,103 +36,18 @@
 #include "anther/kernels/group_norm.hpp"
 #include "anther/kernels/layer_norm.hpp"
 #include "anther/kernels/optimizer.hpp"
-#include "anther/kernels/pointwise.hpp"
 #include "anther/kernels/softmax.hpp"
 #include "anther/kernels/subsample.hpp"
 #include "bench/numbers.hpp"
-#include "bench/peaks.hpp"
+#include "bench/op_rows.hpp"
+#include "bench/rows.hpp"
 
 namespace {
 
 using namespace anther;
+using namespace bench;
 
 constexpr std::int64_t batch = 4;  // a micro-batch
-
-struct Peaks {
-  using Clock = std::chrono::steady_clock;
-  double gflops = 0, gbytes = 0;
-  Clock::time_point measured;
-
-  // At most once a second: Google Benchmark calls a row several times.
-  void measure() {
-    if (gflops > 0 && Clock::now() - measured < std::chrono::seconds(1)) return;
-    gflops = std::max(gflops, bench::fma_peak(num_threads()));
-    gbytes = std::max(gbytes, bench::copy_peak(num_threads()));
-    measured = Clock::now();
-  }
-};
-Peaks peaks;
-
-// macs: multiply-accumulates of one call. bytes: what it cannot but read and write.
-struct Cost {
-  double macs = 0, bytes = 0;
-};
-
-double median(std::vector<double> of) {
-  if (of.empty()) return 0;
-  const auto middle = of.begin() + static_cast<std::ptrdiff_t>(of.size() / 2);
-  std::nth_element(of.begin(), middle, of.end());
-  return *middle;
-}
-
-// For what waits for memory, whose speed changes from one moment to the next where others share
-// it: after each call a copy, by memcpy and by streaming stores in turn. The row's time is the
-// median call's, and what it is compared with the better of the two median copies.
-void add_memory_row(const std::string& name, double bytes, std::function<void()> call) {
-  benchmark::RegisterBenchmark(
-      name.c_str(),
-      [=](benchmark::State& state) {
-        call();
-        std::vector<double> seconds, copies[2];
-        for (auto _ : state) {
-          seconds.push_back(bench::seconds_of(call));
-          state.SetIterationTime(seconds.back());
-          const bool streaming = seconds.size() % 2 == 0;
-          copies[streaming].push_back(bench::copy_rate(num_threads(), streaming));
-        }
-        const double copy = std::max(median(copies[0]), median(copies[1]));
-        const double rate = 1e-9 * bytes / median(seconds);
-        state.counters["median_us"] = 1e6 * median(seconds);
-        state.counters["gbytes_per_s"] = rate;
-        state.counters["copy_gbytes_per_s"] = copy;
-        state.counters["copy_peak_share"] = rate / copy;
-      })
-      ->Unit(benchmark::kMicrosecond)
-      ->UseManualTime();
-}
-
-// From this many bytes on an op's maps do not fit the caches.
-constexpr double beyond_caches = 100e6;
-
-void add_row(const std::string& name, const Cost& cost, std::function<void()> call) {
-  if (cost.macs == 0 && cost.bytes > beyond_caches) return add_memory_row(name, cost.bytes, call);
-  benchmark::RegisterBenchmark(
-      name.c_str(),
-      [=](benchmark::State& state) {
-        call();
-        const double seconds = bench::seconds_of([&] {
-          for (auto _ : state) call();
-        });
-        const double rate = 1e-9 * static_cast<double>(state.iterations()) / seconds;
-        peaks.measure();
-        if (cost.macs > 0) {
-          state.counters["gflops"] = 2 * cost.macs * rate;
-          state.counters["fma_peak_share"] = 2 * cost.macs * rate / peaks.gflops;
-        }
-        state.counters["gbytes_per_s"] = cost.bytes * rate;
-        state.counters["copy_peak_share"] = cost.bytes * rate / peaks.gbytes;
-      })
-      ->Unit(benchmark::kMicrosecond)
-      ->UseRealTime();
-}
-
-// Elements, as a number to compute costs with.
-double floats(std::int64_t count) {
-  return 4.0 * static_cast<double>(count);
-}
-double macs(std::int64_t count) {
-  return static_cast<double>(count);
-}
 
 using Buffer = std::shared_ptr<AlignedBuffer<float>>;
 Buffer numbers(std::int64_t size) {
@@ -290,16 +206,6 @@ void add_norms(const Maps& m) {
   });
 }
 
-template <kernels::Pointwise op>
-void add_pointwise(const std::string& name, const Maps& m) {
-  add_row(name + "/forward/" + m.shape, {0, floats(2 * m.count)},
-          [=] { kernels::pointwise_forward<float, op>(m.y->data(), m.x->data(), m.count); });
-  add_row(name + "/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {
-    kernels::pointwise_backward<float, op>(m.y->data(), nullptr, m.dy->data(), m.x->data(),
-                                           m.count);
-  });
-}
-
 void add_activations(const Maps& m) {
   add_row("gelu/forward/" + m.shape, {0, floats(2 * m.count)}, [=] {
     for_row_tiles(m, [&](std::int64_t first, std::int64_t count) {
@@ -310,8 +216,6 @@ void add_activations(const Maps& m) {
   add_row("gelu/backward/" + m.shape, {0, floats(3 * m.count)}, [=] {
     kernels::gelu_backward<float>(m.y->data(), nullptr, m.dy->data(), m.x->data(), m.count);
   });
-  add_pointwise<kernels::Pointwise::relu>("relu", m);
-  add_pointwise<kernels::Pointwise::silu>("silu", m);
   add_row("add/forward/" + m.shape, {0, floats(3 * m.count)},
           [=] { kernels::add<float>(m.y->data(), m.x->data(), m.dy->data(), m.count); });
 }
@@ -514,5 +418,15 @@ int main(int argc, char** argv) {
   const Maps common{.n = 8, .size = 28, .channels = 72};
   add_depthwise(common);
   add_sampling(common, 2);
+  const Shape map{common.n, common.size, common.size, common.channels};
+  add_elementwise_ops(map);
+  add_shape_ops(map);
+  add_reductions(map);
+  add_products();
+  add_sequences();
+  add_losses();
+  const Shape large_map{large.n, large.size, large.size, large.channels};
+  add_op_row({"relu", {large_map}, {}, [](const Values& v) { return relu(v[0]); }});
+  add_op_row({"silu", {large_map}, {}, [](const Values& v) { return silu(v[0]); }});
   benchmark::RunSpecifiedBenchmarks();
 }
