@@ -174,16 +174,17 @@ int train(TrainOptions o, const std::string& resume) {
               model_name.c_str(), with_commas(store.parameter_count()).c_str(),
               with_commas(summarize(model, {1, sizes.last(), sizes.last(), 3}).macs).c_str(),
               static_cast<long long>(sizes.last()), static_cast<long long>(sizes.last()));
-  const bool whole_batch = store.couples_samples();
-  if (whole_batch)
-    std::printf("The model has BatchNorm: its batch runs as a whole, not in micro-batches.\n");
-  detail::check(!whole_batch || o.micro_batch == 0,
-                "--micro-batch: expected 0, as the model has BatchNorm, got ", o.micro_batch);
   if (start) load_start(*start, store, chosen, data.class_names);
   if (!o.freeze.empty()) {
     const std::int64_t frozen = naming_flag([&] { return freeze(store, o.freeze); });
     std::printf("Frozen: %s of the parameters\n", with_commas(frozen).c_str());
   }
+  if (o.freeze_statistics) freeze_statistics(store);
+  const bool whole_batch = store.couples_samples();
+  if (whole_batch)
+    std::printf("The model has BatchNorm: its batch runs as a whole, not in micro-batches.\n");
+  detail::check(!whole_batch || o.micro_batch == 0,
+                "--micro-batch: expected 0, as the model has BatchNorm, got ", o.micro_batch);
 
   const data::LoaderOptions loading = loader_options(o);
   const auto part = [&](std::int64_t size) {

@@ -31,6 +31,7 @@ struct TrainOptions {
   double drop_path = 0;
   std::string initial_checkpoint;
   std::string freeze;
+  bool freeze_statistics = false;
   std::string img_size, resize;  // empty, and a crop of 0: the starting weights', else as
   double crop_pct = 0;           // Preprocess has it
   std::vector<double> mean, std;
@@ -113,7 +114,10 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("initial-checkpoint", o.initial_checkpoint,
         "weights to start from; the head is left out where the classes are others");
   visit("freeze", o.freeze,
-        "modules that keep their weights (stages.0,stages.1.2), or a number of stages");
+        "modules that keep their weights (stages.0,stages.1.2), a number of stages, or body: all "
+        "but the head");
+  visit("freeze-statistics", o.freeze_statistics,
+        "BatchNorm keeps the running statistics of the starting weights, and normalises by them");
   visit(
       "img-size", o.img_size,
       "side of the images, a multiple of 32; 96:128:160 grows, in even parts of the run, "

@@ -54,6 +54,8 @@ done <<'FLAGS'
 :--init official
 :--drop-path 0.3
 :--freeze 1
+:--freeze body
+--preset original:--freeze-statistics
 :--img-size 64
 --epochs 2:--img-size 32:64
 :--resize short-side

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "anther/models/edgevit/edgevit.hpp"
 #include "anther/optim/adam.hpp"
 #include "anther/optim/model_ema.hpp"
+#include "anther/optim/sgd.hpp"
 #include "anther/train/objectives.hpp"
 #include "anther/train/trainer.hpp"
 #include "anther/train/weights.hpp"
@@ -45,6 +47,19 @@ struct Model {
   ParameterStore<float> store;
   EdgeViT<float> model;
 };
+
+// Samples of the classes 0, 1, 2, ...
+data::Batch images(std::int64_t count) {
+  data::Batch batch;
+  batch.inputs = Tensor<float>({count, 64, 64, 3});
+  for (std::int64_t i = 0; i < batch.inputs.size(); ++i)
+    batch.inputs[i] = static_cast<float>(uniform(RandomKey(6), static_cast<std::uint64_t>(i)));
+  for (std::int64_t i = 0; i < count; ++i) {
+    batch.labels.push_back(static_cast<std::int32_t>(i));
+    batch.indices.push_back(i);
+  }
+  return batch;
+}
 
 TEST_CASE("fine-tuning: weights of another number of classes, with a new head") {
   const TemporaryFolder folder;
@@ -146,8 +161,55 @@ TEST_CASE("fine-tuning: what is frozen") {
     CAPTURE(wrong);
     CHECK(contains(error_of([&] { frozen_names(wrong); }), "freeze: expected modules"));
   }
+  CHECK(all_start_with(frozen_names("body"), "stages.", "norm."));
+  CHECK(frozen_names("body") == frozen_names("stages.0,stages.1,stages.2,stages.3,norm"));
   CHECK(contains(error_of([&] { frozen_names("4,norm,head"); }), "freeze: expected modules"));
   CHECK(contains(error_of([&] { frozen_names("stages,norm,head"); }), "nothing is left to train"));
+}
+
+TEST_CASE("fine-tuning: a model without a head has no body") {
+  ParameterStore<float> store;
+  store.add_parameter("layer.weight", {.shape = {2, 2}});
+  CHECK(contains(error_of([&] { freeze(store, "body"); }),
+                 "freeze: expected a model that has a head"));
+}
+
+TEST_CASE("fine-tuning: with frozen statistics all else learns, in micro-batches too") {
+  const auto steps = [](std::int64_t micro_batch, bool head_alone) {
+    auto m = std::make_unique<Model>(7, 1);
+    for (const auto edit = m->store.edit(); float& x : edit.buffer_values()) x += 0.25f;
+    const std::vector<float> weights(m->store.values().begin(), m->store.values().end());
+    const std::vector<float> buffers(m->store.buffer_values().begin(),
+                                     m->store.buffer_values().end());
+    CHECK(m->store.couples_samples());
+    if (head_alone)
+      freeze(m->store, "body");
+    else
+      freeze_statistics(m->store);
+    CHECK_FALSE(m->store.couples_samples());
+    Sgd<float> sgd(m->store);
+    Trainer<float> trainer(m->model, cross_entropy_objective(), {.micro_batch = micro_batch});
+    const data::Batch batch = images(4);
+    for (std::int64_t step = 0; step < 2; ++step) {
+      trainer.compute_gradients(batch, step);
+      sgd.step(trainer.gradients(), 1e-2);
+      trainer.commit();
+    }
+    CHECK(std::ranges::equal(buffers, m->store.buffer_values()));
+    for (int i = 0; i < std::ssize(m->store.parameters()); ++i) {
+      const ParameterInfo& info = m->store.parameters()[static_cast<std::size_t>(i)];
+      CAPTURE(info.name);
+      CHECK(std::ranges::equal(m->store.slice_of(std::span<const float>(weights), i),
+                               m->store.value(i)) == (head_alone && !is_within(info.name, "head")));
+    }
+    return m;
+  };
+  for (const bool head_alone : {false, true}) {
+    const auto whole = steps(4, head_alone), cut = steps(1, head_alone);
+    for (std::int64_t i = 0; i < whole->store.size(); ++i)
+      CHECK(cut->store.values()[static_cast<std::size_t>(i)] ==
+            doctest::Approx(whole->store.values()[static_cast<std::size_t>(i)]).epsilon(1e-4));
+  }
 }
 
 TEST_CASE("fine-tuning: frozen layers keep all their bits, BatchNorm's statistics too") {
@@ -164,12 +226,7 @@ TEST_CASE("fine-tuning: frozen layers keep all their bits, BatchNorm's statistic
   Adam<float> adam(m.store);
   ModelEma<float> ema(m.store, 0.5);
   Trainer<float> trainer(m.model, cross_entropy_objective());
-  data::Batch batch;
-  Tensor<float>& images = batch.inputs = Tensor<float>({4, 64, 64, 3});
-  for (std::int64_t i = 0; i < images.size(); ++i)
-    images[i] = static_cast<float>(uniform(RandomKey(6), static_cast<std::uint64_t>(i)));
-  batch.labels = {0, 1, 2, 3};
-  batch.indices = {0, 1, 2, 3};
+  const data::Batch batch = images(4);
   for (std::int64_t step = 0; step < 3; ++step) {
     trainer.compute_gradients(batch, step);
     adam.step(trainer.gradients(), 1e-2);

@@ -43,7 +43,7 @@ struct ParameterInfo : ParameterOptions {
   std::string module;       // the path of the module that has it: stages.0.1.ffn.expand
   std::int64_t offset = 0;  // in the store's buffer, in elements
   std::int64_t size = 0;    // elements
-  bool trainable = true;    // false: frozen
+  bool trainable = true;    // false: frozen; of a buffer, training leaves it as it is
 
   // PyTorch's shape of it.
   Shape torch_shape() const {

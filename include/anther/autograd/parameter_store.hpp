@@ -68,10 +68,11 @@ class ParameterStore {
   // In the order in which they were made: a module comes after those that contain it.
   const std::vector<ModuleInfo>& modules() const { return modules_; }
 
-  // Whether the samples of a batch see each other in training. Then a batch cannot be cut.
+  // Whether the samples of a batch see each other in training. Then a batch cannot be cut. A layer
+  // whose statistics are frozen uses these instead of the batch's.
   bool couples_samples() const {
     for (const ModuleInfo& module : modules_)
-      if (module.traits.couples_samples) return true;
+      if (module.traits.couples_samples && !has_frozen_buffers(module.path)) return true;
     return false;
   }
 
@@ -154,6 +155,13 @@ class ParameterStore {
                   "set_trainable: expected a parameter of 0 to ", std::ssize(parameters_) - 1,
                   ", got ", parameter);
     parameters_[static_cast<std::size_t>(parameter)].trainable = trainable;
+  }
+  // The same for a buffer: a frozen one is used in training as in evaluation, and stays as it is.
+  void set_buffer_trainable(int number, bool trainable) {
+    detail::check(number >= 0 && number < std::ssize(buffers_),
+                  "set_buffer_trainable: expected a buffer of 0 to ", std::ssize(buffers_) - 1,
+                  ", got ", number);
+    buffers_[static_cast<std::size_t>(number)].trainable = trainable;
   }
 
   // Initialises every parameter and buffer. A value depends only on the seed, the parameter's name
@@ -252,6 +260,16 @@ class ParameterStore {
     size += (info.size + unit - 1) / unit * unit;
     list.push_back(std::move(info));
     return static_cast<int>(list.size()) - 1;
+  }
+
+  bool has_frozen_buffers(std::string_view module) const {
+    bool any = false;
+    for (const ParameterInfo& info : buffers_) {
+      if (info.module != module) continue;
+      if (info.trainable) return false;
+      any = true;
+    }
+    return any;
   }
 
   // Allocates the memory at the first use, once all parameters are known.

@@ -92,8 +92,8 @@ class InstanceNorm2d : public NormBase<T> {
 };
 
 // Besides weight and bias it has running_mean and running_var (C). A training step moves them by
-// `momentum` towards those of the batch, and evaluation normalises by them. If weight and bias are
-// frozen, so are these: the layer then does the same in training as in evaluation.
+// `momentum` towards those of the batch, and evaluation normalises by them. If they are frozen, or
+// weight and bias are, the layer does the same in training as in evaluation.
 template <class T>
 class BatchNorm2d : public NormBase<T> {
  public:
@@ -112,7 +112,10 @@ class BatchNorm2d : public NormBase<T> {
   }
 
  private:
-  bool frozen() const { return !this->weight.info().trainable && !this->bias.info().trainable; }
+  bool frozen() const {
+    return (!running_mean.info().trainable && !running_var.info().trainable) ||
+           (!this->weight.info().trainable && !this->bias.info().trainable);
+  }
 
   double momentum_;
 

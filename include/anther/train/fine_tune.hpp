@@ -16,13 +16,18 @@
 
 namespace anther::inline v0_1 {
 
-// Freezes parameters: `what` is a list of modules, "stages.0,stages.1.2", or a number of stages,
-// "2" for the first two and what stands before them (a stem that is no stage itself). BatchNorm's
-// running statistics in them stay as well. Returns how many values were frozen. Throws if the model
-// has no such module, or not so many stages, or if nothing is left to train.
+// Freezes parameters: `what` is a list of modules, "stages.0,stages.1.2"; or a number of stages,
+// "2" for the first two and what stands before them (a stem that is no stage itself); or "body",
+// all but the head. BatchNorm's running statistics in them stay as well. Returns how many values
+// were frozen. Throws if the model has no such module, or not so many stages, or no head, or if
+// nothing is left to train.
 template <class T>
 std::int64_t freeze(ParameterStore<T>& store, std::string_view what) {
   std::vector<std::string> modules, stem;
+  const std::vector<std::string> heads = head_modules(store);
+  const bool body = what == "body";
+  detail::check(!body || !heads.empty(),
+                "freeze: expected a model that has a head, as all but that is frozen, got none");
   int count = 0;
   const auto [rest, error] = std::from_chars(what.data(), what.data() + what.size(), count);
   if (error == std::errc() && rest == what.data() + what.size()) {
@@ -35,7 +40,7 @@ std::int64_t freeze(ParameterStore<T>& store, std::string_view what) {
       if (count == 0 || module.traits.stage) break;
       stem.push_back(module.path);
     }
-  } else {
+  } else if (!body) {
     for (std::size_t begin = 0; begin <= what.size();) {
       const std::size_t end = std::min(what.find(',', begin), what.size());
       modules.emplace_back(what.substr(begin, end - begin));
@@ -44,14 +49,22 @@ std::int64_t freeze(ParameterStore<T>& store, std::string_view what) {
   }
   std::int64_t frozen = 0, left = 0;
   std::vector<bool> found(modules.size());
+  const auto is_named = [&](const ParameterInfo& info) {
+    bool named = body ? !is_within_any(info.name, heads)
+                      : std::find(stem.begin(), stem.end(), info.module) != stem.end();
+    for (std::size_t m = 0; m < modules.size(); ++m)
+      if (!modules[m].empty() && is_within(info.name, modules[m])) named = found[m] = true;
+    return named;
+  };
   for (int i = 0; i < std::ssize(store.parameters()); ++i) {
     const ParameterInfo& info = store.parameters()[static_cast<std::size_t>(i)];
-    bool matches = std::find(stem.begin(), stem.end(), info.module) != stem.end();
-    for (std::size_t m = 0; m < modules.size(); ++m)
-      if (!modules[m].empty() && is_within(info.name, modules[m])) matches = found[m] = true;
-    if (matches) store.set_trainable(i, false);
-    (matches || !info.trainable ? frozen : left) += info.size;
+    const bool named = is_named(info);
+    if (named) store.set_trainable(i, false);
+    (named || !info.trainable ? frozen : left) += info.size;
   }
+  for (int i = 0; i < std::ssize(store.buffers()); ++i)
+    if (is_named(store.buffers()[static_cast<std::size_t>(i)]))
+      store.set_buffer_trainable(i, false);
   for (std::size_t m = 0; m < modules.size(); ++m)
     if (!found[m]) {
       std::string known;
@@ -62,6 +75,13 @@ std::int64_t freeze(ParameterStore<T>& store, std::string_view what) {
     }
   detail::check(left > 0, "freeze: nothing is left to train");
   return frozen;
+}
+
+// Freezes BatchNorm's running statistics: training then normalises by them, as evaluation does,
+// while weights and biases learn. Samples see each other no more, so a batch may be cut.
+template <class T>
+void freeze_statistics(ParameterStore<T>& store) {
+  for (int i = 0; i < std::ssize(store.buffers()); ++i) store.set_buffer_trainable(i, false);
 }
 
 // A factor for the rate of each parameter, so that the rate falls by `decay` with each layer from
