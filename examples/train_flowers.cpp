@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "anther/anther.hpp"
@@ -35,6 +36,7 @@
 #include "train_data.hpp"
 #include "train_model.hpp"
 #include "train_options.hpp"
+#include "train_teacher.hpp"
 
 namespace {
 
@@ -186,6 +188,12 @@ int train(TrainOptions o, const std::string& resume) {
   detail::check(!whole_batch || o.micro_batch == 0,
                 "--micro-batch: expected 0, as the model has BatchNorm, got ", o.micro_batch);
 
+  std::optional<Teacher> teacher;
+  if (!o.teacher.empty()) {
+    teacher.emplace(o.teacher, data.class_names, preprocess(sizes.last()), o.teacher_img_size);
+    std::printf("Teacher: %s\n", teacher->description().c_str());
+  }
+
   const data::LoaderOptions loading = loader_options(o);
   const auto part = [&](std::int64_t size) {
     const std::int64_t micro =
@@ -211,6 +219,10 @@ int train(TrainOptions o, const std::string& resume) {
   Profile profile;
   FitOptions options = fit_options(o, images, logit_offsets(o, data, images));
   options.stop = [] { return interrupted != 0; };
+  if (teacher)
+    options.objective =
+        distillation_objective(std::cref(*teacher), options.objective,
+                               {.weight = o.teacher_weight, .temperature = o.temperature});
   if (o.profile) options.trainer.profile = &profile;
   const RunFolder folder({.experiment = "train_flowers",
                           .output = resume.empty() ? o.output : resume,
@@ -249,9 +261,9 @@ int train(TrainOptions o, const std::string& resume) {
        .last_step = optimizer->steps()});
   report::CurvesCallback curves(folder, title, part_name, options.metrics);
   PredictionsCallback predictions(std::ssize(data.class_names));
-  CheckpointCallback<float> checkpoint(
-      folder, *optimizer, card_of(model, data.class_names, to_json(preprocess(sizes.last()))),
-      average);
+  ModelCard card = card_of(model, data.class_names, to_json(preprocess(sizes.last())));
+  if (teacher) card.notes["teacher"] = o.teacher;
+  CheckpointCallback<float> checkpoint(folder, *optimizer, std::move(card), average);
   TensorBoardCallback events(folder.path(), optimizer->steps(), "images");
   if (resume.empty()) {
     events.add_text("arguments", to_json(o).dump(2));
@@ -330,7 +342,9 @@ int main(int argc, char** argv) {
     if (!config.empty()) read_options(config, options);
     if (!resume.empty()) read_options(resume + "/args.json", options);
 
-    CLI::App app("Trains EdgeViT on Flowers-102, class folders, CIFAR-10 or painted flowers.");
+    CLI::App app(
+        "Trains EdgeViT, or another model, on Flowers-102, class folders, CIFAR-10 or painted "
+        "flowers.");
     app.add_option("--config,-c", config, "a JSON file of options; flags go before it");
     std::string given;
     app.add_option(

@@ -15,6 +15,7 @@
 
 #include "anther/core/check.hpp"
 #include "anther/data/vision/image_sizes.hpp"
+#include "anther/models/registry.hpp"
 
 struct TrainOptions {
   std::string data_dir = "data/flowers102";
@@ -61,6 +62,10 @@ struct TrainOptions {
   double model_ema_decay = 0.9998;
   double smoothing = 0;
   double logit_adjust = 0;
+  std::string teacher;
+  double teacher_weight = 0.9;
+  double temperature = 4;
+  std::int64_t teacher_img_size = 0;
   std::vector<double> scale;  // none: no random crop
   std::vector<double> ratio = {3.0 / 4, 4.0 / 3};
   double hflip = 0;
@@ -100,7 +105,8 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("classes", o.classes,
         "only these of the data's classes, numbered from 0 in their order: 0-81 or 3,5,7-9");
   visit("eval-split", o.eval_split, "what is evaluated after each epoch: test or valid");
-  visit("model", o.model, "xxs, xs or s, or another model that the program has registered");
+  const std::string models = "one of " + anther::ModelRegistry::global().names();
+  visit("model", o.model, models.c_str());
   visit("preset", o.preset,
         "improved (GroupNorm, convolutions) or original (LayerNorm, BatchNorm)");
   visit("norm", o.norm, "gn, ln, bn or in, in the preset's place");
@@ -164,6 +170,15 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("logit-adjust", o.logit_adjust,
         "times the logarithm of the class's share of the training images, added to its logit in "
         "the training loss; 0: off, 1: for the balanced error");
+  visit("teacher", o.teacher,
+        "distillation: a weights file or a run's folder of a model of the same classes, whose "
+        "logits of the same images are learned too");
+  visit("teacher-weight", o.teacher_weight,
+        "of the teacher's part of the loss, 0 to 1; the labels' part has the rest");
+  visit("temperature", o.temperature,
+        "what the logits of teacher and student are divided by in the teacher's part");
+  visit("teacher-img-size", o.teacher_img_size,
+        "side of the images that the teacher sees, made from the student's; 0: the teacher's own");
   visit("scale", o.scale, "random resized crop: least and greatest share of the area, 0.33 1");
   visit("ratio", o.ratio, "of that crop's width to its height, least and greatest");
   visit("hflip", o.hflip, "probability of a mirrored picture");
@@ -235,6 +250,9 @@ inline void check_options(const TrainOptions& o) {
       {"model-ema-decay", o.model_ema_decay, 0, 1},
       {"smoothing", o.smoothing, 0, 1},
       {"logit-adjust", o.logit_adjust, 0, any},
+      {"teacher-weight", o.teacher_weight, 0, 1},
+      {"temperature", o.temperature, 0, 1000, true},
+      {"teacher-img-size", number(o.teacher_img_size), 0, 8192},
       {"hflip", o.hflip, 0, 1},
       {"vflip", o.vflip, 0, 1},
       {"rotation", o.rotation, 0, 180},

@@ -30,6 +30,8 @@ steps() {
     fail "train_flowers $* failed: $(cat log)"
   cat run/steps.csv
 }
+steps >base.csv
+mv run teacher
 # What comes before a colon is a flag that the one after it needs.
 "$paint" data 68 17
 "$paint" flowers 20 17 20 # as Flowers-102 is published
@@ -79,6 +81,7 @@ done <<'FLAGS'
 :--sched linear
 :--warmup-epochs 1
 :--smoothing 0.1
+:--teacher teacher
 :--logit-adjust 1
 :--scale 0.3 1
 :--hflip 0.5
@@ -90,6 +93,9 @@ done <<'FLAGS'
 :--mixup 0.8
 :--cutmix 1
 --model xs:--table
+--teacher teacher:--teacher-weight 0.5
+--teacher teacher:--temperature 2
+--teacher teacher:--teacher-img-size 64
 --resize short-side:--crop-pct 0.5
 --opt sgd:--momentum 0.5
 --sched cosine:--min-lr 0.001

@@ -52,12 +52,20 @@ for wrong in "--threads -3" "--seed -1" "--lr nan" "--img-size 100" "--opt lamb"
     fail "$wrong: the flag is not named"
 done
 
+# A teacher that sees larger images, prepared otherwise.
+run 0 --data-dir data --img-size 64 --mean 0.1 0.2 0.3 --batch-size 8 --epochs 1 --output teacher
+run 1 --data-dir data --img-size 32 --classes 0-1 --teacher teacher --output refused
+grep -q "^train_flowers: teacher: expected a teacher of the data's 2 classes, got one of 3" log ||
+  fail "a teacher of other classes is not named"
+[[ ! -e refused ]] || fail "a teacher of other classes was taken"
+
 options=(--data-dir data --img-size 32:64 --batch-size 4 --grad-accum-steps 2 --epochs 6
   --opt sgd --lr 0.02 --weight-decay 1e-3 --model-ema --model-ema-decay 0.95 --clip-grad 1
   --logit-adjust 1 --sched cosine --warmup-epochs 1 --drop-path 0.1 --layer-decay 0.9
   --freeze stages.0.0 --smoothing 0.1 --scale 0.3 1 --hflip 0.5 --vflip 0.1 --rotation 15
   --color-jitter 0.2 0.2 0.2 0.05 --aa rand-m9-mstd0.5 --reprob 0.25 --remode pixel --mixup 0.8
-  --cutmix 1 --mixup-prob 0.8 --cache uint8 --mean 0.5 0.4 0.3 --std 0.2 0.3 0.4)
+  --cutmix 1 --mixup-prob 0.8 --cache uint8 --mean 0.5 0.4 0.3 --std 0.2 0.3 0.4
+  --teacher teacher --temperature 3)
 run 0 "${options[@]}" --output whole
 
 # Interrupted within the second epoch.

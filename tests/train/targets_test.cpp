@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -20,6 +21,7 @@
 #include "anther/train/checkpoint_callback.hpp"
 #include "anther/train/fit.hpp"
 #include "anther/train/objectives.hpp"
+#include "anther/train/predictor.hpp"
 #include "anther/train/run_log.hpp"
 #include "tests/io/temporary_folder.hpp"
 
@@ -91,6 +93,21 @@ struct Segmentation {
   static Metrics metrics() { return {mean_iou(), pixel_accuracy()}; }
 };
 
+// Learns from a teacher too.
+struct Distillation : Segmentation {
+  static Objective<float> objective() {
+    struct Teacher {
+      Teacher() { store.initialize(11); }
+      ParameterStore<float> store;
+      const MapNet net{store};
+      const Predictor<float> predict{net, {6, 5, 2}};
+    };
+    static const Teacher teacher;
+    return distillation_objective(std::cref(teacher.predict), Segmentation::objective(),
+                                  {.weight = 0.5, .temperature = 2});
+  }
+};
+
 template <class Task>
 struct Run {
   Run() : net(store), adam(store) {
@@ -136,7 +153,7 @@ struct StopAt : Callback {
 };
 
 TEST_CASE_TEMPLATE("fit: stopped after any step, a run of any kind goes on with the same bits",
-                   Task, Regression, Segmentation) {
+                   Task, Regression, Segmentation, Distillation) {
   const FitOptions options{.epochs = 3};
   Run<Task> whole;
   const History expected = whole.fit(options);
