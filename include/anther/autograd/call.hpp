@@ -66,7 +66,11 @@ class Call {
     return slot < 0 ? nullptr : tape_.slots_.data(slot);
   }
   GradientTarget<T> input_gradient(int i) const {
-    return has_input(i) ? tape_.gradient_target(input_id(i)) : GradientTarget<T>{};
+    if (!has_input(i)) return {};
+    if (i == 0 && entry_.op->backward_in_place &&
+        tape_.hand_over_gradient(output_id(0), input_id(0)))
+      return {tape_.slots_.data(tape_.at(output_id(0)).slot), nullptr};
+    return tape_.gradient_target(input_id(i));
   }
 
   // Hands the gradient of the result on to an input, as an addition does; without a copy where that

@@ -50,6 +50,8 @@ struct Op {
   // does not take lazy inputs has it computed in scratch memory, in forward and again in backward,
   // and it is never stored. In evaluation its forward does not read its first input.
   bool is_cheap = false;
+  // Whether backward may write the gradient of its first input over that of its result.
+  bool backward_in_place = false;
   // Whether forward calls call.apply_rows() for the rows of its result that it has just computed:
   // then a planned pass computes the cheap lazy ops that follow while the rows are in the cache.
   bool applies_rows = false;

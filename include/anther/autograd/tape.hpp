@@ -120,8 +120,7 @@ class Tape {
                   stores_.size(), "; name the store");
     return stores_[0].gradients;
   }
-  // From now on the gradients of the store's parameters are added to this memory. The tape's own,
-  // which gradients() gave before, is freed.
+  // From now on they are added to this memory. The tape's own, which gradients() gave, is freed.
   void use_gradients(ParameterStore<T>& store, std::span<T> gradients) {
     detail::check(std::ssize(gradients) == store.size(), "gradients: expected memory for ",
                   store.size(), " values, got ", gradients.size());
@@ -355,8 +354,7 @@ class Tape {
   void run_pending(std::span<const int> read = {});
   // Computes a value that is not stored: a lazy result, or one that an addition has taken over.
   void store(int id);
-  // The elements of a value for the op that runs. Where the value is cheap and not stored, they are
-  // computed, and last until the op has run.
+  // A value's elements for the op that runs. If it is cheap, they are computed, for this op alone.
   T* stored_for_call(int id);
   bool is_cheap(int id) const {
     return is_lazy(id) && entries_[static_cast<std::size_t>(at(id).producer)].op->is_cheap;
@@ -378,6 +376,8 @@ class Tape {
   // Adds the gradient of an addition's result, which is in `slot`, to that of `id`.
   void share_gradient(int id, int slot);
   GradientTarget<T> gradient_target(int id);
+  // Whether the gradient of `id` may have, and now has, the memory of that of `result`.
+  bool hand_over_gradient(int result, int id);
 
   TapeOptions options_;
   RandomKey random_;

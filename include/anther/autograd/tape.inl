@@ -312,6 +312,17 @@ void Tape<T>::share_gradient(int id, int slot) {
 }
 
 template <class T>
+bool Tape<T>::hand_over_gradient(int result, int id) {
+  Value& value = at(id);
+  const int slot = at(result).slot;
+  if (!value.wants_gradient || value.base >= 0 || value.store >= 0 || value.slot >= 0) return false;
+  if (slot < 0 || slots_.is_shared(slot)) return false;
+  value.slot = slot;
+  slots_.share(slot);
+  return true;
+}
+
+template <class T>
 void Tape<T>::run_backward(const Entry& entry) {
   bool wanted = false;
   for (int i = 0; i < entry.results; ++i)

@@ -34,6 +34,7 @@ inline constexpr Op<T> gelu_op = {
           else
             kernels::gelu_backward(dx.to + at, add, dy, x, count * columns);
         },
+    .backward_in_place = true,
 };
 
 // x Phi(x), where Phi is that of the normal distribution (Hendrycks and Gimpel 2016).

@@ -58,6 +58,7 @@ inline constexpr Op<T> group_norm_op = {
           const T* x = call.input_rows(y, first, count);
           kernels::group_norm_rows<T>(y, x, call.output(3), first, count, dims);
         },
+    .backward_in_place = true,
 };
 
 // x (N, ..., C), at least one axis between or none. Throws unless num_groups divides C.
@@ -113,6 +114,7 @@ inline constexpr Op<T> layer_norm_op = {
                call.output(1), call.output(2), call.input(1)},
               call.workspace(kernels::layer_norm_workspace(dims)), dims);
         },
+    .backward_in_place = true,
 };
 
 // x (..., C): over C at each position.
@@ -145,6 +147,7 @@ inline constexpr Op<T> rms_norm_op = {
                                          call.input(0), call.output(1), call.input(1)},
                                         call.workspace(kernels::rms_norm_workspace(dims)), dims);
         },
+    .backward_in_place = true,
 };
 
 // x (..., C): x / sqrt(mean(x^2) + eps) weight, over C at each position. PyTorch's eps is that of
@@ -230,6 +233,7 @@ inline constexpr Op<T> batch_norm_op = {
                                       call.template attributes<BatchNormAttributes<T>>().dims);
         },
     .is_cheap = true,
+    .backward_in_place = true,
 };
 
 // x (N, ..., C). A training pass normalises by the batch's statistics, and moves running_mean and

@@ -95,6 +95,7 @@ inline constexpr Op<T> pointwise_op = {
     .forward_rows = pointwise_is_lazy(op) ? pointwise_rows<T, op> : nullptr,
     .takes_lazy = true,
     .is_cheap = pointwise_is_lazy(op),
+    .backward_in_place = true,
 };
 
 // The op of a row of the table, with the numbers that its formula has.
