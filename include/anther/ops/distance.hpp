@@ -115,13 +115,18 @@ struct TripletAttributes {
   double scale;
 };
 
+// x^p for x >= 0; the usual powers without pow, which takes twenty times as long.
+inline double distance_power(double x, double p) {
+  return p == 2 ? x * x : p == 1 ? x : p == 0 ? 1 : std::pow(x, p);
+}
 // (sum |a - b + eps|^p)^(1/p)
 template <class T>
 double pairwise_distance(const T* a, const T* b, std::int64_t count,
                          const TripletMarginOptions& o) {
   double sum = 0;
   for (std::int64_t i = 0; i < count; ++i)
-    sum += std::pow(std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]) + o.eps), o.p);
+    sum += distance_power(std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]) + o.eps),
+                          o.p);
   return std::pow(sum, 1 / o.p);
 }
 
@@ -185,7 +190,7 @@ inline constexpr Op<T> triplet_margin_loss_op = {
                 const double d =
                     static_cast<double>(x[left][i]) - static_cast<double>(x[right][i]) + o.eps;
                 const double slope =
-                    factor * std::copysign(std::pow(std::abs(d) / distance, o.p - 1), d);
+                    factor * std::copysign(distance_power(std::abs(d) / distance, o.p - 1), d);
                 if (gradient[left]) gradient[left].to[at + i] += static_cast<T>(slope);
                 if (gradient[right]) gradient[right].to[at + i] -= static_cast<T>(slope);
               }
