@@ -22,6 +22,23 @@ void check_groups(const Scope<T>& scope, std::int64_t in_channels, std::int64_t 
                 " channels, got ", groups);
 }
 
+// PyTorch's weight (rows, columns, kh, kw), kept as (rows, kh, kw, columns); a depth-wise one as
+// (kh, kw, rows, 1).
+template <class T>
+Parameter<T> add_conv_weight(const Scope<T>& scope, std::int64_t rows, const Extent2d& kernel,
+                             std::int64_t columns, bool depthwise, const Init& init) {
+  const auto [kh, kw] = kernel;
+  ParameterOptions options{.shape = {rows, kh, kw, columns},
+                           .torch_axes = {0, 3, 1, 2},
+                           .torch_order = false,
+                           .init = init};
+  if (depthwise) {
+    options.shape = {kh, kw, rows, 1};
+    options.torch_axes = {2, 3, 0, 1};
+  }
+  return scope.parameter("weight", options);
+}
+
 struct Conv2dLayerOptions {
   Extent2d kernel_size = 1;
   Extent2d stride = 1;
@@ -47,21 +64,10 @@ class Conv2d : public Module<T> {
                    in_channels == out_channels && options.dilation == Extent2d{1}) {
     check_groups(scope, in_channels, out_channels, options.groups);
     const std::int64_t group_in = in_channels / options.groups;
-    const auto [kh, kw] = options.kernel_size;
-    const Init start = default_init(group_in * kh * kw);
-    ParameterOptions w{.shape = {out_channels, kh, kw, group_in},
-                       .torch_axes = {0, 3, 1, 2},
-                       .torch_order = false,
-                       .init = options.weight_init.value_or(start)};
-    if (depthwise_) {
-      w.shape = {kh, kw, out_channels, 1};
-      w.torch_axes = {2, 3, 0, 1};
-    }
-    weight = scope.parameter("weight", w);
-    if (options.bias)
-      bias = scope.parameter(
-          "bias",
-          {.shape = {out_channels}, .init = options.bias_init.value_or(start), .decay = false});
+    const std::int64_t fan_in = group_in * options.kernel_size.height * options.kernel_size.width;
+    weight = add_conv_weight(scope, out_channels, options.kernel_size, group_in, depthwise_,
+                             options.weight_init.value_or(default_init(fan_in)));
+    bias = add_bias(scope, options, out_channels, fan_in);
   }
 
   Variable<T> forward(Variable<T> x) const override {
@@ -103,15 +109,13 @@ class Conv1d : public Module<T> {
       : Module<T>(scope, "Conv1d"), options_(options) {
     check_groups(scope, in_channels, out_channels, options.groups);
     const std::int64_t group_in = in_channels / options.groups;
-    const Init start = default_init(group_in * options.kernel_size);
-    weight = scope.parameter("weight", {.shape = {out_channels, options.kernel_size, group_in},
-                                        .torch_axes = {0, 2, 1},
-                                        .torch_order = false,
-                                        .init = options.weight_init.value_or(start)});
-    if (options.bias)
-      bias = scope.parameter(
-          "bias",
-          {.shape = {out_channels}, .init = options.bias_init.value_or(start), .decay = false});
+    const std::int64_t fan_in = group_in * options.kernel_size;
+    weight =
+        scope.parameter("weight", {.shape = {out_channels, options.kernel_size, group_in},
+                                   .torch_axes = {0, 2, 1},
+                                   .torch_order = false,
+                                   .init = options.weight_init.value_or(default_init(fan_in))});
+    bias = add_bias(scope, options, out_channels, fan_in);
   }
 
   Variable<T> forward(Variable<T> x) const override {
@@ -153,21 +157,10 @@ class ConvTranspose2d : public Module<T> {
                    options.dilation == Extent2d{1}) {
     check_groups(scope, in_channels, out_channels, options.groups);
     const std::int64_t group_out = out_channels / options.groups;
-    const auto [kh, kw] = options.kernel_size;
-    const Init start = default_init(group_out * kh * kw);
-    ParameterOptions w{.shape = {in_channels, kh, kw, group_out},
-                       .torch_axes = {0, 3, 1, 2},
-                       .torch_order = false,
-                       .init = options.weight_init.value_or(start)};
-    if (depthwise_) {
-      w.shape = {kh, kw, out_channels, 1};
-      w.torch_axes = {2, 3, 0, 1};
-    }
-    weight = scope.parameter("weight", w);
-    if (options.bias)
-      bias = scope.parameter(
-          "bias",
-          {.shape = {out_channels}, .init = options.bias_init.value_or(start), .decay = false});
+    const std::int64_t fan_in = group_out * options.kernel_size.height * options.kernel_size.width;
+    weight = add_conv_weight(scope, in_channels, options.kernel_size, group_out, depthwise_,
+                             options.weight_init.value_or(default_init(fan_in)));
+    bias = add_bias(scope, options, out_channels, fan_in);
   }
 
   Variable<T> forward(Variable<T> x) const override {

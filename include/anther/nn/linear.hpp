@@ -15,6 +15,17 @@ inline Init default_init(std::int64_t fan_in) {
   return Init::uniform(1 / std::sqrt(static_cast<double>(fan_in)));
 }
 
+// The bias (O) of a layer whose options have `bias` and `bias_init`; an empty handle if it has
+// none.
+template <class T, class Options>
+Parameter<T> add_bias(const Scope<T>& scope, const Options& options, std::int64_t out,
+                      std::int64_t fan_in) {
+  if (!options.bias) return {};
+  return scope.parameter(
+      "bias",
+      {.shape = {out}, .init = options.bias_init.value_or(default_init(fan_in)), .decay = false});
+}
+
 struct LinearOptions {
   bool bias = true;
   std::optional<Init> weight_init = {};  // default_init(in) unless given
@@ -30,12 +41,8 @@ class Linear : public Module<T> {
       : Module<T>(scope, "Linear", options.traits),
         weight(scope.parameter("weight",
                                {.shape = {out_features, in_features},
-                                .init = options.weight_init.value_or(default_init(in_features))})) {
-    if (options.bias)
-      bias = scope.parameter("bias", {.shape = {out_features},
-                                      .init = options.bias_init.value_or(default_init(in_features)),
-                                      .decay = false});
-  }
+                                .init = options.weight_init.value_or(default_init(in_features))})),
+        bias(add_bias(scope, options, out_features, in_features)) {}
 
   Variable<T> forward(Variable<T> x) const override {
     return linear(x, x.tape().parameter(weight), x.tape().parameter(bias));

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "anther/autograd/tape.hpp"
+#include "anther/kernels/elementwise.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -13,6 +14,17 @@ void check_bias(Tape<T>& tape, const Variable<T>& bias, std::int64_t channels) {
   if (bias)
     tape.check(bias.shape() == Shape{channels}, "expected a bias of the shape ", Shape{channels},
                ", got ", bias.shape());
+}
+
+// The gradient of the bias, which is input 2: the sums of dy (rows, channels) over its rows.
+template <class T>
+void bias_backward(const Call<T>& call, const T* dy, std::int64_t rows) {
+  const auto dbias = call.input_gradient(2);
+  if (!dbias) return;
+  const std::int64_t channels = call.input_shape(2).numel();
+  call.start(dbias, channels);
+  const kernels::ColumnSumsDims sums{.rows = rows, .columns = channels, .stride = channels};
+  kernels::column_sums(dbias.to, dy, call.workspace(kernels::column_sums_workspace(sums)), sums);
 }
 
 // Throws unless weight and bias are empty, or have one element for each channel.

@@ -39,6 +39,17 @@ void check_kernel_fits(Tape<T>& tape, std::int64_t height, std::int64_t width,
       Extent2d{kernel_height, kernel_width});
 }
 
+// What all convolutions require.
+template <class T>
+void check_steps(Tape<T>& tape, const char* name, const Extent2d& stride, const Extent2d& padding,
+                 const Extent2d& dilation = 1) {
+  tape.check(stride.height > 0 && stride.width > 0 && padding.height >= 0 && padding.width >= 0,
+             name, ": expected a stride of at least 1 and a padding of at least 0, got ", stride,
+             " and ", padding);
+  tape.check(dilation.height > 0 && dilation.width > 0, name,
+             ": expected a dilation of at least 1, got ", dilation);
+}
+
 // What both depth-wise convolutions require of their inputs.
 template <class T>
 void check_depthwise(Tape<T>& tape, const Shape& x, const Shape& w, const Extent2d& stride,
@@ -48,10 +59,7 @@ void check_depthwise(Tape<T>& tape, const Shape& x, const Shape& w, const Extent
              "got ",
              x, " and ", w);
   tape.check(x[3] == w[2], "expected ", w[2], " input channels, got ", x[3]);
-  tape.check(stride.height > 0 && stride.width > 0 && padding.height >= 0 && padding.width >= 0,
-             "depth-wise convolution: expected a stride of at least 1 and a padding of at "
-             "least 0, got ",
-             stride, " and ", padding);
+  check_steps(tape, "depth-wise convolution", stride, padding);
 }
 
 inline constexpr char conv2d_op_name[] = "conv2d";
@@ -84,13 +92,7 @@ inline constexpr Op<T> conv2d_op = {
                 dweight.to, dy, call.input(0),
                 call.workspace(kernels::conv2d_backward_weight_workspace<T>(d)), d);
           }
-          if (const auto dbias = call.input_gradient(2)) {
-            call.start(dbias, d.out_channels);
-            const kernels::ColumnSumsDims sums{
-                .rows = d.rows(), .columns = d.out_channels, .stride = d.out_channels};
-            kernels::column_sums(dbias.to, dy, call.workspace(kernels::column_sums_workspace(sums)),
-                                 sums);
-          }
+          bias_backward(call, dy, d.rows());
         },
     .macs =
         [](const Call<T>& call) {
@@ -112,12 +114,7 @@ void check_conv(const Variable<T>& x, const Variable<T>& weight, const Variable<
   tape.check(d.in_channels == group_in * options.groups, "expected ", group_in * options.groups,
              " input channels, got ", d.in_channels);
   check_bias(tape, bias, d.out_channels);
-  tape.check(options.stride.height > 0 && options.stride.width > 0 && options.padding.height >= 0 &&
-                 options.padding.width >= 0,
-             "conv2d: expected a stride of at least 1 and a padding of at least 0, got ",
-             options.stride, " and ", options.padding);
-  tape.check(options.dilation.height > 0 && options.dilation.width > 0,
-             "conv2d: expected a dilation of at least 1, got ", options.dilation);
+  check_steps(tape, "conv2d", options.stride, options.padding, options.dilation);
   check_kernel_fits(tape, d.height + 2 * d.padding_height, d.width + 2 * d.padding_width,
                     d.span_height(), d.span_width());
 }

@@ -62,14 +62,7 @@ inline constexpr Op<T> conv_transpose2d_op = {
                 dweight.to, call.input(0), dy,
                 call.workspace(kernels::conv2d_backward_weight_workspace<T>(d)), d);
           }
-          if (const auto dbias = call.input_gradient(2)) {
-            call.start(dbias, d.in_channels);
-            const kernels::ColumnSumsDims sums{.rows = call.output_shape().rows(),
-                                               .columns = d.in_channels,
-                                               .stride = d.in_channels};
-            kernels::column_sums(dbias.to, dy, call.workspace(kernels::column_sums_workspace(sums)),
-                                 sums);
-          }
+          bias_backward(call, dy, call.output_shape().rows());
         },
     .macs =
         [](const Call<T>& call) {
@@ -95,12 +88,9 @@ Variable<T> conv_transpose2d(const Variable<T>& x, const Variable<T>& weight,
   tape.check(groups > 0 && in[3] % groups == 0,
              "conv_transpose2d: expected a number of groups that divides ", in[3],
              " input channels, got ", groups);
-  tape.check(stride.height > 0 && stride.width > 0 && padding.height >= 0 && padding.width >= 0,
-             "conv_transpose2d: expected a stride of at least 1 and a padding of at least 0, got ",
-             stride, " and ", padding);
-  tape.check(w[1] > 0 && w[2] > 0 && dilation.height > 0 && dilation.width > 0,
-             "conv_transpose2d: expected a kernel and a dilation of at least 1, got ",
-             Extent2d{w[1], w[2]}, " and ", dilation);
+  tape.check(w[1] > 0 && w[2] > 0, "conv_transpose2d: expected a kernel of at least 1, got ",
+             Extent2d{w[1], w[2]});
+  check_steps(tape, "conv_transpose2d", stride, padding, dilation);
   check_output_padding(tape, extra, stride);
   check_bias(tape, bias, w[3] * groups);
   const kernels::Conv2dDims d{.batch = in[0],

@@ -55,7 +55,7 @@ inline constexpr Op<T> linear_op = {
           const auto lazy = call.lazy_input();
           const bool through = lazy && lazy->has_backward_rows();
           const auto dx = through ? lazy->input_gradient(0) : call.input_gradient(0);
-          const auto dweight = call.input_gradient(1), dbias = call.input_gradient(2);
+          const auto dweight = call.input_gradient(1);
 
           const T* packed =
               dx ? call.packed(
@@ -94,12 +94,7 @@ inline constexpr Op<T> linear_op = {
             kernels::gemm_tn<T>(dweight.to, dy, x,
                                 call.workspace(kernels::gemm_tn_workspace<T>(product)), product);
           }
-          if (dbias) {
-            call.start(dbias, out);
-            const kernels::ColumnSumsDims sums{.rows = rows, .columns = out, .stride = out};
-            kernels::column_sums(dbias.to, dy, call.workspace(kernels::column_sums_workspace(sums)),
-                                 sums);
-          }
+          bias_backward(call, dy, rows);
         },
     .macs =
         [](const Call<T>& call) {

@@ -109,10 +109,10 @@ inline std::int64_t pooled_size(std::int64_t size, std::int64_t span, std::int64
   return last * stride >= size + padding ? last : last + 1;
 }
 
-// What the pools of windows require; a window spans `kernel`.
+// The size of the pooled map; a window spans `kernel`. Throws if they do not fit.
 template <class T>
-void check_pool(Tape<T>& tape, const char* name, const Shape& x, const Extent2d& kernel,
-                const Extent2d& stride, const Extent2d& padding) {
+Extent2d pooled_extent(Tape<T>& tape, const char* name, const Shape& x, const Extent2d& kernel,
+                       const Extent2d& stride, const Extent2d& padding, bool ceil_mode) {
   tape.check(x.rank() == 4, name, ": expected a map (N, H, W, C), got ", x);
   tape.check(kernel.height > 0 && kernel.width > 0 && stride.height > 0 && stride.width > 0, name,
              ": expected a kernel and a stride of at least 1, got ", kernel, " and ", stride);
@@ -120,6 +120,11 @@ void check_pool(Tape<T>& tape, const char* name, const Shape& x, const Extent2d&
                  2 * padding.width <= kernel.width,
              name, ": expected a padding of at most half of the kernel's ", kernel, ", got ",
              padding);
+  const Extent2d size = {pooled_size(x[1], kernel.height, stride.height, padding.height, ceil_mode),
+                         pooled_size(x[2], kernel.width, stride.width, padding.width, ceil_mode)};
+  tape.check(size.height > 0 && size.width > 0, name, ": expected a map that holds a window ",
+             kernel, ", got ", Extent2d{x[1], x[2]});
+  return size;
 }
 
 inline constexpr char max_pool2d_op_name[] = "max_pool2d";
@@ -151,25 +156,22 @@ Variable<T> max_pool2d(const Variable<T>& x, const Extent2d& kernel_size,
              "max_pool2d: expected a dilation of at least 1, got ", dilation);
   const Extent2d span = {(kernel_size.height - 1) * dilation.height + 1,
                          (kernel_size.width - 1) * dilation.width + 1};
-  check_pool(tape, "max_pool2d", in, span, stride, padding);
-  const kernels::MaxPool2dDims d{
-      .batch = in[0],
-      .height = in[1],
-      .width = in[2],
-      .channels = in[3],
-      .out_height =
-          pooled_size(in[1], span.height, stride.height, padding.height, options.ceil_mode),
-      .out_width = pooled_size(in[2], span.width, stride.width, padding.width, options.ceil_mode),
-      .kernel_height = kernel_size.height,
-      .kernel_width = kernel_size.width,
-      .stride_height = stride.height,
-      .stride_width = stride.width,
-      .padding_height = padding.height,
-      .padding_width = padding.width,
-      .dilation_height = dilation.height,
-      .dilation_width = dilation.width};
-  tape.check(d.out_height > 0 && d.out_width > 0, "max_pool2d: expected a map that holds a window ",
-             span, ", got ", Extent2d{in[1], in[2]});
+  const Extent2d size =
+      pooled_extent(tape, "max_pool2d", in, span, stride, padding, options.ceil_mode);
+  const kernels::MaxPool2dDims d{.batch = in[0],
+                                 .height = in[1],
+                                 .width = in[2],
+                                 .channels = in[3],
+                                 .out_height = size.height,
+                                 .out_width = size.width,
+                                 .kernel_height = kernel_size.height,
+                                 .kernel_width = kernel_size.width,
+                                 .stride_height = stride.height,
+                                 .stride_width = stride.width,
+                                 .padding_height = padding.height,
+                                 .padding_width = padding.width,
+                                 .dilation_height = dilation.height,
+                                 .dilation_width = dilation.width};
   return tape.apply(max_pool2d_op<T>, d, {x}, {in[0], d.out_height, d.out_width, in[3]});
 }
 
@@ -197,15 +199,14 @@ Variable<T> avg_pool2d(const Variable<T>& x, const Extent2d& kernel_size,
   Tape<T>& tape = x.tape();
   const Shape& in = x.shape();
   const Extent2d stride = pool_stride(options.stride, kernel_size), padding = options.padding;
-  check_pool(tape, "avg_pool2d", in, kernel_size, stride, padding);
+  const Extent2d size =
+      pooled_extent(tape, "avg_pool2d", in, kernel_size, stride, padding, options.ceil_mode);
   const kernels::AvgPool2dDims d{.batch = in[0],
                                  .height = in[1],
                                  .width = in[2],
                                  .channels = in[3],
-                                 .out_height = pooled_size(in[1], kernel_size.height, stride.height,
-                                                           padding.height, options.ceil_mode),
-                                 .out_width = pooled_size(in[2], kernel_size.width, stride.width,
-                                                          padding.width, options.ceil_mode),
+                                 .out_height = size.height,
+                                 .out_width = size.width,
                                  .kernel_height = kernel_size.height,
                                  .kernel_width = kernel_size.width,
                                  .stride_height = stride.height,
@@ -214,8 +215,6 @@ Variable<T> avg_pool2d(const Variable<T>& x, const Extent2d& kernel_size,
                                  .padding_width = padding.width,
                                  .count_include_pad = options.count_include_pad ? 1 : 0,
                                  .adaptive = 0};
-  tape.check(d.out_height > 0 && d.out_width > 0, "avg_pool2d: expected a map that holds a window ",
-             kernel_size, ", got ", Extent2d{in[1], in[2]});
   return tape.apply(avg_pool2d_op<T>, d, {x}, {in[0], d.out_height, d.out_width, in[3]});
 }
 

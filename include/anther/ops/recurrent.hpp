@@ -57,12 +57,7 @@ void recurrent_backward(Call<T>& call) {
     kernels::gemm_tn<T>(dweight.to, dstate, before,
                         call.workspace(kernels::gemm_tn_workspace<T>(product)), product);
   }
-  if (const auto dbias = call.input_gradient(2)) {
-    call.start(dbias, width);
-    const kernels::ColumnSumsDims sums{.rows = d.rows(), .columns = width, .stride = width};
-    kernels::column_sums<T>(dbias.to, dstate, call.workspace(kernels::column_sums_workspace(sums)),
-                            sums);
-  }
+  bias_backward(call, dstate, d.rows());
   if (const auto dh0 = call.input_gradient(3)) kernels::scale<T>(dh0.to, dh0.add, dh, T(1), states);
   if (!lstm) return;
   if (const auto dc0 = call.input_gradient(4)) kernels::scale<T>(dc0.to, dc0.add, dc, T(1), states);
