@@ -40,13 +40,14 @@ ANTHER_INLINE Vec<T> load_row(const T* row, std::int64_t step, std::int64_t i, s
 
 // Stores the elements of a row from number i on, with t_add added where that is not null.
 template <class T>
-ANTHER_INLINE void store_row(Vec<T> value, T* row, const T* add, std::int64_t i,
+ANTHER_INLINE void store_row(const Vec<T>& value, T* row, const T* add, std::int64_t i,
                              std::int64_t left) {
-  if (add) value = load_row(add, 1, i, left) + value;
+  Vec<T> sum = value;
+  if (add) sum = load_row(add, 1, i, left) + value;
   if (left >= Vec<T>::lanes)
-    value.store(row + i);
+    sum.store(row + i);
   else
-    store_first(value, row + i, left);
+    store_first(sum, row + i, left);
 }
 
 template <class T, Binary op>
@@ -85,11 +86,13 @@ ANTHER_INLINE Vec<T> select_row(const std::int32_t* condition, std::int64_t step
                                 std::int64_t left, const Vec<T>& yes, const Vec<T>& no) {
   if (step == 0) return *condition != 0 ? yes : no;
   typename Vec<T>::RawInteger integers = {};
-  if (sizeof(T) == 4 && left >= Vec<T>::lanes)
+  if (sizeof(T) == 4 && left >= Vec<T>::lanes) {
     __builtin_memcpy(&integers, condition + i, sizeof integers);
-  else
-    ANTHER_UNROLL for (int lane = 0; lane < Vec<T>::lanes; ++lane) if (lane < left) integers[lane] =
-        condition[i + lane];
+  } else {
+    ANTHER_UNROLL for (int lane = 0; lane < Vec<T>::lanes; ++lane) {
+      if (lane < left) integers[lane] = condition[i + lane];
+    }
+  }
   return {integers != 0 ? yes.raw : no.raw};
 }
 
