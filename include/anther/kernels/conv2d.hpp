@@ -144,18 +144,23 @@ inline std::int64_t conv2d_backward_input_workspace(const Conv2dDims& d, std::in
                   folded > d.in_channels ? folded : 0);
 }
 
-// y = ... + add. packed: the weight, packed by conv2d_pack(d). bias and add may be null; add may be
-// y.
-template <class T>
+// y = ... + add, and then finish(first, count) for rows of y (pixels). packed: the weight, packed
+// by conv2d_pack(d). bias and add may be null; add may be y.
+template <class T, class Finish>
 void conv2d_forward(T* y, const T* add, const T* x, const T* packed, const T* bias, T* workspace,
-                    const Conv2dDims& d) {
+                    const Conv2dDims& d, const Finish& finish) {
   if (const WinogradDims w = conv2d_winograd(d); w.pays())
-    return winograd_conv2d<T>({y, add, x, packed, bias}, workspace, w);
+    return winograd_conv2d<T>({y, add, x, packed, bias}, workspace, w, finish);
   const PatchProduct product{
       conv2d_patches(d), d.out_height(), d.out_width(), d.out_channels, 1, 1, 0, 0, 0};
   patch_products<T>(
       {y, add, x, packed, bias}, [&](std::int64_t) { return product; }, 1, d.batch, d.groups,
-      conv2d_pack(d));
+      conv2d_pack(d), finish);
+}
+template <class T>
+void conv2d_forward(T* y, const T* add, const T* x, const T* packed, const T* bias, T* workspace,
+                    const Conv2dDims& d) {
+  conv2d_forward(y, add, x, packed, bias, workspace, d, no_finish);
 }
 
 // The rows (or columns) of the input that are `residue` modulo the stride see the taps a with
@@ -185,7 +190,7 @@ template <class T>
 void conv2d_backward_input(T* dx, const T* dx_add, const T* dy, const T* packed, const T* bias,
                            T* workspace, const Conv2dDims& of) {
   if (const WinogradDims w = conv2d_input_winograd(of); w.pays())
-    return winograd_conv2d<T>({dx, dx_add, dy, packed, bias}, workspace, w);
+    return winograd_conv2d<T>({dx, dx_add, dy, packed, bias}, workspace, w, no_finish);
   const PackOptions pack = conv2d_input_pack(of);
   const Conv2dDims d = conv2d_folded(of);
   if (bias && d.in_channels > of.in_channels) {  // once for each pixel that a pixel is made of

@@ -128,6 +128,17 @@ inline std::int64_t gemm_work(const GemmDims& d) {
   return d.rows * d.columns * d.depth / 50;
 }
 
+// finish(first, count) for all of so many rows, which the threads share.
+template <class Finish>
+void finish_all(std::int64_t rows, std::int64_t work, const Finish& finish) {
+  constexpr std::int64_t tile_rows = 8;
+  parallel_for((rows + tile_rows - 1) / tile_rows, work, [&](std::int64_t tile) {
+    finish(tile * tile_rows, std::min(tile_rows, rows - tile * tile_rows));
+  });
+}
+// A finish that does nothing.
+inline constexpr auto no_finish = [](std::int64_t, std::int64_t) {};
+
 // y = x B + bias + add, and then finish(first, count) for rows of y, by the thread that has
 // computed them where that is one. bias (columns) and add may be null; add may be y. y overlaps
 // neither x nor packed.
@@ -148,11 +159,11 @@ void gemm_and(T* y, const T* add, const T* x, const T* packed, const T* bias, co
          tiles.begin(panels, panel_tile + 1, tiles.panel_tiles));
     if (tiles.panel_tiles == 1) finish(row, part.rows);
   });
-  if (tiles.panel_tiles > 1) finish(0, d.rows);
+  if (tiles.panel_tiles > 1) finish_all(d.rows, d.rows * d.columns / 4, finish);
 }
 template <class T>
 void gemm(T* y, const T* add, const T* x, const T* packed, const T* bias, const GemmDims& d) {
-  gemm_and(y, add, x, packed, bias, d, [](std::int64_t, std::int64_t) {});
+  gemm_and(y, add, x, packed, bias, d, no_finish);
 }
 
 // The dims where rows follow each other at once.

@@ -97,10 +97,12 @@ void patch_product_tile(const GemmOperands<T>& all, const PatchProduct& p, std::
   }
 }
 
-// The products of one convolution: each group's patches with each of its matrices.
-template <class T, class ProductAt>
+// The products of one convolution: each group's patches with each of its matrices, and then
+// finish(first, count) for rows of the result, which are patches, where there is one product.
+template <class T, class ProductAt, class Finish>
 void patch_products(const GemmOperands<T>& all, const ProductAt& product_at, std::int64_t products,
-                    std::int64_t batch, std::int64_t groups, const PackOptions& pack) {
+                    std::int64_t batch, std::int64_t groups, const PackOptions& pack,
+                    const Finish& finish) {
   std::int64_t most_rows = 0;
   for (std::int64_t i = 0; i < products; ++i) {
     const PatchDims p = product_at(i).patches;
@@ -132,7 +134,15 @@ void patch_products(const GemmOperands<T>& all, const ProductAt& product_at, std
                                       tiles.begin(panels, panel_tile, tiles.panel_tiles),
                                       tiles.begin(panels, panel_tile + 1, tiles.panel_tiles));
                  }
+                 if (in_row == 1) finish(row, count);
                });
+  if (in_row > 1 && products == 1)
+    finish_all(most_rows, most_rows * groups * pack.columns / 4, finish);
+}
+template <class T, class ProductAt>
+void patch_products(const GemmOperands<T>& all, const ProductAt& product_at, std::int64_t products,
+                    std::int64_t batch, std::int64_t groups, const PackOptions& pack) {
+  patch_products(all, product_at, products, batch, groups, pack, no_finish);
 }
 
 }  // namespace anther::inline v0_1::kernels

@@ -57,10 +57,27 @@ inline std::int64_t winograd_workspace(const WinogradDims& d, std::int64_t threa
   return d.pays() ? winograd_parts(d, threads) * winograd_part_workspace(d) : 0;
 }
 
-// y = ... + bias + add; all.packed by pack_weight, with PackOptions::winograd. bias and add may be
+// Calls finish(first, count) for the pixels of y that `count` tiles from `tile` on are.
+template <class Finish>
+void winograd_finish(std::int64_t tile, std::int64_t count, const WinogradDims& d,
+                     const Finish& finish) {
+  for (std::int64_t end = tile + count; tile < end;) {
+    const std::int64_t line = tile / d.tiles_wide(), column = tile % d.tiles_wide();
+    const std::int64_t here = std::min(end - tile, d.tiles_wide() - column);
+    const std::int64_t i = line % d.tiles_high() * 2, n = line / d.tiles_high();
+    for (std::int64_t row = i; row < std::min(i + 2, d.out_height); ++row)
+      finish((n * d.out_height + row) * d.out_width + 2 * column,
+             std::min(2 * here, d.out_width - 2 * column));
+    tile += here;
+  }
+}
+
+// y = ... + bias + add, and then finish(first, count) for rows of y (pixels), by the thread that
+// has computed them; all.packed by pack_weight, with PackOptions::winograd. bias and add may be
 // null; add may be y.
-template <class T>
-void winograd_conv2d(const GemmOperands<T>& all, T* workspace, const WinogradDims& d) {
+template <class T, class Finish>
+void winograd_conv2d(const GemmOperands<T>& all, T* workspace, const WinogradDims& d,
+                     const Finish& finish) {
   const std::int64_t parts = winograd_parts(d, available_threads());
   const auto body = ANTHER_SELECT(winograd_tiles<T>);
   parallel_for(parts, d.tiles() * 16 * d.channels * d.out_channels / 50, [&](std::int64_t part) {
@@ -71,6 +88,7 @@ void winograd_conv2d(const GemmOperands<T>& all, T* workspace, const WinogradDim
       const std::int64_t tile = first + count * block / blocks;
       body(all, workspace + part * winograd_part_workspace(d), d, tile,
            first + count * (block + 1) / blocks - tile);
+      winograd_finish(tile, first + count * (block + 1) / blocks - tile, d, finish);
     }
   });
 }

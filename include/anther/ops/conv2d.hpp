@@ -72,7 +72,8 @@ inline constexpr Op<T> conv2d_op = {
           const T* packed = call.packed(1, PackUse::forward, kernels::conv2d_pack(d));
           kernels::conv2d_forward(
               call.output(), call.add(), call.input(0), packed, call.input(2),
-              call.workspace(kernels::conv2d_forward_workspace(d, available_threads())), d);
+              call.workspace(kernels::conv2d_forward_workspace(d, available_threads())), d,
+              [&](std::int64_t first, std::int64_t count) { call.apply_rows(first, count); });
         },
     .backward =
         [](Call<T>& call) {
@@ -100,6 +101,7 @@ inline constexpr Op<T> conv2d_op = {
                  call.template attributes<kernels::Conv2dDims>().depth();
         },
     .takes_add = true,
+    .applies_rows = true,
 };
 
 // What both convolutions below require. d is that of a map; a sequence is a map of one row.

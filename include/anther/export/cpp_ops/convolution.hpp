@@ -12,7 +12,7 @@ inline void add_convolution_cpp(CppForms& forms) {
     code.include("anther/kernels/conv2d.hpp");
     code.call("conv2d_forward<float>", code.output(), code.add(), code.input(0),
               code.packed(1, kernels::conv2d_pack(d)), code.input(2),
-              code.workspace(kernels::conv2d_forward_workspace(d, 1)), d);
+              code.workspace(kernels::conv2d_forward_workspace(d, 1)), d, code.apply_rows());
   });
   forms.add_named(conv_transpose2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const auto& d = call.attributes<kernels::Conv2dDims>();
