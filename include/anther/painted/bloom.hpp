@@ -152,6 +152,7 @@ class Layers {
     const float share = through_ * covered;
     seen_ = {seen_.r + colour.r * share, seen_.g + colour.g * share, seen_.b + colour.b * share};
     through_ -= share;
+    bare_ *= 1 - covered;
   }
   void shade(float by) { through_ *= 1 - by; }
   bool opaque() const { return through_ < 0.01f; }
@@ -159,10 +160,12 @@ class Layers {
     return {seen_.r + behind.r * through_, seen_.g + behind.g * through_,
             seen_.b + behind.b * through_};
   }
+  // How much of the pixel no layer covers. (A shadow lets less through, and covers nothing.)
+  float bare() const { return bare_; }
 
  private:
   Colour seen_;
-  float through_ = 1;
+  float through_ = 1, bare_ = 1;
 };
 
 // Adds one petal at the pixel (x, y), in the bloom's own coordinates (radius 1).
@@ -265,7 +268,7 @@ inline void paint_bloom(Canvas& canvas, const Bloom& bloom, const BloomKind& kin
   const float per_pixel = bloom.radius / bloom.softness;
   const float per_radius = 1 / bloom.radius, per_squash = 1 / bloom.squash;
   canvas.between(bloom.x, bloom.y, bloom.x, bloom.y, bloom.radius * 1.1f + 1,
-                 [&](float px, float py, Colour& pixel) {
+                 [&](float px, float py, Pixel& pixel) {
                    const float dx = (px - bloom.x) * per_radius, dy = (py - bloom.y) * per_radius;
                    const float wide = dx * sc + dy * ss, flat = (dy * sc - dx * ss) * per_squash;
                    if (wide * wide + flat * flat > 1.21f) return;
@@ -277,7 +280,8 @@ inline void paint_bloom(Canvas& canvas, const Bloom& bloom, const BloomKind& kin
                    for (int r = kind.rows - 1; r >= 0; --r)
                      add_row(layers, bloom, kind, outline, rows[static_cast<std::size_t>(r)], x, y,
                              angle, per_pixel);
-                   pixel = layers.over(pixel);
+                   pixel.colour = layers.over(pixel.colour);
+                   pixel.flower = 1 - layers.bare() * (1 - pixel.flower);
                  });
 }
 

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "anther/core/check.hpp"
@@ -50,7 +51,14 @@ class PaintedFlowers final : public vision::ImageSet {
     return detail::text_of("painted flower ", index);
   }
   const std::vector<std::string>& class_names() const override { return class_names_; }
-  vision::Image image(std::int64_t index) const override;
+  vision::Image image(std::int64_t index) const override { return painted(index).image; }
+
+  // An image, and for each of its pixels 1 if that is flower, else 0.
+  struct Painted {
+    vision::Image image;
+    std::vector<std::uint8_t> mask;
+  };
+  Painted painted(std::int64_t index) const;
 
  private:
   PaintedOptions options_;
@@ -158,7 +166,7 @@ inline vision::Image develop(Canvas& canvas, Draws& draws, RandomKey noise_key) 
         return static_cast<float>((state >> shift) & 1023) +
                static_cast<float>((state >> (shift + 10)) & 1023) - 1023;
       };
-      const Colour colour = canvas.at(x, y);
+      const Colour colour = canvas.at(x, y).colour;
       const std::array<float, 3> levels = {colour.r * tint.r, colour.g * tint.g, colour.b * tint.b};
       for (int c = 0; c < 3; ++c) {
         const float level =
@@ -170,7 +178,7 @@ inline vision::Image develop(Canvas& canvas, Draws& draws, RandomKey noise_key) 
   return image;
 }
 
-inline vision::Image PaintedFlowers::image(std::int64_t index) const {
+inline PaintedFlowers::Painted PaintedFlowers::painted(std::int64_t index) const {
   detail::check(index >= 0 && index < size(), "painted flowers: expected an index below ", size(),
                 ", got ", index);
   const RandomKey key =
@@ -200,7 +208,11 @@ inline vision::Image PaintedFlowers::image(std::int64_t index) const {
                side * draws.between(.2f, .5f), side * draws.between(.02f, .07f),
                turn + draws.between(1.2f, 5.f), colour, draws.between(1.f, 4.f));
   }
-  return develop(canvas, draws, key.fold("noise"));
+  std::vector<std::uint8_t> mask;
+  for (int row = 0; row < canvas.size(); ++row)
+    for (int column = 0; column < canvas.size(); ++column)
+      mask.push_back(canvas.at(column, row).flower >= 0.5f);
+  return {develop(canvas, draws, key.fold("noise")), std::move(mask)};
 }
 
 }  // namespace anther::inline v0_1::painted

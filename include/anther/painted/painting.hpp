@@ -49,14 +49,19 @@ class Draws {
   std::uint64_t count_ = 0;
 };
 
-// A square of colours on which shapes are laid over one another.
+struct Pixel {
+  Colour colour;
+  float flower = 0;  // how much of it is flower, and not what stands before or behind one
+};
+
+// A square of pixels on which shapes are laid over one another.
 class Canvas {
  public:
   explicit Canvas(int size)
       : size_(size), pixels_(static_cast<std::size_t>(size) * static_cast<std::size_t>(size)) {}
 
   int size() const { return size_; }
-  Colour& at(int x, int y) {
+  Pixel& at(int x, int y) {
     return pixels_[static_cast<std::size_t>(y) * static_cast<std::size_t>(size_) +
                    static_cast<std::size_t>(x)];
   }
@@ -78,7 +83,7 @@ class Canvas {
 
  private:
   int size_;
-  std::vector<Colour> pixels_;
+  std::vector<Pixel> pixels_;
 };
 
 // How much of a pixel is inside, from its distance to the edge (positive inside), in units of the
@@ -137,7 +142,7 @@ inline void paint_clouds(Canvas& canvas, Draws& draws, Colour dark, Colour light
     const std::vector<float>&large = coarse.row(y), &small = fine.row(y);
     for (int x = 0; x < canvas.size(); ++x) {
       const auto i = static_cast<std::size_t>(x);
-      canvas.at(x, y) = mix(dark, light, 0.65f * large[i] + 0.35f * small[i]);
+      canvas.at(x, y).colour = mix(dark, light, 0.65f * large[i] + 0.35f * small[i]);
     }
   }
 }
@@ -148,7 +153,7 @@ inline void paint_leaf(Canvas& canvas, float x, float y, float length, float wid
   const float c = std::cos(turn), s = std::sin(turn);
   const float per_length = 1 / length, per_width = 1 / width, sharpness = 1 / softness;
   canvas.between(x, y, x + c * length, y + s * length, width + softness,
-                 [&](float px, float py, Colour& pixel) {
+                 [&](float px, float py, Pixel& pixel) {
                    const float along = ((px - x) * c + (py - y) * s) * per_length;
                    const float across = (py - y) * c - (px - x) * s;
                    if (along < 0 || along > 1) return;
@@ -157,16 +162,17 @@ inline void paint_leaf(Canvas& canvas, float x, float y, float length, float wid
                    if (covered == 0) return;
                    const float rib = coverage((width * 0.05f - std::fabs(across)) * sharpness);
                    const float shade = 1 + 0.25f * across * per_width + 0.2f * rib;
-                   pixel = mix(pixel, colour * shade, covered);
+                   pixel.colour = mix(pixel.colour, colour * shade, covered);
+                   pixel.flower *= 1 - covered;
                  });
 }
 
 // A soft round spot: a flower far out of focus, or a patch of light.
 inline void paint_spot(Canvas& canvas, float x, float y, float radius, Colour colour,
                        float strength, float softness) {
-  canvas.between(x, y, x, y, radius + softness, [&](float px, float py, Colour& pixel) {
+  canvas.between(x, y, x, y, radius + softness, [&](float px, float py, Pixel& pixel) {
     const float distance = radius - std::hypot(px - x, py - y);
-    pixel = mix(pixel, colour, strength * coverage(distance / softness));
+    pixel.colour = mix(pixel.colour, colour, strength * coverage(distance / softness));
   });
 }
 

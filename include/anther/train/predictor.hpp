@@ -21,6 +21,7 @@
 #include "anther/core/parallel_for.hpp"
 #include "anther/core/tensor.hpp"
 #include "anther/nn/inference.hpp"
+#include "anther/train/whole_numbers.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -50,6 +51,7 @@ class Predictor {
     if (options_.part == 0) options_.part = automatic_part(sample);
     free_.push_back(make(1));  // says what the output's shape is
     output_ = sample_shape_of(free_.back()->output_shape());
+    integers_ = reads_integers(model, free_.back()->input_shape());
   }
   Predictor(const Predictor&) = delete;
   Predictor& operator=(const Predictor&) = delete;
@@ -117,7 +119,11 @@ class Predictor {
     ~Borrowed() { predictor_.give_back(std::move(plan_)); }
     Borrowed(const Borrowed&) = delete;
     Borrowed& operator=(const Borrowed&) = delete;
-    std::span<const T> operator()(std::span<const T> input) const { return (*plan_)(input); }
+    std::span<const T> operator()(std::span<const T> input) const {
+      if (predictor_.integers_)
+        return (*plan_)(std::span<const std::int32_t>(whole_numbers(input)));
+      return (*plan_)(input);
+    }
     const Borrowed& operator*() const { return *this; }
 
    private:
@@ -170,6 +176,7 @@ class Predictor {
   const Module<T>& model_;
   Shape sample_, output_;
   PredictorOptions options_;
+  bool integers_ = false;           // whether the model reads integers
   mutable std::vector<Plan> free_;  // used last first
   mutable std::mutex mutex_;
 };

@@ -13,6 +13,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -26,6 +27,7 @@
 #include "anther/nn/module.hpp"
 #include "anther/train/callback.hpp"
 #include "anther/train/objective.hpp"
+#include "anther/train/whole_numbers.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -212,12 +214,13 @@ class Trainer {
   };
 
   // The inputs of a part of a batch on a tape.
-  static Variable<T> input(Tape<T>& tape, const data::Batch& batch, SampleRange part) {
+  Variable<T> input(Tape<T>& tape, const data::Batch& batch, SampleRange part) const {
     Shape shape = batch.inputs.shape();
     const std::int64_t each = shape.numel() / shape[0];
     shape[0] = part.count;
     const std::span<const float> values = batch.inputs.span().subspan(
         static_cast<std::size_t>(part.first * each), static_cast<std::size_t>(part.count * each));
+    if (*integers_) return tape.integers(shape, whole_numbers(values));
     if constexpr (std::is_same_v<T, float>) {
       return tape.input(shape, values);
     } else {
@@ -248,6 +251,7 @@ class Trainer {
         "batch: expected inputs (N, ...) and N targets, got ", batch.inputs.shape(), " inputs, ",
         samples, " indices, ", batch.labels.size(), " labels and ", batch.values.size(),
         " numbers");
+    if (!integers_) integers_ = reads_integers(model_, batch.inputs.shape());
     const std::int64_t micro_batch = micro_batch_of(batch);
     const std::int64_t count = (samples + micro_batch - 1) / micro_batch;
     losses_.assign(static_cast<std::size_t>(count), 0);
@@ -293,7 +297,8 @@ class Trainer {
   Objective<T> objective_;
   TrainerOptions options_;
   bool whole_batch_ = false;
-  bool uncommitted_ = false;  // BatchNorm's statistics of the last part
+  std::optional<bool> integers_;  // whether the model reads integers; known at the first batch
+  bool uncommitted_ = false;      // BatchNorm's statistics of the last part
   std::string not_finite_;
   std::int64_t not_finite_sample_ = 0;
   RandomKey random_;                         // of the step
