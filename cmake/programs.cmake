@@ -24,6 +24,14 @@ anther_precompiled_header(anther_programs <anther/anther.hpp> <nlohmann/json.hpp
 set(level_of_programs $<$<CONFIG:Release>:-O1>)
 target_compile_options(anther_programs PRIVATE ${level_of_programs})
 
+# All models of the tree in the registry, compiled once for the programs that link this.
+file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/models.cpp" CONTENT "#include \"anther/models/models.hpp\"\n")
+add_library(anther_models OBJECT EXCLUDE_FROM_ALL "${PROJECT_BINARY_DIR}/models.cpp")
+target_link_libraries(anther_models PRIVATE anther_compiled anther_io anther_data anther_warnings)
+target_compile_options(anther_models PRIVATE ${level_of_programs})
+target_compile_definitions(anther_models INTERFACE ANTHER_MODELS_LINKED)
+target_precompile_headers(anther_models REUSE_FROM anther_programs)
+
 # anther_program(NAME SOURCE...)
 function(anther_program name)
   add_executable(${name} ${ARGN})

@@ -16,6 +16,7 @@
 #include "anther/data/vision/cache.hpp"
 #include "anther/data/vision/open.hpp"
 #include "anther/io/atomic_file.hpp"
+#include "anther/models/edgevit/config.hpp"
 #include "anther/painted/opener.hpp"
 #include "examples/train_data.hpp"
 #include "examples/train_model.hpp"

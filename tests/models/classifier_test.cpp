@@ -14,6 +14,7 @@
 
 #include "anther/data/vision/open.hpp"
 #include "anther/data/vision/png.hpp"
+#include "anther/models/edgevit/config.hpp"
 #include "anther/models/models.hpp"
 #include "anther/optim/adam.hpp"
 #include "anther/painted/opener.hpp"

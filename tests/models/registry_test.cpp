@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "anther/models/edgevit/config.hpp"
 #include "anther/models/loaded_model.hpp"
 #include "anther/models/models.hpp"
 #include "anther/optim/sgd.hpp"

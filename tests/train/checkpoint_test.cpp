@@ -13,6 +13,7 @@
 #include "anther/data/vision/preprocess_json.hpp"
 #include "anther/io/atomic_file.hpp"
 #include "anther/io/file.hpp"
+#include "anther/models/edgevit/config.hpp"
 #include "anther/models/models.hpp"
 #include "anther/optim/adam.hpp"
 #include "tests/io/limited_file_size.hpp"

@@ -385,4 +385,10 @@ History fit(const Module<T>& model, Optimizer<T>& optimizer, data::Loader&& trai
   return fit(model, optimizer, train, &val, options, callbacks, ema);
 }
 
+#ifdef ANTHER_COMPILED
+extern template class Trainer<float>;
+extern template class Predictor<float>;
+extern template class Fit<float>;
+#endif
+
 }  // namespace anther::inline v0_1

@@ -1,0 +1,8 @@
+#include "anther/compiled.hpp"
+#include "anther/train/fit.hpp"
+
+namespace anther::inline v0_1 {
+template class Trainer<float>;
+template class Predictor<float>;
+template class Fit<float>;
+}  // namespace anther::inline v0_1
