@@ -20,6 +20,12 @@
 // model's own. Throws where the model has no such option.
 inline anther::ChosenModel chosen_model(const TrainOptions& o, std::int64_t num_classes) {
   nlohmann::json options = nlohmann::json::object();
+  if (!o.options.empty()) {
+    options = nlohmann::json::parse(o.options, nullptr, false);
+    anther::detail::check(options.is_object(),
+                          "options: expected a JSON object like '{\"dropout\": 0.1}', got ",
+                          o.options);
+  }
   const TrainOptions defaults;
   const auto take = [&](const char* key, const auto& value, const auto& none) {
     if (value != none) options[key] = value;

@@ -24,6 +24,7 @@ struct TrainOptions {
   std::string classes;  // empty: all
   std::string eval_split = "test";
   std::string model = "xxs";
+  std::string options;
   std::string preset = "improved";
   std::string norm, local_norm, ffn, init;  // empty: the preset's
   std::int64_t gn_groups = 0;
@@ -107,6 +108,7 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("eval-split", o.eval_split, "what is evaluated after each epoch: test or valid");
   const std::string models = "one of " + anther::ModelRegistry::global().names();
   visit("model", o.model, models.c_str());
+  visit("options", o.options, "of --model, as a JSON object, where there is no flag for them");
   visit("preset", o.preset,
         "improved (GroupNorm, convolutions) or original (LayerNorm, BatchNorm)");
   visit("norm", o.norm, "gn, ln, bn or in, in the preset's place");
@@ -373,7 +375,8 @@ inline void read_options(const std::string& path, TrainOptions& options) {
     const auto found = json.find(json_name(flag));
     if (found == json.end()) return;
     using Member = std::decay_t<decltype(member)>;
-    if (std::is_same_v<Member, std::string> && found->is_number_integer()) *found = found->dump();
+    if (std::is_same_v<Member, std::string> && (found->is_number_integer() || found->is_object()))
+      *found = found->dump();
     // A fraction would be cut off, and a number beyond the type's range wrapped around.
     anther::detail::check(!std::is_same_v<Member, std::int64_t> ||
                               (found->is_number_integer() &&

@@ -19,9 +19,11 @@ fail() {
   echo "flags_test: $1" >&2
   exit 1
 }
-# Ten images in the order of their classes: these are not all of one size.
+# Ten images in the order of their classes: these are not all of one size. A model of few weights:
+# most of the time would go into making and writing them.
 echo '{"data_dir": "data", "limit": 10, "img_size": 32, "batch_size": 4, "epochs": 1, "opt": "adamw",
-       "lr": 0.005, "weight_decay": 0.1}' >short.json
+       "lr": 0.005, "weight_decay": 0.1,
+       "options": {"dims": [12, 24, 36, 48], "depths": [1, 1, 1, 1], "heads": [1, 1, 1, 1]}}' >short.json
 # steps FLAG...: the steps of such a run with these flags.
 steps() {
   rm -rf run
@@ -30,13 +32,13 @@ steps() {
     fail "train_flowers $* failed: $(cat log)"
   cat run/steps.csv
 }
-steps >base.csv
-mv run teacher
 # What comes before a colon is a flag that the one after it needs.
 "$paint" data 68 17
 "$paint" flowers 20 17 20 # as Flowers-102 is published
 mkdir folders             # no val/
 cp -r data/train folders
+steps >teacher.csv
+mv run teacher
 while IFS=: read -r needed flag; do
   [[ $needed == "${base-none}" ]] || steps "$needed" >base.csv
   base=$needed
@@ -46,7 +48,8 @@ done <<'FLAGS'
 :--seed 7
 :--limit 8
 :--classes 0-1
-:--model xs
+--options {}:--model xs
+:--options {}
 :--preset original
 :--norm ln
 :--local-norm in
@@ -92,7 +95,7 @@ done <<'FLAGS'
 :--reprob 0.9
 :--mixup 0.8
 :--cutmix 1
---model xs:--table
+--options {} --model xs:--table
 --teacher teacher:--teacher-weight 0.5
 --teacher teacher:--temperature 2
 --teacher teacher:--teacher-img-size 64

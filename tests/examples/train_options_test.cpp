@@ -122,6 +122,7 @@ TEST_CASE("train options: what is written is read back, and what is no option re
   CHECK(to_json(options)["img_size"] == 224);
   CHECK(read("{\"img_size\": 96, \"freeze\": 2}").img_size == "96");
   CHECK(read("{\"img_size\": \"96:128\"}").img_size == "96:128");
+  CHECK(read("{\"options\": {\"a\": [1]}}").options == "{\"a\":[1]}");
   // A run that is repeated goes to a folder of its own.
   options.output = "runs/x";
   CHECK_FALSE(to_json(options).contains("output"));
@@ -274,6 +275,17 @@ TEST_CASE("train options: what the model's flags are to the library") {
   expected.drop_path = 0.25;
   CHECK(chosen_model(o, 7).options == to_json(expected));
   CHECK(expected.num_classes == 7);
+  o = {};
+  o.options = R"({"drop_path": 0.5, "dims": [12, 24, 36, 48]})";
+  o.drop_path = 0.25;  // a flag goes before
+  expected = anther::edgevit_options("xxs", 7);
+  expected.dims = {12, 24, 36, 48};
+  expected.drop_path = 0.25;
+  CHECK(chosen_model(o, 7).options == to_json(expected));
+  o.options = "[1]";
+  CHECK(contains(error_of([&] { chosen_model(o, 7); }), "options: expected a JSON object"));
+  o.options = R"({"dimms": 1})";
+  CHECK(contains(error_of([&] { chosen_model(o, 7); }), "unknown key dimms"));
   o = {};
   o.model = "xs";
   o.table = true;
