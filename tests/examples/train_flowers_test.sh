@@ -22,6 +22,8 @@ run() {
   "$program" "$@" >log 2>&1 || status=$?
   ((status == expected)) || fail "expected status $expected, got $status: $*"
 }
+# A model of few weights, in all runs: most of the time would go into making and writing them.
+small=(--options '{"dims": [12, 24, 36, 48], "depths": [1, 1, 1, 1], "heads": [1, 1, 1, 1]}')
 same_weights() {
   local name
   for name in last best last_ema; do
@@ -53,13 +55,13 @@ for wrong in "--threads -3" "--seed -1" "--lr nan" "--img-size 100" "--opt lamb"
 done
 
 # A teacher that sees larger images, prepared otherwise.
-run 0 --data-dir data --img-size 64 --mean 0.1 0.2 0.3 --batch-size 8 --epochs 1 --output teacher
-run 1 --data-dir data --img-size 32 --classes 0-1 --teacher teacher --output refused
+run 0 "${small[@]}" --data-dir data --img-size 64 --mean 0.1 0.2 0.3 --batch-size 8 --epochs 1 --output teacher
+run 1 "${small[@]}" --data-dir data --img-size 32 --classes 0-1 --teacher teacher --output refused
 grep -q "^train_flowers: teacher: expected a teacher of the data's 2 classes, got one of 3" log ||
   fail "a teacher of other classes is not named"
 [[ ! -e refused ]] || fail "a teacher of other classes was taken"
 
-options=(--data-dir data --img-size 32:64 --batch-size 4 --grad-accum-steps 2 --epochs 6
+options=("${small[@]}" --data-dir data --img-size 32:64 --batch-size 4 --grad-accum-steps 2 --epochs 12
   --opt sgd --lr 0.02 --weight-decay 1e-3 --model-ema --model-ema-decay 0.95 --clip-grad 1
   --logit-adjust 1 --sched cosine --warmup-epochs 1 --drop-path 0.1 --layer-decay 0.9
   --freeze stages.0.0 --smoothing 0.1 --scale 0.3 1 --hflip 0.5 --vflip 0.1 --rotation 15
@@ -88,7 +90,7 @@ run 1 --resume auto --output parts
 run 1 --resume parts
 
 # A damaged image ends the run, and what was done is kept: mended, or left out, it goes on.
-options=(--data-dir damaged --img-size 32 --batch-size 8 --epochs 2)
+options=("${small[@]}" --data-dir damaged --img-size 32 --batch-size 8 --epochs 2)
 cp -r data damaged
 for bad in train/3/14 val/2/16; do
   rm -rf stopped mended
@@ -112,7 +114,7 @@ run 0 --config whole/args.json --output again
 same_weights whole again
 
 # The weights' images are those of the run that starts from them, where no flag says otherwise.
-run 0 --data-dir data --classes 0-1 --batch-size 8 --epochs 1 --seed 7 --resize short-side \
+run 0 "${small[@]}" --data-dir data --classes 0-1 --batch-size 8 --epochs 1 --seed 7 --resize short-side \
   --initial-checkpoint whole/weights/best.safetensors --output tuned
 grep -q "The head is a new one, for 2 classes" log || fail "it does not say that the head is replaced"
 grep -q "Images as its own: img-size 64, crop-pct 0.875, mean 0.5 0.4 0.3, std 0.2 0.3 0.4" log ||
@@ -120,7 +122,7 @@ grep -q "Images as its own: img-size 64, crop-pct 0.875, mean 0.5 0.4 0.3, std 0
 for part in '"img_size": 64' '"resize": "short-side"' '"classes": "0-1"'; do
   grep -q -e "$part" tuned/args.json || fail "args.json has no $part"
 done
-run 1 --data-dir data --img-size 32 --norm ln --local-norm ln \
+run 1 "${small[@]}" --data-dir data --img-size 32 --norm ln --local-norm ln \
   --initial-checkpoint whole/weights/best.safetensors --output refused
 [[ ! -e refused ]] || fail "weights of another norm were taken"
 echo "all as expected"
