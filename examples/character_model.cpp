@@ -48,7 +48,6 @@ int main(int argc, char** argv) {
     fit(model, adam, data::Loader(first, {.batch_size = 16, .shuffle = true}),
         data::Loader(second, {.batch_size = 64}),
         {.objective = cross_entropy_objective(),
-         .metrics = {pixel_accuracy()},
          .epochs = epochs,
          .schedule = cosine_schedule(2e-3, 20),
          .clip_grad = 1},

@@ -1,7 +1,7 @@
 // Learns a number from others: a table of numbers in a CSV file whose first line names the columns.
 // Without a file it makes a table of its own.
 //
-//   regression [houses.csv --target price] [--epochs 60]
+//   regression [houses.csv --target price]
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdio>
@@ -17,11 +17,10 @@
 using namespace anther;
 
 // Mean and deviation of a column. Standardised, every column counts the same.
-struct Scale {
-  double mean = 0, deviation = 1;
-};
+using Scale = std::pair<double, double>;
 
-std::vector<Scale> scales_of(std::span<const float> values, std::size_t columns) {
+std::vector<Scale> scales_of(std::span<const float> values, std::int64_t count) {
+  const auto columns = static_cast<std::size_t>(count);
   std::vector<Scale> scales(columns);
   const double rows = static_cast<double>(values.size() / columns);
   for (std::size_t c = 0; c < columns; ++c) {
@@ -41,71 +40,63 @@ void standardise(std::span<float> values, const std::vector<Scale>& scales) {
   }
 }
 
-// All samples at once.
-data::Batch rows_of(const data::DatasetPointer& data) {
-  data::Loader loader(data, {.batch_size = data->size(), .prefetch = 1});
-  data::Batch batch;
-  loader.start_epoch(0);
-  loader.next(batch);
-  return batch;
-}
-
-// Five numbers, two of which do not matter, and a target with noise (Friedman's first function).
+// Seven numbers, two of which do not matter, and a target with noise (Friedman's first function).
 data::DatasetPointer made_table() {
   Tensor<float> x({2000, 7}), y({2000});
-  for (std::int64_t i = 0; i < x.size(); ++i)
-    x[i] = static_cast<float>(uniform(RandomKey(1), static_cast<std::uint64_t>(i)));
-  for (std::int64_t i = 0; i < y.size(); ++i) {
-    const float* a = x.data() + 7 * i;
-    y[i] = 10 * std::sin(3.14159f * a[0] * a[1]) + 20 * (a[2] - 0.5f) * (a[2] - 0.5f) + 10 * a[3] +
-           5 * a[4] + static_cast<float>(normal(RandomKey(2), static_cast<std::uint64_t>(i)));
+  for (std::uint64_t i = 0; i < 2000; ++i) {
+    float* a = x.data() + 7 * i;
+    for (std::uint64_t j = 0; j < 7; ++j)
+      a[j] = static_cast<float>(uniform(RandomKey(1).fold(i), j));
+    y.data()[i] = 10 * std::sin(3.14159f * a[0] * a[1]) + 20 * (a[2] - 0.5f) * (a[2] - 0.5f) +
+                  10 * a[3] + 5 * a[4] + static_cast<float>(normal(RandomKey(2), i));
   }
   return std::make_shared<data::Table>(x, y);
 }
 
 int main(int argc, char** argv) {
   std::string file, target;
-  std::int64_t epochs = 60;
   CLI::App app("Learns a column of a table from the others.");
-  CLI::Option* table = app.add_option("file", file, "a CSV file; none: a table of its own");
-  app.add_option("--target", target, "the column to learn")->needs(table);
-  app.add_option("--epochs", epochs)->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  CLI::Option* column = app.add_option("--target", target, "the column to learn");
+  app.add_option("file", file, "a CSV file; none: a table of its own")->needs(column);
   CLI11_PARSE(app, argc, argv);
   try {
-    detail::check(file.empty() || !target.empty(), "--target: expected a column of ", file);
     const data::DatasetPointer all =
         file.empty() ? made_table() : data::read_table(file, {.target = target});
     const auto [first, second] = data::split(all, 0.2, 1);
-    data::Batch rows = rows_of(first), others = rows_of(second);
-    const auto features = static_cast<std::size_t>(all->input_shape().numel());
-    const auto in = scales_of(rows.inputs.span(), features), out = scales_of(rows.values, 1);
-    const double deviation = scales_of(others.values, 1)[0].deviation / out[0].deviation;
+    data::Batch rows, others;
+    for (auto [part, batch] : {std::pair(first, &rows), std::pair(second, &others)}) {
+      data::Loader loader(part, {.batch_size = part->size(), .prefetch = 1});
+      loader.start_epoch(0);
+      loader.next(*batch);
+    }
+    const auto in = scales_of(rows.inputs.span(), all->input_shape()[0]),
+               out = scales_of(rows.values, 1);
+    const double whole = scales_of(others.values, 1)[0].second / out[0].second;
     const auto loader = [&](data::Batch& batch, bool shuffle) {
       standardise(batch.inputs.span(), in);  // by what is trained on alone
       standardise(batch.values, out);
       Tensor<float> targets({batch.size()});
-      std::copy(batch.values.begin(), batch.values.end(), targets.begin());
+      std::ranges::copy(batch.values, targets.begin());
       return std::make_unique<data::Loader>(std::make_shared<data::Table>(batch.inputs, targets),
                                             data::LoaderOptions{.shuffle = shuffle});
     };
     const auto train = loader(rows, true), held_out = loader(others, false);
     ParameterStore<float> parameters;
     const Mlp<float> model(
-        parameters, {.sample = {all->input_shape().numel()}, .hidden = {64, 64}, .num_classes = 1});
+        parameters, {.sample = {all->input_shape()[0]}, .hidden = {64, 64}, .num_classes = 1});
     parameters.initialize(1);
     Adam<float> adam(parameters);
     const History history = fit(model, adam, *train, *held_out,
                                 {.objective = mse_objective(),
                                  .metrics = {root_mean_squared_error()},
-                                 .epochs = epochs,
+                                 .epochs = 30,
                                  .schedule = cosine_schedule(3e-3)},
-                                {report::progress_bar(epochs)});
+                                {report::progress_bar(30)});
     const double error = history.back().metric().value;  // in deviations of the target
     std::printf("On %lld rows held out: RMSE %.4g, R^2 %.3f\n",
-                static_cast<long long>(second->size()), error * out[0].deviation,
-                1 - std::pow(error / deviation, 2));
+                static_cast<long long>(second->size()), error * out[0].second,
+                1 - std::pow(error / whole, 2));
   } catch (const std::exception& error) {
-    std::fflush(stdout);
     std::fprintf(stderr, "regression: %s\n", error.what());
     return 1;
   }

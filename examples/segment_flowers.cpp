@@ -41,7 +41,7 @@ vision::Image picture(const data::Batch& batch, const Tensor<float>& logits, int
 }
 
 int main(int argc, char** argv) {
-  std::int64_t epochs = 8, images = 1500, size = 64;
+  std::int64_t epochs = 8, images = 800, size = 64;
   std::string out = "segments.png";
   CLI::App app("Trains a U-Net on the masks of painted flowers.");
   app.add_option("--epochs", epochs)->check(CLI::Range(1, 1 << 20))->capture_default_str();
@@ -54,17 +54,17 @@ int main(int argc, char** argv) {
       return std::make_shared<painted::FlowerMasks>(
           painted::PaintedOptions{.size = count, .image_size = size, .seed = seed});
     };
-    data::Loader train(flowers(images, 1), {.batch_size = 16, .shuffle = true, .seed = 1});
+    data::Loader train(flowers(images, 1), {.batch_size = 8, .shuffle = true, .seed = 1});
     data::Loader held_out(flowers(std::max<std::int64_t>(8, images / 5), 2), {.batch_size = 16});
     ParameterStore<float> parameters;
-    const UNet<float> model(parameters, {.num_classes = 2, .width = 16, .depth = 3});
+    const UNet<float> model(parameters, {.num_classes = 2, .width = 8, .depth = 3});
     parameters.initialize(1);
     Adam<float> adam(parameters, {.weight_decay = 1e-2, .decoupled = true});
     const History history = fit(model, adam, train, held_out,
                                 {.objective = cross_entropy_objective(),
                                  .metrics = {mean_iou(), pixel_accuracy()},
                                  .epochs = epochs,
-                                 .schedule = cosine_schedule(3e-3, 50)},
+                                 .schedule = cosine_schedule(5e-3, 50)},
                                 {report::progress_bar(epochs)});
     const Predictor<float> predict(model, {size, size, 3});
     data::Batch batch;
