@@ -5,7 +5,6 @@
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdio>
-#include <exception>
 
 #include "anther/anther.hpp"
 #include "anther/data/table.hpp"
@@ -19,14 +18,13 @@ using namespace anther;
 // Mean and deviation of a column. Standardised, every column counts the same.
 using Scale = std::pair<double, double>;
 
-std::vector<Scale> scales_of(std::span<const float> values, std::int64_t count) {
-  const auto columns = static_cast<std::size_t>(count);
-  std::vector<Scale> scales(columns);
-  const double rows = static_cast<double>(values.size() / columns);
-  for (std::size_t c = 0; c < columns; ++c) {
+std::vector<Scale> scales_of(std::span<const float> values, std::int64_t columns) {
+  std::vector<Scale> scales(static_cast<std::size_t>(columns));
+  const double rows = static_cast<double>(std::ssize(values) / columns);
+  for (std::size_t c = 0; c < scales.size(); ++c) {
     double sum = 0, squares = 0;
-    for (std::size_t i = c; i < values.size(); i += columns) sum += double{values[i]};
-    for (std::size_t i = c; i < values.size(); i += columns)
+    for (std::size_t i = c; i < values.size(); i += scales.size()) sum += double{values[i]};
+    for (std::size_t i = c; i < values.size(); i += scales.size())
       squares += std::pow(double{values[i]} - sum / rows, 2);
     scales[c] = {sum / rows, squares > 0 ? std::sqrt(squares / rows) : 1};
   }
@@ -34,10 +32,9 @@ std::vector<Scale> scales_of(std::span<const float> values, std::int64_t count) 
 }
 
 void standardise(std::span<float> values, const std::vector<Scale>& scales) {
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const auto [mean, deviation] = scales[i % scales.size()];
-    values[i] = static_cast<float>((double{values[i]} - mean) / deviation);
-  }
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = static_cast<float>((double{values[i]} - scales[i % scales.size()].first) /
+                                   scales[i % scales.size()].second);
 }
 
 // Seven numbers, two of which do not matter, and a target with noise (Friedman's first function).
@@ -92,7 +89,7 @@ int main(int argc, char** argv) {
                                  .epochs = 30,
                                  .schedule = cosine_schedule(3e-3)},
                                 {report::progress_bar(30)});
-    const double error = history.back().metric().value;  // in deviations of the target
+    const double error = history.back().metric().value;  // in deviations
     std::printf("On %lld rows held out: RMSE %.4g, R^2 %.3f\n",
                 static_cast<long long>(second->size()), error * out[0].second,
                 1 - std::pow(error / whole, 2));
