@@ -1,5 +1,5 @@
-// Learns a number from others: a table of numbers in a CSV file whose first line names the columns.
-// Without a file it makes a table of its own.
+// Learns a number from others: a CSV file whose first line names the columns, or a table of its
+// own.
 //
 //   regression [houses.csv --target price]
 #include <CLI/CLI.hpp>
@@ -68,7 +68,7 @@ int main(int argc, char** argv) {
     }
     const auto in = scales_of(rows.inputs.span(), all->input_shape()[0]),
                out = scales_of(rows.values, 1);
-    const double whole = scales_of(others.values, 1)[0].second / out[0].second;
+    const double spread = scales_of(others.values, 1)[0].second;
     const auto loader = [&](data::Batch& batch, bool shuffle) {
       standardise(batch.inputs.span(), in);  // by what is trained on alone
       standardise(batch.values, out);
@@ -92,7 +92,7 @@ int main(int argc, char** argv) {
     const double error = history.back().metric().value;  // in deviations
     std::printf("On %lld rows held out: RMSE %.4g, R^2 %.3f\n",
                 static_cast<long long>(second->size()), error * out[0].second,
-                1 - std::pow(error / whole, 2));
+                1 - std::pow(error * out[0].second / spread, 2));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "regression: %s\n", error.what());
     return 1;
