@@ -90,8 +90,7 @@ int main(int argc, char** argv) {
                                  .schedule = cosine_schedule(3e-3)},
                                 {report::progress_bar(30)});
     const double error = history.back().metric().value;  // in deviations
-    std::printf("On %lld rows held out: RMSE %.4g, R^2 %.3f\n",
-                static_cast<long long>(second->size()), error * out[0].second,
+    std::printf("On rows held out: RMSE %.4g, R^2 %.3f\n", error * out[0].second,
                 1 - std::pow(error * out[0].second / spread, 2));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "regression: %s\n", error.what());
