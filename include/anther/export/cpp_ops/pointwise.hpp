@@ -21,8 +21,9 @@ inline void pointwise_cpp(CodeBuilder& code, const Call<float>& call, const char
     return;
   }
   if (lazy_input)
-    code.statement(detail::text_of(code.input_rows(), "(",
-                                   code_list(code.output(), std::int64_t{0}, call.output_shape().rows()), ")"));
+    code.statement(detail::text_of(
+        code.input_rows(), "(",
+        code_list(code.output(), std::int64_t{0}, call.output_shape().rows()), ")"));
   code.call(function, code.output(), lazy_input ? code.output() : code.input(0),
             call.output_shape().numel(), numbers);
 }
