@@ -38,11 +38,13 @@ struct DepthwiseConv2dDims {
 #define ANTHER_BODY "anther/kernels/depthwise_conv2d_weight.inl"
 #include "anther/kernels/for_each_isa.inl"
 
-// body(image, first row, last row) over tiles of about 4,000 elements of a map (N, H, W, C).
+// body(image, first row, last row) over tiles of about 8,000 elements of a map (N, H, W, C); of
+// half as many where threads share them, so that each has about the rows that it wrote an op
+// before.
 template <class Body>
 void for_each_row_tile(std::int64_t batch, std::int64_t height, std::int64_t row_size,
                        std::int64_t work, const Body& body) {
-  constexpr std::int64_t tile_size = 1 << 12;
+  const std::int64_t tile_size = available_threads() > 1 ? 1 << 12 : 1 << 13;
   const std::int64_t tiles = std::clamp<std::int64_t>(
       height * row_size / tile_size, 1, std::max<std::int64_t>(height, 1));  // of an image
   parallel_for(batch * tiles, work, [&](std::int64_t tile) {
