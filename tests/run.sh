@@ -1,29 +1,36 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs all tests. The last line is the count of test cases.
+# Installs what is missing, builds, and runs the tests. The last line is the count of test cases.
 #
-# usage: tests/run.sh [--debug | --asan] [CTEST OPTION...]     for example: tests/run.sh -R kernels
+# usage: tests/run.sh [--long] [--debug | --asan] [CTEST OPTION...]   for example: tests/run.sh -R ops
+# --long builds all programs and runs all tests, also those that compile much or compare whole models
+# with PyTorch: three times as long.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/setup.sh
 source scripts/setup.sh
 
 preset=release
+target=short_tests
 ctest_options=()
+left_out=(long)
 for argument in "$@"; do
   case $argument in
-    --debug) preset=debug ;;
-    --asan)
-      preset=asan
-      # They compile for themselves, so the sanitizers see nothing of them.
-      ctest_options+=(-LE package)
+    --long)
+      target=all
+      left_out=()
       ;;
+    --debug) preset=debug ;;
+    --asan) preset=asan ;;
     -h | --help)
-      sed -n '2,4s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit
       ;;
     *) ctest_options+=("$argument") ;;
   esac
 done
+# They compile for themselves, so the sanitizers see nothing of them.
+[[ $preset == asan ]] && left_out+=(package)
+((${#left_out[@]})) && ctest_options+=(-LE "^($(IFS='|' && echo "${left_out[*]}"))\$")
 
 need_packages "${anther_packages[@]}" libeigen3-dev doctest-dev libbenchmark-dev binutils curl \
   pkg-config ninja-build
@@ -32,7 +39,7 @@ prefer_ninja
 
 jobs=$(nproc)
 if ! { cmake --preset "$preset" -DANTHER_TESTS=ON &&
-  cmake --build --preset "$preset" --parallel "$jobs"; }; then
+  cmake --build --preset "$preset" --target "$target" --parallel "$jobs"; }; then
   echo "The build failed." >&2
   echo "0 passed, 1 failed"
   exit 1
@@ -77,7 +84,7 @@ counts=$(awk '
     printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
   }' status="$status" "$log")
 if [[ $counts == 0\ passed,\ 0\ failed* ]]; then
-  echo "No test ran." >&2
+  echo "No test ran (without --long, many are left out)." >&2
   status=1
 fi
 echo "$counts"
