@@ -85,6 +85,16 @@ LazyRun run_lazy(bool stored, std::int64_t rows) {
   return run;
 }
 
+TEST_CASE("variable: its shape stays, whatever is recorded later") {
+  Tape<float> tape;
+  tape.begin();
+  const Variable<float> x = tape.input(Tensor<float>({2, 3}));
+  const Shape& shape = x.shape();
+  Variable<float> y = x;
+  for (int i = 0; i < 1000; ++i) y = squared(y);
+  CHECK(shape == Shape{2, 3});
+}
+
 TEST_CASE("tape: a lazy result has the bits of a stored one, with any number of threads") {
   for (const std::int64_t rows : {1, 95, 96, 1000}) {
     CAPTURE(rows);

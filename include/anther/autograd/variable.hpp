@@ -25,7 +25,8 @@ class Variable {
     detail::check(tape_ != nullptr, "variable: empty, not the result of an op or of Tape::input");
     return *tape_;
   }
-  const Shape& shape() const { return tape().shape(*this); }
+  // A copy: what is recorded later may move the tape's own.
+  Shape shape() const { return tape().shape(*this); }
   // The elements, row-major.
   std::span<const T> value() const { return tape().value(*this); }
   // The elements of a value that holds integers.
