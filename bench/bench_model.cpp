@@ -30,6 +30,7 @@ using namespace anther;
 
 struct Options {
   std::string model = "xxs", preset, mode = "train";
+  bool recompute = false;
   std::int64_t batch = 128, micro_batch = 0, lanes = 0, img_size = 224, classes = 102, threads = 0;
   bool profile = false;
 };
@@ -57,6 +58,7 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
     trainer.emplace(model, cross_entropy_objective(),
                     TrainerOptions{.micro_batch = whole ? 0 : o.micro_batch,
                                    .lanes = whole ? 1 : o.lanes,
+                                   .recompute = o.recompute,
                                    .profile = o.profile ? &profile : nullptr});
     adam.emplace(store);
   }
@@ -123,6 +125,7 @@ int main(int argc, char** argv) {
   app.add_option("--micro-batch", o.micro_batch, "0: by the size of the images")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  app.add_flag("--grad-checkpointing", o.recompute, "compute stages again in backward");
   app.add_option("--lanes", o.lanes, "0: one for each thread")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();

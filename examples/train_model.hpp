@@ -106,5 +106,6 @@ inline anther::FitOptions fit_options(const TrainOptions& o, std::int64_t images
           .time_budget = o.time_budget * 60,
           .trainer = {.micro_batch = o.micro_batch,
                       .lanes = o.lanes,
+                      .recompute = o.grad_checkpointing,
                       .seed = static_cast<std::uint64_t>(o.seed)}};
 }

@@ -44,6 +44,7 @@ struct TrainOptions {
   std::int64_t batch_size = 128;
   std::int64_t grad_accum_steps = 1;
   std::int64_t micro_batch = 0;
+  bool grad_checkpointing = false;
   std::int64_t lanes = 4;
   std::string opt = "adam";
   double lr = 1e-3;
@@ -148,6 +149,9 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("grad-accum-steps", o.grad_accum_steps, "batches an optimiser step");
   visit("micro-batch", o.micro_batch,
         "images at once a thread; 0: by the size of the images, or with BatchNorm the whole batch");
+  visit("grad-checkpointing", o.grad_checkpointing,
+        "compute each stage again in backward instead of keeping it: less memory, a third more "
+        "time, the same bits");
   visit("lanes", o.lanes, "micro-batches at once, at most: each has a gradient buffer");
   visit("opt", o.opt,
         "adam, adamw, sgd (Nesterov's momentum), momentum (plain), rmsprop, adagrad or lion");

@@ -27,6 +27,8 @@ class Call {
   // The key that the pass draws from.
   RandomKey random() const { return tape_.random(); }
   std::string_view layer() const { return entry_.layer; }
+  // Whether forward has run before in this pass, and backward only wants its results again.
+  bool recomputes() const { return tape_.recomputing_; }
   // Whether anything will read what forward keeps for backward.
   bool keeps() const { return tape_.options_.backward; }
 
@@ -167,4 +169,5 @@ class Call {
 
 }  // namespace anther::inline v0_1
 
+#include "anther/autograd/layers.inl"
 #include "anther/autograd/tape.inl"

@@ -38,6 +38,9 @@ struct TapeOptions {
   bool training = true;  // dropout drops, BatchNorm uses the batch's statistics
   bool backward = true;  // keep what backward needs
   bool dry_run = false;  // shapes only: nothing is computed; constants are kept
+  // Keeps of each stage (or of each layer of a Sequential that is one) only what enters and leaves
+  // it; backward computes the rest again. Less memory for a third more time, and the same bits.
+  bool recompute = false;
   // What dropout draws from. Without a key, every pass of a tape has a different one.
   std::optional<RandomKey> random = {};
   std::int64_t first_sample = 0;  // the number of the micro-batch's first sample in its batch
@@ -93,41 +96,16 @@ class Tape {
 
   // A parameter as a value; an empty handle gives an empty variable (no bias). Throws unless the
   // parameters have values.
-  Variable<T> parameter(const Parameter<T>& parameter) {
-    if (!parameter) return {};
-    if (!options_.dry_run) parameter.store->check_readable();
-    const bool wants = options_.backward && parameter.info().trainable;
-    const int id = add_value(parameter.info().shape, wants);
-    Value& value = at(id);
-    value.parameter = parameter;
-    value.store = wants && !options_.dry_run ? prepare_gradients(*parameter.store) : -1;
-    if (!options_.dry_run)
-      value.data = const_cast<T*>(std::as_const(*parameter.store).value(parameter.number).data());
-    return handle(id);
-  }
+  Variable<T> parameter(const Parameter<T>& parameter);
 
   // The gradients of all parameters of a store, in its layout. Backward adds to them;
   // zero_gradients() sets them to zero. They are the tape's own, or memory of the caller
   // (use_gradients).
-  std::span<T> gradients(const ParameterStore<T>& store) {
-    for (const StoreUse& use : stores_)
-      if (use.store == &store) return use.gradients;
-    detail::fail("gradients: no pass of this tape has used parameters of that store");
-  }
+  std::span<T> gradients(const ParameterStore<T>& store);
   // The same, where the tape has used only one store.
-  std::span<T> gradients() {
-    detail::check(stores_.size() == 1, "gradients: expected the parameters of one store, got ",
-                  stores_.size(), "; name the store");
-    return stores_[0].gradients;
-  }
+  std::span<T> gradients();
   // From now on they are added to this memory. The tape's own, which gradients() gave, is freed.
-  void use_gradients(ParameterStore<T>& store, std::span<T> gradients) {
-    detail::check(std::ssize(gradients) == store.size(), "gradients: expected memory for ",
-                  store.size(), " values, got ", gradients.size());
-    StoreUse& use = stores_[static_cast<std::size_t>(number_of(store))];
-    use.own = {};
-    use.gradients = gradients;
-  }
+  void use_gradients(ParameterStore<T>& store, std::span<T> gradients);
   void zero_gradients() {
     for (const StoreUse& use : stores_) std::ranges::fill(use.gradients, T(0));
   }
@@ -188,25 +166,10 @@ class Tape {
   std::string_view layer() const {
     return scopes_.empty() ? std::string_view{} : scopes_.back().path;
   }
-  void enter(std::string_view path, std::string_view type, bool container, const Shape& input) {
-    scopes_.push_back({.path = path,
-                       .type = type,
-                       .container = container,
-                       .depth = static_cast<int>(scopes_.size()),
-                       .first_entry = static_cast<int>(entries_.size()),
-                       .last_entry = 0,
-                       .input = input,
-                       .output = {}});
-  }
-  void leave(const Shape* output) {
-    if (scopes_.empty()) return;  // a throw has ended the pass
-    LayerCall call = scopes_.back();
-    scopes_.pop_back();
-    if (output == nullptr) return;
-    call.last_entry = static_cast<int>(entries_.size());
-    call.output = *output;
-    layer_calls_.push_back(call);
-  }
+  void enter(std::string_view path, std::string_view type, const ModuleTraits& traits,
+             const Shape& input);
+  // result: null where the layer has thrown.
+  void leave(const Variable<T>* result);
   std::span<const LayerCall> layer_calls() const { return layer_calls_; }
   std::span<const Entry> entries() const { return entries_; }
   // How many ops have run; it tells the calls of one layer apart. An addition that the op before it
@@ -255,6 +218,7 @@ class Tape {
     const int id = id_of(variable);
     detail::check(!options_.dry_run, "value: a dry run computes none");
     detail::check(!at(id).holds_integers, "value: it holds integers; ask for integers()");
+    check_readable({&id, 1});
     run_pending({&id, 1});
     store(id);
     return elements_of(id);
@@ -286,8 +250,8 @@ class Tape {
 
   // Bytes held for values, gradients and scratch.
   std::int64_t memory_bytes() const {
-    std::int64_t bytes = values_memory_.capacity() + slots_.memory_bytes() + scratch_.capacity() +
-                         entries_memory_.capacity();
+    std::int64_t bytes = values_memory_.capacity() + block_memory_.capacity() +
+                         slots_.memory_bytes() + scratch_.capacity() + entries_memory_.capacity();
     for (const StoreUse& use : stores_)
       bytes += use.own.size() * static_cast<std::int64_t>(sizeof(T));
     return bytes;
@@ -310,6 +274,9 @@ class Tape {
     int slot = -1;                // that its gradient is in
     int base = -1;                // for a view: the value that it is a view of, which is no view,
     std::int64_t first = 0;       // and where it begins in that
+    // Of a block that has ended, and not its result: no op outside of the block may read it. If it
+    // was stored, it is stored again when the block is computed again.
+    bool within_block = false, stored_again = false;
   };
   // A store whose parameters were used by passes of this tape.
   struct StoreUse {
@@ -366,6 +333,18 @@ class Tape {
   }
   void run_forward(const Entry& entry);
   void run_backward(const Entry& entry);
+  // Blocks: layers.inl.
+  struct Block {
+    int first_entry = -1, last_entry = -1;
+  };
+  void begin_block();
+  void end_block(const Variable<T>& result);
+  void check_readable(std::span<const int> ids);
+  Arena& memory_of(int id);  // what a value's elements are stored in
+  template <class Use>
+  void for_each_value(const Block& block, const Use& use);
+  void recompute(const Block& block);
+  void drop(const Block& block);
   // Calls an op's forward or backward, and reports the time to the profile.
   void run(const Entry& entry, void (*function)(Call<T>&), bool backward);
 
@@ -392,7 +371,10 @@ class Tape {
   std::vector<int> stored_for_call_;  // values that lose their memory when the op has run
   std::int64_t merged_ = 0;           // the number of merged entries
   int pending_ = 0;  // entries at the end that have not run yet: an op, and an addition to it
-  Arena values_memory_, entries_memory_, scratch_;
+  std::vector<Block> blocks_;
+  Block block_;               // that is open, or is computed again; else it begins at -1
+  bool recomputing_ = false;  // forward runs for the second time
+  Arena values_memory_, block_memory_, entries_memory_, scratch_;
 };
 
 }  // namespace anther::inline v0_1

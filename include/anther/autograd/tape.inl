@@ -10,10 +10,14 @@ void Tape<T>::reset() {
   layer_calls_.clear();
   scopes_.clear();
   stored_for_call_.clear();
+  blocks_.clear();
+  block_ = {};
+  recomputing_ = false;
   slots_.reset();
   merged_ = pending_ = 0;
   for (StoreUse& use : stores_) use.trained = false;
   values_memory_.reset();
+  block_memory_.reset();
   entries_memory_.reset();
   scratch_.reset();
 }
@@ -32,25 +36,6 @@ int Tape<T>::add_value(const Shape& shape, bool wants_gradient) {
   value.wants_gradient = wants_gradient;
   values_.push_back(value);
   return static_cast<int>(values_.size()) - 1;
-}
-
-template <class T>
-int Tape<T>::number_of(ParameterStore<T>& store) {
-  for (std::size_t i = 0; i < stores_.size(); ++i)
-    if (stores_[i].store == &store) return static_cast<int>(i);
-  stores_.push_back({&store, {}, {}});
-  return static_cast<int>(stores_.size()) - 1;
-}
-
-template <class T>
-int Tape<T>::prepare_gradients(ParameterStore<T>& store) {
-  const int number = number_of(store);
-  StoreUse& use = stores_[static_cast<std::size_t>(number)];
-  if (std::ssize(use.gradients) != store.size()) {
-    use.own = AlignedBuffer<T>(store.size());
-    use.gradients = use.own.span();
-  }
-  return number;
 }
 
 // Recording.
@@ -87,6 +72,7 @@ std::span<const Variable<T>> Tape<T>::record(const Op<T>& op, const void* attrib
               .outputs = {},
               .results = static_cast<int>(results.size()),
               .layer = layer()};
+  check_readable(entry.inputs);
   const bool may_merge = op.is_addition && pending_ == 1;
   if (!may_merge) run_pending(entry.inputs);
   bool wants_gradient = false;
@@ -153,6 +139,7 @@ template <class T>
 Variable<T> Tape<T>::record_view(const Op<T>& op, const void* attributes, const Variable<T>& x,
                                  std::int64_t first, const Shape& shape) {
   const int of = id_of(x);
+  check_readable({&of, 1});
   check(first >= 0 && shape.numel() <= at(of).shape.numel() - first, op.name, ": a view of ", shape,
         " from element ", first, " on is not within ", at(of).shape);
   run_pending({&of, 1});
@@ -209,8 +196,9 @@ void Tape<T>::run_forward(const Entry& entry) {
     if (result && lazy) continue;
     const int id = number == 1 && entry.into >= 0 ? entry.into : output;
     // A pass without backward needs no memory for what only backward reads.
-    Arena& memory = result || lazy || options_.backward ? values_memory_ : scratch_;
+    Arena& memory = result || lazy || options_.backward ? memory_of(id) : scratch_;
     const std::int64_t size = at(id).shape.numel();
+    if (recomputing_ && !at(id).stored_again) continue;  // the block's result is still there
     if (at(id).holds_integers)
       at(id).integers = memory.template allocate<std::int32_t>(size);
     else
@@ -242,7 +230,7 @@ void Tape<T>::store(int id) {
   const Entry& producer = entry(at(id).producer);
   if (producer.op->forward_rows) {
     const Shape& shape = at(id).shape;
-    T* data = values_memory_.template allocate<T>(shape.numel());
+    T* data = memory_of(id).template allocate<T>(shape.numel());
     Call<T>(*this, producer).forward_rows(data, 0, shape.rows());
     at(id).data = data;
     return;
@@ -349,12 +337,24 @@ void Tape<T>::backward(const Variable<T>& loss) {
   detail::check(!options_.dry_run, "backward: a dry run has computed nothing");
   detail::check(at(id).shape.numel() == 1, "backward: expected a scalar, got the shape ",
                 at(id).shape);
+  detail::check(!options_.recompute || !blocks_.empty(),
+                "backward: recompute needs a model with stages (ModuleTraits::stage), got none");
   detail::check(at(id).wants_gradient,
                 "backward: nothing that the loss came from wants a gradient");
   const GradientTarget<T> seed = gradient_target(id);
   *seed.to = (seed.add ? *seed.add : T(0)) + T(1);
   try {
-    for (std::size_t i = entries_.size(); i-- > 0;) run_backward(entries_[i]);
+    std::size_t end = entries_.size();
+    for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) {
+      while (end > static_cast<std::size_t>(block->last_entry)) run_backward(entries_[--end]);
+      bool wanted = false;
+      for_each_value(*block, [&](const Value& value) { wanted |= value.slot >= 0; });
+      if (!wanted) continue;  // its entries have nothing to do
+      recompute(*block);
+      while (end > static_cast<std::size_t>(block->first_entry)) run_backward(entries_[--end]);
+      drop(*block);
+    }
+    while (end > 0) run_backward(entries_[--end]);
   } catch (...) {
     abandon();
     throw;

@@ -62,7 +62,7 @@ class Module {
   // type: the name that the summary shows. traits: what the module is to code that walks over the
   // model: a stage, its head, a container.
   Module(const Scope<T>& scope, std::string_view type, const ModuleTraits& traits = {})
-      : store_(&scope.store()), path_(scope.path()), type_(type), container_(traits.container) {
+      : store_(&scope.store()), path_(scope.path()), type_(type), traits_(traits) {
     store_->add_module({path_, type_, traits});
   }
   virtual ~Module() = default;
@@ -85,10 +85,10 @@ class Module {
   template <class Compute>
   Variable<T> within(const Variable<T>& x, const Compute& compute) const {
     Tape<T>& tape = x.tape();
-    tape.enter(path_, type_, container_, x.shape());
+    tape.enter(path_, type_, traits_, x.shape());
     try {
       const Variable<T> y = compute();
-      tape.leave(&y.shape());
+      tape.leave(&y);
       return y;
     } catch (...) {
       tape.leave(nullptr);
@@ -99,7 +99,7 @@ class Module {
  private:
   ParameterStore<T>* store_;
   std::string path_, type_;
-  bool container_;
+  ModuleTraits traits_;
 };
 
 // A layer whose kind is chosen at run time. It may be absent, and then does nothing.

@@ -201,7 +201,7 @@ inline constexpr Op<T> batch_norm_op = {
           kernels::batch_norm_statistics<T>(call.output(4), call.output(1), call.output(2),
                                             call.output(3), call.input(0), call.input(1),
                                             call.input(2), workspace, a.dims);
-          if (call.keeps() && a.running_mean)
+          if (call.keeps() && a.running_mean && !call.recomputes())
             kernels::batch_norm_update_running(call.pending_buffer(a.running_mean).data(),
                                                call.pending_buffer(a.running_var).data(),
                                                call.output(1), call.output(3),

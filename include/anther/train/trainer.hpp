@@ -35,6 +35,8 @@ struct TrainerOptions {
   // Samples. 0: automatic_micro_batch of the inputs, or the whole batch if samples are coupled.
   std::int64_t micro_batch = 0;
   std::int64_t lanes = 1;  // micro-batches under way at once, at most
+  // Backward computes each stage of the model again, instead of keeping it: TapeOptions::recompute.
+  bool recompute = false;
   std::uint64_t seed = 0;
   Profile* profile = nullptr;  // gains the time of every op, where not null
 };
@@ -265,6 +267,7 @@ class Trainer {
         const SampleRange part{m * micro_batch, std::min(micro_batch, samples - m * micro_batch)};
         tape.begin({.training = true,
                     .backward = true,
+                    .recompute = options_.recompute,
                     .random = random_,
                     .first_sample = result_.samples + part.first,
                     .profile = options_.profile});
