@@ -140,7 +140,8 @@ TEST_CASE("a file cut off anywhere is an error that names it") {
   for (const auto* file :
        {&samples::jpeg_rgb, &samples::jpeg_progressive, &samples::jpeg_restart, &samples::jpeg_grey,
         &samples::png_rgb, &samples::png_palette, &samples::bmp_rgb})
-    for (std::size_t size = 0; size < file->size(); ++size) {
+    // A JPEG that lacks nothing but its end marker is whole.
+    for (std::size_t size = 0; size < file->size() - ((*file)[0] == 0xFF ? 2 : 0); ++size) {
       Bytes cut(file->begin(), file->begin() + static_cast<std::ptrdiff_t>(size));
       cut.shrink_to_fit();
       const std::string error = error_of([&] { decode_image(cut, "folder/photo"); });
@@ -180,7 +181,6 @@ TEST_CASE("formats that are not decoded are named") {
                                                             {"\0\0\0\x1c"
                                                              "ftypavif\0\0\0\0avifmif1miaf"sv,
                                                              "AVIF"},
-                                                            {"GIF89a\1\0\1\0"sv, "GIF"},
                                                             {"II*\0\x08\0\0\0"sv, "TIFF"},
                                                             {"MM\0*\0\0\0\x08"sv, "TIFF"},
                                                             {"\xFF\x0A\0\0"sv, "JPEG XL"}};
@@ -212,7 +212,7 @@ TEST_CASE("too many pixels are an error ahead of any allocation") {
   const std::string error = error_of([] {
     decode_image(with_frame(1, {0xFF, 0xFF, 0xFF, 0xFF}), "huge.jpg");
   });
-  CHECK(contains(error, "huge.jpg: expected an image of 1 to 100000000 pixels, got 65535 x 65535"));
+  CHECK(contains(error, "huge.jpg: expected an image of 1 to 250000000 pixels, got 65535 x 65535"));
   CHECK(contains(error_of([] { decode_image(with_frame(1, {0, 0}), "flat.jpg"); }), "got 48 x 0"));
 }
 
@@ -264,7 +264,7 @@ TEST_CASE("a BMP of more pixels than can be counted is an error") {
   }
   bmp[28] = bmp[29] = 0xFF;
   CHECK(contains(error_of([&] { decode_image(bmp, "a.bmp"); }),
-                 "a.bmp: expected an image of 1 to 100000000 pixels"));
+                 "a.bmp: expected an image of 1 to 250000000 pixels"));
 }
 
 TEST_CASE("damaged bytes anywhere never crash") {
@@ -292,7 +292,7 @@ TEST_CASE("a file on disk: its path is in every message") {
   CHECK(corners(decode_image(path)) == "0123");
   write(Bytes(samples::jpeg_rgb.begin(), samples::jpeg_rgb.end() - 10));
   CHECK(contains(error_of([&] { decode_image(path); }),
-                 path.string() + ": the JPEG ends before its end marker"));
+                 path.string() + ": the JPEG's image data, from byte "));
   CHECK(contains(error_of([&] { decode_image(folder / "none.jpg"); }),
                  (folder / "none.jpg").string() + ": "));
   CHECK(contains(error_of([&] { decode_image(folder); }),

@@ -1,4 +1,4 @@
-// Decodes image files, with EXIF's orientation honoured. This header brings stb_image's code.
+// Decodes image files, with their orientation honoured. This header brings stb_image's code.
 #pragma once
 
 #include <filesystem>
@@ -14,14 +14,35 @@
 
 namespace anther::inline v0_1::vision {
 
-// Decodes a JPEG, PNG or BMP file that is in memory, with EXIF's orientation honoured. Grey becomes
-// three equal channels, alpha is dropped (as Pillow's convert("RGB") does), CMYK is converted
-// without a profile. Throws with `name` if the file is incomplete, not supported (WebP, HEIC, ...
-// are named) or has more than 100 million pixels. Thread-safe.
+// The pixels of a JPEG file, or of its rewritten form.
+inline Image decode_jpeg(const ImageHeader& header, ByteSpan file, std::string_view name) {
+  if (!header.rewritten.empty()) return stb_decode(header.rewritten, name).rgb();
+  try {
+    return stb_decode(file, name).rgb();
+  } catch (const Error&) {
+    // What stands behind a scan is seen only when the scan is walked; versions of stb differ in
+    // what they tolerate there.
+    return stb_decode(JpegFile(file, name, true).rewritten(), name).rgb();
+  }
+}
+
+// Decodes a JPEG, PNG, BMP or GIF (its first picture) file that is in memory, with the orientation
+// that it states in EXIF or XMP honoured. Grey becomes three equal channels, alpha is dropped (as
+// Pillow's convert("RGB") does), CMYK is converted without a profile, of 16 bits the upper 8 are
+// taken. Throws with `name` if the file is incomplete, not supported (HEIC, TIFF, ... are named) or
+// has more than max_image_pixels(). Thread-safe; of large images one is decoded at a time.
 inline Image decode_image(ByteSpan file, std::string_view name) {
   const ImageHeader header = check_image(file, name);
+  const LargeImageTurn turn(header.width * header.height);
   Image image;
-  image.pixels = stb_decode_rgb(file, name, image.width, image.height);
+  if (header.format == "JPEG")
+    image = decode_jpeg(header, file, name);
+  else if (header.format == "PNG")
+    image = header.apple ? stb_decode(file, name).rgb_from_apple() : stb_decode(file, name).rgb();
+  else if (header.format == "BMP")
+    image = BmpFile(file, name).decode();
+  else
+    image = GifFile(file, name).decode();
   detail::check(image.width == header.width && image.height == header.height, name,
                 ": corrupt image (two sizes)");
   return oriented(std::move(image), header.orientation);

@@ -29,6 +29,7 @@
 
 #include "anther/core/check.hpp"
 #include "anther/data/vision/bytes.hpp"
+#include "anther/data/vision/image.hpp"
 
 namespace anther::inline v0_1::vision {
 
@@ -92,7 +93,6 @@ inline void* stb_reallocate(void* memory, std::size_t bytes) {
 #define STB_IMAGE_IMPLEMENTATION
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
-#define STBI_ONLY_BMP
 #define STBI_NO_STDIO
 #define STBI_NO_LINEAR
 #define STBI_NO_HDR
@@ -193,18 +193,66 @@ struct StbFree {
   void operator()(void* memory) const { std::free(memory); }
 };
 
-// The pixels of a JPEG, PNG or BMP file, (height, width, 3). Grey is repeated, alpha dropped, 16
-// bits cut to 8. Throws with the name and stb's reason. Thread-safe.
-inline Bytes stb_decode_rgb(ByteSpan file, std::string_view name, int& width, int& height) {
-  int channels = 0;
-  const std::unique_ptr<stb::stbi_uc, StbFree> pixels(stb::anther_stbi_load_from_memory(
-      file.data(), static_cast<int>(file.size()), &width, &height, &channels, 3));
+// What stb has decoded, (height, width, channels): 1 is grey, 2 grey and alpha, 3 and 4 are colours
+// without and with alpha.
+class StbImage {
+ public:
+  StbImage(stb::stbi_uc* pixels, int width, int height, int channels)
+      : pixels_(pixels), width_(width), height_(height), channels_(channels) {}
+
+  // Grey is repeated, alpha dropped.
+  Image rgb() const {
+    Image image(width_, height_);
+    if (channels_ == 3)
+      std::copy_n(pixels_.get(), image.pixels.size(), image.pixels.data());
+    else
+      for_each(
+          [channels = channels_](const stb::stbi_uc* from, std::uint8_t* to) {
+            for (int c = 0; c < 3; ++c) to[c] = from[channels < 3 ? 0 : c];
+          },
+          image);
+    return image;
+  }
+
+  // Of a PNG as Apple's tools write it: blue comes first, and alpha has been multiplied in.
+  Image rgb_from_apple() const {
+    if (channels_ < 3) return rgb();
+    Image image(width_, height_);
+    for_each(
+        [channels = channels_](const stb::stbi_uc* from, std::uint8_t* to) {
+          const int alpha = channels == 4 ? from[3] : 255;
+          for (int c = 0; c < 3; ++c)
+            to[c] = static_cast<std::uint8_t>(
+                alpha == 0 ? 0 : std::min(255, (from[2 - c] * 255 + alpha / 2) / alpha));
+        },
+        image);
+    return image;
+  }
+
+ private:
+  template <class Body>
+  void for_each(const Body& body, Image& image) const {
+    const stb::stbi_uc* from = pixels_.get();
+    for (std::uint8_t *to = image.pixels.data(), *end = to + image.pixels.size(); to != end;
+         to += 3, from += channels_)
+      body(from, to);
+  }
+
+  std::unique_ptr<stb::stbi_uc, StbFree> pixels_;
+  int width_ = 0, height_ = 0, channels_ = 0;
+};
+
+// Decodes a JPEG or PNG file; of 16 bits the upper 8 are taken. Throws with the name and stb's
+// reason. Thread-safe.
+inline StbImage stb_decode(ByteSpan file, std::string_view name) {
+  int width = 0, height = 0, channels = 0;
+  stb::stbi_uc* pixels = stb::anther_stbi_load_from_memory(
+      file.data(), static_cast<int>(file.size()), &width, &height, &channels, 0);
   if (!pixels) {
     const char* reason = stb::anther_stbi_failure_reason();
     detail::fail(name, ": cannot be decoded (", reason ? reason : "corrupt", ")");
   }
-  return Bytes(pixels.get(), pixels.get() + static_cast<std::size_t>(width) *
-                                                static_cast<std::size_t>(height) * 3);
+  return StbImage(pixels, width, height, channels);
 }
 
 // What zlib data inflates to. Throws with `what` where it is corrupt, ends early, fails its
