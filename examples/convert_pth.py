@@ -4,7 +4,7 @@
     python3 examples/convert_pth.py model.pth model.safetensors [--key model_ema] [--trust]
 
 Takes a state dict, or a checkpoint that holds one under `model`, `state_dict`, `model_ema`,
-`state_dict_ema` or the key that is given. A prefix that all names share (`module.`, `_orig_mod.`)
+`state_dict_ema` or the key that is given. A prefix that all names share (`module.`, `_orig_mod.`, `model.`)
 is dropped. A .pth file is a pickle, and may run code when it is read: that is refused unless you
 say that you trust the file.
 """
@@ -51,8 +51,10 @@ def state_dict_of(checkpoint, path, key):
 
 
 def without_prefix(state):
-    for prefix in ("module.", "_orig_mod."):
-        if all(name.startswith(prefix) for name in state):
+    # AveragedModel's count stands beside its weights.
+    state = {name: t for name, t in state.items() if name != "n_averaged"}
+    for prefix in ("module.", "_orig_mod.", "model."):
+        if state and all(name.startswith(prefix) for name in state):
             return without_prefix({name[len(prefix):]: t for name, t in state.items()})
     return state
 

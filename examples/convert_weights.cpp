@@ -10,7 +10,6 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -27,15 +26,13 @@ struct Options {
   std::vector<float> mean, std;
 };
 
-std::vector<std::string> lines_of(const std::string& path) {
-  std::ifstream file(path);
-  detail::check(file.good(), path, ": cannot be read");
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line);) {
-    if (line.ends_with('\r')) line.pop_back();
-    lines.push_back(line);
-  }
-  return lines;
+// Takes off what PyTorch's wrappers leave in a file, and says so.
+void unwrap(io::SafetensorsFile& file, const RegisteredModel& model,
+            const nlohmann::json& options) {
+  ParameterStore<float> store;
+  const auto module = model.make(store, options);
+  const std::string said = unwrap_names(file, model, store);
+  if (!said.empty()) std::printf("%s\n", said.c_str());
 }
 
 // The number of classes of the head in a file: its weight is (classes, channels).
@@ -57,7 +54,7 @@ std::int64_t classes_in(const io::SafetensorsFile& file, const RegisteredModel& 
 
 // What the model is: as the file says or, with --model, as the options do; how its images are
 // prepared is ImageNet's custom then.
-ModelCard card_of(const io::SafetensorsFile& file, const Options& o) {
+ModelCard card_of(io::SafetensorsFile& file, const Options& o) {
   ModelCard card;
   const bool given = !o.model.model.empty();
   if (!given) {
@@ -72,6 +69,7 @@ ModelCard card_of(const io::SafetensorsFile& file, const Options& o) {
                                                    .std = {0.229f, 0.224f, 0.225f}});
   }
   const RegisteredModel& model = *chosen_model(card).model;
+  unwrap(file, model, card.options);
   if (model.has_option("num_classes")) {
     // As many classes as the file's head has, unless told otherwise.
     if (given && o.model.num_classes == 0)
@@ -80,7 +78,7 @@ ModelCard card_of(const io::SafetensorsFile& file, const Options& o) {
       card.options["num_classes"] = o.model.num_classes;
       card.class_names.clear();
     }
-    if (!o.class_names.empty()) card.class_names = lines_of(o.class_names);
+    if (!o.class_names.empty()) card.class_names = io::read_lines(o.class_names);
     const auto classes = card.options["num_classes"].get<std::int64_t>();
     detail::check(card.class_names.empty() || std::ssize(card.class_names) == classes,
                   o.class_names, ": expected ", classes, " class names, one a line, got ",
@@ -102,7 +100,7 @@ ModelCard card_of(const io::SafetensorsFile& file, const Options& o) {
 }
 
 void run(const Options& o) {
-  const io::SafetensorsFile file(o.in);
+  io::SafetensorsFile file(o.in);
   const ModelCard card = card_of(file, o);
   const ChosenModel chosen = chosen_model(card);
   ParameterStore<float> store;

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "anther/core/check.hpp"
 
@@ -119,12 +120,30 @@ class File {
   std::filesystem::path path_;
 };
 
-// The whole content of a regular file.
+// The whole content of a regular file of text, without the byte order mark that Windows' programs
+// put ahead of it. Throws, naming the file, if it is in UTF-16.
 inline std::string read_text_file(const std::filesystem::path& path) {
   const File file = File::open_for_reading(path);
   std::string content(static_cast<std::size_t>(file.size()), '\0');
   file.read_at(0, content.data(), file.size());
+  detail::check(!content.starts_with("\xFF\xFE") && !content.starts_with("\xFE\xFF"), path.string(),
+                ": expected text in UTF-8, got UTF-16; save it as UTF-8");
+  if (content.starts_with("\xEF\xBB\xBF")) content.erase(0, 3);
   return content;
+}
+
+// Its lines, without their ends ("\n" or "\r\n"), and without empty ones at the end.
+inline std::vector<std::string> read_lines(const std::filesystem::path& path) {
+  const std::string content = read_text_file(path);
+  std::vector<std::string> lines;
+  for (std::size_t begin = 0; begin < content.size();) {
+    const std::size_t end = std::min(content.find('\n', begin), content.size());
+    lines.push_back(content.substr(begin, end - begin));
+    if (lines.back().ends_with('\r')) lines.back().pop_back();
+    begin = end + 1;
+  }
+  while (!lines.empty() && lines.back().empty()) lines.pop_back();
+  return lines;
 }
 
 }  // namespace anther::inline v0_1::io

@@ -40,6 +40,7 @@ inline std::string_view file_kind(std::span<const std::uint8_t> bytes) {
     return "a Git LFS pointer";
   if (begins("<!doctype html"sv) || begins("<html"sv) || begins("<head"sv) || begins("<body"sv))
     return "an HTML page";
+  if (is("\xFF\xD8\xFF"sv) || is("\x89PNG\r\n"sv)) return "a picture";
   if (begins("<svg"sv)) return "an SVG drawing";
   if (begins("<?xml"sv) || begins("<error"sv)) return "an XML file";
   if (is("PK\3\4"sv) || is("PK\5\6"sv)) return "a zip archive";
@@ -73,26 +74,41 @@ inline std::string_view file_kind(std::span<const std::uint8_t> bytes) {
   const bool text =
       looked_at >= 8 &&
       std::all_of(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(looked_at),
-                  [](std::uint8_t c) { return c >= 0x20 ? c != 0x7F : (c >= '\t' && c <= '\r'); });
+                  [](std::uint8_t c) { return c >= 0x20 ? c < 0x7F : (c >= '\t' && c <= '\r'); });
   if (!text) return "";
   return begins("{"sv) || begins("["sv) ? "a JSON file" : "a text file";
 }
 
-// What to do about it: "; ..." or "".
+// What to do about it: a text to follow the kind, or "".
 inline std::string_view advice_for(std::string_view kind) {
   constexpr std::array<std::array<std::string_view, 2>, 4> advice = {{
       {"a Git LFS pointer",
        ", which stands for the file itself: run `git lfs install` and `git lfs pull` in its "
        "repository, or download the file from its page"},
       {"an HTML page",
-       ", so that the download failed or was of a page about the file: open it in a browser, and "
+       ": the download failed, or was of the page about the file; open it in a browser, and "
        "download the file itself"},
-      {"an XML file", ", so that the download may have failed: look what it says"},
-      {"a text file", ": look what it says"},
+      {"an XML file", ": the download may have failed; look what it says"},
+      {"a text file", ": the download may have failed; look what it says"},
   }};
   for (const auto& [name, text] : advice)
     if (name == kind) return text;
   return "";
+}
+
+// The same where weights were wanted.
+inline std::string_view weights_advice_for(std::string_view kind) {
+  if (kind == "a zip archive" || kind == "a Python pickle" || kind == "a tar archive")
+    return ", as PyTorch's .pth, .pt, .bin and .ckpt files are. If it is one, convert it: python3 "
+           "examples/convert_pth.py FILE OUT.safetensors (PyTorch itself can: "
+           "safetensors.torch.save_file)";
+  if (kind == "an HDF5 file") return ", as Keras's .h5 files are; save its weights as safetensors";
+  if (kind == "a JSON file")
+    return "; where it is an index (model.safetensors.index.json), the weights are in the files "
+           "that it lists";
+  if (kind == "an ONNX model" || kind == "a GGUF or GGML file" || kind == "a TensorFlow Lite model")
+    return ", made for another program; take the weights that it was made from, as safetensors";
+  return advice_for(kind);
 }
 
 }  // namespace anther::inline v0_1::io

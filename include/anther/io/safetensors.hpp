@@ -31,6 +31,7 @@
 #include "anther/io/atomic_file.hpp"
 #include "anther/io/dtype.hpp"
 #include "anther/io/file.hpp"
+#include "anther/io/file_kind.hpp"
 #include "anther/io/safetensors_header.hpp"
 
 namespace anther::inline v0_1::io {
@@ -46,13 +47,10 @@ class SafetensorsFile {
   explicit SafetensorsFile(const std::filesystem::path& path)
       : file_(File::open_for_reading(path)) {
     const std::int64_t size = file_.size();
-    detail::check(size >= 8, path.string(), ": expected a safetensors file, got ", size, " bytes");
     std::uint64_t length = 0;
-    file_.read_at(0, &length, sizeof length);
-    detail::check(
-        length <= static_cast<std::uint64_t>(std::min(max_safetensors_header, size - 8)),
-        path.string(), ": expected a safetensors file: the first 8 bytes give a header of ", length,
-        " bytes, the file has ", size, " (and a header at most ", max_safetensors_header, ")");
+    if (size >= 8) file_.read_at(0, &length, sizeof length);
+    if (size < 8 || length > static_cast<std::uint64_t>(std::min(max_safetensors_header, size - 8)))
+      fail_as_another_kind(size, length);
     std::string json(static_cast<std::size_t>(length), '\0');
     data_begin_ = 8 + static_cast<std::int64_t>(length);
     file_.read_at(8, json.data(), data_begin_ - 8);
@@ -134,7 +132,39 @@ class SafetensorsFile {
     }
   }
 
+  // Gives each tensor the name that new_name(entry) returns; one that gets none is passed over from
+  // now on. Throws if two get the same.
+  template <class NewName>
+  void rename(const NewName& new_name) {
+    std::vector<SafetensorsEntry> kept;
+    index_.clear();
+    for (SafetensorsEntry& entry : header_.entries) {
+      std::optional<std::string> name = new_name(std::as_const(entry));
+      if (!name) continue;
+      detail::check(index_.emplace(*name, kept.size()).second, path().string(),
+                    ": two tensors named ", in_quotes(*name));
+      entry.name = std::move(*name);
+      kept.push_back(std::move(entry));
+    }
+    header_.entries = std::move(kept);
+  }
+
  private:
+  // Says what the file is, where its first bytes tell, and what to do.
+  [[noreturn]] void fail_as_another_kind(std::int64_t size, std::uint64_t length) const {
+    std::vector<std::uint8_t> first(static_cast<std::size_t>(std::min<std::int64_t>(size, 512)));
+    file_.read_at(0, first.data(), std::ssize(first));
+    const std::string_view kind = file_kind(first);
+    detail::check(kind.empty(), path().string(), ": expected weights as a safetensors file, got ",
+                  kind, weights_advice_for(kind));
+    detail::check(size >= 8, path().string(), ": expected a safetensors file, got ", size,
+                  " bytes");
+    detail::fail(path().string(),
+                 ": expected a safetensors file: the first 8 bytes give a header of ", length,
+                 " bytes, the file has ", size, " (and a header at most ", max_safetensors_header,
+                 ")");
+  }
+
   struct Hash : std::hash<std::string_view> {
     using is_transparent = void;
   };

@@ -252,7 +252,7 @@ inline SafetensorsHeader parse_safetensors_header(std::string_view json, std::in
     }
     detail::check(entry.begin <= entry.end && entry.end <= data_bytes, tensor, "data_offsets [",
                   entry.begin, ", ", entry.end, "]: expected them in order and within the file's ",
-                  data_bytes, " bytes of data");
+                  data_bytes, " bytes of data (a download may be incomplete)");
     detail::check(entry.end - entry.begin == bytes, tensor, "shape ", entry.shape, " of ",
                   entry.dtype, " is ", bytes, " bytes, data_offsets give ",
                   entry.end - entry.begin);
