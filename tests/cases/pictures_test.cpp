@@ -10,6 +10,7 @@
 
 #include "anther/data/vision/decode.hpp"
 #include "anther/data/vision/png.hpp"
+#include "tests/cases/made_pictures.hpp"
 #include "tests/data/vision/image_samples.hpp"
 #include "tests/data/vision/test_files.hpp"
 
@@ -17,34 +18,10 @@ namespace {
 
 using namespace anther;
 using namespace anther::vision;
+using namespace made_pictures;
 
 using test_files::contains;
 using test_files::error_of;
-
-Bytes text_bytes(std::string_view text) {
-  return Bytes(text.begin(), text.end());
-}
-Bytes operator+(Bytes a, const Bytes& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-Bytes repeated(const Bytes& bytes, int times) {
-  Bytes result;
-  for (int i = 0; i < times; ++i) result = std::move(result) + bytes;
-  return result;
-}
-Bytes without_end(const Bytes& file, std::size_t bytes) {
-  return Bytes(file.begin(), file.end() - static_cast<std::ptrdiff_t>(bytes));
-}
-void add_le(Bytes& bytes, std::uint32_t value, int size) {
-  for (int i = 0; i < size; ++i) bytes.push_back(static_cast<std::uint8_t>(value >> 8 * i));
-}
-void add_be(Bytes& bytes, std::uint32_t value, int size) {
-  for (int i = size - 1; i >= 0; --i) bytes.push_back(static_cast<std::uint8_t>(value >> 8 * i));
-}
-Image decoded(const Bytes& file) {
-  return decode_image(file, "picture");
-}
 
 const std::vector<const Bytes*>& jpegs() {
   static const std::vector<const Bytes*> all = {&samples::jpeg_rgb, &samples::jpeg_progressive,
@@ -202,30 +179,8 @@ Bytes with_xmp(const Bytes& jpeg, const Bytes& xmp) {
 }
 // The PNG with a chunk behind its header.
 Bytes with_chunk(const Bytes& png, std::string_view type, const Bytes& data) {
-  Bytes chunk;
-  add_be(chunk, static_cast<std::uint32_t>(data.size()), 4);
-  const Bytes body = text_bytes(type) + data;
-  chunk = chunk + body;
-  add_be(chunk, png_crc32(body), 4);
-  return Bytes(png.begin(), png.begin() + 33) + chunk + Bytes(png.begin() + 33, png.end());
-}
-// zlib data without compression.
-Bytes stored(const Bytes& data) {
-  Bytes zlib = {0x78, 0x01};
-  for (std::size_t at = 0; at < data.size() || at == 0;) {
-    const std::size_t size = std::min<std::size_t>(data.size() - at, 0xFFFF);
-    zlib.push_back(at + size == data.size() ? 1 : 0);
-    add_le(zlib, static_cast<std::uint32_t>(size), 2);
-    add_le(zlib, static_cast<std::uint32_t>(~size), 2);
-    zlib.insert(zlib.end(), data.begin() + static_cast<std::ptrdiff_t>(at),
-                data.begin() + static_cast<std::ptrdiff_t>(at + size));
-    at += size;
-    if (data.empty()) break;
-  }
-  std::uint32_t a = 1, b = 0;
-  for (const std::uint8_t byte : data) a = (a + byte) % 65521, b = (b + a) % 65521;
-  add_be(zlib, b << 16 | a, 4);
-  return zlib;
+  return Bytes(png.begin(), png.begin() + 33) + chunk(type, data) +
+         Bytes(png.begin() + 33, png.end());
 }
 // A profile as ImageMagick writes it.
 Bytes raw_profile_of(const std::string& name, const Bytes& data) {
