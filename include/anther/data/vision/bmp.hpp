@@ -168,6 +168,8 @@ class BmpFile {
         for (std::int64_t column = 0; column < width_; ++column)
           set(image.row(static_cast<int>(row)) + 3 * column, 0);
     while (y < height_) {
+      // Encoders may round the length of a row up.
+      detail::check(x < width_ + 8, name_, ": damaged BMP (a run of pixels leaves its row)");
       // Files whose last row is whole may lack the end.
       if (at >= file_.size() && y == height_ - 1 && x >= width_) return;
       const std::size_t count = *next(1);

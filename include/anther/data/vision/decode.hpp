@@ -14,6 +14,11 @@
 
 namespace anther::inline v0_1::vision {
 
+// What decodes JPEG, on which the last bits of a photograph's pixels depend: for a run's record.
+inline std::string decoder_name() {
+  return "stb";
+}
+
 // The pixels of a JPEG file, or of its rewritten form.
 inline Image decode_jpeg(const ImageHeader& header, ByteSpan file, std::string_view name) {
   if (!header.rewritten.empty()) return stb_decode(header.rewritten, name).rgb();

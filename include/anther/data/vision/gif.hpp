@@ -102,7 +102,7 @@ class GifFile {
   // LZW with codes that grow to 12 bits, in blocks of up to 255 bytes: at most `count` indices.
   void unpack(std::size_t count, Bytes& indices) {
     const int least = *next(1);
-    detail::check(least >= 1 && least <= 8, name_, ": corrupt GIF (codes of ", least, " bits)");
+    detail::check(least >= 1 && least <= 11, name_, ": corrupt GIF (codes of ", least, " bits)");
     constexpr std::size_t most = 4096;
     struct Entry {
       std::uint16_t before = 0;

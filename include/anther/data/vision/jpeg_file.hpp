@@ -230,8 +230,7 @@ class JpegFile {
     const std::size_t begin = at;
     detail::check(JpegScanWalk(file_, frame_, scan).walk(at, rewritten_), name_,
                   ": the JPEG's image data, from byte ", begin,
-                  " on, is damaged or incomplete: the file is truncated (", file_.size(),
-                  " bytes)");
+                  " on, is damaged, or the file is truncated (", file_.size(), " bytes)");
     for (const JpegScan::Part& part : scan.parts)
       for (int k = scan.first; k <= scan.last; ++k)
         frame_.components[part.component].left[static_cast<std::size_t>(k)] =

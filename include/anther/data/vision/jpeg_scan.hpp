@@ -229,7 +229,7 @@ class JpegScanWalk {
       const int zeros = value >> 4, size = value & 15;
       if (size == 0 && zeros != 15) break;
       k += zeros;
-      if (k > 63) return false;
+      if (k > 63 && size != 0) return false;
       bit_ += static_cast<std::size_t>(size);
     }
     return true;
