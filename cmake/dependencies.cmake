@@ -65,6 +65,36 @@ if(NOT ANTHER_STB_INCLUDE_DIR AND anther_wants_data)
   set(ANTHER_STB_INCLUDE_DIR "${stb_SOURCE_DIR}")
 endif()
 
+# Decoders that are used where they are installed, and never fetched.
+option(ANTHER_JPEG "The component jpeg, where libjpeg-turbo is found" ON)
+option(ANTHER_WEBP "The component webp, where libwebp is found" ON)
+set(anther_has_jpeg OFF)
+set(anther_has_webp OFF)
+if(ANTHER_JPEG)
+  find_package(JPEG QUIET)
+  if(TARGET JPEG::JPEG)
+    # Other libraries of this name have other pixels.
+    include(CheckCXXSourceCompiles)
+    include(CMakePushCheckState)
+    cmake_push_check_state(RESET)
+    set(CMAKE_REQUIRED_LIBRARIES JPEG::JPEG)
+    set(CMAKE_REQUIRED_QUIET ON)
+    check_cxx_source_compiles(
+      "#include <stddef.h>\n#include <stdio.h>\n#include <jpeglib.h>\n#ifndef LIBJPEG_TURBO_VERSION\n#error\n#endif\nint main() { jpeg_error_mgr m; return jpeg_std_error(&m) == nullptr; }"
+      ANTHER_JPEG_IS_TURBO)
+    cmake_pop_check_state()
+    set(anther_has_jpeg ${ANTHER_JPEG_IS_TURBO})
+  endif()
+endif()
+if(ANTHER_WEBP)
+  find_path(ANTHER_WEBP_INCLUDE_DIR webp/decode.h)
+  find_library(ANTHER_WEBP_LIBRARY webp)
+  mark_as_advanced(ANTHER_WEBP_INCLUDE_DIR ANTHER_WEBP_LIBRARY)
+  if(ANTHER_WEBP_INCLUDE_DIR AND ANTHER_WEBP_LIBRARY)
+    set(anther_has_webp ON)
+  endif()
+endif()
+
 if(ANTHER_TESTS)
   anther_header_library(
     ON doctest doctest::doctest .

@@ -9,12 +9,21 @@ endif()
 target_compile_options(
   anther_compiled PRIVATE $<TARGET_PROPERTY:anther_warnings,INTERFACE_COMPILE_OPTIONS>)
 
+# Our own programs have every decoder that there is.
+set(anther_decoders "")
+foreach(decoder IN ITEMS anther_jpeg anther_webp)
+  if(TARGET ${decoder})
+    list(APPEND anther_decoders ${decoder})
+  endif()
+endforeach()
+
 # They link the compiled templates, and share a precompiled header. It holds what nearly all of them
 # include: for a header that few need (anther/train/...) every other one would pay.
 function(anther_precompiled_header name)
   file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/empty.cpp" CONTENT "")
   add_library(${name} OBJECT EXCLUDE_FROM_ALL "${PROJECT_BINARY_DIR}/empty.cpp")
-  target_link_libraries(${name} PUBLIC anther_compiled anther_io anther_data PRIVATE anther_warnings)
+  target_link_libraries(${name} PUBLIC anther_compiled anther_io anther_data ${anther_decoders}
+                                PRIVATE anther_warnings)
   target_precompile_headers(${name} PRIVATE ${ARGN})
 endfunction()
 anther_precompiled_header(anther_programs <anther/anther.hpp> <nlohmann/json.hpp>)
@@ -27,7 +36,8 @@ target_compile_options(anther_programs PRIVATE ${level_of_programs})
 # All models of the tree in the registry, compiled once for the programs that link this.
 file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/models.cpp" CONTENT "#include \"anther/models/models.hpp\"\n")
 add_library(anther_models OBJECT EXCLUDE_FROM_ALL "${PROJECT_BINARY_DIR}/models.cpp")
-target_link_libraries(anther_models PRIVATE anther_compiled anther_io anther_data anther_warnings)
+target_link_libraries(anther_models PRIVATE anther_compiled anther_io anther_data ${anther_decoders}
+                                            anther_warnings)
 target_compile_options(anther_models PRIVATE ${level_of_programs})
 target_compile_definitions(anther_models INTERFACE ANTHER_MODELS_LINKED)
 target_precompile_headers(anther_models REUSE_FROM anther_programs)
@@ -35,7 +45,8 @@ target_precompile_headers(anther_models REUSE_FROM anther_programs)
 # anther_program(NAME SOURCE...)
 function(anther_program name)
   add_executable(${name} ${ARGN})
-  target_link_libraries(${name} PRIVATE anther_compiled anther_io anther_data anther_warnings)
+  target_link_libraries(${name} PRIVATE anther_compiled anther_io anther_data ${anther_decoders}
+                                        anther_warnings)
   target_compile_options(${name} PRIVATE ${level_of_programs})
   target_precompile_headers(${name} REUSE_FROM anther_programs)
 endfunction()

@@ -212,10 +212,10 @@ TEST_CASE("BMP: run lengths of 4, 8 and 24 bits") {
   });
   CHECK(decoded(Bmp{.header = 64, .bits = 24, .compression = 4, .palette = 0, .body = true_colours}
                     .file()) == shown());
-  // A move leaves pixels of the first colour; so does an early end. A run may be longer than its row
-  // by what encoders round up.
+  // A move leaves pixels of the first colour; so does an early end. A run may be longer than its
+  // row by what encoders round up.
   const Image moved =
-      decoded(Bmp{.compression = 1, .body = {3, 1, 0, 2, 1, 1, 9, 2, 0, 1}}.file());
+      decoded(Bmp{.compression = 1, .body = {3, 1, 0, 2, 1, 1, 200, 2, 0, 1}}.file());
   CHECK(moved.row(4)[0] == colours[1][0]);
   CHECK(moved.row(4)[9] == colours[0][0]);
   CHECK(moved.row(3)[9] == colours[0][0]);
@@ -252,7 +252,8 @@ TEST_CASE("BMP: cut off, hostile, or of a kind that is not decoded") {
   const auto error = [](const Bmp& bmp) { return error_of([&] { decoded(bmp.file()); }); };
   CHECK(contains(error({.body = Bytes(20)}), "the file is truncated"));
   CHECK(contains(error({.compression = 1, .body = {3, 1}}), "the file is truncated"));
-  CHECK(contains(error({.compression = 1, .body = {200, 1, 0, 0, 0, 1}}), "leaves its row"));
+  CHECK(contains(error({.compression = 1, .body = Bytes{0, 200} + Bytes(200) + Bytes{0, 1}}),
+                 "pixels leave their row"));
   CHECK(contains(error({.compression = 4, .body = packed(8)}), "compression 4"));
   CHECK(contains(error({.bits = 3, .body = packed(8)}), "3 bits a pixel"));
   CHECK(contains(error({.header = 99, .body = packed(8)}), "a header of 99 bytes"));

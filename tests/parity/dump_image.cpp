@@ -13,7 +13,7 @@
 
 int main(int argc, char** argv) {
   if (argc > 1 && std::string_view(argv[1]) == "--decoder") {
-    std::printf("%s\n", anther::vision::decoder_name().c_str());
+    std::printf("%s\n", std::string(anther::vision::decoder_name()).c_str());
     return 0;
   }
   for (std::string path; std::getline(std::cin, path);) {

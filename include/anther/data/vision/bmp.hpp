@@ -168,8 +168,6 @@ class BmpFile {
         for (std::int64_t column = 0; column < width_; ++column)
           set(image.row(static_cast<int>(row)) + 3 * column, 0);
     while (y < height_) {
-      // Encoders may round the length of a row up.
-      detail::check(x < width_ + 8, name_, ": damaged BMP (a run of pixels leaves its row)");
       // Files whose last row is whole may lack the end.
       if (at >= file_.size() && y == height_ - 1 && x >= width_) return;
       const std::size_t count = *next(1);
@@ -192,6 +190,8 @@ class BmpFile {
         const std::size_t bytes = colours ? 3 * escape : bits_ == 8 ? escape : (escape + 1) / 2;
         const std::uint8_t* p = next(bytes);
         for (std::size_t i = 0; i < escape; ++i) put(p, i);
+        // Encoders may round the length of a row up.
+        detail::check(x < width_ + 8, name_, ": damaged BMP (pixels leave their row)");
         if (bytes % 2 == 1 && at < file_.size()) ++at;  // of an even length
       }
     }

@@ -16,9 +16,11 @@
 #include "anther/data/vision/bmp.hpp"
 #include "anther/data/vision/bytes.hpp"
 #include "anther/data/vision/gif.hpp"
+#include "anther/data/vision/image_decoders.hpp"
 #include "anther/data/vision/image_limits.hpp"
 #include "anther/data/vision/jpeg_file.hpp"
 #include "anther/data/vision/png_file.hpp"
+#include "anther/data/vision/webp_file.hpp"
 #include "anther/io/file_kind.hpp"
 
 namespace anther::inline v0_1::vision {
@@ -32,8 +34,8 @@ struct ImageHeader {
   bool apple = false;    // PNG: of the kind that Apple's tools write
 };
 
-// The name of the format that the first bytes tell: "JPEG", "PNG", "BMP", "GIF", or one that Anther
-// does not decode ("HEIC", "AVIF", ...); "" where they tell none.
+// The name of the format that the first bytes tell: "JPEG", "PNG", "BMP", "GIF", "WebP", or one
+// that Anther does not decode ("HEIC", "AVIF", ...); "" where they tell none.
 inline std::string_view image_format(ByteSpan bytes) {
   using namespace std::string_view_literals;
   if (bytes_at(bytes, 0, "\xFF\xD8\xFF"sv)) return "JPEG";
@@ -85,6 +87,14 @@ inline ImageHeader check_image(ByteSpan file, std::string_view name) {
     const GifFile gif(file, name);
     header.width = gif.width();
     header.height = gif.height();
+  } else if (header.format == "WebP") {
+    detail::check(image_decoders().webp.load() != nullptr, name,
+                  ": WebP is not supported in a program without libwebp (Debian: libwebp-dev); "
+                  "build it with that, or convert the picture to JPEG or PNG");
+    const WebpFile webp(file, name);
+    header.width = webp.width();
+    header.height = webp.height();
+    header.orientation = webp.orientation();
   } else if (header.format.empty()) {
     const std::string_view kind = io::file_kind(file);
     detail::check(!kind.empty(), name,
