@@ -120,6 +120,18 @@ std::vector<double> logit_offsets(const TrainOptions& o, const vision::OpenedDat
   return class_prior_offsets(counts, o.logit_adjust);
 }
 
+// Says so where a run goes on with another decoder of JPEG than it began with.
+void tell_decoder(const std::filesystem::path& arguments) {
+  const auto args = nlohmann::json::parse(io::read_text_file(arguments), nullptr, false);
+  // Runs from before the decoder was recorded had the one that there was.
+  const std::string before = args.is_object() ? args.value("decoder", "stb") : "stb";
+  if (before == vision::decoder_name()) return;
+  std::printf(
+      "Warning: JPEG was decoded by %s before, and is by %s now: the pixels differ a little, "
+      "so that the run is not the one that it would have been, bit for bit.\n",
+      before.c_str(), std::string(vision::decoder_name()).c_str());
+}
+
 void print_setup() {
 #ifdef __OPTIMIZE__
   const char* warning = "";
@@ -234,11 +246,13 @@ int train(TrainOptions o, const std::string& resume) {
     nlohmann::json args = to_json(o);
     args["comment"] = detail::text_of("train_flowers of anther ", version, " on ", to_string(isa()),
                                       "; --config with this file repeats the run");
+    args["decoder"] = vision::decoder_name();
     io::write_file_atomically(folder / "args.json", args.dump(2) + "\n");
   } else {
     options.progress = fit_progress_from_json(
         load_state(folder.weights() / "last.state.safetensors", *optimizer, average));
     detail::check(!options.progress.finished, resume, ": the run is finished");
+    tell_decoder(folder / "args.json");
     std::printf("Resuming after epoch %lld, step %lld\n",
                 static_cast<long long>(options.progress.epochs),
                 static_cast<long long>(optimizer->steps()));

@@ -396,7 +396,7 @@ inline void read_options(const std::string& path, TrainOptions& options) {
     json.erase(found);
   });
   for (const auto& [key, value] : json.items())
-    anther::detail::check(key == "comment", path, ": unknown option ", key);
+    anther::detail::check(key == "comment" || key == "decoder", path, ": unknown option ", key);
 }
 
 // Binds the options to flags; what they hold already is the default.

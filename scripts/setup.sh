@@ -6,6 +6,11 @@
 # shellcheck disable=SC2034  # used by the scripts that source this file
 anther_packages=(g++ cmake make libstb-dev nlohmann-json3-dev libcli11-dev)
 
+# Decoders that are used where they are installed: JPEG with the pixels that other programs have,
+# and WebP. Nothing fetches them.
+# shellcheck disable=SC2034
+anther_decoder_packages=(libjpeg-dev libwebp-dev)
+
 is_interactive() { [[ -t 0 && -t 1 && -z ${CI:-} ]]; }
 
 # Asks a question whose answer is yes by default.
@@ -82,7 +87,7 @@ need_packages() {
     return 1
   elif ((${#missing[@]})); then
     echo "Still missing: ${missing[*]} (apt-get install ${missing[*]})."
-    [[ ${missing[*]} != *-dev* ]] || echo "CMake will fetch those libraries."
+    [[ ${missing[*]} != *-dev* ]] || echo "CMake will fetch those libraries, or do without."
   fi
 }
 

@@ -32,8 +32,8 @@ done
 [[ $preset == asan ]] && left_out+=(package)
 ((${#left_out[@]})) && ctest_options+=(-LE "^($(IFS='|' && echo "${left_out[*]}"))\$")
 
-need_packages "${anther_packages[@]}" libeigen3-dev doctest-dev libbenchmark-dev binutils curl \
-  pkg-config ninja-build
+need_packages "${anther_packages[@]}" "${anther_decoder_packages[@]}" libeigen3-dev doctest-dev \
+  libbenchmark-dev binutils curl pkg-config ninja-build
 need_cmake
 prefer_ninja
 
