@@ -78,11 +78,11 @@ std::string percent(double share) {
 void print(const Evaluation& evaluation, const std::vector<std::string>& class_names) {
   const ConfusionMatrix& confusion = evaluation.confusion;
   std::size_t width = 5;
-  for (const std::string& name : class_names) width = std::max(width, name.size());
-  std::printf("%-*s  images  accuracy %%  precision %%\n", static_cast<int>(width), "class");
+  for (const std::string& name : class_names) width = std::max(width, io::terminal_columns(name));
+  std::printf("%s  images  accuracy %%  precision %%\n", io::padded("class", width).c_str());
   for (std::int64_t c = 0; c < confusion.classes(); ++c)
-    std::printf("%-*s  %6lld  %10s  %11s\n", static_cast<int>(width),
-                class_names[static_cast<std::size_t>(c)].c_str(),
+    std::printf("%s  %6lld  %10s  %11s\n",
+                io::padded(class_names[static_cast<std::size_t>(c)], width).c_str(),
                 static_cast<long long>(confusion.labelled(c)), percent(confusion.recall(c)).c_str(),
                 percent(confusion.precision(c)).c_str());
 }
@@ -101,7 +101,8 @@ void write_report_of(const Options& o, const Classifier& classifier, const visio
   const bool has_run = std::filesystem::exists(run / "results.csv");
   const ModelCard& card = classifier.card();
   // The split that the run evaluated, whatever is evaluated now: its curves are of that.
-  const bool run_on_val = arguments_of_run(o.weights).value("eval_split", "test") == "valid";
+  const bool run_on_val =
+      text_argument(arguments_of_run(o.weights), "eval_split", "test") == "valid";
   const std::filesystem::path weights = weights_of(o.weights);
   report::write_report(o.report, {.model = classifier.model(),
                                   .data = part,
@@ -119,12 +120,18 @@ void write_report_of(const Options& o, const Classifier& classifier, const visio
 void evaluate(const Options& o) {
   if (o.threads > 0) set_num_threads(o.threads);
   const Classifier classifier(o.weights);
-  const vision::OpenedData data = open_data_of(classifier, arguments_of_run(o.weights), o.data);
+  const vision::OpenedData data =
+      open_data_of(classifier, arguments_of_run(o.weights), run_of(o.weights), o.data);
   std::printf("Data: %s\n", data.description.c_str());
+  for (const std::string& warning : data.warnings) std::printf("Warning: %s\n", warning.c_str());
   const bool train = o.part == "train", test = o.part == "test";
   const vision::ImageSetPointer part = train ? data.train : test ? data.test : data.val;
+  detail::check(part != nullptr, "--part ", o.part, ": the data has no such part");
   // What the data calls it: of class folders without test/ the test is val.
-  const std::string part_name = train ? "train" : test ? data.test_name : data.val_name;
+  const std::string part_name =
+      train ? "train" : io::to_utf8(test ? data.test_name : data.val_name);
+  if (const std::string missing = missing_classes(*part); !missing.empty())
+    std::printf("%s\n", missing.c_str());
   data::Loader loader(
       vision::prepared(part, classifier.preprocess()),
       {.batch_size = o.batch_size, .workers = o.workers, .skip_bad = o.data.skip_bad});

@@ -2,8 +2,10 @@
 // kept in memory.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -12,10 +14,12 @@
 #include "anther/data/batch.hpp"
 #include "anther/data/vision/augment.hpp"
 #include "anther/data/vision/cache.hpp"
+#include "anther/data/vision/class_subset.hpp"
 #include "anther/data/vision/mix.hpp"
 #include "anther/data/vision/open.hpp"
 #include "anther/data/vision/transforms.hpp"
 #include "anther/io/csv.hpp"
+#include "data_record.hpp"
 #include "train_options.hpp"
 
 // Gives what the options leave open of how images are prepared the values of `p`; gives these, as
@@ -105,13 +109,70 @@ inline anther::vision::OpenOptions open_options(const TrainOptions& o, std::int6
           .val_fraction = o.val_fraction,
           .seed = static_cast<std::uint64_t>(o.seed),
           .skip_bad = o.skip_bad,
-          .image_size = image_size};
+          .image_size = image_size,
+          .allow_empty = o.allow_empty,
+          .choose_by_test = o.eval_split == "test"};
+}
+
+// What is evaluated after each epoch.
+inline anther::vision::ImageSetPointer& evaluated_part(anther::vision::OpenedData& data,
+                                                       const TrainOptions& o) {
+  return o.eval_split == "valid" ? data.val : data.test;
+}
+
+// What the weights are chosen by, for people.
+inline std::string choice_text(const anther::vision::OpenedData& data, const TrainOptions& o) {
+  using anther::detail::text_of;
+  const bool by_test = o.eval_split == "test" || !data.has_test();
+  const std::string& name = by_test ? data.test_name : data.val_name;
+  if (!data.has_test()) return text_of("the best epoch is chosen by ", name);
+  if (by_test)
+    return text_of("the best epoch is chosen by ", name, ", as --eval-split says; ", data.val_name,
+                   " is not used");
+  return text_of("the best epoch is chosen by ", name, "; ", data.test_name,
+                 " is evaluated once, at the end");
+}
+
+// What is amiss, a line each; of many only the first.
+inline void print_warnings(const std::vector<std::string>& warnings) {
+  constexpr std::size_t most = 10;
+  for (std::size_t i = 0; i < warnings.size() && i < most; ++i)
+    std::printf("Warning: %s\n", warnings[i].c_str());
+  if (warnings.size() > most)
+    std::printf("Warning: ... and %zu more; --check-data lists all\n", warnings.size() - most);
+}
+
+struct TrainingData {
+  anther::vision::OpenedData parts;
+  nlohmann::json record;  // of all of it, whatever the limit
+};
+
+// Opens the data as the options say, and tells what they are. resume: the run to go on with, which
+// holds out what it held out before; or empty.
+inline TrainingData open_training_data(const TrainOptions& o, std::int64_t image_size,
+                                       const std::string& resume,
+                                       const std::vector<anther::vision::Opener>& more) {
+  using namespace anther;
+  vision::OpenOptions options = open_options(o, image_size);
+  if (!resume.empty()) options.held_out = held_out_of(read_record(resume));
+  TrainingData data{vision::open_data(o.data_dir, options, more), {}};
+  if (!o.classes.empty()) naming_flag([&] { vision::select_classes(data.parts, o.classes); });
+  std::printf("Data: %s; %s\n", data.parts.description.c_str(), choice_text(data.parts, o).c_str());
+  print_warnings(data.parts.warnings);
+  data.record = record_of(data.parts, o.data_dir);
+  if (o.limit > 0 && o.limit < data.parts.train->size()) {
+    data.parts.train = vision::spread_over_classes(data.parts.train, o.limit);
+    const std::int64_t classes =
+        std::min<std::int64_t>(o.limit, std::ssize(data.parts.class_names));
+    std::printf("Only %lld images are trained on (--limit), spread evenly over %lld classes.\n",
+                static_cast<long long>(o.limit), static_cast<long long>(classes));
+  }
+  return data;
 }
 
 // Of the training images, but for the batch's size, which follows from the images'.
 inline anther::data::LoaderOptions loader_options(const TrainOptions& o) {
   return {.shuffle = true,
-          .limit = o.limit,
           .seed = static_cast<std::uint64_t>(o.seed),
           .workers = static_cast<int>(o.workers),
           .skip_bad = o.skip_bad,
@@ -126,7 +187,8 @@ inline void cache_images(anther::vision::OpenedData& data, const TrainOptions& o
   using namespace anther;
   if (o.cache == "none") return;
   const std::int64_t side = o.cache_size > 0 ? o.cache_size : largest_size * 5 / 4;
-  vision::ImageSetPointer& evaluated = o.eval_split == "valid" ? data.val : data.test;
+  vision::ImageSetPointer& evaluated = evaluated_part(data, o);
+  const bool has_test = data.has_test();
   const std::int64_t all = data.train->size() + evaluated->size();
   const auto cache = [&](vision::ImageSetPointer& part, std::int64_t short_side) {
     const double share = static_cast<double>(part->size()) / static_cast<double>(all);
@@ -136,4 +198,5 @@ inline void cache_images(anther::vision::OpenedData& data, const TrainOptions& o
   };
   cache(data.train, o.cache == "uint8" ? side : 0);
   cache(evaluated, 0);
+  if (!has_test) data.val = data.test = vision::ImageSetPointer(evaluated);
 }

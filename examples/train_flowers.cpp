@@ -33,6 +33,8 @@
 #include "anther/train/predictions.hpp"
 #include "anther/train/run_log.hpp"
 #include "anther/train/tensorboard_callback.hpp"
+#include "check_data.hpp"
+#include "final_test.hpp"
 #include "train_data.hpp"
 #include "train_model.hpp"
 #include "train_options.hpp"
@@ -110,12 +112,10 @@ void load_start(const StartingWeights& start, ParameterStore<float>& store,
                 class_names.size());
 }
 
-// images: of data.train, the first of which are trained on.
-std::vector<double> logit_offsets(const TrainOptions& o, const vision::OpenedData& data,
-                                  std::int64_t images) {
+std::vector<double> logit_offsets(const TrainOptions& o, const vision::OpenedData& data) {
   if (o.logit_adjust == 0) return {};
   std::vector<std::int64_t> counts(data.class_names.size());
-  for (std::int64_t i = 0; i < images; ++i)
+  for (std::int64_t i = 0; i < data.train->size(); ++i)
     ++counts[static_cast<std::size_t>(data.train->label(i))];
   return class_prior_offsets(counts, o.logit_adjust);
 }
@@ -166,16 +166,10 @@ int train(TrainOptions o, const std::string& resume) {
     return naming_flag([&] { return preprocess_of(o, size); });
   };
   const vision::AugmentOptions augmentation = naming_flag([&] { return augment_options(o); });
-  vision::OpenedData data =
-      vision::open_data(o.data_dir, open_options(o, sizes.last()), {painted::opener()});
-  if (!o.classes.empty()) naming_flag([&] { vision::select_classes(data, o.classes); });
+  auto [data, record] = open_training_data(o, sizes.last(), resume, {painted::opener()});
   cache_images(data, o, sizes.last());
-  const std::int64_t images =
-      o.limit > 0 ? std::min(o.limit, data.train->size()) : data.train->size();
-  const vision::ImageSetPointer& evaluated = o.eval_split == "valid" ? data.val : data.test;
-  std::printf("Data: %s\n", data.description.c_str());
-  if (o.limit > 0 && o.limit < data.train->size())
-    std::printf("Only the first %lld images are trained on.\n", static_cast<long long>(o.limit));
+  const std::int64_t images = data.train->size();
+  const vision::ImageSetPointer& evaluated = evaluated_part(data, o);
 
   ParameterStore<float> store;
   const ChosenModel chosen =
@@ -229,7 +223,7 @@ int train(TrainOptions o, const std::string& resume) {
   const auto optimizer = make_optimizer(o, store);
   if (o.layer_decay < 1) optimizer->set_lr_scales(layer_decay_scales(store, o.layer_decay));
   Profile profile;
-  FitOptions options = fit_options(o, images, logit_offsets(o, data, images));
+  FitOptions options = fit_options(o, images, logit_offsets(o, data));
   options.stop = [] { return interrupted != 0; };
   if (teacher)
     options.objective =
@@ -239,6 +233,7 @@ int train(TrainOptions o, const std::string& resume) {
   const RunFolder folder({.experiment = "train_flowers",
                           .output = resume.empty() ? o.output : resume,
                           .resume = !resume.empty()});
+  keep_record(std::move(record), o.data_dir, folder.path(), !resume.empty());
   std::optional<ModelEma<float>> ema;
   if (o.model_ema) ema.emplace(store, o.model_ema_decay);
   ModelEma<float>* average = ema ? &*ema : nullptr;
@@ -263,7 +258,7 @@ int train(TrainOptions o, const std::string& resume) {
   report::ProgressCallback progress(o.time_budget > 0 ? 0 : o.epochs,
                                     evaluated->size() * (average ? 2 : 1) / o.val_interval,
                                     {.unit = "img"});
-  const std::string& part_name = o.eval_split == "valid" ? data.val_name : data.test_name;
+  const std::string part_name = o.eval_split == "valid" ? data.val_name : data.test_name;
   LogCallback log(
       folder,
       {.metrics = options.metrics,
@@ -314,13 +309,15 @@ int train(TrainOptions o, const std::string& resume) {
     std::optional<AveragedWeights<float>> averaged;
     if (average) averaged.emplace(*average);
     const vision::Preprocess last = preprocess(sizes.last());
+    const std::string tested = final_test(folder, data, o);
     report::write_run_report({.folder = folder,
                               .class_names = data.class_names,
                               .preprocess = last,
                               .title = title,
                               .part = part_name,
                               .weights = average ? "the averaged weights" : "",
-                              .arguments = to_json(o)},
+                              .arguments = to_json(o),
+                              .test = tested},
                              model, *evaluated, predictions.evaluation());
   }
   if (o.profile) std::fputs(profile.table(stage_modules(store)).c_str(), stdout);
@@ -365,8 +362,18 @@ int main(int argc, char** argv) {
         "--resume", given,
         "the folder of a run to go on with, with its options; auto: the newest that is not "
         "finished, in runs/train_flowers or --output");
+    std::string check_report;
+    const CLI::Option* check =
+        app.add_option("--check-data", check_report,
+                       "trains nothing: reads all of the data and lists what is amiss, in a JSON "
+                       "file too where one is named; exit status 3 where something is")
+            ->expected(0, 1);
     add_options(app, options);
     CLI11_PARSE(app, argc, argv);
+    if (check->count() > 0) {
+      check_options(options);
+      return check_data(options, check_report, {painted::opener()});
+    }
     if (!resume.empty())
       for (const CLI::Option* option : app.get_options())
         detail::check(option->count() == 0 || option->check_name("--resume") ||

@@ -22,7 +22,7 @@ struct TrainOptions {
   std::string split = "paddle";
   double val_fraction = 0.1;
   std::string classes;  // empty: all
-  std::string eval_split = "test";
+  std::string eval_split = "valid";
   std::string model = "xxs";
   std::string options;
   std::string preset = "improved";
@@ -91,22 +91,29 @@ struct TrainOptions {
   std::int64_t workers = 1;
   std::int64_t limit = 0;
   bool skip_bad = false;
+  bool allow_empty = false;
   std::string output;
 };
 
 // visit(flag, member, help) for every option.
 template <class Options, class Visit>
 void for_each_option(Options& o, const Visit& visit) {
-  visit("data-dir", o.data_dir,
-        "a Flowers-102 folder, class folders (train/<class>/...), CIFAR-10, or the word painted");
+  visit(
+      "data-dir", o.data_dir,
+      "a Flowers-102 folder, class folders (train/<class>/..., with val/ and test/ or without; or "
+      "<class>/...), CIFAR-10, or the word painted");
   visit("split", o.split,
         "of Flowers-102: paddle (6,149 train, 1,020 test), official (1,020 train, 6,149 test) or "
         "trainval (the same, trained on its 1,020 validation images too)");
-  visit("val-fraction", o.val_fraction,
-        "class folders without val/: the share of train/ kept for it");
+  visit(
+      "val-fraction", o.val_fraction,
+      "class folders without val/: the share of each class that is held out, by the files' names");
   visit("classes", o.classes,
         "only these of the data's classes, numbered from 0 in their order: 0-81 or 3,5,7-9");
-  visit("eval-split", o.eval_split, "what is evaluated after each epoch: test or valid");
+  visit(
+      "eval-split", o.eval_split,
+      "what is evaluated after each epoch, and the best weights are chosen by: valid, after which "
+      "test is evaluated once; or test");
   const std::string models = "one of " + anther::ModelRegistry::global().names();
   visit("model", o.model, models.c_str());
   visit("options", o.options, "of --model, as a JSON object, where there is no flag for them");
@@ -210,9 +217,10 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("seed", o.seed, "of initialisation, order and all else that is random");
   visit("threads", o.threads, "compute threads; 0: OMP_NUM_THREADS, or all cores");
   visit("workers,-j", o.workers, "threads that decode images");
-  visit("limit", o.limit, "only the first N training images; 0: all");
+  visit("limit", o.limit, "only N training images, evenly of all classes; 0: all");
   visit("profile", o.profile, "print where the time went: each op in each stage");
   visit("skip-bad", o.skip_bad, "leave damaged images out instead of stopping");
+  visit("allow-empty", o.allow_empty, "class folders: keep a class that has no image to train on");
   visit("output", o.output, "folder of the run; empty: runs/train_flowers/N");
 }
 
@@ -343,21 +351,24 @@ inline std::string json_name(std::string flag) {
   return flag;
 }
 
-// What repeats a run: all options but the folder that it went to. A text that is a number is
-// written as one.
+// What repeats a run: all options but the folder that it went to. A size or a class is written as
+// a number where it is one; a folder that is called 2024 stays text.
 inline nlohmann::json to_json(const TrainOptions& options) {
   nlohmann::json json;
   for_each_option(options, [&](const char* flag, const auto& member, const char*) {
+    const std::string name = json_name(flag);
+    const bool may_be_number = name == "img_size" || name == "classes" || name == "freeze";
     if constexpr (std::is_same_v<std::decay_t<decltype(member)>, std::string>) {
       std::int64_t number = 0;
       const char* end = member.data() + member.size();
       const auto [rest, error] = std::from_chars(member.data(), end, number);
-      if (error == std::errc() && rest == end && std::to_string(number) == member) {
-        json[json_name(flag)] = number;
+      if (may_be_number && error == std::errc() && rest == end &&
+          std::to_string(number) == member) {
+        json[name] = number;
         return;
       }
     }
-    json[json_name(flag)] = member;
+    json[name] = member;
   });
   json.erase("output");
   return json;
@@ -379,7 +390,9 @@ inline void read_options(const std::string& path, TrainOptions& options) {
     const auto found = json.find(json_name(flag));
     if (found == json.end()) return;
     using Member = std::decay_t<decltype(member)>;
-    if (std::is_same_v<Member, std::string> && (found->is_number_integer() || found->is_object()))
+    // A folder called 2024, true or 1.5 may be written without quotes.
+    if (std::is_same_v<Member, std::string> &&
+        (found->is_number() || found->is_boolean() || found->is_object()))
       *found = found->dump();
     // A fraction would be cut off, and a number beyond the type's range wrapped around.
     anther::detail::check(!std::is_same_v<Member, std::int64_t> ||

@@ -7,12 +7,15 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <system_error>
+#include <vector>
 
 #include "anther/data/vision/open.hpp"
 #include "anther/io/file.hpp"
 #include "anther/models/classifier.hpp"
 #include "anther/models/models.hpp"
 #include "anther/painted/opener.hpp"
+#include "data_record.hpp"
 
 // Empty: as the run's arguments have it, else train_flowers' default.
 struct DataFlags {
@@ -44,27 +47,68 @@ inline nlohmann::json arguments_of_run(const std::filesystem::path& weights) {
   return json;
 }
 
-// Opens the data, and checks that its classes are the model's.
+// A text of args.json. What is text here may be a number there: a folder called 2024, one class.
+inline std::string text_argument(const nlohmann::json& arguments, const char* key,
+                                 const std::string& otherwise) {
+  const auto found = arguments.find(key);
+  if (found == arguments.end() || found->is_null()) return otherwise;
+  anther::detail::check(found->is_primitive(), "args.json: ", key, ": expected text, got ",
+                        found->type_name());
+  return found->is_string() ? found->get<std::string>() : found->dump();
+}
+
+// Whether the folder is that of a run's data, wherever it was moved to.
+inline bool is_data_of_run(const std::string& where, const std::string& of_run,
+                           const std::vector<std::string>& held_out) {
+  std::error_code error;
+  if (std::filesystem::equivalent(where, of_run, error)) return true;
+  std::int64_t there = 0;
+  for (const std::string& file : held_out)
+    there += std::filesystem::exists(std::filesystem::path(where) / file, error);
+  return 2 * there > std::ssize(held_out);
+}
+
+// For people: the model's classes of which there are no images.
+inline std::string missing_classes(const anther::vision::ImageSet& part) {
+  std::vector<bool> present(part.class_names().size());
+  for (std::int64_t i = 0; i < part.size(); ++i)
+    present[static_cast<std::size_t>(part.label(i))] = true;
+  std::string names;
+  std::int64_t missing = 0;
+  for (std::size_t c = 0; c < present.size(); ++c)
+    if (!present[c] && ++missing <= 5) names += (names.empty() ? "" : ", ") + part.class_names()[c];
+  if (missing == 0) return "";
+  return anther::detail::text_of("No images of ", missing, " of the model's ", present.size(),
+                                 " classes: ", names, missing > 5 ? ", ..." : "");
+}
+
+// Opens the data, and checks that its classes are the model's. Class folders may be of some of them
+// only; those that are not the run's data, and no parts of a data set, are evaluated as a whole.
 inline anther::vision::OpenedData open_data_of(const anther::Classifier& classifier,
                                                const nlohmann::json& arguments,
+                                               const std::filesystem::path& run,
                                                const DataFlags& flags) {
-  const std::string where = flags.data_dir.value_or(arguments.value("data_dir", "data/flowers102"));
+  const std::string of_run = text_argument(arguments, "data_dir", "data/flowers102");
+  const std::string where = flags.data_dir.value_or(of_run);
+  const std::string classes = text_argument(arguments, "classes", "");
+  const auto& expected = classifier.card().class_names;
+  const std::vector<std::string> held_out =
+      run.empty() ? std::vector<std::string>() : held_out_of(read_record(run));
   anther::vision::OpenedData data = anther::vision::open_data(
       where,
-      {.split = flags.split.value_or(arguments.value("split", "paddle")),
+      {.split = flags.split.value_or(text_argument(arguments, "split", "paddle")),
        .val_fraction = flags.val_fraction.value_or(arguments.value("val_fraction", 0.1)),
        .seed = flags.seed.value_or(arguments.value("seed", std::uint64_t{42})),
        .skip_bad = flags.skip_bad,
-       .image_size = classifier.preprocess().image_size},
+       .image_size = classifier.preprocess().image_size,
+       .allow_empty = true,
+       .hold_out =
+           anther::vision::find_parts(where).any() || is_data_of_run(where, of_run, held_out),
+       .choose_by_test = text_argument(arguments, "eval_split", "valid") == "test",
+       .held_out = held_out,
+       .class_names = classes.empty() ? expected : std::vector<std::string>()},
       {anther::painted::opener()});
-  // One class is a number in args.json.
-  const nlohmann::json classes = arguments.value("classes", nlohmann::json(""));
-  anther::detail::check(classes.is_string() || classes.is_number_integer(),
-                        "args.json: classes: expected text or a number, got ", classes.type_name());
-  if (classes != "")
-    anther::vision::select_classes(
-        data, classes.is_string() ? classes.get<std::string>() : classes.dump());
-  const auto& expected = classifier.card().class_names;
+  if (!classes.empty()) anther::vision::select_classes(data, classes);
   anther::detail::check(data.class_names == expected, where, ": its classes (",
                         data.class_names.size(), ", the first: ", data.class_names.front(),
                         ") are not the model's (", expected.size(),

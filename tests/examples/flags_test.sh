@@ -150,10 +150,10 @@ done
 
 # What is evaluated is no part of the steps.
 steps "--data-dir flowers" >base.csv
-cp run/results.csv test.csv
-steps "--data-dir flowers --eval-split valid" >with.csv
+cp run/results.csv valid.csv
+steps "--data-dir flowers --eval-split test" >with.csv
 cmp -s base.csv with.csv || fail "--eval-split changes the steps"
-[[ $(tail -n 1 test.csv | cut -d , -f 5-7) != "$(tail -n 1 run/results.csv | cut -d , -f 5-7)" ]] ||
+[[ $(tail -n 1 valid.csv | cut -d , -f 5-7) != "$(tail -n 1 run/results.csv | cut -d , -f 5-7)" ]] ||
   fail "--eval-split does nothing"
 steps "--epochs 3" >base.csv
 steps "--epochs 3 --val-interval 2" >with.csv

@@ -431,7 +431,6 @@ TEST_CASE("train options: what the data's flags are to the library") {
   o.val_fraction = 0.3;
   o.seed = 9;
   o.skip_bad = true;
-  o.limit = 11;
   o.workers = 5;
   o.mixup = 0.5;
   const anther::vision::OpenOptions opening = open_options(o, 96);
@@ -443,7 +442,6 @@ TEST_CASE("train options: what the data's flags are to the library") {
   const anther::data::LoaderOptions loading = loader_options(o);
   CHECK(loading.shuffle);
   CHECK(loading.seed == 9);
-  CHECK(loading.limit == 11);
   CHECK(loading.workers == 5);
   CHECK(loading.skip_bad);
   CHECK(loading.mix != nullptr);

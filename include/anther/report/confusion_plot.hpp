@@ -44,9 +44,8 @@ class ConfusionPlot {
     font_ = std::min(12.0, cell_ - 0.5);
     std::size_t longest = 0;
     for (const std::string& name : class_names) {
-      names_.push_back(name);
-      if (name.size() > most_letters) names_.back().replace(most_letters - 2, name.size(), "..");
-      longest = std::max(longest, names_.back().size());
+      names_.push_back(io::shortened(io::to_utf8(name), most_letters));
+      longest = std::max(longest, io::terminal_columns(names_.back()));
     }
     margin_ = std::max(60.0, 34 + 0.56 * font_ * static_cast<double>(longest));
   }

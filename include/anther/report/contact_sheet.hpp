@@ -44,7 +44,9 @@ inline std::vector<std::string> caption(const data::Batch& batch, std::size_t i,
                                         std::size_t columns) {
   const auto name = [&](std::int32_t label) -> std::string {
     const auto at = static_cast<std::size_t>(label);
-    return at < class_names.size() ? class_names[at] : detail::text_of("class ", label);
+    // A name in letters that the font lacks says less than its number.
+    const bool named = at < class_names.size() && is_legible(class_names[at]);
+    return named ? to_ascii(class_names[at]) : detail::text_of("class ", label);
   };
   const std::string own = name(batch.labels[i]);
   if (!batch.lambda.empty() && batch.lambda[i] < 1) {

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "anther/io/text.hpp"
+
 namespace anther::inline v0_1::report {
 
 struct PlotPoint {
@@ -75,10 +77,11 @@ inline std::vector<PlotPoint> thinned(const std::vector<PlotPoint>& points) {
   return result;
 }
 
-// Text as it stands in XML or HTML, between tags or quotes; control characters are left out.
+// Text as it stands in XML or HTML, between tags or quotes; control characters are left out, and
+// bytes that are not UTF-8 are written as \xE4.
 inline std::string xml_escaped(std::string_view text) {
   std::string result;
-  for (const char c : text) {
+  for (const char c : io::to_utf8(text)) {
     if (c == '&')
       result += "&amp;";
     else if (c == '<')

@@ -365,26 +365,29 @@ struct RunReport {
   std::string part;
   std::string weights = {};  // as ReportSource has it
   nlohmann::json arguments = nullptr;
+  std::string test = {};  // what the test gave at the end; empty: none
 };
 
 inline void write_run_report(const RunReport& report, const Module<float>& model,
                              const vision::ImageSet& data, const Evaluation& evaluation) {
   const double megabytes = static_cast<double>(peak_memory_bytes()) / (1 << 20);
+  std::vector<std::pair<std::string, std::string>> facts;
+  if (!report.test.empty()) facts.emplace_back("test top-1, best weights", report.test);
+  facts.emplace_back("peak memory", fixed_decimals(megabytes, 0) + " MB");
   for (const char* file : {"confusion_matrix.svg", "confusion_matrix.csv"})
     write_confusion_matrix(report.folder / file, evaluation.confusion, report.class_names);
-  write_report(report.folder / "report.html",
-               {.model = model,
-                .data = data,
-                .class_names = report.class_names,
-                .preprocess = report.preprocess,
-                .evaluation = evaluation,
-                .title = report.title,
-                .part = report.part,
-                .weights = report.weights,
-                .run_part = report.part,
-                .run = report.folder.path(),
-                .arguments = report.arguments,
-                .facts = {{"peak memory", fixed_decimals(megabytes, 0) + " MB"}}});
+  write_report(report.folder / "report.html", {.model = model,
+                                               .data = data,
+                                               .class_names = report.class_names,
+                                               .preprocess = report.preprocess,
+                                               .evaluation = evaluation,
+                                               .title = report.title,
+                                               .part = report.part,
+                                               .weights = report.weights,
+                                               .run_part = report.part,
+                                               .run = report.folder.path(),
+                                               .arguments = report.arguments,
+                                               .facts = std::move(facts)});
 }
 
 }  // namespace anther::inline v0_1::report

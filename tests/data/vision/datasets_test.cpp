@@ -176,7 +176,7 @@ TEST_CASE("class folders: classes sorted bytewise, val by name") {
   CHECK(data.test == data.val);
   CHECK(data.val_name == "val");
   CHECK(data.test_name == "val");
-  CHECK(contains(data.description, "no test folder"));
+  CHECK(contains(data.description, "2 to validate, none to test"));
 
   folder.write("val/tulip/w.jpg", samples::jpeg_rgb);
   const auto error = [&] { return error_of([&] { open_data(folder.path().string()); }); };
@@ -188,11 +188,13 @@ TEST_CASE("class folders: classes sorted bytewise, val by name") {
   std::filesystem::create_directories(folder.path() / "train/empty");
   CHECK(contains(error(), "train/empty: the class has no JPEG, PNG or BMP file"));
   std::filesystem::create_directories(folder.path() / "train/a\nb");
+  std::filesystem::remove_all(folder.path() / "train/empty");
   CHECK(contains(error(), "train/a\nb: expected a class's name without line breaks"));
 }
 
 TEST_CASE(
-    "class folders without val: a share of each class is kept, the same one for the same seed") {
+    "class folders without val: a share of each class is held out, the same one for the same "
+    "seed") {
   const Folder folder;
   const std::map<std::string, int> sizes = {{"a", 20}, {"b", 34}, {"c", 2}};
   for (const auto& [name, size] : sizes)
@@ -206,12 +208,15 @@ TEST_CASE(
   const OpenedData data = open_data(folder.path().string(), {.val_fraction = 0.1, .seed = 3});
   std::map<int, int> counts;
   for (std::int64_t i = 0; i < data.val->size(); ++i) ++counts[data.val->label(i)];
-  CHECK(counts == std::map<int, int>{{0, 2}, {1, 3}, {2, 1}});
-  CHECK(data.train->size() == 56 - 6);
+  for (int label = 0; label < 3; ++label) CHECK(counts[label] >= 1);
+  const std::int64_t held_out = data.val->size();
+  CHECK(data.train->size() == 56 - held_out);
+  CHECK(held_out < 15);  // 5.6 are expected
   std::set<std::string> both = names(*data.train);
   both.merge(names(*data.val));
   CHECK(both.size() == 56);
-  CHECK(contains(data.description, "6 images of train kept for validation"));
+  CHECK(contains(data.description, "no val folder, " + std::to_string(held_out) +
+                                       " images of train are held out for it"));
 
   const auto val_of = [&](std::uint64_t seed) {
     return names(*open_data(folder.path().string(), {.seed = seed}).val);
@@ -219,9 +224,6 @@ TEST_CASE(
   CHECK(val_of(3) == val_of(3));
   CHECK(val_of(3) != val_of(4));
   CHECK(error_of([&] { open_data(folder.path().string(), {.val_fraction = 1}); }) != "");
-  std::filesystem::remove(folder.path() / "train/c/0.jpg");
-  CHECK(contains(error_of([&] { open_data(folder.path().string()); }),
-                 "train/c: expected at least 2 images"));
 }
 
 TEST_CASE("class folders: files that are not decoded are named, or left out and counted") {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -44,6 +45,7 @@ class CachedImages final : public ImageSet {
   std::int64_t size() const override { return base_->size(); }
   int label(std::int64_t index) const override { return base_->label(index); }
   std::string name(std::int64_t index) const override { return base_->name(index); }
+  std::filesystem::path path(std::int64_t index) const override { return base_->path(index); }
   const std::vector<std::string>& class_names() const override { return base_->class_names(); }
 
   Image image(std::int64_t index) const override {

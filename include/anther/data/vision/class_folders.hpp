@@ -1,15 +1,17 @@
-// Images in folders named after their class: train/<class>/..., val/<class>/..., test/<class>/...
+// A folder with a folder for each class: which of its files are images, and of which class.
 //
-// Classes are the folders of train/, sorted bytewise; files are sorted bytewise by their path.
-// Where there is no val/, a share of each class of train/ is kept for validation.
+// Classes are sorted bytewise by their folders' names, files bytewise by their paths. Links are
+// followed. What hidden and system folders hold is no data. Nothing is left out without a word:
+// what was passed over, and why, is in FolderNotes.
 #pragma once
 
 #include <algorithm>
 #include <array>
-#include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <numeric>
+#include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -17,17 +19,11 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
-#include "anther/core/random.hpp"
 #include "anther/data/vision/decode.hpp"
 #include "anther/data/vision/image_set.hpp"
+#include "anther/io/text.hpp"
 
 namespace anther::inline v0_1::vision {
-
-struct ClassFolderOptions {
-  double val_fraction = 0.1;      // of each class of train/, where there is no val/
-  std::uint64_t seed = 0;         // which images those are
-  bool skip_unsupported = false;  // leave WebP, HEIC, ... out instead of throwing
-};
 
 // Image files, each with a label.
 class ImageFiles final : public ImageSet {
@@ -43,6 +39,7 @@ class ImageFiles final : public ImageSet {
   Image image(std::int64_t index) const override { return decode_image(file(index).path); }
   int label(std::int64_t index) const override { return file(index).label; }
   std::string name(std::int64_t index) const override { return file(index).path.string(); }
+  std::filesystem::path path(std::int64_t index) const override { return file(index).path; }
   const std::vector<std::string>& class_names() const override { return class_names_; }
 
  private:
@@ -52,21 +49,17 @@ class ImageFiles final : public ImageSet {
   std::vector<std::string> class_names_;
 };
 
-// What open_class_folders found. test is null if there is no folder test/.
-struct ClassFolders {
-  ImageSetPointer train;
-  ImageSetPointer val;
-  ImageSetPointer test;
-  bool val_is_held_out = false;  // from train/
-  std::int64_t unsupported = 0;  // files left out
-};
+// With A to Z as a to z, whatever the locale.
+inline std::string lower_case(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return lower;
+}
 
 // The ending of a file's name in lower case, with its dot.
 inline std::string lower_extension(const std::filesystem::path& path) {
-  std::string extension = path.extension().string();
-  for (char& c : extension)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return extension;
+  return lower_case(path.extension().string());
 }
 
 inline bool is_image_extension(std::string_view extension) {
@@ -86,134 +79,206 @@ inline std::string_view unsupported_format(std::string_view extension) {
   return "";
 }
 
-// Reads the tree of one part (train, val, test) of class folders.
-class ClassFolderReader {
- public:
-  ClassFolderReader(std::filesystem::path folder, const ClassFolderOptions& options)
-      : folder_(std::move(folder)), options_(options) {}
+// Whether a file or folder of this name is the system's or a program's, and not the user's: hidden
+// ones (.DS_Store, ._photo.jpg, .ipynb_checkpoints), thumbnails and waste bins of Windows, macOS
+// and network drives.
+inline bool is_system_name(std::string_view name) {
+  constexpr std::array<std::string_view, 23> known = {"$recycle.bin",
+                                                      "recycler",
+                                                      "recycled",
+                                                      "system volume information",
+                                                      "thumbs.db",
+                                                      "ehthumbs.db",
+                                                      "desktop.ini",
+                                                      "__macosx",
+                                                      "network trash folder",
+                                                      "temporary items",
+                                                      "lost+found",
+                                                      "@eadir",
+                                                      "@tmp",
+                                                      "@recycle",
+                                                      "@recently-snapshot",
+                                                      "@__thumb",
+                                                      "@transcode",
+                                                      "@sharebin",
+                                                      "#recycle",
+                                                      "#snapshot",
+                                                      "~snapshot",
+                                                      "__pycache__",
+                                                      "$extend"};
+  if (name.starts_with('.')) return true;
+  return std::find(known.begin(), known.end(), lower_case(name)) != known.end();
+}
 
-  // The names of the folders in train/, sorted bytewise. Hidden folders are not classes.
-  std::vector<std::string> class_names() const {
-    std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
-      const std::string name = entry.path().filename().string();
-      if (!entry.is_directory() || name.starts_with('.')) continue;
-      // Tables and charts show the name of a class on one line.
-      detail::check(name.find_first_of("\r\n") == name.npos, entry.path().string(),
-                    ": expected a class's name without line breaks");
-      names.push_back(name);
-    }
-    std::sort(names.begin(), names.end());  // std::string compares bytes
-    detail::check(!names.empty(), folder_.string(),
-                  ": expected a folder for each class, found none");
-    return names;
-  }
+// Something amiss in a folder.
+struct FolderProblem {
+  enum class Kind { unsupported, empty, alone, unknown_class, bad_name, link, other };
+  Kind kind = Kind::other;
+  std::filesystem::path path = {};
+  std::string text = {};  // what is amiss, to follow the path
 
-  // The image files of a class, sorted bytewise. Throws if there is none, or if one has a format
-  // that is not supported (unless those are to be skipped).
-  std::vector<std::filesystem::path> files(const std::string& class_name) {
-    std::vector<std::filesystem::path> found;
-    const std::filesystem::path class_folder = folder_ / class_name;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(class_folder)) {
-      const std::string name = entry.path().filename().string();
-      if (name.starts_with('.') || !entry.is_regular_file()) continue;
-      const std::string extension = lower_extension(entry.path());
-      if (const std::string_view format = unsupported_format(extension); !format.empty()) {
-        detail::check(options_.skip_unsupported, entry.path().string(), ": ", format,
-                      " is not supported; convert it to JPEG or PNG");
-        ++unsupported_;
-      } else if (is_image_extension(extension)) {
-        found.push_back(entry.path());
-      }
-    }
-    detail::check(!found.empty(), class_folder.string(),
-                  ": the class has no JPEG, PNG or BMP file");
-    std::sort(found.begin(), found.end(),
-              [](const auto& a, const auto& b) { return a.native() < b.native(); });
-    return found;
-  }
-
-  std::int64_t unsupported() const { return unsupported_; }
-
- private:
-  std::filesystem::path folder_;
-  ClassFolderOptions options_;
-  std::int64_t unsupported_ = 0;
+  std::string message() const { return path.string() + ": " + text; }
 };
 
-// Which files of a class are kept for validation: at least one, but not all.
-inline std::vector<bool> held_out(std::size_t files, const std::string& class_name,
-                                  const ClassFolderOptions& options) {
-  const auto share =
-      static_cast<std::size_t>(std::lround(options.val_fraction * static_cast<double>(files)));
-  const std::size_t count = std::clamp<std::size_t>(share, 1, files - 1);
-  std::vector<std::size_t> order(files);
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  const RandomKey key = RandomKey(options.seed).fold("val").fold(class_name);
-  std::vector<bool> chosen(files, false);
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto left = static_cast<std::int64_t>(files - i);
-    std::swap(order[i], order[i + static_cast<std::size_t>(uniform_below(key, i, left))]);
-    chosen[order[i]] = true;
+// What was found in folders beside images.
+struct FolderNotes {
+  std::vector<FolderProblem> problems = {};
+  std::set<std::string> system = {};                // names of hidden and system folders
+  std::map<std::string, std::int64_t> others = {};  // files that are no images, by their ending
+  std::int64_t unsupported = 0;                     // files of formats that are not decoded
+
+  void add(FolderProblem::Kind kind, std::filesystem::path path, std::string text) {
+    problems.push_back({kind, std::move(path), std::move(text)});
   }
-  return chosen;
+  void merge(FolderNotes more) {
+    std::move(more.problems.begin(), more.problems.end(), std::back_inserter(problems));
+    system.merge(more.system);
+    for (const auto& [ending, count] : more.others) others[ending] += count;
+    unsupported += more.unsupported;
+  }
+};
+
+// Whether a file is the companion that macOS puts beside another (._photo.jpg), and no image
+// itself.
+inline bool is_companion(std::string_view name) {
+  return name.starts_with("._");
 }
 
-// Whether the folder holds class folders, that is, whether it has a train/.
-inline bool is_class_folders(const std::filesystem::path& folder) {
-  std::error_code error;
-  return std::filesystem::is_directory(folder / "train", error);
-}
-
-// Opens class folders. No image is decoded. Throws, naming the path, if train/ is missing, a class
-// is empty, val/ or test/ has a class that train/ does not have, a class is too small to be split,
-// or the format of a file is not supported.
-inline ClassFolders open_class_folders(const std::filesystem::path& folder,
-                                       const ClassFolderOptions& options = {}) {
-  detail::check(std::filesystem::is_directory(folder), folder.string(), ": no such folder");
-  detail::check(is_class_folders(folder), (folder / "train").string(), ": no such folder");
-  ClassFolders found;
-  ClassFolderReader train_reader(folder / "train", options);
-  const std::vector<std::string> classes = train_reader.class_names();
-
-  const auto read_part = [&](const char* part) -> ImageSetPointer {
-    const std::filesystem::path part_folder = folder / part;
-    if (!std::filesystem::is_directory(part_folder)) return nullptr;
-    ClassFolderReader reader(part_folder, options);
-    std::vector<ImageFiles::File> files;
-    for (const std::string& name : reader.class_names()) {
-      const auto place = std::lower_bound(classes.begin(), classes.end(), name);
-      detail::check(place != classes.end() && *place == name, (part_folder / name).string(),
-                    ": there is no such class in train");
-      for (auto& path : reader.files(name))
-        files.push_back({std::move(path), static_cast<int>(place - classes.begin())});
+// The images in a folder and in those within it, links followed. A link to a folder that it lies in
+// is not followed, and named; so are links that lead nowhere. Files whose names begin with a dot
+// are passed over, unless all images have such names.
+class ImageWalk {
+ public:
+  ImageWalk(const std::filesystem::path& folder, FolderNotes& notes) : notes_(notes) {
+    visit(folder, std::filesystem::canonical(folder));
+    if (files_.empty() && !hidden_.empty()) {
+      files_ = std::move(hidden_);
+      notes_.add(FolderProblem::Kind::other, folder,
+                 "the names of all its images begin with a dot; they are taken all the same");
     }
-    found.unsupported += reader.unsupported();
-    return std::make_shared<const ImageFiles>(std::move(files), classes);
-  };
-  found.val = read_part("val");
-  found.test = read_part("test");
-  found.val_is_held_out = found.val == nullptr;
-  detail::check(!found.val_is_held_out || (options.val_fraction > 0 && options.val_fraction < 1),
-                "val_fraction: expected more than 0 and less than 1, got ", options.val_fraction);
-
-  std::vector<ImageFiles::File> train, val;
-  for (std::size_t label = 0; label < classes.size(); ++label) {
-    auto paths = train_reader.files(classes[label]);
-    detail::check(!found.val_is_held_out || paths.size() >= 2,
-                  (folder / "train" / classes[label]).string(),
-                  ": expected at least 2 images, of which one is for validation, found 1");
-    const std::vector<bool> for_val = found.val_is_held_out
-                                          ? held_out(paths.size(), classes[label], options)
-                                          : std::vector<bool>(paths.size(), false);
-    for (std::size_t i = 0; i < paths.size(); ++i)
-      (for_val[i] ? val : train).push_back({std::move(paths[i]), static_cast<int>(label)});
+    std::sort(files_.begin(), files_.end(),
+              [](const auto& a, const auto& b) { return a.native() < b.native(); });
   }
-  found.unsupported += train_reader.unsupported();
-  found.train = std::make_shared<const ImageFiles>(std::move(train), classes);
-  if (found.val_is_held_out)
-    found.val = std::make_shared<const ImageFiles>(std::move(val), classes);
-  return found;
+  std::vector<std::filesystem::path> files() && { return std::move(files_); }
+
+ private:
+  // real: the folder's path without links.
+  void visit(const std::filesystem::path& folder, const std::filesystem::path& real) {
+    above_.push_back(real);
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      const std::filesystem::path& path = entry.path();
+      const std::string name = path.filename().string();
+      std::error_code error;
+      const bool link = entry.is_symlink(error);
+      const auto status = entry.status(error);
+      if (is_system_name(name)) {
+        if (std::filesystem::is_directory(status))
+          notes_.system.insert(name);
+        else if (!is_companion(name) && is_image_extension(lower_extension(path)))
+          hidden_.push_back(path);
+      } else if (std::filesystem::is_directory(status)) {
+        const auto target = link ? std::filesystem::canonical(path) : real / name;
+        if (link && is_above(target))
+          notes_.add(FolderProblem::Kind::link, path,
+                     "a link to a folder that it lies in; it is not followed");
+        else
+          visit(path, target);
+      } else if (std::filesystem::is_regular_file(status)) {
+        add_file(path);
+      } else if (link && !std::filesystem::exists(status)) {
+        notes_.add(FolderProblem::Kind::link, path, "a link that leads nowhere");
+      }
+    }
+    above_.pop_back();
+  }
+
+  // Whether a folder is one of those that are being visited, or holds one of them.
+  bool is_above(const std::filesystem::path& target) const {
+    return std::any_of(above_.begin(), above_.end(), [&](const std::filesystem::path& open) {
+      return std::mismatch(target.begin(), target.end(), open.begin(), open.end()).first ==
+             target.end();
+    });
+  }
+
+  void add_file(const std::filesystem::path& path) {
+    const std::string extension = lower_extension(path);
+    if (const std::string_view format = unsupported_format(extension); !format.empty()) {
+      notes_.add(FolderProblem::Kind::unsupported, path,
+                 detail::text_of(format, " is not supported; convert it to JPEG or PNG"));
+      ++notes_.unsupported;
+    } else if (is_image_extension(extension)) {
+      files_.push_back(path);
+    } else {
+      ++notes_.others[extension];
+    }
+  }
+
+  FolderNotes& notes_;
+  std::vector<std::filesystem::path> files_, hidden_, above_;
+};
+
+// A class of a folder of classes.
+struct ClassFolder {
+  std::string name;  // as UTF-8
+  std::filesystem::path path = {};
+  std::vector<std::filesystem::path> files = {};
+
+  // A file's path within the class's folder, whatever the system.
+  std::string name_of(std::size_t file) const {
+    return files[file].lexically_relative(path).generic_string();
+  }
+};
+
+// The classes of a folder, sorted bytewise, with their files.
+inline std::vector<ClassFolder> read_class_folder(const std::filesystem::path& folder,
+                                                  FolderNotes& notes) {
+  std::vector<ClassFolder> classes;
+  std::int64_t loose = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::filesystem::path& path = entry.path();
+    const std::string name = path.filename().string();
+    std::error_code error;
+    const auto status = entry.status(error);
+    const bool is_folder = std::filesystem::is_directory(status);
+    if (is_system_name(name)) {
+      if (is_folder) notes.system.insert(name);
+    } else if (is_folder) {
+      // Tables and charts show the name of a class on one line.
+      if (name.find_first_of("\r\n") != name.npos)
+        notes.add(FolderProblem::Kind::bad_name, path,
+                  "expected a class's name without line breaks");
+      classes.push_back({.name = io::to_utf8(name), .path = path});
+    } else if (entry.is_symlink(error) && !std::filesystem::exists(status)) {
+      notes.add(FolderProblem::Kind::link, path, "a link that leads nowhere");
+    } else if (is_image_extension(lower_extension(path))) {
+      ++loose;
+    }
+  }
+  if (loose > 0 && !classes.empty())
+    notes.add(FolderProblem::Kind::other, folder,
+              detail::text_of(loose, loose == 1 ? " image lies" : " images lie",
+                              " beside the classes' folders, and ", loose == 1 ? "has" : "have",
+                              " no label: passed over"));
+  std::sort(classes.begin(), classes.end(),
+            [](const ClassFolder& a, const ClassFolder& b) { return a.path < b.path; });
+  for (ClassFolder& one : classes) one.files = ImageWalk(one.path, notes).files();
+  return classes;
+}
+
+// Whether there is an image in a folder, or in those within it.
+inline bool has_images(const std::filesystem::path& folder) {
+  FolderNotes notes;
+  return !ImageWalk(folder, notes).files().empty();
+}
+
+// How many images lie in a folder itself.
+inline std::int64_t loose_images(const std::filesystem::path& folder) {
+  std::int64_t count = 0;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error))
+    count += !is_system_name(entry.path().filename().string()) && entry.is_regular_file(error) &&
+             is_image_extension(lower_extension(entry.path()));
+  return count;
 }
 
 }  // namespace anther::inline v0_1::vision

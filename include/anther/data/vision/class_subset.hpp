@@ -1,10 +1,12 @@
-// Some of the classes of a data set: to leave the others out, or to fine-tune on them.
+// Some of the classes of a data set, to leave the others out, or to fine-tune on them; and some of
+// its images, evenly of all classes.
 #pragma once
 
 #include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -66,6 +68,9 @@ class ClassSubset : public ImageSet {
   Image image(std::int64_t index) const override { return data_->image(at(index).index); }
   int label(std::int64_t index) const override { return at(index).label; }
   std::string name(std::int64_t index) const override { return data_->name(at(index).index); }
+  std::filesystem::path path(std::int64_t index) const override {
+    return data_->path(at(index).index);
+  }
   const std::vector<std::string>& class_names() const override { return class_names_; }
 
  private:
@@ -79,5 +84,44 @@ class ClassSubset : public ImageSet {
   std::vector<Place> images_;
   std::vector<std::string> class_names_;
 };
+
+// Some of the images of a data set, by their places in it.
+class ImageSubset : public ImageSet {
+ public:
+  ImageSubset(ImageSetPointer data, std::vector<std::int64_t> places)
+      : data_(std::move(data)), places_(std::move(places)) {}
+
+  std::int64_t size() const override { return std::ssize(places_); }
+  Image image(std::int64_t index) const override { return data_->image(at(index)); }
+  int label(std::int64_t index) const override { return data_->label(at(index)); }
+  std::string name(std::int64_t index) const override { return data_->name(at(index)); }
+  std::filesystem::path path(std::int64_t index) const override { return data_->path(at(index)); }
+  const std::vector<std::string>& class_names() const override { return data_->class_names(); }
+
+ private:
+  std::int64_t at(std::int64_t index) const { return places_[static_cast<std::size_t>(index)]; }
+
+  ImageSetPointer data_;
+  std::vector<std::int64_t> places_;
+};
+
+// At most `count` images of a data set, as many of each class as there are: the first of each
+// class, then the second ones, and so on. They keep their order.
+inline ImageSetPointer spread_over_classes(const ImageSetPointer& data, std::int64_t count) {
+  if (count >= data->size()) return data;
+  std::vector<std::int64_t> taken(data->class_names().size());
+  std::vector<std::vector<std::int64_t>> rounds;  // the n-th image of each class
+  for (std::int64_t i = 0; i < data->size(); ++i) {
+    const auto round = static_cast<std::size_t>(taken[static_cast<std::size_t>(data->label(i))]++);
+    if (round >= rounds.size()) rounds.resize(round + 1);
+    rounds[round].push_back(i);
+  }
+  std::vector<std::int64_t> places;
+  for (const auto& round : rounds)
+    for (const std::int64_t place : round)
+      if (std::ssize(places) < count) places.push_back(place);
+  std::sort(places.begin(), places.end());
+  return std::make_shared<const ImageSubset>(data, std::move(places));
+}
 
 }  // namespace anther::inline v0_1::vision

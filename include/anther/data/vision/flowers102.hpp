@@ -42,7 +42,7 @@ class Flowers102 final : public ImageSet {
 
   // The published number of an image, from 1.
   int number(std::int64_t index) const { return numbers_[static_cast<std::size_t>(index)]; }
-  std::filesystem::path path(std::int64_t index) const {
+  std::filesystem::path path(std::int64_t index) const override {
     char file[32];
     std::snprintf(file, sizeof file, "image_%05d.jpg", number(index));
     return folder_ / "jpg" / file;

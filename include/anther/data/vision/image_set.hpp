@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -30,6 +31,8 @@ class ImageSet {
   virtual int label(std::int64_t index) const = 0;
   // The name of the image in messages: the path of its file.
   virtual std::string name(std::int64_t index) const = 0;
+  // That path; empty where the image is no file of its own.
+  virtual std::filesystem::path path(std::int64_t) const { return {}; }
   virtual const std::vector<std::string>& class_names() const = 0;
 };
 

@@ -13,7 +13,7 @@
 
 #include "anther/core/check.hpp"
 #include "anther/data/vision/cifar10.hpp"
-#include "anther/data/vision/class_folders.hpp"
+#include "anther/data/vision/class_layout.hpp"
 #include "anther/data/vision/class_subset.hpp"
 #include "anther/data/vision/flowers102.hpp"
 #include "anther/data/vision/image_set.hpp"
@@ -26,6 +26,9 @@ struct OpenOptions {
   std::uint64_t seed = 0;         // which images those are; of images that are drawn, how
   bool skip_bad = false;          // class folders: leave out files of unsupported formats
   std::int64_t image_size = 128;  // pixels, where images are drawn and not read
+  // Class folders: as ClassFolderOptions has these.
+  bool allow_empty = false, hold_out = true, choose_by_test = false;
+  std::vector<std::string> held_out = {}, class_names = {};
 };
 
 // The parts of a data set. val and test are the same part, with the same name, if the data has only
@@ -36,15 +39,25 @@ struct OpenedData {
   ImageSetPointer test;
   std::string val_name = "valid", test_name = "test";  // what the data itself calls them
   std::vector<std::string> class_names;
-  std::string kind;         // the opener's name: "flowers102", "class-folders", ...
-  std::string description;  // a sentence for people
+  std::string kind;                        // the opener's name: "flowers102", "class-folders", ...
+  std::string description;                 // a sentence for people
+  std::vector<std::string> warnings = {};  // what is amiss with the data, a line each
+  std::vector<std::string> held_out = {};  // files of train that are val: class/name
+
+  bool has_test() const { return test != val; }
 };
 
 // For people.
 inline std::string sizes_of(const OpenedData& data) {
-  return detail::text_of(data.train->size(), " images to train on, ", data.val->size(),
-                         " to validate, ", data.test->size(), " to test, ", data.class_names.size(),
-                         " classes");
+  const auto size = [](const ImageSetPointer& part) { return part ? part->size() : 0; };
+  std::string text = detail::text_of(size(data.train), " images to train on, ");
+  if (data.has_test())
+    text += detail::text_of(size(data.val), " to validate, ", size(data.test), " to test, ");
+  else
+    text += detail::text_of(size(data.val), lower_case(data.test_name).starts_with("test")
+                                                ? " to test, none to validate, "
+                                                : " to validate, none to test, ");
+  return text + detail::text_of(data.class_names.size(), " classes");
 }
 
 inline OpenedData open_flowers_folder(const std::filesystem::path& folder,
@@ -60,25 +73,70 @@ inline OpenedData open_flowers_folder(const std::filesystem::path& folder,
   return data;
 }
 
+// What is said of class folders: which folder is which part, what is held out, what is passed over.
+inline std::string description_of(const std::filesystem::path& folder, const ClassFolders& found) {
+  std::string parts, text;
+  for (const auto* part : {&found.parts.train, &found.parts.val, &found.parts.test})
+    if (!part->empty() && *part != folder)
+      parts += (parts.empty() ? " (" : ", ") + io::to_utf8(part->filename().string());
+  text = detail::text_of("class folders in ", folder.string(), parts, parts.empty() ? "" : ")");
+  const auto add = [&](const auto&... words) { text += detail::text_of(", ", words...); };
+  const auto name = [](const std::filesystem::path& part) { return part.filename().string(); };
+  if (found.val_is_empty) add(name(found.parts.val), " has no images");
+  if (found.val_is_held_out && found.val)
+    add(found.parts.val.empty() ? "no val folder, " : "", found.val->size(),
+        " images of train are held out for it");
+  if (found.unlabelled_test > 0)
+    add(name(found.parts.test), " has no labels: its ", found.unlabelled_test,
+        " images are not evaluated");
+  else if (found.test_is_empty)
+    add(name(found.parts.test), " has no images");
+  if (!found.notes.system.empty()) {
+    std::string names;
+    for (const std::string& one : found.notes.system) names += (names.empty() ? "" : ", ") + one;
+    add("hidden and system folders passed over (", names, ")");
+  }
+  if (!found.notes.others.empty()) {
+    std::int64_t count = 0;
+    for (const auto& [ending, files] : found.notes.others) count += files;
+    add(count, count == 1 ? " file that is no image" : " files that are no images",
+        " passed over (", found.notes.others.begin()->first,
+        found.notes.others.size() > 1 ? ", ...)" : ")");
+  }
+  if (found.notes.unsupported > 0)
+    add(found.notes.unsupported, " files of unsupported formats left out");
+  return text;
+}
+
 inline OpenedData open_class_folder(const std::filesystem::path& folder,
                                     const OpenOptions& options) {
   const ClassFolders found = open_class_folders(folder, {.val_fraction = options.val_fraction,
                                                          .seed = options.seed,
-                                                         .skip_unsupported = options.skip_bad});
+                                                         .skip_unsupported = options.skip_bad,
+                                                         .allow_empty = options.allow_empty,
+                                                         .hold_out = options.hold_out,
+                                                         .choose_by_test = options.choose_by_test,
+                                                         .held_out = options.held_out,
+                                                         .class_names = options.class_names});
+  const auto name = [](const std::filesystem::path& part) { return part.filename().string(); };
   OpenedData data;
   data.train = found.train;
   data.val = found.val;
-  data.test = found.test ? found.test : found.val;
-  data.val_name = "val";
-  data.test_name = found.test ? "test" : "val";
-  data.description = detail::text_of("class folders in ", folder.string());
-  if (found.val_is_held_out)
-    data.description += detail::text_of(", no val folder: ", data.val->size(),
-                                        " images of train kept for validation");
-  if (!found.test) data.description += ", no test folder: the validation images are the test";
-  if (found.unsupported > 0)
-    data.description +=
-        detail::text_of(", ", found.unsupported, " files of unsupported formats left out");
+  data.test = found.test;
+  data.val_name = found.parts.val.empty() || found.val_is_empty ? "val" : name(found.parts.val);
+  data.test_name = found.test ? name(found.parts.test) : data.val_name;
+  if (!data.test) data.test = data.val;
+  if (!data.val) data.val = data.test, data.val_name = data.test_name;
+  if (!data.val) data.val = data.test = data.train, data.val_name = data.test_name = "all";
+  detail::check(data.train || !options.class_names.empty(), folder.string(),
+                ": expected images to train on, found none");
+  detail::check(data.val != nullptr, folder.string(), ": expected images, found none");
+  data.class_names = found.class_names;
+  data.held_out = found.held_out;
+  data.description = description_of(folder, found);
+  using Kind = FolderProblem::Kind;
+  for (const FolderProblem& problem : found.notes.problems)
+    if (problem.kind != Kind::unsupported) data.warnings.push_back(io::to_utf8(problem.message()));
   return data;
 }
 
@@ -104,7 +162,8 @@ struct Opener {
 };
 
 // Those whose files are images, in the order in which they are tried.
-inline std::vector<Opener> file_openers() {
+// of_model: to evaluate a model of known classes, folders of some of them are a data set too.
+inline std::vector<Opener> file_openers(bool of_model = false) {
   return {{"flowers102", "Flowers-102 (imagelabels.mat, setid.mat and jpg/)",
            [](const std::string& where) { return is_flowers102(where); },
            [](const std::string& where, const OpenOptions& options) {
@@ -113,11 +172,22 @@ inline std::vector<Opener> file_openers() {
           {"cifar10", "CIFAR-10 (data_batch_1.bin, ...)",
            [](const std::string& where) { return !cifar10_folder(where).empty(); },
            [](const std::string& where, const OpenOptions&) { return open_cifar_folder(where); }},
-          {"class-folders", "class folders (train/<class>/ with image files)",
-           [](const std::string& where) { return is_class_folders(where); },
+          {"class-folders", "class folders (train/<class>/, or <class>/, with image files)",
+           [of_model](const std::string& where) {
+             return is_class_folders(where) || (of_model && has_folders(where));
+           },
            [](const std::string& where, const OpenOptions& options) {
              return open_class_folder(where, options);
            }}};
+}
+
+// Throws where a folder in this one is a data set: archives are often unpacked into one more
+// folder.
+inline void check_nested(const std::filesystem::path& folder) {
+  for (const std::string& name : find_parts(folder).others)
+    detail::check(find_parts(folder / name).train.empty(), folder.string(),
+                  ": has no folder to train on, but ", (folder / name).string(),
+                  " has: give that one");
 }
 
 // Opens a data set by its folder, or by another word that one of the `more` openers knows; these
@@ -128,7 +198,7 @@ inline OpenedData open_data(const std::string& where, const OpenOptions& options
   const auto open = [&](const Opener& opener) {
     OpenedData data = opener.open(where, options);
     data.kind = opener.kind;
-    data.class_names = data.train->class_names();
+    if (data.class_names.empty()) data.class_names = data.train->class_names();
     data.description += ": " + sizes_of(data);
     return data;
   };
@@ -141,12 +211,18 @@ inline OpenedData open_data(const std::string& where, const OpenOptions& options
       }
       return {};
     };
-    if (auto data = opened(more)) return *data;
+    if (auto data = opened(more)) {
+      if (std::filesystem::is_directory(where))
+        data->warnings.push_back(where + " is a word, and a folder here too: write ./" + where +
+                                 " for the folder");
+      return *data;
+    }
     const std::filesystem::path folder(where);
     detail::check(std::filesystem::exists(folder), where, ": no such folder");
     detail::check(std::filesystem::is_directory(folder), where,
                   ": expected a folder, found a file");
-    if (auto data = opened(file_openers())) return *data;
+    if (auto data = opened(file_openers(!options.class_names.empty()))) return *data;
+    check_nested(folder);
     detail::fail(where, ": not a data set that is known. Expected one of: ", expected);
   } catch (const std::filesystem::filesystem_error& error) {
     detail::fail(error.path1().string(), ": ", error.code().message());
