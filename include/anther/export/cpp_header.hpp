@@ -79,7 +79,7 @@ class CppHeader {
  private:
   static constexpr std::int64_t part_words = 13000;  // a literal of 65,000 characters
 
-  const Shape& output() const { return pass_.output_shape(); }
+  Shape output() const { return pass_.output_shape(); }
 
   void check_options() const {
     check_size("input", input_);

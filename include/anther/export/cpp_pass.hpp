@@ -44,7 +44,7 @@ class CppPass : public CodeBuilder {
                   "C++: expected a model whose result is computed from its input");
   }
 
-  const Shape& output_shape() const { return pass_.output.shape(); }
+  Shape output_shape() const { return pass_.output.shape(); }
   // Where in the memory the input is, and after the pass the result.
   std::int64_t input_offset() const { return plan_.offset_of(pass_.tape.id_of(pass_.input)); }
   std::int64_t output_offset() const { return plan_.offset_of(pass_.tape.id_of(pass_.output)); }
