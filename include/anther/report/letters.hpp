@@ -27,7 +27,12 @@ inline constexpr LetterTable letter_tables[] = {
      "E E E E I I I I D N O O O O O / O U U U U Y TH Y A A A A A A C C C C C C C C D D D "
      "D E E E E E E E E E E G G G G G G G G H H H H I I I I I I I I I I IJ IJ J J K K K L "
      "L L L L L L L L L N N N N N N N NG NG O O O O O O OE OE R R R R R R S S S S S S S S "
-    "T T T T T T U U U U U U U U U U U U W W Y Y Y Z Z Z Z Z Z S"},
+     "T T T T T T U U U U U U U U U U U U W W Y Y Y Z Z Z Z Z Z S B B ? ? ? ? O ? ? ? D ? "
+     "? ? E E E F F G ? ? I I K K L ? ? N ? O O O ? ? P P ? ? ? ? ? ? T T T U U ? V Y Y Z "
+     "Z ZH ? ? ? ? ? ? ? ? ? ? ? ? DZ DZ DZ LJ LJ LJ NJ NJ NJ A A I I O O U U U U U U U U "
+     "U U E A A A A AE AE G G G G K K O O O O ZH ZH J DZ DZ DZ G G ? ? N N A A AE AE O O "
+     "A A A A E E E E I I I I O O O O R R R R U U U U S S T T ? ? H H ? ? ? ? Z Z A A E E "
+     "O O O O O O O O Y Y ? ? ? ? ? ? A C C L T ? ? ? ? B ? ? E E J J ? ? R R Y Y"},
     {0x370,  // Greek
      "? ? ? ? ? ? ? ? ? ? ? ? ? ? ; ? ? ? ? ? ? ? A ? E I I ? O ? Y O I A B G D E Z I TH "
      "I K L M N X O P R ? S T Y F CH PS O I Y A E I I Y A B G D E Z I TH I K L M N X O P "
