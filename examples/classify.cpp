@@ -32,12 +32,11 @@ std::vector<std::filesystem::path> image_files(const std::vector<std::string>& a
       continue;
     }
     const auto first = std::ssize(files);
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(argument)) {
-      const std::string extension = vision::lower_extension(entry.path());
-      if (entry.is_regular_file() &&
-          (vision::is_image_extension(extension) || !vision::unsupported_format(extension).empty()))
-        files.push_back(entry.path());
-    }
+    vision::FolderNotes notes;
+    std::vector<std::filesystem::path> found = vision::ImageWalk(argument, notes).files();
+    files.insert(files.end(), found.begin(), found.end());
+    for (const vision::FolderProblem& problem : notes.problems)
+      if (problem.kind == vision::FolderProblem::Kind::unsupported) files.push_back(problem.path);
     detail::check(std::ssize(files) > first, argument, ": no image file in this folder");
     std::sort(files.begin() + first, files.end());
   }

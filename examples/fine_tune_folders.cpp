@@ -47,6 +47,7 @@ int main(int argc, char** argv) {
     const vision::Preprocess preprocess = vision::preprocess_from_json(card.preprocess);
     std::printf("%s, %lld px; %s\n", chosen.model->name.c_str(),
                 static_cast<long long>(preprocess.image_size), data.description.c_str());
+    for (const std::string& warning : data.warnings) std::printf("%s\n", warning.c_str());
 
     ParameterStore<float> store;
     const auto train = [&](const Module<float>& model, std::int64_t count, double rate) {

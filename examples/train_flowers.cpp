@@ -1,6 +1,6 @@
-// Trains EdgeViT, or another model of the registry. Without options: the run of the article that
-// EdgeViT with GroupNorm comes from, on Flowers-102 (PaddlePaddle's split, 224 px, batch 128, Adam
-// at 1e-3, 20 epochs).
+// Trains EdgeViT, or another model of the registry. Without options: as in the article that EdgeViT
+// with GroupNorm comes from, on Flowers-102 (PaddlePaddle's split, 224 px, batch 128, Adam at 1e-3,
+// 20 epochs); the best epoch is chosen by the split `valid`, and `test` is evaluated at the end.
 //
 //   train_flowers --data-dir data/flowers102
 //   train_flowers --data-dir my_photographs --img-size 128 --sched cosine --warmup-epochs 3

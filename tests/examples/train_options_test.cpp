@@ -168,8 +168,9 @@ TEST_CASE("train options: the recipes are options that make sense") {
     mix_options(options);
     ++recipes;
     if (entry.path().filename() != "seed.json") continue;
-    // The article's run is what the program does without options.
+    // The article's run is what the program does without options, but that it is chosen by test.
     TrainOptions plain;
+    plain.eval_split = "test";
     complete_preprocess(plain, {});
     complete_preprocess(options, {});
     CHECK(to_json(options) == to_json(plain));
@@ -455,6 +456,7 @@ TEST_CASE("train options: images are cached as asked, within the limit") {
     TrainOptions o;
     o.cache = cache;
     o.cache_gb = gigabytes;
+    o.eval_split = "test";
     o.cache_size = cache_size;
     anther::vision::OpenedData data =
         anther::vision::open_data("painted", {.image_size = 64},

@@ -48,8 +48,10 @@ EdgeViTOptions model_options(const Job& job) {
 void write_data(const Job& job) {
   const OpenedData data =
       open_data(job.data_dir, {.seed = job.seed, .image_size = job.img_size}, {painted::opener()});
-  Loader loader(prepared(data.train, {.image_size = job.img_size}),
-                {.batch_size = data.train->size(), .limit = job.limit, .prefetch = 1});
+  const ImageSetPointer images =
+      job.limit > 0 ? spread_over_classes(data.train, job.limit) : data.train;
+  Loader loader(prepared(images, {.image_size = job.img_size}),
+                {.batch_size = images->size(), .prefetch = 1});
   loader.start_epoch(0);
   Batch all;
   loader.next(all);
@@ -131,7 +133,7 @@ int main(int argc, char** argv) {
   data->add_option("out", job.out)->required();
   data->add_option("--data-dir", job.data_dir, "a data set's folder, or painted");
   data->add_option("--img-size", job.img_size);
-  data->add_option("--limit", job.limit, "only the first images; 0: all");
+  data->add_option("--limit", job.limit, "only so many images, evenly of all classes; 0: all");
   data->add_option("--seed", job.seed, "of painted flowers");
   CLI::App* start = app.add_subcommand("start", "writes weights and the order of the images");
   start->add_option("options", job.options, "the model's options, JSON")->required();

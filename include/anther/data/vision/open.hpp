@@ -50,6 +50,8 @@ struct OpenedData {
 // For people.
 inline std::string sizes_of(const OpenedData& data) {
   const auto size = [](const ImageSetPointer& part) { return part ? part->size() : 0; };
+  const std::string classes = detail::text_of(data.class_names.size(), " classes");
+  if (data.val == data.train) return detail::text_of(size(data.val), " images, ", classes);
   std::string text = detail::text_of(size(data.train), " images to train on, ");
   if (data.has_test())
     text += detail::text_of(size(data.val), " to validate, ", size(data.test), " to test, ");
@@ -57,7 +59,7 @@ inline std::string sizes_of(const OpenedData& data) {
     text += detail::text_of(size(data.val), lower_case(data.test_name).starts_with("test")
                                                 ? " to test, none to validate, "
                                                 : " to validate, none to test, ");
-  return text + detail::text_of(data.class_names.size(), " classes");
+  return text + classes;
 }
 
 inline OpenedData open_flowers_folder(const std::filesystem::path& folder,
