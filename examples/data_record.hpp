@@ -58,15 +58,18 @@ inline nlohmann::json record_of(const anther::vision::OpenedData& data, const st
   return record;
 }
 
-// The record of a run; of a run without one only what its weights say, the classes; else null.
+// The record of a run; null where it has none.
 inline nlohmann::json read_record(const std::filesystem::path& run) {
   const auto path = run / "data.json";
-  if (std::filesystem::exists(path)) {
-    nlohmann::json record = nlohmann::json::parse(anther::io::read_text_file(path), nullptr, false);
-    anther::detail::check(record.is_object() && record.contains("classes"), path.string(),
-                          ": expected a JSON object with the run's classes");
-    return record;
-  }
+  if (!std::filesystem::exists(path)) return nullptr;
+  nlohmann::json record = nlohmann::json::parse(anther::io::read_text_file(path), nullptr, false);
+  anther::detail::check(record.is_object() && record.contains("classes"), path.string(),
+                        ": expected a JSON object with the run's classes");
+  return record;
+}
+
+// Of a run from before there were records: what its weights say, the classes.
+inline nlohmann::json record_of_weights(const std::filesystem::path& run) {
   const auto weights = run / "weights" / "last.safetensors";
   if (!std::filesystem::exists(weights)) return nullptr;
   const anther::io::SafetensorsFile file(weights.string());
@@ -136,7 +139,8 @@ inline std::string compare_records(const nlohmann::json& then, const nlohmann::j
 inline void keep_record(nlohmann::json record, const std::string& where,
                         const std::filesystem::path& run, bool resumed) {
   if (resumed) {
-    const nlohmann::json before = read_record(run);
+    nlohmann::json before = read_record(run);
+    if (before.is_null()) before = record_of_weights(run);
     const std::string changed = compare_records(before, record, run.string(), where);
     if (before.is_object() && before.contains("changes")) record["changes"] = before["changes"];
     if (!changed.empty()) {

@@ -133,7 +133,11 @@ TEST_CASE("layouts that would be mistaken for classes are refused") {
   nested.add("archive/train", 2);
   nested.add("archive/val", 2);
   nested.add("__MACOSX/train", 2);
-  CHECK(contains(nested.error(), "/archive has: give that one"));
+  CHECK(contains(nested.error(), "/archive is one: give that folder"));
+  const DataFolder below;  // images/<class>/ beside lists
+  below.add("images", 2);
+  below.add_file("meta/list.png");
+  CHECK(contains(below.error(), "/images is one: give that folder"));
   const DataFolder flat;
   for (int i = 0; i < 3; ++i) flat.add_file("train/" + std::to_string(i) + ".png");
   CHECK(contains(flat.error(), "expected a folder for each class, found none, and 3 images"));
@@ -293,6 +297,12 @@ TEST_CASE("one image, or none, in a class") {
   CHECK(says(val.open().warnings, "val/b: no image of this class here"));
   val.add_file("val/unknown/1.png");
   CHECK(contains(val.error(), "val/unknown: there is no such class in train"));
+
+  const DataFolder one_each;
+  one_each.add("train", 1);
+  CHECK(contains(one_each.error(), "expected a class of at least two images"));
+  one_each.add("test", 1);
+  CHECK(one_each.open({.choose_by_test = true}).train->size() == 3);
 
   const DataFolder all;
   for (const char* name : {"a", "b"}) fs::create_directories(all.path() / "train" / name);

@@ -125,13 +125,17 @@ inline OpenedData open_class_folder(const std::filesystem::path& folder,
   data.train = found.train;
   data.val = found.val;
   data.test = found.test;
+  detail::check(data.train || !options.class_names.empty(), folder.string(),
+                ": expected images to train on, found none");
+  detail::check(data.val || data.test || !options.hold_out || !options.class_names.empty(),
+                folder.string(),
+                ": expected a class of at least two images, of which one is held out, or a folder "
+                "val");
   data.val_name = found.parts.val.empty() || found.val_is_empty ? "val" : name(found.parts.val);
   data.test_name = found.test ? name(found.parts.test) : data.val_name;
   if (!data.test) data.test = data.val;
   if (!data.val) data.val = data.test, data.val_name = data.test_name;
   if (!data.val) data.val = data.test = data.train, data.val_name = data.test_name = "all";
-  detail::check(data.train || !options.class_names.empty(), folder.string(),
-                ": expected images to train on, found none");
   detail::check(data.val != nullptr, folder.string(), ": expected images, found none");
   data.class_names = found.class_names;
   data.held_out = found.held_out;
@@ -187,9 +191,8 @@ inline std::vector<Opener> file_openers(bool of_model = false) {
 // folder.
 inline void check_nested(const std::filesystem::path& folder) {
   for (const std::string& name : find_parts(folder).others)
-    detail::check(find_parts(folder / name).train.empty(), folder.string(),
-                  ": has no folder to train on, but ", (folder / name).string(),
-                  " has: give that one");
+    detail::check(!is_class_folders(folder / name), folder.string(), ": is no data set, but ",
+                  (folder / name).string(), " is one: give that folder");
 }
 
 // Opens a data set by its folder, or by another word that one of the `more` openers knows; these
