@@ -283,7 +283,8 @@ TEST_CASE("one image, or none, in a class") {
 
   fs::create_directories(folder.path() / "train/none");
   CHECK(contains(folder.error(),
-                 "train/none: the class has no JPEG, PNG or BMP file; --allow-empty"));
+                 "train/none: the class has no image file that is known (JPEG, PNG, BMP, GIF); "
+                 "--allow-empty"));
   const OpenedData allowed = folder.open({.allow_empty = true});
   CHECK(allowed.class_names.size() == 5);
   CHECK(says(allowed.warnings, "train/none: the class has no"));

@@ -186,7 +186,8 @@ TEST_CASE("class folders: classes sorted bytewise, val by name") {
   CHECK(open_data(folder.path().string()).test->size() == 1);
   CHECK(open_data(folder.path().string()).test_name == "test");
   std::filesystem::create_directories(folder.path() / "train/empty");
-  CHECK(contains(error(), "train/empty: the class has no JPEG, PNG or BMP file"));
+  CHECK(contains(error(),
+                 "train/empty: the class has no image file that is known (JPEG, PNG, BMP, GIF)"));
   std::filesystem::create_directories(folder.path() / "train/a\nb");
   std::filesystem::remove_all(folder.path() / "train/empty");
   CHECK(contains(error(), "train/a\nb: expected a class's name without line breaks"));
@@ -230,15 +231,15 @@ TEST_CASE("class folders: files that are not decoded are named, or left out and 
   const Folder folder;
   for (const char* file : {"train/a/1.jpg", "train/a/2.jpg", "train/b/1.jpg", "train/b/2.jpg"})
     folder.write(file, samples::jpeg_rgb);
-  folder.write("train/b/3.WebP", {1});
+  folder.write("train/b/3.TIFF", {1});
   const std::string path = folder.path().string();
   CHECK(error_of([&] { open_data(path); }) ==
-        path + "/train/b/3.WebP: WebP is not supported; convert it to JPEG or PNG");
+        path + "/train/b/3.TIFF: TIFF is not supported; convert it to JPEG or PNG");
   const OpenedData data = open_data(path, {.skip_bad = true});
   CHECK(data.train->size() + data.val->size() == 4);
   CHECK(contains(data.description, "1 files of unsupported formats left out"));
   folder.write("train/b/4.heic", {1});
-  std::filesystem::remove(folder.path() / "train/b/3.WebP");
+  std::filesystem::remove(folder.path() / "train/b/3.TIFF");
   CHECK(contains(error_of([&] { open_data(path); }), "HEIC is not supported"));
 }
 

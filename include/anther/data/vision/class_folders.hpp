@@ -62,21 +62,30 @@ inline std::string lower_extension(const std::filesystem::path& path) {
   return lower_case(path.extension().string());
 }
 
+// The format that the ending of a file's name (lower_extension) states; "" where it states none.
+inline std::string_view format_of_extension(std::string_view extension) {
+  constexpr std::pair<std::string_view, std::string_view> formats[] = {
+      {".jpg", "JPEG"},  {".jpeg", "JPEG"},   {".jpe", "JPEG"},      {".jfif", "JPEG"},
+      {".png", "PNG"},   {".bmp", "BMP"},     {".gif", "GIF"},       {".webp", "WebP"},
+      {".heic", "HEIC"}, {".heif", "HEIC"},   {".avif", "AVIF"},     {".tif", "TIFF"},
+      {".tiff", "TIFF"}, {".jxl", "JPEG XL"}, {".psd", "Photoshop"}, {".jp2", "JPEG 2000"},
+      {".svg", "SVG"},   {".dng", "raw"},     {".cr2", "raw"},       {".nef", "raw"},
+      {".arw", "raw"}};
+  for (const auto& [ending, name] : formats)
+    if (ending == extension) return name;
+  return "";
+}
+
+// Whether this program decodes it: of WebP if it has libwebp.
 inline bool is_image_extension(std::string_view extension) {
-  constexpr std::array<std::string_view, 5> known = {".jpg", ".jpeg", ".jfif", ".png", ".bmp"};
-  return std::find(known.begin(), known.end(), extension) != known.end();
+  const std::string_view format = format_of_extension(extension);
+  return format == "JPEG" || format == "PNG" || format == "BMP" || format == "GIF" ||
+         (format == "WebP" && image_decoders().webp.load() != nullptr);
 }
 
 // The name of an image format that is not decoded, by the ending of a file's name; "" for others.
 inline std::string_view unsupported_format(std::string_view extension) {
-  constexpr std::pair<std::string_view, std::string_view> formats[] = {
-      {".webp", "WebP"},     {".heic", "HEIC"},     {".heif", "HEIC"}, {".avif", "AVIF"},
-      {".gif", "GIF"},       {".tif", "TIFF"},      {".tiff", "TIFF"}, {".jxl", "JPEG XL"},
-      {".jp2", "JPEG 2000"}, {".psd", "Photoshop"}, {".svg", "SVG"},   {".dng", "raw"},
-      {".cr2", "raw"},       {".nef", "raw"},       {".arw", "raw"}};
-  for (const auto& [ending, name] : formats)
-    if (ending == extension) return name;
-  return "";
+  return is_image_extension(extension) ? "" : format_of_extension(extension);
 }
 
 // Whether a file or folder of this name is the system's or a program's, and not the user's: hidden

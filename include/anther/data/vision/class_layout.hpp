@@ -184,7 +184,7 @@ class ClassLayout {
       images += one.files.size();
       if (one.files.empty())
         found_.notes.add(FolderProblem::Kind::empty, one.path,
-                         "the class has no JPEG, PNG or BMP file");
+                         "the class has no image file that is known (JPEG, PNG, BMP, GIF)");
     }
     detail::check(images > 0 || !found_.notes.problems.empty(), train.string(),
                   ": expected images in the classes' folders, found none");
