@@ -271,7 +271,7 @@ int train(TrainOptions o, const std::string& resume) {
   report::CurvesCallback curves(folder, title, part_name, options.metrics);
   PredictionsCallback predictions(std::ssize(data.class_names));
   ModelCard card = card_of(model, data.class_names, to_json(preprocess(sizes.last())));
-  if (teacher) card.notes["teacher"] = o.teacher;
+  if (teacher) card.notes["teacher"] = io::to_utf8(o.teacher);
   CheckpointCallback<float> checkpoint(folder, *optimizer, std::move(card), average);
   TensorBoardCallback events(folder.path(), optimizer->steps(), "images");
   if (resume.empty()) {

@@ -15,6 +15,7 @@
 
 #include "anther/core/check.hpp"
 #include "anther/data/vision/image_sizes.hpp"
+#include "anther/io/text.hpp"
 #include "anther/models/registry.hpp"
 
 struct TrainOptions {
@@ -368,7 +369,10 @@ inline nlohmann::json to_json(const TrainOptions& options) {
         return;
       }
     }
-    json[name] = member;
+    if constexpr (std::is_same_v<std::decay_t<decltype(member)>, std::string>)
+      json[name] = anther::io::to_utf8(member);  // a path may be any bytes
+    else
+      json[name] = member;
   });
   json.erase("output");
   return json;
@@ -406,6 +410,7 @@ inline void read_options(const std::string& path, TrainOptions& options) {
     } catch (const nlohmann::json::exception& error) {
       anther::detail::fail(path, ": ", json_name(flag), ": ", error.what());
     }
+    if constexpr (std::is_same_v<Member, std::string>) member = anther::io::from_utf8(member);
     json.erase(found);
   });
   for (const auto& [key, value] : json.items())

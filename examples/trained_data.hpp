@@ -12,6 +12,7 @@
 
 #include "anther/data/vision/open.hpp"
 #include "anther/io/file.hpp"
+#include "anther/io/text.hpp"
 #include "anther/models/classifier.hpp"
 #include "anther/models/models.hpp"
 #include "anther/painted/opener.hpp"
@@ -54,7 +55,7 @@ inline std::string text_argument(const nlohmann::json& arguments, const char* ke
   if (found == arguments.end() || found->is_null()) return otherwise;
   anther::detail::check(found->is_primitive(), "args.json: ", key, ": expected text, got ",
                         found->type_name());
-  return found->is_string() ? found->get<std::string>() : found->dump();
+  return found->is_string() ? anther::io::from_utf8(found->get<std::string>()) : found->dump();
 }
 
 // Whether the folder is that of a run's data, wherever it was moved to.

@@ -148,6 +148,14 @@ for name in 2024 -1.5e3 true null; do
   run 0 evaluate "run_$name"
   run 0 train_flowers --config "run_$name/args.json" --output "again_$name"
 done
+# Folders whose names are no UTF-8, in names of their own too.
+latin=$(printf 'd\344ta')
+cp -r data "$latin"
+for part in train val; do cp -r "data/$part/$first" "$latin/$part/$(printf 'bl\374te')"; done
+train --data-dir "$latin" --output "$latin.run"
+run 0 evaluate "$latin.run" --part val
+says 'bl\\xFCte'
+run 0 train_flowers --config "$latin.run/args.json" --output again_latin
 cp -r data painted # a word, and a folder here
 train --data-dir painted --limit 8 --output word_run
 says "painted is a word, and a folder here too"

@@ -19,6 +19,10 @@ TEST_CASE("bytes that are not UTF-8 are escaped, and all others stay") {
     CHECK(io::is_utf8(io::to_utf8(bad)));
   }
   CHECK(io::to_utf8("\xED\xA0\x80") == "\\xED\\xA0\\x80");
+  // And back.
+  for (const std::string text :
+       {"fl\xE4", "\xFF\x80", "fläche", "a\\x41", "\\x", "\\xE", "\\xG0", ""})
+    CHECK(io::from_utf8(io::to_utf8(text)) == text);
 }
 
 TEST_CASE("letters are counted and cut as people see them") {

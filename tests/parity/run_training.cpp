@@ -48,10 +48,10 @@ EdgeViTOptions model_options(const Job& job) {
 void write_data(const Job& job) {
   const OpenedData data =
       open_data(job.data_dir, {.seed = job.seed, .image_size = job.img_size}, {painted::opener()});
-  const ImageSetPointer images =
+  const ImageSetPointer chosen =
       job.limit > 0 ? spread_over_classes(data.train, job.limit) : data.train;
-  Loader loader(prepared(images, {.image_size = job.img_size}),
-                {.batch_size = images->size(), .prefetch = 1});
+  Loader loader(prepared(chosen, {.image_size = job.img_size}),
+                {.batch_size = chosen->size(), .prefetch = 1});
   loader.start_epoch(0);
   Batch all;
   loader.next(all);

@@ -57,6 +57,26 @@ inline std::string to_utf8(std::string_view text) {
   return result;
 }
 
+// What to_utf8 wrote, as it was: a path from a JSON file leads to its file again.
+inline std::string from_utf8(std::string_view text) {
+  const auto digit = [&](std::size_t at) {
+    const std::size_t found = std::string_view("0123456789ABCDEF").find(text[at]);
+    return found == std::string_view::npos ? 16u : static_cast<unsigned>(found);
+  };
+  std::string result;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const bool escape = text.substr(at).starts_with("\\x") && at + 3 < text.size();
+    const unsigned high = escape ? digit(at + 2) : 16, low = escape ? digit(at + 3) : 16;
+    if (high < 8 || high > 15 || low > 15) {
+      result += text[at];
+      continue;
+    }
+    result += static_cast<char>(high << 4 | low);
+    at += 3;
+  }
+  return result;
+}
+
 inline bool is_utf8(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
     const CodePoint point = code_point_at(text, at);
