@@ -9,7 +9,7 @@
 #include "anther/data/vision/decode.hpp"
 #include "anther/data/vision/png.hpp"
 #include "tests/cases/made_pictures.hpp"
-#include "tests/cases/webp_samples.hpp"
+#include "tests/cases/written_samples.hpp"
 #include "tests/data/vision/image_samples.hpp"
 #include "tests/data/vision/test_files.hpp"
 
@@ -48,16 +48,16 @@ struct Without {
 
 TEST_CASE("WebP is decoded where libwebp is, and named where it is not") {
   if (image_decoders().webp.load()) {
-    CHECK(shows_quadrants(decoded(webp_samples::lossless), 0));
-    CHECK(shows_quadrants(decoded(webp_samples::alpha), 0));
-    CHECK(shows_quadrants(decoded(webp_samples::animated), 0));
+    CHECK(shows_quadrants(decoded(written_samples::lossless), 0));
+    CHECK(shows_quadrants(decoded(written_samples::alpha), 0));
+    CHECK(shows_quadrants(decoded(written_samples::animated), 0));
     // Colours of a lossy one run into each other at the edges.
-    const Image lossy = decoded(webp_samples::lossy);
+    const Image lossy = decoded(written_samples::lossy);
     for (int c = 0; c < 3; ++c) CHECK(std::abs(lossy.row(0)[c] - quadrants[0][c]) < 25);
-    for (const auto* turned : {&webp_samples::exif, &webp_samples::xmp})
-      CHECK(decoded(*turned) == oriented(decoded(webp_samples::lossless), 6));
+    for (const auto* turned : {&written_samples::exif, &written_samples::xmp})
+      CHECK(decoded(*turned) == oriented(decoded(written_samples::lossless), 6));
     for (const auto* whole :
-         {&webp_samples::lossy, &webp_samples::alpha, &webp_samples::animated}) {
+         {&written_samples::lossy, &written_samples::alpha, &written_samples::animated}) {
       for (std::size_t size = 12; size < whole->size(); ++size) {
         Bytes cut(whole->begin(), whole->begin() + static_cast<std::ptrdiff_t>(size));
         cut.shrink_to_fit();
@@ -72,7 +72,7 @@ TEST_CASE("WebP is decoded where libwebp is, and named where it is not") {
     }
   }
   const Without without(image_decoders().webp);
-  const std::string error = error_of([] { decoded(webp_samples::lossless); });
+  const std::string error = error_of([] { decoded(written_samples::lossless); });
   CHECK(contains(error, "picture: WebP is not supported"));
   CHECK(contains(error, "libwebp"));
 }
@@ -81,8 +81,10 @@ TEST_CASE("JPEG's two decoders take the same files, and nearly agree on the pixe
   // These come from stb whichever decoder there is.
   CHECK(decoder_name() == (image_decoders().jpeg.load() ? "libjpeg-turbo" : "stb"));
   const Bytes end = {0xFF, 0xD9};
-  for (const Bytes* jpeg : {&samples::jpeg_rgb, &samples::jpeg_progressive, &samples::jpeg_restart,
-                            &samples::jpeg_grey, &samples::jpeg_cmyk})
+  for (const Bytes* jpeg :
+       {&samples::jpeg_rgb, &samples::jpeg_progressive, &samples::jpeg_restart, &samples::jpeg_grey,
+        &samples::jpeg_cmyk, &written_samples::jpeg_restart,
+        &written_samples::jpeg_progressive_restart})
     for (const Bytes& tail :
          {end, Bytes{}, repeated({0x5A, 0xFF, 0x00}, 9) + end, repeated({0xFF, 0xD1}, 5) + end}) {
       const Bytes file = without_end(*jpeg, 2) + tail;

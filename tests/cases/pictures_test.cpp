@@ -11,6 +11,7 @@
 #include "anther/data/vision/decode.hpp"
 #include "anther/data/vision/png.hpp"
 #include "tests/cases/made_pictures.hpp"
+#include "tests/cases/written_samples.hpp"
 #include "tests/data/vision/image_samples.hpp"
 #include "tests/data/vision/test_files.hpp"
 
@@ -24,8 +25,9 @@ using test_files::contains;
 using test_files::error_of;
 
 const std::vector<const Bytes*>& jpegs() {
-  static const std::vector<const Bytes*> all = {&samples::jpeg_rgb, &samples::jpeg_progressive,
-                                                &samples::jpeg_restart, &samples::jpeg_grey};
+  static const std::vector<const Bytes*> all = {
+      &samples::jpeg_rgb, &samples::jpeg_progressive, &written_samples::jpeg_restart,
+      &written_samples::jpeg_progressive_restart, &samples::jpeg_grey};
   return all;
 }
 // Where the last scan's header begins.
@@ -138,6 +140,25 @@ TEST_CASE("every scan walked code by code ends where the decoder finds its end")
   for (const Bytes* jpeg : jpegs())
     for (std::size_t end = last_scan(*jpeg) + 10; end + 2 < jpeg->size(); ++end)
       CHECK_THROWS_AS(JpegFile(ByteSpan(*jpeg).first(end), "cut", true), Error);
+}
+
+TEST_CASE("a restart marker too many changes nothing, and one too few is damage") {
+  const Bytes& good = written_samples::jpeg_restart;
+  const auto begin = good.begin() + static_cast<std::ptrdiff_t>(last_scan(good));
+  std::uint8_t last = 0;
+  Bytes::const_iterator second;
+  int markers = 0;
+  for (auto at = begin + 12; at + 2 < good.end(); ++at)
+    if (*at == 0xFF && at[1] >= 0xD0 && at[1] <= 0xD7) {
+      last = at[1];
+      if (++markers == 2) second = at;
+    }
+  REQUIRE(markers > 3);
+  const auto next = static_cast<std::uint8_t>(last == 0xD7 ? 0xD0 : last + 1);
+  CHECK(decoded(without_end(good, 2) + Bytes{0xFF, next, 0xFF, 0xD9}) == decoded(good));
+  CHECK(decoded(without_end(good, 2) + Bytes{0xFF, next}) == decoded(good));
+  const Bytes fewer = Bytes(good.begin(), second) + Bytes(second + 2, good.end());
+  CHECK(contains(error_of([&] { decoded(fewer); }), "damaged"));
 }
 
 // ---- orientation

@@ -221,8 +221,8 @@ class JpegFile {
     // ten.
     detail::check(++scans_ <= max_jpeg_scans, name_, ": JPEG with more than ", max_jpeg_scans,
                   " scans is not supported");
-    if (!exact) return pass_over(at);
     const JpegScan scan = scan_header(header);
+    if (!exact) return pass_over(at, restarts_of(scan));
     for (JpegComponent& component : frame_.components)
       if (frame_.progressive && component.known.empty())
         component.known.resize(
@@ -238,15 +238,24 @@ class JpegFile {
     return true;
   }
 
-  // Past the entropy-coded data, in which FF 00 stands for FF, and markers D0 to D7, in their
-  // order, part the intervals. False if that is not so.
-  bool pass_over(std::size_t& at) const {
-    std::uint8_t next = 0xD0;
+  // How many markers part the intervals of a scan.
+  std::int64_t restarts_of(const JpegScan& scan) const {
+    if (frame_.restart_interval == 0) return 0;
+    const JpegComponent& first = frame_.components[scan.parts[0].component];
+    const std::int64_t units =
+        scan.parts.size() == 1 ? first.columns * first.rows : frame_.columns * frame_.rows;
+    return (units - 1) / frame_.restart_interval;
+  }
+
+  // Past the entropy-coded data, in which FF 00 stands for FF, and so many markers D0 to D7, in
+  // their order, part the intervals. False if that is not so.
+  bool pass_over(std::size_t& at, std::int64_t restarts) const {
+    std::int64_t found = 0;
     for (; at + 1 < file_.size(); ++at) {
       if (!begins_marker(at)) continue;
-      if (!is_restart(file_[at + 1])) return true;
-      if (frame_.restart_interval == 0 || file_[at + 1] != next) return false;
-      next = next == 0xD7 ? 0xD0 : static_cast<std::uint8_t>(next + 1);
+      if (!is_restart(file_[at + 1])) return found == restarts;
+      if (found == restarts || file_[at + 1] != 0xD0 + found % 8) return false;
+      ++found;
       ++at;
     }
     return false;
