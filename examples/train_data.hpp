@@ -173,10 +173,25 @@ inline TrainingData open_training_data(const TrainOptions& o, std::int64_t image
 // Of the training images, but for the batch's size, which follows from the images'.
 inline anther::data::LoaderOptions loader_options(const TrainOptions& o) {
   return {.shuffle = true,
+          .drop_last = o.drop_last,
           .seed = static_cast<std::uint64_t>(o.seed),
           .workers = static_cast<int>(o.workers),
           .skip_bad = o.skip_bad,
           .mix = anther::vision::mixing(mix_options(o))};
+}
+
+// How many of the training images an epoch has; says so where a default leaves some out.
+inline std::int64_t images_of_epoch(std::int64_t images, anther::data::LoaderOptions loading) {
+  loading.batch_size = loading.whole_batch;
+  const std::int64_t used = anther::data::samples_of_epoch(images, loading);
+  anther::detail::check(used > 0, "--drop-last: leaves none of ", images,
+                        " images, with a --batch-size of ", loading.whole_batch);
+  if (used < images && !loading.drop_last)
+    std::printf(
+        "The last batch of an epoch would have %lld image, too few for BatchNorm: it is left out, "
+        "another one each time.\n",
+        static_cast<long long>(images - used));
+  return used;
 }
 
 // Keeps decoded images in memory as --cache says: those that are trained on and evaluated, which

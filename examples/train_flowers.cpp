@@ -7,7 +7,6 @@
 //   train_flowers --resume auto
 #include <CLI/CLI.hpp>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -15,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -31,10 +31,13 @@
 #include "anther/train/checkpoint_callback.hpp"
 #include "anther/train/fine_tune.hpp"
 #include "anther/train/predictions.hpp"
+#include "anther/train/run_lock.hpp"
 #include "anther/train/run_log.hpp"
+#include "anther/train/stop_signals.hpp"
 #include "anther/train/tensorboard_callback.hpp"
 #include "check_data.hpp"
 #include "final_test.hpp"
+#include "resume_options.hpp"
 #include "train_data.hpp"
 #include "train_model.hpp"
 #include "train_options.hpp"
@@ -43,14 +46,6 @@
 namespace {
 
 using namespace anther;
-
-// Set by Ctrl-C (and SIGTERM): the run saves its state after the step under way. A second Ctrl-C
-// ends the program at once.
-volatile std::sig_atomic_t interrupted = 0;
-void interrupt(int signal) {
-  interrupted = 1;
-  std::signal(signal, SIG_DFL);
-}
 
 // The images of a batch that are loaded at once: the greatest divisor of the batch that is no more
 // than `most`; all of it where `most` is 0.
@@ -132,14 +127,23 @@ void tell_decoder(const std::filesystem::path& arguments) {
       before.c_str(), std::string(vision::decoder_name()).c_str());
 }
 
+// Says so where a container's quota allows fewer threads than there are processors.
+std::string quota_text() {
+  const double quota = own_cpu_quota();
+  const unsigned processors = std::thread::hardware_concurrency();
+  if (quota <= 0 || quota >= processors) return "";
+  return detail::text_of(" (the container's quota is ", quota, " of ", processors, " processors)");
+}
+
 void print_setup() {
 #ifdef __OPTIMIZE__
   const char* warning = "";
 #else
   const char* warning = "  (WARNING: this build is not optimised, and many times slower)";
 #endif
-  std::printf("anther %s  %s  %d %s  %s%s\n", version, to_string(isa()), num_threads(),
-              num_threads() == 1 ? "thread" : "threads", parallel_backend_name(), warning);
+  std::printf("anther %s  %s  %d %s%s  %s%s\n", version, to_string(isa()), num_threads(),
+              num_threads() == 1 ? "thread" : "threads", quota_text().c_str(),
+              parallel_backend_name(), warning);
 }
 
 void print_outcome(const EpochReport& last, const vision::ImageSet& images) {
@@ -153,8 +157,14 @@ void print_outcome(const EpochReport& last, const vision::ImageSet& images) {
   if (last.averaged()) print("Averaged weights: ", last.ema_metrics, last.ema_loss);
 }
 
-int train(TrainOptions o, const std::string& resume) {
+// resume: the run to go on with, or empty; changes: of its options.
+int train(TrainOptions o, const std::string& resume, const nlohmann::json& changes) {
   check_options(o);
+  std::optional<RunLock> lock;
+  if (!resume.empty())
+    lock.emplace(resume);
+  else if (!o.output.empty())
+    RunLock::check_free(o.output);
   if (o.threads > 0) set_num_threads(static_cast<int>(o.threads));
   print_setup();
   const auto seed = static_cast<std::uint64_t>(o.seed);
@@ -168,7 +178,6 @@ int train(TrainOptions o, const std::string& resume) {
   const vision::AugmentOptions augmentation = naming_flag([&] { return augment_options(o); });
   auto [data, record] = open_training_data(o, sizes.last(), resume, {painted::opener()});
   cache_images(data, o, sizes.last());
-  const std::int64_t images = data.train->size();
   const vision::ImageSetPointer& evaluated = evaluated_part(data, o);
 
   ParameterStore<float> store;
@@ -189,8 +198,13 @@ int train(TrainOptions o, const std::string& resume) {
   }
   if (o.freeze_statistics) freeze_statistics(store);
   const bool whole_batch = store.couples_samples();
-  if (whole_batch)
+  data::LoaderOptions loading = loader_options(o);
+  if (whole_batch) {
     std::printf("The model has BatchNorm: its batch runs as a whole, not in micro-batches.\n");
+    loading.least_batch = 2;
+  }
+  loading.whole_batch = o.batch_size;
+  const std::int64_t images = images_of_epoch(data.train->size(), loading);
   detail::check(!whole_batch || o.micro_batch == 0,
                 "--micro-batch: expected 0, as the model has BatchNorm, got ", o.micro_batch);
 
@@ -200,7 +214,6 @@ int train(TrainOptions o, const std::string& resume) {
     std::printf("Teacher: %s\n", teacher->description().c_str());
   }
 
-  const data::LoaderOptions loading = loader_options(o);
   const auto part = [&](std::int64_t size) {
     const std::int64_t micro =
         o.micro_batch > 0 ? o.micro_batch : automatic_micro_batch(size * size * 3);
@@ -224,7 +237,7 @@ int train(TrainOptions o, const std::string& resume) {
   if (o.layer_decay < 1) optimizer->set_lr_scales(layer_decay_scales(store, o.layer_decay));
   Profile profile;
   FitOptions options = fit_options(o, images, logit_offsets(o, data));
-  options.stop = [] { return interrupted != 0; };
+  options.stop = stop_requested;
   if (teacher)
     options.objective =
         distillation_objective(std::cref(*teacher), options.objective,
@@ -233,6 +246,7 @@ int train(TrainOptions o, const std::string& resume) {
   const RunFolder folder({.experiment = "train_flowers",
                           .output = resume.empty() ? o.output : resume,
                           .resume = !resume.empty()});
+  if (!lock) lock.emplace(folder.path());
   keep_record(std::move(record), o.data_dir, folder.path(), !resume.empty());
   std::optional<ModelEma<float>> ema;
   if (o.model_ema) ema.emplace(store, o.model_ema_decay);
@@ -246,8 +260,9 @@ int train(TrainOptions o, const std::string& resume) {
   } else {
     options.progress = fit_progress_from_json(
         load_state(folder.weights() / "last.state.safetensors", *optimizer, average));
-    detail::check(!options.progress.finished, resume, ": the run is finished");
+    options.progress = reopened(options.progress, o, changes, resume);
     tell_decoder(folder / "args.json");
+    record_changes(folder / "args.json", o, changes, options.progress, optimizer->steps());
     std::printf("Resuming after epoch %lld, step %lld\n",
                 static_cast<long long>(options.progress.epochs),
                 static_cast<long long>(optimizer->steps()));
@@ -274,11 +289,14 @@ int train(TrainOptions o, const std::string& resume) {
   if (teacher) card.notes["teacher"] = io::to_utf8(o.teacher);
   CheckpointCallback<float> checkpoint(folder, *optimizer, std::move(card), average);
   TensorBoardCallback events(folder.path(), optimizer->steps(), "images");
+  if (!changes.empty()) events.add_text("changes", changes.dump(2));
   if (resume.empty()) {
     events.add_text("arguments", to_json(o).dump(2));
     data::Loader first(augmented(sizes.first()), [&] {
       data::LoaderOptions own = loading;
       own.batch_size = std::min<std::int64_t>(o.batch_size, 32);
+      own.drop_last = false;
+      own.whole_batch = 0;
       return own;
     }());
     first.start_epoch(0);
@@ -293,6 +311,11 @@ int train(TrainOptions o, const std::string& resume) {
   try {
     history = fit(model, *optimizer, std::ref(train_loader), &evaluation_loader, options,
                   {&progress, &log, &curves, &predictions, &checkpoint, &events}, average);
+  } catch (const NotFiniteError& error) {
+    detail::fail(error.what(), ".\nThe run's state is that after epoch ",
+                 checkpoint.progress().epochs, ". To go on from there with a lower rate:\n",
+                 "  train_flowers --resume ", folder.path().string(), " --lr ",
+                 std::min(o.lr / 10, 1e-3));
   } catch (const Error& error) {
     if (!std::filesystem::exists(folder.weights() / "last.state.safetensors")) throw;
     detail::fail(error.what(), "\nWhat was done before is kept. To go on, once that is mended:\n",
@@ -343,8 +366,8 @@ int main(int argc, char** argv) {
     const bool automatic = resume == "auto";
     if (automatic) {
       const std::string root = output.empty() ? "runs/train_flowers" : output;
-      const auto found = newest_unfinished_run(root);
-      detail::check(found.has_value(), "--resume: expected an unfinished run in ", root,
+      const auto found = newest_run(root);
+      detail::check(found.has_value(), "--resume: expected a run to go on with in ", root,
                     ", found none");
       resume = found->string();
     }
@@ -352,6 +375,7 @@ int main(int argc, char** argv) {
                   "--resume: takes its options from the run, not from a file");
     if (!config.empty()) read_options(config, options);
     if (!resume.empty()) read_options(resume + "/args.json", options);
+    const TrainOptions before = options;
 
     CLI::App app(
         "Trains EdgeViT, or another model, on Flowers-102, class folders, CIFAR-10 or painted "
@@ -360,8 +384,8 @@ int main(int argc, char** argv) {
     std::string given;
     app.add_option(
         "--resume", given,
-        "the folder of a run to go on with, with its options; auto: the newest that is not "
-        "finished, in runs/train_flowers or --output");
+        "the folder of a run to go on with, with its options, most of which may change; auto: the "
+        "newest that is not finished, else the newest, in runs/train_flowers or --output");
     std::string check_report;
     const CLI::Option* check =
         app.add_option("--check-data", check_report,
@@ -374,18 +398,14 @@ int main(int argc, char** argv) {
       check_options(options);
       return check_data(options, check_report, {painted::opener()});
     }
-    if (!resume.empty())
-      for (const CLI::Option* option : app.get_options())
-        detail::check(option->count() == 0 || option->check_name("--resume") ||
-                          option->check_name("--threads") || option->check_name("--workers") ||
-                          option->check_name("--data-dir") || option->check_name("--skip-bad") ||
-                          (automatic && option->check_name("--output")),
-                      option->get_name(),
-                      ": a resumed run keeps its options; --threads, --workers, --data-dir and "
-                      "--skip-bad may change");
-    std::signal(SIGINT, interrupt);
-    std::signal(SIGTERM, interrupt);
-    return train(options, resume);
+    nlohmann::json changes;
+    if (!resume.empty()) {
+      detail::check(automatic || output.empty(),
+                    "--output: a run that goes on stays in its folder, ", resume);
+      changes = changed_options(before, options, resume);
+    }
+    stop_on_signals();
+    return train(options, resume, changes);
   } catch (const std::exception& error) {
     std::fflush(stdout);
     std::fprintf(stderr, "train_flowers: %s\n", error.what());

@@ -43,6 +43,7 @@ struct TrainOptions {
   std::int64_t val_interval = 1;
   std::int64_t patience = 0;
   std::int64_t batch_size = 128;
+  bool drop_last = false;
   std::int64_t grad_accum_steps = 1;
   std::int64_t micro_batch = 0;
   bool grad_checkpointing = false;
@@ -154,6 +155,9 @@ void for_each_option(Options& o, const Visit& visit) {
         "epochs from one evaluation to the next; the last one has one");
   visit("patience", o.patience, "epochs without a better evaluation that end the run; 0: none do");
   visit("batch-size,-b", o.batch_size, "images a batch");
+  visit("drop-last", o.drop_last,
+        "leave out the last batch of an epoch where it has fewer images; a single one is left out "
+        "anyway where the model has BatchNorm");
   visit("grad-accum-steps", o.grad_accum_steps, "batches an optimiser step");
   visit("micro-batch", o.micro_batch,
         "images at once a thread; 0: by the size of the images, or with BatchNorm the whole batch");
@@ -216,7 +220,8 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("cache-size", o.cache_size,
         "uint8: the short side, in pixels; 0: 1.25 times the largest --img-size");
   visit("seed", o.seed, "of initialisation, order and all else that is random");
-  visit("threads", o.threads, "compute threads; 0: OMP_NUM_THREADS, or all cores");
+  visit("threads", o.threads,
+        "compute threads; 0: OMP_NUM_THREADS, or all cores that the container may use");
   visit("workers,-j", o.workers, "threads that decode images");
   visit("limit", o.limit, "only N training images, evenly of all classes; 0: all");
   visit("profile", o.profile, "print where the time went: each op in each stage");
@@ -375,6 +380,9 @@ inline nlohmann::json to_json(const TrainOptions& options) {
       json[name] = member;
   });
   json.erase("output");
+  // A folder's name may be any bytes; JSON is UTF-8.
+  for (const char* path : {"data_dir", "initial_checkpoint", "teacher"})
+    json[path] = anther::io::to_utf8(json[path].get<std::string>());
   return json;
 }
 
@@ -414,7 +422,8 @@ inline void read_options(const std::string& path, TrainOptions& options) {
     json.erase(found);
   });
   for (const auto& [key, value] : json.items())
-    anther::detail::check(key == "comment" || key == "decoder", path, ": unknown option ", key);
+    anther::detail::check(key == "comment" || key == "decoder" || key == "changes", path,
+                          ": unknown option ", key);
 }
 
 // Binds the options to flags; what they hold already is the default.

@@ -143,10 +143,10 @@ TEST_CASE("state: averaged weights come back too, and are asked for where there 
   CHECK(b.copy() == before);
 }
 
-TEST_CASE("newest unfinished run: the one whose state was written last") {
+TEST_CASE("newest run: of the unfinished ones, the one whose state was written last") {
   const TemporaryFolder folder;
-  CHECK_FALSE(newest_unfinished_run(folder / "none"));
-  CHECK_FALSE(newest_unfinished_run(folder.path()));
+  CHECK_FALSE(newest_run(folder / "none"));
+  CHECK_FALSE(newest_run(folder.path()));
   State a(1);
   const auto add = [&](const char* name, bool finished, int minutes_old, bool args = true) {
     const auto weights = folder / name / "weights";
@@ -162,12 +162,13 @@ TEST_CASE("newest unfinished run: the one whose state was written last") {
   add("3", true, 1);
   add("4", false, 2, false);
   std::filesystem::create_directories(folder / "5" / "weights");
-  CHECK(newest_unfinished_run(folder.path()) == folder / "2");
+  CHECK(newest_run(folder.path()) == folder / "2");
   add("1", false, 0);
-  CHECK(newest_unfinished_run(folder.path()) == folder / "1");
+  CHECK(newest_run(folder.path()) == folder / "1");
   // A run's own folder.
-  CHECK(newest_unfinished_run(folder / "2") == folder / "2");
-  CHECK_FALSE(newest_unfinished_run(folder / "3"));
+  CHECK(newest_run(folder / "2") == folder / "2");
+  // Where all are finished, the newest of these.
+  CHECK(newest_run(folder / "3") == folder / "3");
 }
 
 TEST_CASE("a checkpoint of another model is refused, with all differences, and changes nothing") {

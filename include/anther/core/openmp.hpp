@@ -9,6 +9,10 @@
 #ifdef _OPENMP
 #include <omp.h>
 
+#include <cstdlib>
+
+#include "anther/core/cpu_quota.hpp"
+
 namespace anther::inline v0_1 {
 namespace {
 
@@ -19,7 +23,10 @@ void run_openmp_team(int threads, void (*worker)(void*, int), void* context) {
 }
 
 [[maybe_unused]] const bool openmp_registered = [] {
-  static const ParallelBackend backend{&run_openmp_team, omp_get_max_threads(), "OpenMP"};
+  static const ParallelBackend backend{
+      &run_openmp_team,
+      default_threads(omp_get_max_threads(), own_cpu_quota(), std::getenv("OMP_NUM_THREADS")),
+      "OpenMP"};
   parallel_state.backend.store(&backend, std::memory_order_release);
   return true;
 }();

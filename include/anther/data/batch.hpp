@@ -36,6 +36,12 @@ struct LoaderOptions {
   std::int64_t batch_size = 32;
   bool shuffle = false;
   bool drop_last = false;  // leave out a last batch of fewer samples
+  // Where the batches are parts of larger ones: how many samples those have, which drop_last and
+  // least_batch then mean. 0: the batches are whole.
+  std::int64_t whole_batch = 0;
+  // Leave out a batch of fewer samples than this, at the end of an epoch or because skip_bad left
+  // some out. 2 where samples see one another (BatchNorm): one alone has no variance.
+  std::int64_t least_batch = 1;
   std::int64_t limit = 0;  // only the first samples of the data set; 0: all
   std::uint64_t seed = 0;
   int workers = 1;          // threads; 0: next() does the work itself

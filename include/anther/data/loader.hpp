@@ -34,6 +34,15 @@ inline Shape shape_of_samples(std::int64_t count, const Shape& sample) {
   return shape;
 }
 
+// How many samples of `available` ones an epoch has: all but those of a last batch that is left
+// out.
+inline std::int64_t samples_of_epoch(std::int64_t available, const LoaderOptions& options) {
+  const std::int64_t whole = options.whole_batch > 0 ? options.whole_batch : options.batch_size;
+  const std::int64_t last = available % whole;
+  if (options.drop_last) return available - last;
+  return last < options.least_batch && last < available ? available - last : available;
+}
+
 class Loader {
  public:
   // Throws if the options make no sense, or the data set has no samples.
@@ -54,9 +63,14 @@ class Loader {
     available_ = options.limit > 0 ? std::min(options.limit, data_->size()) : data_->size();
     detail::check(available_ >= 1, "loader: the data set has no samples");
     full_ = std::min(options.batch_size, available_);
-    samples_ = options.drop_last ? available_ - available_ % options.batch_size : available_;
-    detail::check(samples_ >= 1, "loader: a batch size of ", options.batch_size,
+    detail::check(options.whole_batch == 0 || options.whole_batch % options.batch_size == 0,
+                  "whole batch: expected a multiple of the batch size ", options.batch_size,
+                  ", got ", options.whole_batch);
+    samples_ = samples_of_epoch(available_, options);
+    detail::check(samples_ >= 1, "loader: a batch size of ",
+                  std::max(options.batch_size, options.whole_batch),
                   " and drop_last leave none of ", available_, " samples");
+    least_ = std::min(options.least_batch, std::min(options.batch_size, samples_));
     next_sample_ = samples_;  // nothing to take until start_epoch
     slots_.resize(options.workers == 0 ? 1 : static_cast<std::size_t>(options.prefetch));
     for (Slot& slot : slots_) {
@@ -114,6 +128,10 @@ class Loader {
       }
       work_.notify_all();
       if (count == 0) continue;
+      if (count < least_) {  // some were damaged, and the rest is too small to be used alone
+        skipped_ += count;
+        continue;
+      }
       if (options_.mix) options_.mix(batch, mix_key_);
       delivered_ += count;
       stall_ += seconds_since(began);
@@ -331,6 +349,7 @@ class Loader {
   std::int64_t available_ = 0;  // samples to choose from
   std::int64_t samples_ = 0;    // of an epoch
   std::int64_t full_ = 0;       // of a full batch
+  std::int64_t least_ = 1;      // of a batch that is delivered
 
   // Used by the consumer only.
   std::int64_t skipped_ = 0, delivered_ = 0;

@@ -70,8 +70,13 @@ struct EpochReport {
 
 // How far a run is: what it needs to go on, besides the weights, the optimiser and the average.
 struct FitProgress {
-  std::int64_t epochs = 0;      // done, with their evaluation
-  std::int64_t batches = 0;     // of the loader, done in the epoch under way
+  std::int64_t epochs = 0;           // done, with their evaluation
+  std::int64_t batches = 0;          // of the loader, done in the epoch under way,
+  std::int64_t batch_size = 0;       // and how many samples such a batch has; 0: not known
+  std::int64_t steps_per_epoch = 0;  // of the optimiser; 0: not known
+  // Added to the optimiser's steps for the schedule, since epochs had other numbers of steps
+  // before.
+  std::int64_t schedule_offset = 0;
   StepReport epoch = {};        // of the epoch under way
   double epoch_begin = 0;       // the share of the run that was done when that epoch began
   double epoch_seconds = 0;     // of training in it

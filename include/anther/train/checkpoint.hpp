@@ -117,21 +117,23 @@ nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optim
 }
 
 // The folder of the run to go on with, of those in `root` (runs/train, or a run's own folder): of
-// the runs that have a state and are not finished, the one whose state was written last.
-inline std::optional<std::filesystem::path> newest_unfinished_run(
-    const std::filesystem::path& root) {
+// the runs that have a state and are not finished, the one whose state was written last; where all
+// are finished, the one of these.
+inline std::optional<std::filesystem::path> newest_run(const std::filesystem::path& root) {
   std::optional<std::filesystem::path> newest;
   std::filesystem::file_time_type newest_time;
+  bool newest_finished = true;
   std::error_code error;
   const auto consider = [&](const std::filesystem::path& run) {
     const auto state = run / "weights" / "last.state.safetensors";
     if (!std::filesystem::exists(run / "args.json", error) ||
         !std::filesystem::exists(state, error))
       return;
-    if (progress_of(io::SafetensorsFile(state)).progress.value("finished", true)) return;
+    const bool finished = progress_of(io::SafetensorsFile(state)).progress.value("finished", true);
     const auto time = std::filesystem::last_write_time(state, error);
-    if (newest && time <= newest_time) return;
+    if (newest && (finished != newest_finished ? finished : time <= newest_time)) return;
     newest = run;
+    newest_finished = finished;
     newest_time = time;
   };
   consider(root);

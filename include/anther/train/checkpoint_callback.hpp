@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -19,6 +20,9 @@ namespace anther::inline v0_1 {
 inline nlohmann::json to_json(const FitProgress& p) {
   return {{"epochs", p.epochs},
           {"batches", p.batches},
+          {"batch_size", p.batch_size},
+          {"steps_per_epoch", p.steps_per_epoch},
+          {"schedule_offset", p.schedule_offset},
           {"step", p.epoch.step},
           {"samples", p.epoch.samples},
           {"loss", p.epoch.loss},
@@ -40,6 +44,9 @@ inline FitProgress fit_progress_from_json(const nlohmann::json& json) {
   try {
     json.at("epochs").get_to(p.epochs);
     json.at("batches").get_to(p.batches);
+    p.batch_size = json.value("batch_size", p.batch_size);
+    p.steps_per_epoch = json.value("steps_per_epoch", p.steps_per_epoch);
+    p.schedule_offset = json.value("schedule_offset", p.schedule_offset);
     json.at("step").get_to(p.epoch.step);
     json.at(json.contains("samples") ? "samples" : "images").get_to(p.epoch.samples);
     json.at("loss").get_to(p.epoch.loss);
@@ -67,9 +74,9 @@ inline FitProgress fit_progress_from_json(const nlohmann::json& json) {
 }
 
 // Writes weights/last.safetensors after each epoch, weights/best.safetensors if the evaluation was
-// the best so far, and weights/last.state.safetensors to go on from. With an average of the weights
-// it also writes weights/last_ema.safetensors, and the best weights are averaged ones. Each file is
-// replaced at once: a run that is killed leaves complete files.
+// the best so far, and weights/last.state.safetensors to go on from, first before the first step.
+// With an average of the weights it also writes weights/last_ema.safetensors, and the best weights
+// are averaged ones. Each file is replaced at once: a run that is killed leaves complete files.
 template <class T>
 class CheckpointCallback : public Callback {
  public:
@@ -79,6 +86,12 @@ class CheckpointCallback : public Callback {
     to_metadata(card_);  // fails now, not after an epoch, if it cannot be written
   }
 
+  // A run whose first steps already fail can go on from its beginning, with other options.
+  void on_epoch_begin(std::int64_t /*epoch*/, std::int64_t /*steps*/,
+                      std::int64_t /*samples*/) override {
+    if (!std::filesystem::exists(folder_.weights() / "last.state.safetensors"))
+      on_progress(progress_);
+  }
   void on_epoch_end(const EpochReport& report) override {
     save("last.safetensors", report, report.val_loss, report.val_metrics);
     if (!ema_) {

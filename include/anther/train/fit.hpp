@@ -28,6 +28,7 @@
 #include "anther/optim/schedule.hpp"
 #include "anther/train/callback.hpp"
 #include "anther/train/evaluation.hpp"
+#include "anther/train/fit_options.hpp"
 #include "anther/train/metrics.hpp"
 #include "anther/train/objective.hpp"
 #include "anther/train/predictor.hpp"
@@ -46,32 +47,6 @@ class AveragedWeights {
 
  private:
   ModelEma<T>& ema_;
-};
-
-// How many optimiser steps an epoch has.
-inline std::int64_t steps_per_epoch(const data::Loader& loader, std::int64_t batch_size) {
-  if (batch_size == 0) return loader.batches();
-  return (loader.samples() + batch_size - 1) / batch_size;
-}
-
-struct FitOptions {
-  Objective<float> objective = {};  // required: one of objectives.hpp, or your own
-  Metrics metrics = {};             // the first one says what is best; none: the loss does
-  std::int64_t epochs = 1;
-  std::int64_t batch_size = 0;        // samples; 0: a batch of the loader, else a multiple of it
-  std::int64_t grad_accum_steps = 1;  // batches whose gradients make one step
-  Schedule schedule = {};             // by optimiser steps; of 0 steps: as many as the run has
-  double clip_grad = 0;               // the gradient's greatest norm; 0: any
-  std::int64_t val_interval = 1;  // epochs from one evaluation to the next; the last has one too
-  std::int64_t patience = 0;      // epochs without a better evaluation that end the run; 0: none do
-  // Seconds, of training and evaluation: the run ends when they are used up, whatever `epochs` is,
-  // and goes through the schedule by the share of them that is used. 0: no limit, and the schedule
-  // goes by steps.
-  double time_budget = 0;
-  std::function<bool()> stop = {};     // asked after each step: whether to stop there
-  std::function<double()> clock = {};  // seconds; empty: a steady clock
-  FitProgress progress = {};           // of a run that goes on
-  TrainerOptions trainer = {};
 };
 
 // Gives the loader of an epoch (counted from 0), at whose beginning `share` of the run is done.
@@ -152,7 +127,8 @@ class Fit {
   }
   double lr() const {
     const Schedule& schedule = options_.schedule;
-    if (options_.time_budget == 0) return schedule.at(optimizer_.steps());
+    if (options_.time_budget == 0)
+      return schedule.at(optimizer_.steps() + progress_.schedule_offset);
     return schedule.at_position(share() * static_cast<double>(schedule.steps));
   }
 
@@ -181,6 +157,7 @@ class Fit {
     StepReport& report = progress_.epoch;
     report.epoch = progress_.epochs + 1;
     report.steps = steps_per_epoch(*train_, options_.batch_size * options_.grad_accum_steps);
+    adapt_progress(progress_, *train_, report.steps, optimizer_.steps());
     report.all_samples = train_->samples();
     if (options_.schedule.steps == 0)
       options_.schedule.steps = std::max<std::int64_t>(1, report.steps * options_.epochs);
@@ -245,17 +222,17 @@ class Fit {
     return true;
   }
 
-  // Throws before a step that would spoil the weights; these stay as they are.
+  // Throws before a step that would spoil the weights; these stay as they are. Whatever the rate,
+  // they would give the same loss again: the state to go on from stays the one before.
   void check_finite(const BatchResult& result, double rate) {
     const std::string where = trainer_.not_finite();
     if (where.empty() && std::isfinite(result.loss)) return;
     optimizer_.store().discard_buffers();
-    save();
-    detail::fail(
+    throw NotFiniteError(detail::text_of(
         "training: the loss of step ", optimizer_.steps() + 1, " is ", result.loss,
         "; not finite first: ", where, "; the learning rate is ", rate,
         ", and a lower one, a longer warm-up or clipping may help. The weights before this step "
-        "are kept");
+        "are kept"));
   }
 
   // Returns false if it was stopped before the epoch counts as done.
@@ -347,11 +324,6 @@ class Fit {
   double begun_ = 0, stalled_before_ = 0;
   bool between_steps_ = true;
 };
-
-// The rate rises linearly during the warm-up, and then falls from lr to 0 along a cosine.
-inline Schedule cosine_schedule(double lr, std::int64_t warmup_steps = 0) {
-  return {.kind = ScheduleKind::cosine, .lr = lr, .warmup_steps = warmup_steps, .steps = 0};
-}
 
 // Trains, and returns a report of each epoch. A batch that is larger than the loader's comes in
 // parts, so that its samples need not be in memory at once. val may be null. With an average of the
