@@ -13,6 +13,8 @@
 #include "anther/data/vision/check_dataset.hpp"
 #include "anther/io/atomic_file.hpp"
 #include "anther/report/progress.hpp"
+#include "anther/train/stop_signals.hpp"
+#include "output_flags.hpp"
 #include "train_data.hpp"
 
 inline nlohmann::json to_json(const anther::vision::DatasetCheck& check) {

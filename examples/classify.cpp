@@ -17,6 +17,8 @@
 #include "anther/models/classifier.hpp"
 #include "anther/models/models.hpp"
 #include "anther/train/run_folder.hpp"
+#include "anther/train/stop_signals.hpp"
+#include "output_flags.hpp"
 
 namespace {
 
@@ -43,10 +45,23 @@ std::vector<std::filesystem::path> image_files(const std::vector<std::string>& a
   return files;
 }
 
-// The run that train_flowers did last; without any, the trained model that comes with Anther.
+// Of the latest run of train_flowers that has weights; without any, of the trained model that comes
+// with Anther.
 std::filesystem::path weights_at_hand() {
+  const std::filesystem::path runs = std::filesystem::path("runs") / "train_flowers";
+  const int last = last_run_number(runs);
+  for (int number = last; number > 0; --number) {
+    const auto weights = weights_of(runs / std::to_string(number));
+    if (!std::filesystem::is_regular_file(weights)) continue;
+    if (number < last)
+      std::printf("The latest run, %s, has no weights yet; the newest that has some is taken.\n",
+                  (runs / std::to_string(last)).c_str());
+    return weights;
+  }
+  if (last > 0)
+    std::printf("No run in %s has weights yet; the model that comes with Anther is taken.\n",
+                runs.c_str());
   std::filesystem::path weights = ANTHER_TRAINED_MODEL;
-  if (const auto run = RunFolder::latest("runs", "train_flowers")) weights = weights_of(*run);
   detail::check(std::filesystem::exists(weights),
                 "--checkpoint: name the weights: there are none at ", weights.string());
   return weights;
@@ -61,13 +76,14 @@ void print(const Classified& image, const std::vector<std::string>& names, std::
 
 nlohmann::json to_json(const Classified& image, const std::vector<std::string>& names,
                        std::int64_t k) {
-  if (!image.error.empty()) return {{"file", image.file.string()}, {"error", image.error}};
+  if (!image.error.empty())
+    return {{"file", io::to_utf8(image.file.string())}, {"error", io::to_utf8(image.error)}};
   nlohmann::json top = nlohmann::json::array();
   for (const std::int64_t c : image.top(k))
     top.push_back({{"class", names[static_cast<std::size_t>(c)]},
                    {"label", c},
                    {"probability", image.probabilities[static_cast<std::size_t>(c)]}});
-  return {{"file", image.file.string()}, {"top", top}};
+  return {{"file", io::to_utf8(image.file.string())}, {"top", top}};
 }
 
 struct Options {
@@ -80,6 +96,8 @@ struct Options {
 
 // How many files had no answer.
 int classify(const Options& o) {
+  check_output("--json", o.json);
+  if (!o.json.empty()) ignore_lost_output();  // else nobody misses the rest of the answers
   if (o.threads > 0) set_num_threads(o.threads);
   const std::vector<std::filesystem::path> files = image_files(o.images);
   const std::filesystem::path weights =

@@ -15,6 +15,7 @@
 
 #include "anther/anther.hpp"
 #include "model_flags.hpp"
+#include "output_flags.hpp"
 
 namespace {
 
@@ -100,6 +101,7 @@ ModelCard card_of(io::SafetensorsFile& file, const Options& o) {
 }
 
 void run(const Options& o) {
+  check_output("", o.out);
   io::SafetensorsFile file(o.in);
   const ModelCard card = card_of(file, o);
   const ChosenModel chosen = chosen_model(card);

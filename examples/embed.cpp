@@ -16,6 +16,7 @@
 #include "anther/export/cpp_header.hpp"
 #include "kernel_sources.hpp"
 #include "model_flags.hpp"
+#include "output_flags.hpp"
 
 namespace {
 
@@ -57,6 +58,7 @@ void run(const Options& o) {
   detail::check(o.files.size() == (o.model.model.empty() ? 2 : 1),
                 "expected CHECKPOINT OUT.hpp, or --model and OUT.hpp");
   const std::string& out = o.files.back();
+  check_output("", out);
   const ModelAtHand model(o.model.model.empty() ? o.files.front() : "", o.model);
   exports::CppHeaderOptions options{.name = o.name.empty() ? name_of(out) : o.name,
                                     .dtype = o.dtype == "f16" ? io::Dtype::f16 : io::Dtype::f32,

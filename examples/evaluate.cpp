@@ -22,6 +22,8 @@
 #include "anther/train/objectives.hpp"
 #include "anther/train/predictions.hpp"
 #include "anther/train/run_folder.hpp"
+#include "anther/train/stop_signals.hpp"
+#include "output_flags.hpp"
 #include "trained_data.hpp"
 
 namespace {
@@ -55,7 +57,7 @@ nlohmann::json to_json(const Evaluation& evaluation, std::int64_t skipped,
   }
   nlohmann::json predictions = nlohmann::json::array();
   for (const Prediction& p : evaluation.predictions)
-    predictions.push_back({{"file", data.name(p.index)},
+    predictions.push_back({{"file", io::to_utf8(data.name(p.index))},
                            {"class", class_names[static_cast<std::size_t>(p.label)]},
                            {"predicted", class_names[static_cast<std::size_t>(p.predicted)]},
                            {"probability", p.probability}});
@@ -118,6 +120,10 @@ void write_report_of(const Options& o, const Classifier& classifier, const visio
 }
 
 void evaluate(const Options& o) {
+  check_output("--json", o.json);
+  check_output("--confusion", o.confusion, {".csv", ".svg"});
+  check_output("--report", o.report, {".html", ".htm"});
+  ignore_lost_output();
   if (o.threads > 0) set_num_threads(o.threads);
   const Classifier classifier(o.weights);
   const vision::OpenedData data =
@@ -156,8 +162,8 @@ void evaluate(const Options& o) {
       static_cast<long long>(result.samples), part_name.c_str());
   if (!o.json.empty()) {
     nlohmann::json json = to_json(evaluation, loader.skipped(), *part, names);
-    json["weights"] = weights_of(o.weights).string();
-    json["data"] = data.description;
+    json["weights"] = io::to_utf8(weights_of(o.weights).string());
+    json["data"] = io::to_utf8(data.description);
     json["part"] = part_name;
     json["tta"] = o.tta;
     io::write_file_atomically(o.json, json.dump(2) + "\n");

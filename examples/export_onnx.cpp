@@ -14,6 +14,7 @@
 #include "anther/anther.hpp"
 #include "anther/export/onnx.hpp"
 #include "model_flags.hpp"
+#include "output_flags.hpp"
 
 namespace {
 
@@ -39,6 +40,7 @@ void run(const Options& o) {
   detail::check(o.files.size() == (o.model.model.empty() ? 2 : 1),
                 "expected CHECKPOINT OUT.onnx, or --model and OUT.onnx");
   const std::string& out = o.files.back();
+  check_output("", out);
   const ModelAtHand model(o.model.model.empty() ? o.files.front() : "", o.model);
   const auto prepared = model.preprocess();
   exports::OnnxOptions options{.input = prepared ? "images" : "samples",

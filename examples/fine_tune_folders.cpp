@@ -19,6 +19,8 @@
 #include "anther/train/fine_tune.hpp"
 #include "anther/train/fit.hpp"
 #include "anther/train/objectives.hpp"
+#include "anther/train/stop_signals.hpp"
+#include "output_flags.hpp"
 
 using namespace anther;
 
@@ -37,6 +39,8 @@ int main(int argc, char** argv) {
   app.add_option("--layer-decay", decay, "of the rate, from a layer to the one before it");
   CLI11_PARSE(app, argc, argv);
   try {
+    check_output("--out", out);
+    ignore_lost_output();
     const vision::OpenedData data = vision::open_data(folder);
     const io::SafetensorsFile file(weights_of(checkpoint));
     const ModelCard card = model_card_of(file);
@@ -57,7 +61,11 @@ int main(int argc, char** argv) {
       const vision::Augment augment(preprocess, {.scale = {{0.5, 1}}, .hflip = 0.5});
       const std::int64_t size = preprocess.image_size;
       data::Loader images(prepared(data.train, size, size, augment),
-                          {.batch_size = batch_size, .shuffle = true, .seed = 1, .workers = 2});
+                          {.batch_size = batch_size,
+                           .shuffle = true,
+                           .least_batch = store.couples_samples() ? 2 : 1,
+                           .seed = 1,
+                           .workers = 2});
       data::Loader val(prepared(data.val, preprocess), {.batch_size = batch_size});
       const History history = fit(model, adam, images, val,
                                   {.objective = cross_entropy_objective({.label_smoothing = 0.1}),

@@ -13,6 +13,8 @@
 #include "anther/report/progress_callback.hpp"
 #include "anther/train/fit.hpp"
 #include "anther/train/objectives.hpp"
+#include "anther/train/stop_signals.hpp"
+#include "output_flags.hpp"
 
 using namespace anther;
 
@@ -50,6 +52,8 @@ int main(int argc, char** argv) {
   app.add_option("--out", out, "the picture")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   try {
+    check_output("--out", out, {".png"});
+    ignore_lost_output();
     const auto flowers = [&](std::int64_t count, std::uint64_t seed) {
       return std::make_shared<painted::FlowerMasks>(
           painted::PaintedOptions{.size = count, .image_size = size, .seed = seed});

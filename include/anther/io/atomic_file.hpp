@@ -98,6 +98,12 @@ class AtomicFile {
   bool committed_ = false;
 };
 
+// Throws now what writing this file would throw later: where there is no such folder, no right to
+// write there, or something of this name that is no file.
+inline void check_writable(const std::filesystem::path& path) {
+  const AtomicFile probe(path);
+}
+
 // Writes a whole file at once, as AtomicFile does.
 inline void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
   AtomicFile file(path);

@@ -88,7 +88,11 @@ inline ModelCard model_card_of(const io::SafetensorsFile& file) {
 // The weights that a path stands for: the file itself, or the best weights of a run's folder.
 inline std::filesystem::path weights_of(const std::filesystem::path& path) {
   std::error_code error;
-  return std::filesystem::is_directory(path, error) ? path / "weights" / "best.safetensors" : path;
+  if (!std::filesystem::is_directory(path, error)) return path;
+  const auto best = path / "weights" / "best.safetensors",
+             last = path / "weights" / "last.safetensors";
+  return !std::filesystem::exists(best, error) && std::filesystem::exists(last, error) ? last
+                                                                                       : best;
 }
 
 }  // namespace anther::inline v0_1
