@@ -164,6 +164,10 @@ rm -rf log
 [[ $(wc -l <closed/steps.csv) == 6 ]] || fail "closed output was mixed with the files"
 [[ $(head -c 6 closed/steps.csv) == step,e ]] || fail "output was written to steps.csv"
 
+# In a file, ten lines an epoch.
+run 0 "${tiny[@]}" --batch-size 1 --epochs 1 --output lines
+(($(grep -c "^Epoch 1/1" log) == 10)) || fail "expected ten lines of progress"
+
 # Two processes on one run: the second one names the first.
 "$program" "${endless[@]}" --output busy >busy.log 2>&1 &
 pid=$!

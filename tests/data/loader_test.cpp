@@ -164,6 +164,48 @@ TEST_CASE("limit takes the first images, drop_last leaves out the rest of a batc
   CHECK(see(one, 0).sizes == std::vector<std::int64_t>{5});
 }
 
+// The numbers of samples of an epoch's batches.
+std::vector<std::int64_t> sizes_of(Loader& loader, std::int64_t epoch) {
+  std::vector<std::int64_t> sizes;
+  loader.start_epoch(epoch);
+  for (Batch batch; loader.next(batch);) sizes.push_back(batch.size());
+  return sizes;
+}
+
+TEST_CASE("a batch of fewer samples than least_batch is left out: the last, or of damaged ones") {
+  using Sizes = std::vector<std::int64_t>;
+  const auto sizes = [](std::int64_t samples, LoaderOptions options,
+                        std::set<std::int64_t> bad = {}) {
+    Loader loader(std::make_shared<Numbers>(samples, std::move(bad)), options);
+    CHECK(loader.samples() == samples_of_epoch(samples, options));
+    return sizes_of(loader, 0);
+  };
+  CHECK(sizes(9, {.batch_size = 4}) == Sizes{4, 4, 1});
+  CHECK(sizes(9, {.batch_size = 4, .least_batch = 2}) == Sizes{4, 4});
+  CHECK(sizes(10, {.batch_size = 4, .least_batch = 2}) == Sizes{4, 4, 2});
+  CHECK(sizes(1, {.batch_size = 4, .least_batch = 2}) == Sizes{1});  // else there is none
+  CHECK(sizes(3, {.batch_size = 1, .least_batch = 2}) == Sizes{1, 1, 1});
+  CHECK(sizes(10, {.batch_size = 4, .least_batch = 2, .skip_bad = true}, {9}) == Sizes{4, 4});
+  CHECK(sizes(10, {.batch_size = 4, .least_batch = 2, .skip_bad = true}, {0, 1, 2}) == Sizes{4, 2});
+  // Where the batches are parts of larger ones, of four here.
+  CHECK(sizes(11, {.batch_size = 2, .drop_last = true, .whole_batch = 4}) == Sizes{2, 2, 2, 2});
+  CHECK(sizes(11, {.batch_size = 2, .drop_last = true}) == Sizes{2, 2, 2, 2, 2});
+  CHECK(contains(error_of([] {
+                   Loader(std::make_shared<Numbers>(3), {.drop_last = true, .whole_batch = 64});
+                 }),
+                 "a batch size of 64 and drop_last leave none of 3 samples"));
+}
+
+TEST_CASE("another sample is left out in each epoch") {
+  Loader loader(std::make_shared<Numbers>(9), {.batch_size = 4, .shuffle = true, .least_batch = 2});
+  std::set<std::int64_t> seen;
+  for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
+    loader.start_epoch(epoch);
+    for (Batch batch; loader.next(batch);) seen.insert(batch.indices.begin(), batch.indices.end());
+  }
+  CHECK(seen.size() == 9);
+}
+
 TEST_CASE("a damaged image stops the epoch at its batch, with its file's name, again and again") {
   const auto data = std::make_shared<const Numbers>(40, std::set<std::int64_t>{20, 23});
   for (const int workers : {0, 1, 4}) {

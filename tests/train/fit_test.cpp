@@ -740,4 +740,60 @@ TEST_CASE("fit: gradients that are not finite stop the run as well, and the stat
   CHECK_FALSE(keep.saved.finished);
 }
 
+// The progress as it was saved, and how often.
+struct Saves : Callback {
+  void on_progress(const FitProgress& progress) override { all.push_back(progress); }
+  std::vector<FitProgress> all;
+};
+
+TEST_CASE(
+    "fit: a loss that is not finite leaves the state before it, which a lower rate goes on from") {
+  Run run(false);
+  Saves saves;
+  Callback* const callbacks[] = {&saves};
+  run.fit({.epochs = 1}, callbacks);
+  REQUIRE(saves.all.size() == 1);
+  run.store.edit().value(run.net.head.bias.number)[0] = std::numeric_limits<float>::infinity();
+  CHECK_THROWS_AS(run.fit({.epochs = 2, .progress = saves.all[0]}, callbacks), NotFiniteError);
+  CHECK(saves.all.size() == 1);
+}
+
+TEST_CASE("fit: with other batches, an epoch goes on at its sample and the schedule at its share") {
+  const auto flowers_of = [](std::int64_t batch) {
+    return Loader(prepared(flowers(24), small_images), {.batch_size = batch});
+  };
+  FitProgress half{.epochs = 2, .batches = 3, .batch_size = 4, .steps_per_epoch = 6};
+  half.epoch.step = 3;
+  half.epoch.samples = 12;
+  const auto adapted = [&](std::int64_t batch) {
+    const Loader loader = flowers_of(batch);
+    FitProgress progress = half;
+    adapt_progress(progress, loader, steps_per_epoch(loader, 0), 15);
+    return progress;
+  };
+  const FitProgress same = adapted(4);
+  CHECK(same.batches == 3);
+  CHECK(same.epoch.step == 3);
+  CHECK(same.schedule_offset == 0);
+  const FitProgress smaller = adapted(2);
+  CHECK(smaller.batches == 6);
+  CHECK(smaller.epoch.step == 6);
+  CHECK(smaller.epoch.samples == 12);
+  CHECK(smaller.schedule_offset == 30 - 15);  // half of the third of epochs of 12 steps
+  const FitProgress other = adapted(5);       // begins at sample 10
+  CHECK(other.batches == 2);
+  CHECK(other.epoch.samples == 10);
+  CHECK(other.epoch.step == 2);
+  CHECK(other.schedule_offset == 12 - 15);
+  const FitProgress larger = adapted(24);
+  CHECK(larger.batches == 0);
+  CHECK(larger.epoch.samples == 0);
+  // A progress of before these numbers were kept.
+  const Loader loader = flowers_of(4);
+  FitProgress old{.epochs = 2, .batches = 3};
+  adapt_progress(old, loader, 6, 15);
+  CHECK(old.batches == 3);
+  CHECK(old.schedule_offset == 0);
+}
+
 }  // namespace

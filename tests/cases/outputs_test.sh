@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Outputs: files that cannot be written are told at the start, names that are not UTF-8 lose nothing,
+# a reader that goes away loses no file, and `classify` takes the newest run that has weights.
+#
+# usage: outputs_test.sh FOLDER_OF_THE_EXAMPLES PAINT
+set -euo pipefail
+examples=$1
+paint=$2
+work=$(mktemp -d)
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+cd "$work"
+
+fail() {
+  echo "outputs_test: $1" >&2
+  tail -n 20 log >&2 || true
+  exit 1
+}
+# run STATUS PROGRAM ARGUMENT...
+run() {
+  local expected=$1 program=$2 status=0
+  shift 2
+  "$examples/$program" "$@" >log 2>&1 || status=$?
+  ((status == expected)) || fail "expected status $expected, got $status: $program $*"
+}
+says() { grep -q -e "$1" log || fail "expected it to say '$1'"; }
+is_json() { python3 -c 'import json, sys; json.load(open(sys.argv[1], encoding="utf-8"))' "$1"; }
+
+command -v python3 >/dev/null || exit 77
+"$paint" data 17 17
+first=$(ls data/train | head -n 1)
+name=$'fl\xe4che.png'
+cp "$(ls data/train/"$first"/*.png | head -n 1)" "data/train/$first/$name" || exit 77
+small=(--options '{"dims": [12, 24, 36, 48], "depths": [1, 1, 1, 1], "heads": [1, 1, 1, 1]}'
+  --img-size 32 --batch-size 8 --threads 1 --epochs 1)
+run 0 train_flowers --data-dir data "${small[@]}" --output run
+
+# Told before any picture is read: the status line "Evaluating" does not come.
+mkdir folder
+for wrong in "--json none/x.json:cannot write: No such file" "--json folder:folder of this name" \
+  "--confusion c.png:ends in .csv or .svg" "--confusion none/c.csv:cannot write" \
+  "--report r.pdf:ends in .html or .htm" "--report folder/none/r.html:cannot write"; do
+  # shellcheck disable=SC2086
+  run 1 evaluate run --part train ${wrong%%:*}
+  says "^evaluate: ${wrong%% *}: "
+  says "${wrong#*:}"
+  ! grep -q "Evaluating\|Data:" log || fail "$wrong: told after the work"
+done
+run 1 classify --checkpoint run "data/train/$first" --json none/x.json
+says "^classify: --json: none/x.json: cannot write"
+! grep -q " % " log || fail "classify told it after the work"
+run 1 train_flowers --data-dir data --check-data none/x.json
+says "^train_flowers: --check-data: none/x.json: cannot write"
+! grep -q "Checking" log || fail "--check-data told it after the work"
+[[ -z $(ls folder) ]] || fail "an attempt left a file behind"
+
+# Names that are not UTF-8 are escaped.
+run 0 evaluate run --part train --json e.json --confusion c.csv --report r.html
+is_json e.json || fail "evaluate's JSON is none"
+grep -q 'fl\\\\xE4che.png' e.json || fail "the name is not in evaluate's JSON"
+[[ -s c.csv && -s r.html ]] || fail "the other files are not there"
+head -c 60 "data/train/$first/$name" >"$name"
+run 1 classify --checkpoint run "data/train/$first/$name" "$name" --json a.json
+is_json a.json || fail "classify's JSON is none"
+grep -q 'fl\\\\xE4che.png' a.json || fail "the name is not in classify's JSON"
+odd=$'dat\xe4n'
+cp -r data "$odd"
+run 0 train_flowers --data-dir "$odd" "${small[@]}" --output odd
+is_json odd/args.json || fail "args.json is no JSON"
+run 0 train_flowers --resume odd --data-dir "$odd" --epochs 2
+run 0 evaluate odd --data-dir "$odd" --part train --json odd.json
+is_json odd.json || fail "the JSON of a folder that is not UTF-8 is none"
+
+# Nobody reads: the files are written all the same.
+"$examples/evaluate" run --part train --json p.json | head -n 1 >/dev/null || true
+is_json p.json || fail "a closed pipe lost evaluate's JSON"
+"$examples/classify" --checkpoint run "data/train/$first" --json q.json | head -n 1 >/dev/null || true
+is_json q.json || fail "a closed pipe lost classify's JSON"
+"$examples/train_flowers" --data-dir data --check-data k.json | head -n 1 >/dev/null || true
+is_json k.json || fail "a closed pipe lost the JSON of --check-data"
+
+# What an unpacked archive of macOS has beside each picture, and the newest run that has weights.
+mkdir mac
+cp "$(ls data/train/"$first"/*.png | head -n 1)" mac/photo.png
+printf '\0\5\x16\7\0\2\0\0Mac OS X        ' >mac/._photo.png
+mkdir -p runs/train_flowers/{1,2,10}/weights
+run 0 classify mac --json mac.json
+says "No run in runs/train_flowers has weights yet; the model that comes with Anther is taken"
+says "^Model: .*flowers102-xxs.safetensors, 102 classes"
+[[ $(grep -c '"file"' mac.json) == 1 ]] || fail "expected one answer for mac/"
+cp run/weights/best.safetensors runs/train_flowers/2/weights/
+run 0 classify mac
+says "The latest run, runs/train_flowers/10, has no weights yet"
+says "^Model: runs/train_flowers/2/weights/best.safetensors"
+cp run/weights/last.safetensors runs/train_flowers/10/weights/ # no evaluation yet
+run 0 classify mac
+says "^Model: runs/train_flowers/10/weights/last.safetensors"
+echo "outputs are what they should be"
