@@ -35,8 +35,9 @@ inline int check_data(const TrainOptions& o, const std::string& report,
                       const std::vector<anther::vision::Opener>& more) {
   using namespace anther;
   if (o.threads > 0) set_num_threads(static_cast<int>(o.threads));
-  if (!report.empty()) io::write_file_atomically(report, "");  // fails now, and not after the work
-  constexpr std::int64_t size = 224;                           // of images that are drawn
+  check_output("--check-data", report);
+  ignore_lost_output();
+  constexpr std::int64_t size = 224;  // of images that are drawn
   report::Progress progress({.unit = "img"});
   bool started = false;
   const auto show = [&](std::int64_t done, std::int64_t all) {

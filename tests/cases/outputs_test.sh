@@ -27,9 +27,11 @@ is_json() { python3 -c 'import json, sys; json.load(open(sys.argv[1], encoding="
 
 command -v python3 >/dev/null || exit 77
 "$paint" data 17 17
-first=$(ls data/train | head -n 1)
+classes=(data/train/*)
+first=${classes[0]##*/}
+pictures=(data/train/"$first"/*.png)
 name=$'fl\xe4che.png'
-cp "$(ls data/train/"$first"/*.png | head -n 1)" "data/train/$first/$name" || exit 77
+cp "${pictures[0]}" "data/train/$first/$name" || exit 77
 small=(--options '{"dims": [12, 24, 36, 48], "depths": [1, 1, 1, 1], "heads": [1, 1, 1, 1]}'
   --img-size 32 --batch-size 8 --threads 1 --epochs 1)
 run 0 train_flowers --data-dir data "${small[@]}" --output run
@@ -80,7 +82,7 @@ is_json k.json || fail "a closed pipe lost the JSON of --check-data"
 
 # What an unpacked archive of macOS has beside each picture, and the newest run that has weights.
 mkdir mac
-cp "$(ls data/train/"$first"/*.png | head -n 1)" mac/photo.png
+cp "${pictures[0]}" mac/photo.png
 printf '\0\5\x16\7\0\2\0\0Mac OS X        ' >mac/._photo.png
 mkdir -p runs/train_flowers/{1,2,10}/weights
 run 0 classify mac --json mac.json

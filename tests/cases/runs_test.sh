@@ -179,7 +179,7 @@ for arguments in "--resume busy" "--resume auto --output busy" "--output busy"; 
 done
 kill -KILL "$pid"
 wait "$pid" 2>/dev/null || true
-run 0 --resume busy --epochs 1000000 --time-budget 0.001 # the lock goes with the process
+run 0 --resume busy --epochs "$(wc -l <busy/results.csv)" # the lock goes with the process
 
 # A last batch of one image, which BatchNorm cannot take: 33 images, batches of 32.
 run 0 "${data[@]}" --preset original --batch-size 32 --epochs 2 --output alone

@@ -754,7 +754,9 @@ TEST_CASE(
   run.fit({.epochs = 1}, callbacks);
   REQUIRE(saves.all.size() == 1);
   run.store.edit().value(run.net.head.bias.number)[0] = std::numeric_limits<float>::infinity();
-  CHECK_THROWS_AS(run.fit({.epochs = 2, .progress = saves.all[0]}, callbacks), NotFiniteError);
+  FitProgress progress = saves.all[0];
+  progress.finished = false;
+  CHECK_THROWS_AS(run.fit({.epochs = 2, .progress = progress}, callbacks), NotFiniteError);
   CHECK(saves.all.size() == 1);
 }
 
