@@ -89,7 +89,7 @@ class DatasetChecker {
     std::uint64_t bytes = 0, hash = 0;
   };
 
-  void add(std::string kind, std::string file, std::string text) {
+  void add(std::string kind, const std::string& file, const std::string& text) {
     const std::lock_guard lock(mutex_);
     check_.problems.push_back({std::move(kind), io::to_utf8(file), io::to_utf8(text)});
   }
@@ -194,7 +194,7 @@ class DatasetChecker {
       std::string text = error.what();
       if (text.starts_with(name + ": ")) text.erase(0, name.size() + 2);
       const bool unsupported = text.find("not supported") != std::string::npos;
-      add(unsupported ? "unsupported" : "damaged", name, std::move(text));
+      add(unsupported ? "unsupported" : "damaged", name, text);
     }
   }
 
