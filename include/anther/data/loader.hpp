@@ -111,6 +111,17 @@ class Loader {
     work_.notify_all();
   }
 
+  // Leaves out batches of fewer samples than this as well, as least_batch says. Call it before
+  // start_epoch.
+  void leave_out_smaller(std::int64_t least) {
+    std::unique_lock lock(mutex_);
+    next_sample_ = samples_;  // nothing more to take
+    changed_.wait(lock, [&] { return in_flight_ == 0; });
+    options_.least_batch = std::max(options_.least_batch, least);
+    samples_ = next_sample_ = samples_of_epoch(available_, options_);
+    least_ = std::min(options_.least_batch, std::min(options_.batch_size, samples_));
+  }
+
   // The next batch of the epoch; false at its end. If a sample of the batch could not be read,
   // throws the error of the first such sample, with its name, and throws it again when called
   // again. With skip_bad such samples are left out, and the batch is smaller. Throws at the end of

@@ -20,4 +20,24 @@ struct DryRun {
   Variable<T> input, output;
 };
 
+// Whether training takes batches of two samples and more, but none of a single one: BatchNorm on a
+// map of 1 x 1 would see one value a channel. sample: the shape of one sample.
+template <class T>
+bool needs_two_samples(const Module<T>& model, const Shape& sample) {
+  if (!model.store().couples_samples()) return false;
+  const auto takes = [&](std::int64_t samples) {
+    Shape shape{samples};
+    for (int axis = 0; axis < sample.rank(); ++axis) shape.push_back(sample[axis]);
+    try {
+      Tape<T> tape;
+      tape.begin({.training = true, .backward = false, .dry_run = true});
+      model(tape.input(shape));
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  };
+  return !takes(1) && takes(2);
+}
+
 }  // namespace anther::inline v0_1

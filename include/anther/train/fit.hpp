@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "anther/data/loader.hpp"
+#include "anther/nn/dry_run.hpp"
 #include "anther/nn/module.hpp"
 #include "anther/optim/clip_grad.hpp"
 #include "anther/optim/model_ema.hpp"
@@ -148,6 +149,8 @@ class Fit {
       progress_.epoch_seconds = 0;
     }
     train_ = &loader_of_(progress_.epochs, progress_.epoch_begin);
+    // A last batch of one sample must not end the run.
+    if (needs_two_samples(model_, train_->input_shape())) train_->leave_out_smaller(2);
     const std::int64_t part = train_->options().batch_size;
     detail::check(options_.batch_size % part == 0,
                   "batch size: expected a multiple of the loader's ", part, ", got ",
