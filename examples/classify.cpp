@@ -7,8 +7,10 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "anther/anther.hpp"
@@ -24,13 +26,25 @@ namespace {
 
 using namespace anther;
 
+// Whether it is what macOS puts beside a file on foreign disks (._photo.jpg), and no picture.
+bool is_apple_double(const std::filesystem::path& path) {
+  if (!vision::is_companion(path.filename().string())) return false;
+  char start[4] = {};
+  std::ifstream(path, std::ios::binary).read(start, sizeof start);
+  return std::string_view(start, sizeof start) == std::string_view("\0\5\x16\7", 4);
+}
+
 // The files themselves, and those in folders that the ending of their name makes images (also of
 // formats that are not decoded: each is then named), sorted.
 std::vector<std::filesystem::path> image_files(const std::vector<std::string>& arguments) {
   std::vector<std::filesystem::path> files;
   for (const std::string& argument : arguments) {
     if (!std::filesystem::is_directory(argument)) {
-      files.emplace_back(argument);
+      if (is_apple_double(argument))
+        std::fprintf(stderr, "%s: a companion file of macOS, no picture; passed over\n",
+                     argument.c_str());
+      else
+        files.emplace_back(argument);
       continue;
     }
     const auto first = std::ssize(files);
@@ -42,6 +56,7 @@ std::vector<std::filesystem::path> image_files(const std::vector<std::string>& a
     detail::check(std::ssize(files) > first, argument, ": no image file in this folder");
     std::sort(files.begin() + first, files.end());
   }
+  detail::check(!files.empty(), "images: expected at least one picture, got none");
   return files;
 }
 

@@ -89,6 +89,9 @@ run 0 classify mac --json mac.json
 says "No run in runs/train_flowers has weights yet; the model that comes with Anther is taken"
 says "^Model: .*flowers102-xxs.safetensors, 102 classes"
 [[ $(grep -c '"file"' mac.json) == 1 ]] || fail "expected one answer for mac/"
+# Named by itself, as find and xargs do.
+run 0 classify mac/._photo.png mac/photo.png
+says "passed over"
 cp run/weights/best.safetensors runs/train_flowers/2/weights/
 run 0 classify mac
 says "The latest run, runs/train_flowers/10, has no weights yet"
