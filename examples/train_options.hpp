@@ -380,9 +380,6 @@ inline nlohmann::json to_json(const TrainOptions& options) {
       json[name] = member;
   });
   json.erase("output");
-  // A folder's name may be any bytes; JSON is UTF-8.
-  for (const char* path : {"data_dir", "initial_checkpoint", "teacher"})
-    json[path] = anther::io::to_utf8(json[path].get<std::string>());
   return json;
 }
 
