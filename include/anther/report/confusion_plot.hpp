@@ -51,7 +51,7 @@ class ConfusionPlot {
   }
 
   std::string write() {
-    const double side = cell_ * classes_, width = std::max(margin_ + side + 24, 460.0),
+    const double side = cell_ * classes_, width = std::max(margin_ + side + 24, 580.0),
                  height = top + side + margin_;
     add("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"", width, "\" height=\"", height,
         "\" viewBox=\"0 0 ", width, " ", height, "\" font-family=\"system-ui, -apple-system, ",
