@@ -5,6 +5,7 @@
 #pragma once
 
 #include "anther/core/parallel_for.hpp"
+#include "anther/core/thread_pool.hpp"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -18,8 +19,10 @@ namespace {
 
 // NOLINTBEGIN(misc-definitions-in-headers): internal linkage is meant
 void run_openmp_team(int threads, void (*worker)(void*, int), void* context) {
-#pragma omp parallel num_threads(threads)
-  worker(context, omp_get_thread_num());
+  if (omp_in_parallel())  // the cores are the user's own team's
+    worker(context, 0);
+  else
+    detail::ThreadPool::instance().run(threads, worker, context);
 }
 
 [[maybe_unused]] const bool openmp_registered = [] {
