@@ -106,6 +106,13 @@ class Call {
   void compute_rows(T* y, std::int64_t first, std::int64_t count) const {
     entry_.op->forward_rows(*this, y, first, count);
   }
+  // For a lazy op: whether y is not scratch memory, but row `first` of a result that is stored and
+  // does not fit the caches (kernels/stream.hpp).
+  bool streams_row(const T* y, std::int64_t first) const {
+    const T* all = output();
+    return all != nullptr && kernels::is_streamed<T>(output_shape().numel()) &&
+           y == all + first * output_shape().back();
+  }
   // Computes the lazy ops that follow this op in a planned pass, in the place of rows of its
   // result, by the calling thread alone. See Op::applies_rows.
   void apply_rows(std::int64_t first, std::int64_t count) const {

@@ -231,8 +231,8 @@ void Tape<T>::store(int id) {
   if (producer.op->forward_rows) {
     const Shape& shape = at(id).shape;
     T* data = memory_of(id).template allocate<T>(shape.numel());
-    Call<T>(*this, producer).forward_rows(data, 0, shape.rows());
     at(id).data = data;
+    Call<T>(*this, producer).forward_rows(data, 0, shape.rows());
     return;
   }
   // An addition has taken this value over, but it is read after all: compute it again, on its own.
@@ -246,8 +246,8 @@ T* Tape<T>::stored_for_call(int id) {
   Value& value = at(id);
   if (value.data == nullptr && is_lazy(id)) {
     T* data = scratch_.template allocate<T>(value.shape.numel());
-    Call<T>(*this, entry(value.producer)).forward_rows(data, 0, value.shape.rows());
     value.data = data;
+    Call<T>(*this, entry(value.producer)).forward_rows(data, 0, value.shape.rows());
     stored_for_call_.push_back(id);
   }
   return value.data;

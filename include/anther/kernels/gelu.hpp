@@ -12,10 +12,14 @@ namespace anther::inline v0_1::kernels {
 
 // y may be x. gelu(-inf) is 0, its limit.
 template <class T>
-void gelu_forward(T* y, const T* x, std::int64_t count) {
+void gelu_forward(T* y, const T* x, std::int64_t count, bool streamed) {
   for_blocks(count, 500, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-    ANTHER_SELECT(gelu_forward<T>)(y + first, x + first, length);
+    ANTHER_SELECT(gelu_forward<T>)(y + first, x + first, length, streamed);
   });
+}
+template <class T>
+void gelu_forward(T* y, const T* x, std::int64_t count) {
+  gelu_forward(y, x, count, is_streamed<T>(count));
 }
 
 // dx_add may be null; dx may be dx_add or dy.

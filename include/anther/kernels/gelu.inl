@@ -131,8 +131,8 @@ void gelu_backward_with_value(T* dx, const T* dx_add, T* y, const T* dy, const T
 }
 
 template <class T>
-void gelu_forward(T* y, const T* x, std::int64_t count) {
-  map(y, static_cast<const T*>(nullptr), x, x, count, GeluMap<T>{});
+void gelu_forward(T* y, const T* x, std::int64_t count, bool streamed) {
+  map(y, static_cast<const T*>(nullptr), x, x, count, GeluMap<T>{}, streamed);
 }
 
 template <class T>

@@ -58,13 +58,17 @@ inline constexpr PointwiseNumbers pointwise_defaults[] = {
 #define ANTHER_BODY "anther/kernels/pointwise.inl"
 #include "anther/kernels/for_each_isa.inl"
 
-// y may be x.
+// y may be x. streamed: y is part of a result that does not fit the caches (stream.hpp).
+template <class T, Pointwise op>
+void pointwise_forward(T* y, const T* x, std::int64_t count, const PointwiseNumbers& numbers,
+                       bool streamed) {
+  for_blocks(count, 800, [&](std::int64_t first, std::int64_t length, std::int64_t) {
+    ANTHER_SELECT(pointwise_forward<T, op>)(y + first, x + first, length, numbers, streamed);
+  });
+}
 template <class T, Pointwise op>
 void pointwise_forward(T* y, const T* x, std::int64_t count, const PointwiseNumbers& numbers = {}) {
-  for_blocks(count, 800, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-    ANTHER_SELECT(pointwise_forward<T, op>)
-    (y + first, x + first, length, numbers, is_streamed<T>(count));
-  });
+  pointwise_forward<T, op>(y, x, count, numbers, is_streamed<T>(count));
 }
 
 // kept: y where pointwise_keeps_result, else x. dx_add may be null. dx may be any of the inputs.

@@ -21,7 +21,8 @@ inline constexpr Op<T> gelu_op = {
     .forward_rows =
         [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
           const std::int64_t columns = call.output_shape().back();
-          kernels::gelu_forward(y, call.input_rows(y, first, count), count * columns);
+          kernels::gelu_forward(y, call.input_rows(y, first, count), count * columns,
+                                call.streams_row(y, first));
         },
     .backward_rows =
         [](const Call<T>& call, const GradientTarget<T>& dx, T* y, const T* dy, std::int64_t first,

@@ -31,9 +31,9 @@ constexpr bool pointwise_is_lazy(kernels::Pointwise op) {
 
 template <class T, kernels::Pointwise op>
 void pointwise_rows(const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
-  kernels::pointwise_forward<T, op>(y, call.input_rows(y, first, count),
-                                    count * call.output_shape().back(),
-                                    call.template attributes<kernels::PointwiseNumbers>());
+  kernels::pointwise_forward<T, op>(
+      y, call.input_rows(y, first, count), count * call.output_shape().back(),
+      call.template attributes<kernels::PointwiseNumbers>(), call.streams_row(y, first));
 }
 
 template <class T, kernels::Pointwise op>
