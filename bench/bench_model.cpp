@@ -29,9 +29,10 @@ namespace {
 using namespace anther;
 
 struct Options {
-  std::string model = "xxs", preset, mode = "train";
+  std::string model = "xxs", preset, options, mode = "train";
   bool recompute = false;
-  std::int64_t batch = 128, micro_batch = 0, lanes = 0, img_size = 224, classes = 102, threads = 0;
+  std::int64_t batch = 128, micro_batch = 0, bn_group = 0, lanes = 0, img_size = 224, classes = 102,
+               threads = 0;
   bool profile = false;
 };
 
@@ -45,25 +46,29 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
   ParameterStore<float> store;
   nlohmann::json options = {{"num_classes", o.classes}};
   if (!o.preset.empty()) options["preset"] = o.preset;
+  if (!o.options.empty()) options.update(nlohmann::json::parse(o.options));
   const std::unique_ptr<Module<float>> made = choose_model(o.model, options).make(store);
   const Module<float>& model = *made;
   store.initialize(1);
   const double macs = static_cast<double>(summarize(model, {1, o.img_size, o.img_size, 3}).macs);
   const bool train = o.mode == "train";
-  const bool whole = !store.buffers().empty();
+  const bool groups = store.couples_samples() && o.bn_group > 0;
+  const bool whole = store.couples_samples() && !groups;
   Profile profile;
   std::optional<Trainer<float>> trainer;
   std::optional<Adam<float>> adam;
   if (train) {
     trainer.emplace(model, cross_entropy_objective(),
-                    TrainerOptions{.micro_batch = whole ? 0 : o.micro_batch,
+                    TrainerOptions{.micro_batch = whole || groups ? 0 : o.micro_batch,
+                                   .batch_norm_group = o.bn_group,
                                    .lanes = whole ? 1 : o.lanes,
                                    .recompute = o.recompute,
                                    .profile = o.profile ? &profile : nullptr});
     adam.emplace(store);
   }
   // Images come in parts, as the loader streams them: whole ones, and what is left.
-  const std::int64_t part = whole || !train ? o.batch : std::min(o.batch, o.micro_batch * o.lanes);
+  const std::int64_t micro_batch = groups ? o.bn_group : o.micro_batch;
+  const std::int64_t part = whole || !train ? o.batch : std::min(o.batch, micro_batch * o.lanes);
   const auto images_of = [&](std::int64_t count) {
     data::Batch batch;
     batch.inputs = Tensor<float>({count, o.img_size, o.img_size, 3});
@@ -120,9 +125,13 @@ int main(int argc, char** argv) {
   app.add_option("--model", o.model, "xxs, xs, s, or a model of the registry")
       ->capture_default_str();
   app.add_option("--preset", o.preset, "of EdgeViT: improved or original");
+  app.add_option("--options", o.options, "of the model, as JSON: {\"local_norm\": \"bn\"}");
   app.add_option("--mode", o.mode)->check(CLI::IsMember({"train", "infer"}))->capture_default_str();
   app.add_option("--batch", o.batch)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--micro-batch", o.micro_batch, "0: by the size of the images")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--bn-group", o.bn_group, "images that share BatchNorm's statistics; 0: a batch")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_flag("--grad-checkpointing", o.recompute, "compute stages again in backward");
@@ -143,7 +152,7 @@ int main(int argc, char** argv) {
     if (o.mode == "infer") o.micro_batch = o.batch, o.lanes = 1;
     const double peak = bench::fma_peak(num_threads());
     const std::string name = detail::text_of(
-        o.model, o.preset.empty() ? "" : "/", o.preset, "/", o.mode, "/batch:", o.batch,
+        o.model, o.preset.empty() ? "" : "/", o.preset, o.options, "/", o.mode, "/batch:", o.batch,
         "/micro_batch:", o.micro_batch, "/img_size:", o.img_size, "/threads:", num_threads());
     benchmark::RegisterBenchmark(name.c_str(),
                                  [&](benchmark::State& state) { run(state, o, peak); })

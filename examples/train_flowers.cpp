@@ -197,16 +197,23 @@ int train(TrainOptions o, const std::string& resume, const nlohmann::json& chang
     std::printf("Frozen: %s of the parameters\n", with_commas(frozen).c_str());
   }
   if (o.freeze_statistics) freeze_statistics(store);
-  const bool whole_batch = store.couples_samples();
+  const bool has_batch_norm = store.couples_samples();
+  const bool whole_batch = has_batch_norm && o.bn_group == 0;
   data::LoaderOptions loading = loader_options(o);
-  if (whole_batch) {
-    std::printf("The model has BatchNorm: its batch runs as a whole, not in micro-batches.\n");
+  if (has_batch_norm) {
+    if (whole_batch)
+      std::printf("The model has BatchNorm: its batch runs as a whole, not in micro-batches.\n");
+    else
+      std::printf("BatchNorm's statistics are those of groups of %lld images.\n",
+                  static_cast<long long>(o.bn_group));
     loading.least_batch = 2;
   }
   loading.whole_batch = o.batch_size;
   const std::int64_t images = images_of_epoch(data.train->size(), loading);
-  detail::check(!whole_batch || o.micro_batch == 0,
+  detail::check(!has_batch_norm || o.micro_batch == 0,
                 "--micro-batch: expected 0, as the model has BatchNorm, got ", o.micro_batch);
+  detail::check(has_batch_norm || o.bn_group == 0,
+                "--bn-group: expected 0, as the model has no BatchNorm, got ", o.bn_group);
 
   std::optional<Teacher> teacher;
   if (!o.teacher.empty()) {
@@ -215,8 +222,9 @@ int train(TrainOptions o, const std::string& resume, const nlohmann::json& chang
   }
 
   const auto part = [&](std::int64_t size) {
-    const std::int64_t micro =
-        o.micro_batch > 0 ? o.micro_batch : automatic_micro_batch(size * size * 3);
+    const std::int64_t micro = o.bn_group > 0      ? o.bn_group
+                               : o.micro_batch > 0 ? o.micro_batch
+                                                   : automatic_micro_batch(size * size * 3);
     return part_of(o.batch_size, whole_batch ? 0 : micro * o.lanes * 2);
   };
   const auto augmented = [&](std::int64_t size) {

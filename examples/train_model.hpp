@@ -105,6 +105,7 @@ inline anther::FitOptions fit_options(const TrainOptions& o, std::int64_t images
           .patience = o.patience,
           .time_budget = o.time_budget * 60,
           .trainer = {.micro_batch = o.micro_batch,
+                      .batch_norm_group = o.bn_group,
                       .lanes = o.lanes,
                       .recompute = o.grad_checkpointing,
                       .seed = static_cast<std::uint64_t>(o.seed)}};

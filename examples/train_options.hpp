@@ -46,6 +46,7 @@ struct TrainOptions {
   bool drop_last = false;
   std::int64_t grad_accum_steps = 1;
   std::int64_t micro_batch = 0;
+  std::int64_t bn_group = 0;
   bool grad_checkpointing = false;
   std::int64_t lanes = 4;
   std::string opt = "adam";
@@ -161,6 +162,9 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("grad-accum-steps", o.grad_accum_steps, "batches an optimiser step");
   visit("micro-batch", o.micro_batch,
         "images at once a thread; 0: by the size of the images, or with BatchNorm the whole batch");
+  visit("bn-group", o.bn_group,
+        "images that share BatchNorm's statistics (ghost batches), and run at once on a thread; 0: "
+        "the whole batch, as in PyTorch");
   visit("grad-checkpointing", o.grad_checkpointing,
         "compute each stage again in backward instead of keeping it: less memory, a third more "
         "time, the same bits");
@@ -255,6 +259,7 @@ inline void check_options(const TrainOptions& o) {
       {"batch-size", number(o.batch_size), 1, any},
       {"grad-accum-steps", number(o.grad_accum_steps), 1, any},
       {"micro-batch", number(o.micro_batch), 0, any},
+      {"bn-group", number(o.bn_group), 0, any},
       {"lanes", number(o.lanes), 1, 1024},
       {"lr", o.lr, 0, any, true},
       {"momentum", o.momentum, 0, 1},

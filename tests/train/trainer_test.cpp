@@ -163,6 +163,71 @@ TEST_CASE("trainer: with BatchNorm a batch is one piece, and its statistics move
   CHECK_FALSE(std::ranges::equal(m.store.buffer_values(), start));
 }
 
+TEST_CASE("trainer: groups of BatchNorm are batches of their own, whose statistics are averaged") {
+  EdgeViTOptions options = small_options();
+  options.local_norm = edgevit::NormKind::bn;
+  Model m(options);
+  const Images images(7);
+  const std::string refused = "expected at least 2 samples, or 0 for the whole batch, got 1";
+  CHECK(contains(error_of([&] { Trainer<float>(m.model, plain, {.batch_norm_group = 1}); }),
+                 refused));
+  CHECK(contains(
+      error_of([&] { Trainer<float>(m.model, plain, {.micro_batch = 2, .batch_norm_group = 2}); }),
+      "leave micro-batch 0"));
+
+  const std::vector<float> start(m.store.buffer_values().begin(), m.store.buffer_values().end());
+  const auto restart = [&] {
+    const auto edit = m.store.edit();
+    std::ranges::copy(start, edit.buffer_values().begin());
+  };
+  // Seven samples in groups of three at most: of 2, 2 and 3.
+  std::vector<double> gradients(static_cast<std::size_t>(m.store.size())), buffers(start.size());
+  double loss = 0;
+  for (const auto& [first, count] : {std::pair<std::int64_t, std::int64_t>{0, 2}, {2, 2}, {4, 3}}) {
+    Trainer<float> whole(m.model, plain, {});
+    loss += whole.compute_gradients(images.part(first, count), 0).loss * double(count) / 7;
+    whole.commit();
+    for (std::size_t i = 0; i < gradients.size(); ++i)
+      gradients[i] += double(whole.gradients()[i]) * double(count) / 7;
+    for (std::size_t i = 0; i < buffers.size(); ++i)
+      buffers[i] += double(m.store.buffer_values()[i]) / 3;
+    restart();
+  }
+  const std::vector<float> mean(gradients.begin(), gradients.end());
+  const std::vector<float> moved(buffers.begin(), buffers.end());
+  CHECK(relative_difference(start, moved) > 1e-3);
+
+  std::vector<float> first_bits;
+  for (const std::int64_t lanes : {1, 2, 8}) {
+    CAPTURE(lanes);
+    Trainer<float> trainer(m.model, plain, {.batch_norm_group = 3, .lanes = lanes});
+    const BatchResult result = trainer.compute_gradients(images.batch(), 0);
+    CHECK(result.loss == doctest::Approx(loss).epsilon(1e-6));
+    CHECK(relative_difference(mean, trainer.gradients()) < 1e-5);
+    CHECK(std::ranges::equal(m.store.buffer_values(), start));
+    trainer.commit();
+    CHECK(relative_difference(moved, m.store.buffer_values()) < 1e-6);
+    if (first_bits.empty())
+      first_bits.assign(m.store.buffer_values().begin(), m.store.buffer_values().end());
+    CHECK(std::ranges::equal(m.store.buffer_values(), first_bits));
+    restart();
+    // The batch may come in parts, each cut into groups; one commit moves the statistics.
+    trainer.begin_step(0);
+    trainer.add(images.part(0, 4));
+    trainer.add(images.part(4, 3));
+    CHECK(trainer.finish_step().samples == 7);
+    CHECK(relative_difference(mean, trainer.gradients()) < 1e-5);
+    trainer.commit();
+    CHECK(std::ranges::equal(m.store.buffer_values(), first_bits));
+    restart();
+  }
+  // A group that takes in the batch is the whole batch, to the bit.
+  Trainer<float> whole(m.model, plain, {}), group(m.model, plain, {.batch_norm_group = 7});
+  whole.compute_gradients(images.batch(), 0);
+  group.compute_gradients(images.batch(), 0);
+  CHECK(std::ranges::equal(whole.gradients(), group.gradients()));
+}
+
 TEST_CASE("trainer: an automatic micro-batch is about two images of 224 x 224 pixels") {
   const std::int64_t sizes[][2] = {{224, 2}, {192, 3}, {160, 4}, {128, 6},
                                    {96, 11}, {64, 24}, {32, 24}, {8192, 1}};

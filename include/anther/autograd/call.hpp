@@ -160,10 +160,10 @@ class Call {
   }
 
   // What a training pass makes of a buffer (BatchNorm's running statistics). It takes effect once
-  // the optimiser has made its step, or when the next pass begins.
+  // the optimiser has made its step, or when the next pass begins that is not of the same batch.
   std::span<T> pending_buffer(const Buffer<T>& buffer) const {
     tape_.stores_[static_cast<std::size_t>(tape_.number_of(*buffer.store))].trained = true;
-    return buffer.store->pending_buffer(buffer.number);
+    return buffer.store->pending_buffer(buffer.number, tape_.options_.batch_part.value_or(0));
   }
 
  private:

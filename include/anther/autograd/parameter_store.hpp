@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <span>
 #include <string>
@@ -174,26 +175,41 @@ class ParameterStore {
     for (const ParameterInfo& info : buffers_) initialize(info, edit.buffer_values(), key);
   }
 
-  // What training passes make of a buffer, until commit_buffers(). It begins as the buffer is, or
-  // as an earlier pass has left it.
-  std::span<T> pending_buffer(int number) {
+  // What training passes of a part of a batch make of a buffer, until commit_buffers(). It begins
+  // as the buffer is, or as an earlier pass of that part has left it. Parts may be under way at
+  // once.
+  std::span<T> pending_buffer(int number, int part = 0) {
     allocate();
     const std::lock_guard lock(mutex_);
-    const std::span<T> pending = slice(pending_values_.span(), buffers_, number);
-    char& is_pending = is_pending_[static_cast<std::size_t>(number)];
-    if (!is_pending) std::ranges::copy(buffer(number), pending.begin());
-    is_pending = 1;
+    while (std::ssize(pending_) <= part)
+      pending_.push_back({AlignedBuffer<T>(buffers_size_), std::vector<char>(buffers_.size(), 0)});
+    Pending& of_part = pending_[static_cast<std::size_t>(part)];
+    const std::span<T> values = slice(of_part.values.span(), buffers_, number);
+    char& has = of_part.has[static_cast<std::size_t>(number)];
+    if (!has) std::ranges::copy(buffer(number), values.begin());
+    has = 1;
     any_pending_ = true;
-    return pending;
+    return values;
   }
-  // Gives the buffers the values that training passes have made since the last commit.
+  // Gives the buffers the values that training passes have made since the last commit: the mean
+  // over the parts, in their order.
   void commit_buffers() {
     const std::lock_guard lock(mutex_);
     if (!any_pending_) return;
-    for (int i = 0; i < std::ssize(buffers_); ++i)
-      if (is_pending_[static_cast<std::size_t>(i)])
-        std::ranges::copy(slice(pending_values_.span(), buffers_, i),
-                          slice(buffer_values_.span(), buffers_, i).begin());
+    for (int i = 0; i < std::ssize(buffers_); ++i) {
+      const std::span<T> to = slice(buffer_values_.span(), buffers_, i);
+      std::int64_t parts = 0;
+      for (const Pending& part : pending_) {
+        if (!part.has[static_cast<std::size_t>(i)]) continue;
+        const std::span<const T> from = slice(part.values.span(), buffers_, i);
+        if (parts++ == 0)
+          std::ranges::copy(from, to.begin());
+        else
+          std::ranges::transform(to, from, to.begin(), std::plus<T>());
+      }
+      if (parts > 1)
+        for (T& value : to) value /= static_cast<T>(parts);
+    }
     forget_pending();
   }
   // Discards those values instead, when the step that they belong to is not made.
@@ -229,6 +245,10 @@ class ParameterStore {
   void keep_packed(bool keep) const { keeps_packed_.store(keep, std::memory_order_relaxed); }
 
  private:
+  struct Pending {
+    AlignedBuffer<T> values;
+    std::vector<char> has;  // for each buffer, whether `values` has it
+  };
   struct Packed {
     AlignedBuffer<T> data;
     kernels::PackOptions pack;
@@ -279,14 +299,12 @@ class ParameterStore {
     if (allocated_.load(std::memory_order_relaxed)) return;
     values_ = AlignedBuffer<T>(parameters_size_);
     buffer_values_ = AlignedBuffer<T>(buffers_size_);
-    pending_values_ = AlignedBuffer<T>(buffers_size_);
-    is_pending_.assign(buffers_.size(), 0);
     packed_ = std::vector<std::array<Packed, 2>>(parameters_.size());
     allocated_.store(true, std::memory_order_release);
   }
 
   void forget_pending() {
-    std::ranges::fill(is_pending_, char{0});
+    for (Pending& part : pending_) std::ranges::fill(part.has, char{0});
     any_pending_ = false;
   }
 
@@ -327,8 +345,8 @@ class ParameterStore {
   std::vector<std::string> counters_;
   std::vector<ModuleInfo> modules_;
   std::int64_t parameters_size_ = 0, buffers_size_ = 0;
-  mutable AlignedBuffer<T> values_, buffer_values_, pending_values_;
-  mutable std::vector<char> is_pending_;  // of each buffer
+  mutable AlignedBuffer<T> values_, buffer_values_;
+  std::vector<Pending> pending_;  // of the parts of a batch
   bool any_pending_ = false;
   mutable std::vector<std::array<Packed, 2>> packed_;
   mutable std::atomic<bool> allocated_{false};

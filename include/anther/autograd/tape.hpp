@@ -44,7 +44,11 @@ struct TapeOptions {
   // What dropout draws from. Without a key, every pass of a tape has a different one.
   std::optional<RandomKey> random = {};
   std::int64_t first_sample = 0;  // the number of the micro-batch's first sample in its batch
-  Profile* profile = nullptr;     // gains the time of every op, where not null
+  // Where BatchNorm's statistics are those of parts of a batch: the number of the pass's part. What
+  // the parts make of running statistics is averaged when the optimiser has made its step. Without
+  // a number the pass is a batch of its own, and the next pass, too, brings them into effect.
+  std::optional<int> batch_part = {};
+  Profile* profile = nullptr;  // gains the time of every op, where not null
 };
 
 template <class T>
@@ -60,7 +64,7 @@ class Tape {
   // that pass has done to buffers (BatchNorm's running statistics) is committed.
   void begin(const TapeOptions& options = {}) {
     for (const StoreUse& use : stores_)
-      if (use.trained) use.store->commit_buffers();
+      if (use.trained && !options_.batch_part) use.store->commit_buffers();
     reset();
     options_ = options;
     ++passes_;

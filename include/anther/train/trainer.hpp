@@ -1,10 +1,11 @@
 // Computes the gradients of one optimiser step, for batches of any size in bounded memory.
 //
 // A batch is cut into micro-batches, whose gradients add up. That is exact unless a layer of the
-// model lets the samples of a batch see each other, as BatchNorm does. Micro-batch m belongs to
-// lane m % lanes. A lane has its own tape and gradient buffer and runs on one thread at a time, and
-// the gradients of the lanes are added in their order. So memory and bits depend on micro-batch and
-// lanes, but not on the number of threads.
+// model lets the samples of a batch see each other, as BatchNorm does: then the batch runs as a
+// whole, or each micro-batch has statistics of its own (TrainerOptions::batch_norm_group).
+// Micro-batch m belongs to lane m % lanes. A lane has its own tape and gradient buffer and runs on
+// one thread at a time, and the gradients of the lanes are added in their order. So memory and bits
+// depend on micro-batch and lanes, but not on the number of threads.
 #pragma once
 
 #include <algorithm>
@@ -34,6 +35,11 @@ namespace anther::inline v0_1 {
 struct TrainerOptions {
   // Samples. 0: automatic_micro_batch of the inputs, or the whole batch if samples are coupled.
   std::int64_t micro_batch = 0;
+  // For models with BatchNorm. 0: statistics of the whole batch, as PyTorch has them. Otherwise the
+  // batch is cut into equal groups of so many samples at most, each of which is a micro-batch with
+  // statistics of its own ("ghost batches": Hoffer et al. 2017, arXiv 1705.08741), so that memory
+  // does not grow with the batch. Running statistics move by the mean over the groups, once a step.
+  std::int64_t batch_norm_group = 0;
   std::int64_t lanes = 1;  // micro-batches under way at once, at most
   // Backward computes each stage of the model again, instead of keeping it: TapeOptions::recompute.
   bool recompute = false;
@@ -85,11 +91,15 @@ class Trainer {
     detail::check(options.micro_batch >= 0, "micro-batch: expected at least 0, got ",
                   options.micro_batch);
     detail::check(options.lanes > 0, "lanes: expected at least 1, got ", options.lanes);
-    whole_batch_ = model.store().couples_samples();
+    detail::check(options.batch_norm_group == 0 || options.batch_norm_group > 1,
+                  "group of BatchNorm: expected at least 2 samples, or 0 for the whole batch, got ",
+                  options.batch_norm_group);
+    by_group_ = model.store().couples_samples() && options.batch_norm_group > 0;
+    whole_batch_ = model.store().couples_samples() && !by_group_;
     detail::check(
-        !whole_batch_ || options.micro_batch == 0,
-        "micro-batch: the model has BatchNorm, whose statistics are the whole batch's; leave "
-        "micro-batch 0");
+        (!whole_batch_ && !by_group_) || options.micro_batch == 0,
+        "micro-batch: the model has BatchNorm, whose statistics are the whole batch's, or those of "
+        "groups of batch_norm_group samples; leave micro-batch 0");
     for (std::int64_t lane = 0; lane < (whole_batch_ ? 1 : options.lanes); ++lane)
       gradients_.emplace_back(model.store().size());
   }
@@ -103,10 +113,12 @@ class Trainer {
     not_finite_.clear();
     not_finite_sample_ = std::numeric_limits<std::int64_t>::max();
     uncommitted_ = false;
+    parts_ = 0;
   }
 
-  // Adds a part of the step's batch, and returns the part's own result. If samples are coupled, a
-  // batch is one part, and there is a commit() between batches whose gradients are accumulated.
+  // Adds a part of the step's batch, and returns the part's own result. If statistics are those of
+  // the whole batch, it is one part, and there is a commit() between batches whose gradients are
+  // accumulated.
   BatchResult add(const data::Batch& batch) {
     detail::check(!uncommitted_,
                   "batch: the model has BatchNorm, and its batch has to come in one part");
@@ -170,13 +182,26 @@ class Trainer {
   const TrainerOptions& options() const { return options_; }
 
  private:
+  // The samples of micro-batch m of a batch, and the number of micro-batches.
+  std::int64_t micro_batches_of(const data::Batch& batch) const {
+    return (batch.size() + micro_batch_of(batch) - 1) / micro_batch_of(batch);
+  }
   std::int64_t micro_batch_of(const data::Batch& batch) const {
     const std::int64_t samples = batch.size();
     if (whole_batch_) return samples;
+    if (by_group_) return std::min(options_.batch_norm_group, samples);
     const std::int64_t size = options_.micro_batch > 0
                                   ? options_.micro_batch
                                   : automatic_micro_batch(batch.inputs.size() / samples);
     return std::min(size, samples);
+  }
+  SampleRange micro_batch(const data::Batch& batch, std::int64_t m) const {
+    const std::int64_t samples = batch.size(), size = micro_batch_of(batch);
+    if (!by_group_) return {m * size, std::min(size, samples - m * size)};
+    // A group has the same weight in running statistics as any other, so sizes differ by 1 at most.
+    const std::int64_t count = micro_batches_of(batch);
+    const std::int64_t first = m * samples / count;
+    return {first, (m + 1) * samples / count - first};
   }
 
   // Of several micro-batches, the first: the message is the same for any number of threads.
@@ -254,8 +279,7 @@ class Trainer {
         samples, " indices, ", batch.labels.size(), " labels and ", batch.values.size(),
         " numbers");
     if (!integers_) integers_ = reads_integers(model_, batch.inputs.shape());
-    const std::int64_t micro_batch = micro_batch_of(batch);
-    const std::int64_t count = (samples + micro_batch - 1) / micro_batch;
+    const std::int64_t count = micro_batches_of(batch);
     losses_.assign(static_cast<std::size_t>(count), 0);
 
     const std::int64_t lanes = std::min(options_.lanes, count);
@@ -264,13 +288,15 @@ class Trainer {
       Tape<T>& tape = *borrowed;
       tape.use_gradients(model_.store(), gradients_[static_cast<std::size_t>(lane)].span());
       for (std::int64_t m = lane; m < count; m += lanes) {
-        const SampleRange part{m * micro_batch, std::min(micro_batch, samples - m * micro_batch)};
-        tape.begin({.training = true,
-                    .backward = true,
-                    .recompute = options_.recompute,
-                    .random = random_,
-                    .first_sample = result_.samples + part.first,
-                    .profile = options_.profile});
+        const SampleRange part = micro_batch(batch, m);
+        tape.begin(
+            {.training = true,
+             .backward = true,
+             .recompute = options_.recompute,
+             .random = random_,
+             .first_sample = result_.samples + part.first,
+             .batch_part = by_group_ ? std::optional(parts_ + static_cast<int>(m)) : std::nullopt,
+             .profile = options_.profile});
         const Variable<T> outputs = model_(input(tape, batch, part));
         detail::check(outputs.shape().rank() >= 1 && outputs.shape()[0] == part.count,
                       "training: expected an output for each of ", part.count,
@@ -290,6 +316,7 @@ class Trainer {
     else
       parallel_for(lanes, std::int64_t{1} << 40, run_lane);
 
+    parts_ += static_cast<int>(count);
     BatchResult total{.samples = samples};
     for (const double loss : losses_) total.loss += loss;
     total.loss /= static_cast<double>(samples);
@@ -299,7 +326,9 @@ class Trainer {
   const Module<T>& model_;
   Objective<T> objective_;
   TrainerOptions options_;
-  bool whole_batch_ = false;
+  bool whole_batch_ = false;      // BatchNorm's statistics are the whole batch's
+  bool by_group_ = false;         // or those of a micro-batch
+  int parts_ = 0;                 // micro-batches of the step so far
   std::optional<bool> integers_;  // whether the model reads integers; known at the first batch
   bool uncommitted_ = false;      // BatchNorm's statistics of the last part
   std::string not_finite_;
