@@ -20,8 +20,9 @@ namespace anther::inline v0_1::detail {
 
 // Waits until `word` is not `old`, and returns what it is.
 inline std::uint32_t wait_while(const std::atomic<std::uint32_t>& word, std::uint32_t old) {
-  // Loops of a pass follow each other within a few microseconds; to wake a thread takes tens.
-  constexpr auto longest_spin = std::chrono::microseconds(40);
+  // Loops of a pass follow each other within microseconds. To wake a thread takes tens of them on
+  // an idle machine, but up to a time slice where other programs run on its core.
+  constexpr auto longest_spin = std::chrono::microseconds(200);
   std::uint32_t value = word.load(std::memory_order_acquire);
   if (value != old) return value;
   const auto begin = std::chrono::steady_clock::now();
