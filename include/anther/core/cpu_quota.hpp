@@ -6,12 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdio>
 #include <cstdlib>
-#include <exception>
-#include <filesystem>
-#include <fstream>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace anther::inline v0_1 {
@@ -24,56 +22,81 @@ inline double processors_of(const std::string& quota, const std::string& period)
   return std::isfinite(share) && share > 0 ? share : 0;
 }
 
-// The first words of a file; empty where it cannot be read.
-inline std::vector<std::string> first_words(const std::filesystem::path& path, std::size_t count) {
-  std::vector<std::string> words;
-  std::ifstream file(path);
-  for (std::string word; words.size() < count && file >> word;) words.push_back(word);
-  words.resize(count);
-  return words;
+// A file's first line of at most 4,095 characters; empty where it cannot be read.
+inline std::string first_line(const std::string& path) {
+  std::string line;
+  if (std::FILE* file = std::fopen(path.c_str(), "r")) {
+    char text[4096];
+    if (std::fgets(text, sizeof text, file)) line = text;
+    std::fclose(file);
+  }
+  return line;
 }
 
-inline double quota_of_group(const std::filesystem::path& group) {
-  const std::vector<std::string> both = first_words(group / "cpu.max", 2);  // version 2
+// The parts of a text between separators; empty ones are left out.
+inline std::vector<std::string> parts_of(const std::string& text, const char* separators) {
+  std::vector<std::string> parts;
+  for (std::size_t end = 0;;) {
+    const std::size_t begin = text.find_first_not_of(separators, end);
+    if (begin == text.npos) return parts;
+    end = std::min(text.find_first_of(separators, begin), text.size());
+    parts.push_back(text.substr(begin, end - begin));
+  }
+}
+
+inline double quota_of_group(const std::string& group) {
+  std::vector<std::string> both = parts_of(first_line(group + "/cpu.max"), " \n");  // version 2
+  both.resize(2);
   const double quota = processors_of(both[0], both[1]);
   if (quota > 0) return quota;
-  return processors_of(first_words(group / "cpu.cfs_quota_us", 1)[0],
-                       first_words(group / "cpu.cfs_period_us", 1)[0]);
+  return processors_of(first_line(group + "/cpu.cfs_quota_us"),
+                       first_line(group + "/cpu.cfs_period_us"));
+}
+
+// The folders of a group's name, from the top: of "/a/../b/./c" they are b and c.
+inline std::vector<std::string> folders_of_group(const std::string& name) {
+  std::vector<std::string> folders;
+  for (std::string& part : parts_of(name, "/\n")) {
+    if (part == ".." && !folders.empty()) folders.pop_back();
+    if (part != "." && part != "..") folders.push_back(std::move(part));
+  }
+  return folders;
 }
 
 }  // namespace detail
 
 // The processors that this process may use by the quota of its group, and of those that hold it:
-// 1.5, say. 0: there is no limit, or none that can be read. root: where proc/ and sys/ are.
-inline double cpu_quota(const std::filesystem::path& root = "/") {
-  try {
-    double least = 0;
-    std::ifstream groups(root / "proc/self/cgroup");
-    // "0::/group" in version 2, "3:cpu,cpuacct:/group" in version 1.
-    for (std::string line; std::getline(groups, line);) {
-      const std::size_t first = line.find(':'), second = line.find(':', first + 1);
-      if (first == line.npos || second == line.npos) continue;
-      const std::string controllers = line.substr(first + 1, second - first - 1);
-      const bool is_cpu = ("," + controllers + ",").find(",cpu,") != std::string::npos;
-      if (!controllers.empty() && !is_cpu) continue;
-      std::vector<std::string> mounts = {"", "unified"};
-      if (is_cpu) mounts = {"cpu", controllers, "cpu,cpuacct", "cpuacct,cpu"};
-      for (const std::string& mount : mounts) {
-        const auto top = root / "sys/fs/cgroup" / mount;
-        // In a container the group's name may be that on the machine outside; then its own is at
-        // the top.
-        auto name = std::filesystem::path(line.substr(second + 1)).lexically_normal();
-        for (;; name = name.parent_path()) {
-          const double quota = detail::quota_of_group(top / name.relative_path());
-          if (quota > 0) least = least > 0 ? std::min(least, quota) : quota;
-          if (!name.has_relative_path() || name == name.parent_path()) break;
-        }
+// 1.5, say. 0: there is no limit, or none that can be read. root: the folder that proc/ and sys/
+// are in.
+inline double cpu_quota(const std::string& root = "") {
+  double least = 0;
+  std::FILE* groups = std::fopen((root + "/proc/self/cgroup").c_str(), "r");
+  if (groups == nullptr) return 0;
+  // "0::/group" in version 2, "3:cpu,cpuacct:/group" in version 1.
+  for (char text[4096]; std::fgets(text, sizeof text, groups);) {
+    const std::string line = text;
+    const std::size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == line.npos || second == line.npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    const bool is_cpu = ("," + controllers + ",").find(",cpu,") != std::string::npos;
+    if (!controllers.empty() && !is_cpu) continue;
+    std::vector<std::string> mounts = {"", "/unified"};
+    if (is_cpu) mounts = {"/cpu", "/" + controllers, "/cpu,cpuacct", "/cpuacct,cpu"};
+    const std::vector<std::string> folders = detail::folders_of_group(line.substr(second + 1));
+    for (const std::string& mount : mounts) {
+      // In a container the group's name may be that on the machine outside; then its own is at the
+      // top.
+      std::string group = root + "/sys/fs/cgroup" + mount;
+      for (std::size_t depth = 0;; ++depth) {
+        const double quota = detail::quota_of_group(group);
+        if (quota > 0) least = least > 0 ? std::min(least, quota) : quota;
+        if (depth == folders.size()) break;
+        group += "/" + folders[depth];
       }
     }
-    return least;
-  } catch (const std::exception&) {
-    return 0;  // odd content is no reason to stop
   }
+  std::fclose(groups);
+  return least;
 }
 
 // How many threads use up a quota: a part of a processor counts as one.
