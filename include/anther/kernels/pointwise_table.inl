@@ -41,14 +41,14 @@ ANTHER_POINTWISE_2(clamp, min_value, = -std::numeric_limits<double>::infinity(),
     graph.node("Clip", {x, graph.constant({}, {min_value}), graph.constant({}, {max_value})}))
 
 // max(x, 0)
-ANTHER_POINTWISE(relu, y,
+ANTHER_POINTWISE(relu, x,
     max(0, x),
-    select_up_to(y, 0, Vec<T>::zero(), Vec<T>::broadcast(T(1))),
+    select_up_to(x, 0, Vec<T>::zero(), Vec<T>::broadcast(T(1))),
     graph.node("Relu", {x}))
 // min(max(x, 0), 6) (Krizhevsky 2010)
-ANTHER_POINTWISE(relu6, y,
+ANTHER_POINTWISE(relu6, x,
     min(6, max(0, x)),
-    is_between(y, 0, 6),
+    is_between(x, 0, 6),
     graph.node("Clip", {x, graph.constant({}, {0}), graph.constant({}, {6})}))
 // x for x > 0, negative_slope x below (Maas et al. 2013)
 ANTHER_POINTWISE_1(leaky_relu, negative_slope, = 0.01, x,
