@@ -364,7 +364,7 @@ void add_head(std::int64_t channels, std::int64_t classes) {
 }
 
 void add_loss(std::int64_t rows, std::int64_t classes) {
-  const Buffer logits = numbers(rows * classes), out = memory(rows * classes + 2 * rows + 1);
+  const Buffer logits = numbers(rows * classes), out = memory(rows * classes + 3 * rows + 1);
   auto labels = std::make_shared<std::vector<std::int32_t>>(rows, 7);
   const kernels::CrossEntropyDims d{.rows = rows, .classes = classes, .scale = 1.0 / double(rows)};
   add_row(detail::text_of("cross_entropy/forward/", rows, "x", classes),

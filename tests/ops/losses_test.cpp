@@ -1,6 +1,7 @@
 // What losses must not lose: labels that are ignored, great logits, sums of many elements.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -44,6 +45,63 @@ TEST_CASE("cross_entropy: ignored rows have no loss and no gradient; without any
   CHECK(std::isnan(cross_entropy<float>(x, none, {.ignore_index = 3}).item()));
   CHECK(cross_entropy<float>(x, none, {.ignore_index = 3, .reduction = Reduction::sum}).item() ==
         0);
+}
+
+// In float, against the same in double: what is taken off a logit is its row's greatest, exactly.
+TEST_CASE("softmax and cross_entropy keep their digits with logits in the hundreds") {
+  constexpr std::int64_t rows = 50, classes = 13;
+  const RandomKey key(11);
+  std::vector<std::int32_t> labels;
+  Tensor<float> logits({rows, classes});
+  Tensor<double> exact({rows, classes});
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const double about = 900 * uniform(key.fold("about"), static_cast<std::uint64_t>(row)) - 450;
+    for (std::int64_t c = 0; c < classes; ++c) {
+      const std::int64_t i = row * classes + c;
+      logits[i] = static_cast<float>(about + 3 * normal(key, static_cast<std::uint64_t>(i)));
+      exact[i] = static_cast<double>(logits[i]);
+    }
+    labels.push_back(static_cast<std::int32_t>(row % classes));
+  }
+  // Results and gradients of everything that has a softmax in it.
+  const auto all = [&]<class T>(const Tensor<T>& x) {
+    std::vector<double> results;
+    const auto add = [&](const auto& make) {
+      Tape<T> tape;
+      tape.begin();
+      const Variable<T> v = tape.input(x, true);
+      const Variable<T> y = make(v);
+      Tensor<T> weight(y.shape());
+      for (std::int64_t i = 0; i < weight.size(); ++i)
+        weight[i] = static_cast<T>(normal(RandomKey(5), static_cast<std::uint64_t>(i)));
+      results.insert(results.end(), y.value().begin(), y.value().end());
+      tape.backward(weighted_sum<T>(y, std::as_const(weight).span()));
+      // In proportion to the greatest.
+      double greatest = 0;
+      for (const T g : v.gradient())
+        greatest = std::max(greatest, std::abs(static_cast<double>(g)));
+      for (const T g : v.gradient()) results.push_back(static_cast<double>(g) / greatest);
+    };
+    const std::vector<double> weights(classes, 0.7);
+    add([&](const Variable<T>& v) { return softmax(v); });
+    add([&](const Variable<T>& v) { return softmax(v, 0); });
+    add([&](const Variable<T>& v) { return log_softmax(v); });
+    add([&](const Variable<T>& v) { return cross_entropy<T>(v, labels); });
+    add([&](const Variable<T>& v) {
+      return cross_entropy<T>(v, labels, {.label_smoothing = 0.1});
+    });
+    add([&](const Variable<T>& v) { return cross_entropy<T>(v, labels, {.weight = weights}); });
+    add([&](const Variable<T>& v) {
+      return cross_entropy<T>(v, labels, {.reduction = Reduction::none});
+    });
+    return results;
+  };
+  const std::vector<double> expected = all(exact), got = all(logits);
+  REQUIRE(expected.size() == got.size());
+  double worst = 0;
+  for (std::size_t i = 0; i < got.size(); ++i)
+    worst = std::max(worst, std::abs(got[i] - expected[i]) / std::max(1.0, std::abs(expected[i])));
+  CHECK(worst < 2e-6);
 }
 
 TEST_CASE("binary_cross_entropy_with_logits: small losses keep their digits") {

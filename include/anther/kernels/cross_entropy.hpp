@@ -2,7 +2,9 @@
 //   losses[r] = -sum_j t_j log p_j;  loss = scale sum_r losses[r];  dlogits = scale dloss (p - t).
 // t = (1 - label_smoothing) (lambda onehot(labels) + (1 - lambda) onehot(labels2))
 //     + label_smoothing / classes: mixup (Zhang et al. 2018) where labels2 is not null.
-// logits (rows, classes), the others (rows). Backward keeps logits, labels and logsumexp.
+// logits (rows, classes), the others (rows). Backward keeps logits, labels and, as log_sums (rows,
+// 2), each row's greatest logit and log(sum(e^(logit - greatest))): their sum, rounded, would cost
+// large logits their last digits.
 // With class weights w, t_j is multiplied by w_j, and dlogits = scale dloss (sum(t) p - t). Rows
 // with the label ignore_index have no loss.
 #pragma once
@@ -43,9 +45,9 @@ struct CrossEntropyTargets {
   T weight(std::int64_t row) const { return labels2 ? lambda[row] : T(1); }
 };
 
-// loss (1); losses and logsumexp (rows).
+// loss (1); losses (rows); log_sums (rows, 2).
 template <class T>
-void cross_entropy_forward(T* loss, T* losses, T* logsumexp, const T* logits,
+void cross_entropy_forward(T* loss, T* losses, T* log_sums, const T* logits,
                            const CrossEntropyTargets<T>& targets, const CrossEntropyDims& d) {
   const T smoothing = static_cast<T>(d.label_smoothing);
   parallel_for(d.rows, d.rows * d.classes, [&](std::int64_t row) {
@@ -59,7 +61,8 @@ void cross_entropy_forward(T* loss, T* losses, T* logsumexp, const T* logits,
       expected =
           (T(1) - smoothing) * expected + smoothing * (sum_below / static_cast<T>(d.classes));
     losses[row] = log_sum - expected;
-    logsumexp[row] = maximum + log_sum;
+    log_sums[2 * row] = maximum;
+    log_sums[2 * row + 1] = log_sum;
   });
   double total = 0;
   for (std::int64_t row = 0; row < d.rows; ++row) total += static_cast<double>(losses[row]);
@@ -69,7 +72,7 @@ void cross_entropy_forward(T* loss, T* losses, T* logsumexp, const T* logits,
 // dloss (1). dlogits_add may be null; dlogits may be dlogits_add or logits.
 template <class T>
 void cross_entropy_backward(T* dlogits, const T* dlogits_add, const T* dloss, const T* logits,
-                            const T* logsumexp, const CrossEntropyTargets<T>& targets,
+                            const T* log_sums, const CrossEntropyTargets<T>& targets,
                             const CrossEntropyDims& d) {
   const T factor = static_cast<T>(d.scale * static_cast<double>(*dloss));
   const T label_factor = static_cast<T>(1 - d.label_smoothing) * factor;
@@ -78,7 +81,7 @@ void cross_entropy_backward(T* dlogits, const T* dlogits_add, const T* dloss, co
     const std::int64_t first = row * d.classes;
     T* dx = dlogits + first;
     ANTHER_SELECT(cross_entropy_backward_row<T>)
-    (dx, dlogits_add ? dlogits_add + first : nullptr, logits + first, d.classes, logsumexp[row],
+    (dx, dlogits_add ? dlogits_add + first : nullptr, logits + first, d.classes, log_sums + 2 * row,
      factor, base);
     const T weight = targets.weight(row);
     dx[targets.labels[row]] -= label_factor * weight;
@@ -107,15 +110,15 @@ struct CrossEntropyWeights {
   }
 };
 
-// The same with weights, row by row: losses[r] = factor loss of row r; losses and logsumexp (rows).
+// The same with weights, row by row: losses[r] = factor loss of row r.
 template <class T>
-void cross_entropy_weighted_forward(T* losses, T* logsumexp, const T* logits,
+void cross_entropy_weighted_forward(T* losses, T* log_sums, const T* logits,
                                     const CrossEntropyTargets<T>& targets,
                                     const CrossEntropyWeights& weights, double factor,
                                     const CrossEntropyDims& d) {
   const double smoothing = d.label_smoothing, each = smoothing / static_cast<double>(d.classes);
   parallel_for(d.rows, d.rows * d.classes, [&](std::int64_t row) {
-    losses[row] = logsumexp[row] = T(0);
+    losses[row] = log_sums[2 * row] = log_sums[2 * row + 1] = T(0);
     if (weights.ignores(targets, row)) return;
     const T* x = logits + row * d.classes;
     T maximum, log_sum, sum_below;
@@ -136,7 +139,8 @@ void cross_entropy_weighted_forward(T* losses, T* logsumexp, const T* logits,
         expected += weight * static_cast<double>(x[c] - maximum);
       }
     losses[row] = static_cast<T>(factor * (total * static_cast<double>(log_sum) - expected));
-    logsumexp[row] = maximum + log_sum;
+    log_sums[2 * row] = maximum;
+    log_sums[2 * row + 1] = log_sum;
   });
 }
 
@@ -149,7 +153,7 @@ struct CrossEntropyGradient {
 };
 template <class T>
 void cross_entropy_weighted_backward(const CrossEntropyGradient<T>& g, const T* logits,
-                                     const T* logsumexp, const CrossEntropyTargets<T>& targets,
+                                     const T* log_sums, const CrossEntropyTargets<T>& targets,
                                      const CrossEntropyWeights& weights,
                                      const CrossEntropyDims& d) {
   const double smoothing = d.label_smoothing, each = smoothing / static_cast<double>(d.classes);
@@ -166,7 +170,7 @@ void cross_entropy_weighted_backward(const CrossEntropyGradient<T>& g, const T* 
     const double factor = d.scale * static_cast<double>(g.d_losses ? g.d_losses[row] : *g.d_sum);
     const double total = (1 - smoothing) * weights.of_row(targets, row) + each * all;
     ANTHER_SELECT(cross_entropy_backward_row<T>)
-    (dx, add, logits + first, d.classes, logsumexp[row], static_cast<T>(factor * total), T(0));
+    (dx, add, logits + first, d.classes, log_sums + 2 * row, static_cast<T>(factor * total), T(0));
     const auto take = [&](std::int32_t label, double share) {
       dx[label] -= static_cast<T>(factor * (1 - smoothing) * share * weights.of(label));
     };

@@ -3,7 +3,7 @@
 // target is 1 at the label, or with label smoothing s: (1 - s) there, plus s / K everywhere
 // (Szegedy et al. 2016, section 7). With second labels and weights lambda, the target is lambda at
 // the label and 1 - lambda at the second one: mixup (Zhang et al. 2018), cutmix (Yun et al. 2019).
-// Backward keeps each row's log sum exp.
+// Backward keeps each row's greatest logit and the logarithm of the sum of what is below it.
 //
 // With class weights w, the target of class k is multiplied by w_k, and the mean is over the
 // weights of the labels; rows with the label ignore_index have no part in it. nll_loss is the same
@@ -135,6 +135,9 @@ bool check_labels(const Variable<T>& inputs, const Labels<T>& labels,
   };
   tape.check(fits(labels.labels), op, ": expected logits (rows, K) and as many labels, got ", in,
              " and ", labels.labels.size(), " labels");
+  const bool divides = options.reduction == Reduction::mean && options.count <= 0;
+  tape.check(in.back() > 0 && (in.rows() > 0 || !divides), op,
+             ": expected at least one row and one class, got ", in);
   tape.check((labels.labels2.empty() && labels.lambda.empty()) ||
                  (fits(labels.labels2) && fits(labels.lambda)),
              op, ": expected a second label and a weight for each of ", in.rows(),
@@ -191,7 +194,7 @@ inline Shape shape_of_rows(const Shape& in) {
 
 // logits (rows, K), labels in 0, ..., K - 1, or ignore_index, lambda in [0, 1]; for maps, logits
 // (N, H, W, K) and N * H * W labels. The result is a scalar, or has a loss for each row. Throws if
-// they do not fit. As in PyTorch, the mean of no rows is not a number.
+// they do not fit. As in PyTorch, the mean is not a number where all rows are ignored.
 template <class T>
 Variable<T> cross_entropy(const Variable<T>& logits, const Labels<T>& labels,
                           const CrossEntropyOptions& options = {}) {
@@ -200,9 +203,10 @@ Variable<T> cross_entropy(const Variable<T>& logits, const Labels<T>& labels,
   const bool all = check_labels(logits, labels, options, "cross_entropy");
   const auto attributes = weighted_attributes(logits, labels, options);
   if (all && options.weight.empty() && options.reduction == Reduction::mean)
-    return tape.apply(cross_entropy_op<T>, attributes.plain, {logits}, Shape{}, {Shape{in.rows()}});
+    return tape.apply(cross_entropy_op<T>, attributes.plain, {logits}, Shape{},
+                      {Shape{in.rows(), 2}});
   return tape.apply(weighted_cross_entropy_op<T>, attributes, {logits},
-                    attributes.each ? shape_of_rows(in) : Shape{}, {Shape{in.rows()}});
+                    attributes.each ? shape_of_rows(in) : Shape{}, {Shape{in.rows(), 2}});
 }
 template <class T>
 Variable<T> cross_entropy(const Variable<T>& logits, std::span<const std::int32_t> labels,
