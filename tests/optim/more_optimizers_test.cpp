@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "anther/optim/adagrad.hpp"
+#include "anther/optim/adam.hpp"
 #include "anther/optim/lion.hpp"
 #include "anther/optim/rmsprop.hpp"
+#include "anther/optim/sgd.hpp"
 #include "tests/io/temporary_folder.hpp"
 #include "tests/optim/small_store.hpp"
 
@@ -182,3 +184,34 @@ TEST_CASE("optimisers: they go on from their state and steps with the same bits"
 }
 
 }  // namespace
+
+TEST_CASE("optimisers refuse options that make no sense") {
+  ParameterStore<float> store;
+  add_parameters(store);
+  const double nan = std::nan("");
+  const auto refuses = [&](const char* message, const auto& make) {
+    const std::string error = error_of(make);
+    CHECK_MESSAGE(error.find(message) != std::string::npos, message, ": ", error);
+  };
+  for (const double beta : {-0.1, 1.0, 2.0, nan}) {
+    refuses("adam: expected a beta1 of at least 0, less than 1",
+            [&] { Adam<float>(store, {.beta1 = beta}); });
+    refuses("adam: expected a beta2", [&] { Adam<float>(store, {.beta2 = beta}); });
+    refuses("lion: expected a beta1", [&] { Lion<float>(store, {.beta1 = beta}); });
+    refuses("rmsprop: expected an alpha", [&] { RMSprop<float>(store, {.alpha = beta}); });
+  }
+  for (const double number : {-1.0, nan, HUGE_VAL}) {
+    refuses("adam: expected an eps of at least 0", [&] { Adam<float>(store, {.eps = number}); });
+    refuses("adam: expected a weight decay", [&] { Adam<float>(store, {.weight_decay = number}); });
+    refuses("sgd: expected a momentum", [&] { Sgd<float>(store, {.momentum = number}); });
+    refuses("lion: expected a weight decay", [&] { Lion<float>(store, {.weight_decay = number}); });
+    refuses("adagrad: expected an lr_decay", [&] { Adagrad<float>(store, {.lr_decay = number}); });
+    refuses("rmsprop: expected a momentum", [&] { RMSprop<float>(store, {.momentum = number}); });
+    Adam<float> adam(store);
+    refuses("learning rate of at least 0", [&] { adam.step(gradients_of(store, 1), number); });
+    refuses("scales of the learning rate of at least 0",
+            [&] { adam.set_lr_scales(std::vector<double>(3, number)); });
+  }
+  Adam<float> adam(store);
+  refuses("a number of steps of at least 0, got -1", [&] { adam.set_steps(-1); });
+}

@@ -17,7 +17,12 @@ template <class T>
 class Adagrad : public Optimizer<T> {
  public:
   explicit Adagrad(ParameterStore<T>& store, const AdagradOptions& options = {})
-      : Optimizer<T>(store, {"sum"}, options.initial_accumulator_value), options_(options) {}
+      : Optimizer<T>(store, {"sum"}, options.initial_accumulator_value), options_(options) {
+    check_not_negative("adagrad", "an lr_decay", options.lr_decay);
+    check_not_negative("adagrad", "a weight decay", options.weight_decay);
+    check_not_negative("adagrad", "an initial value", options.initial_accumulator_value);
+    check_not_negative("adagrad", "an eps", options.eps);
+  }
 
  protected:
   void update(T* values, const T* gradients, const typename Optimizer<T>::Range& range, double lr,

@@ -19,7 +19,12 @@ template <class T>
 class Adam : public Optimizer<T> {
  public:
   explicit Adam(ParameterStore<T>& store, const AdamOptions& options = {})
-      : Optimizer<T>(store, {"exp_avg", "exp_avg_sq"}), options_(options) {}
+      : Optimizer<T>(store, {"exp_avg", "exp_avg_sq"}), options_(options) {
+    check_average("adam", "a beta1", options.beta1);
+    check_average("adam", "a beta2", options.beta2);
+    check_not_negative("adam", "an eps", options.eps);
+    check_not_negative("adam", "a weight decay", options.weight_decay);
+  }
 
  protected:
   void update(T* values, const T* gradients, const typename Optimizer<T>::Range& range, double lr,

@@ -17,7 +17,11 @@ template <class T>
 class Lion : public Optimizer<T> {
  public:
   explicit Lion(ParameterStore<T>& store, const LionOptions& options = {})
-      : Optimizer<T>(store, {"exp_avg"}), options_(options) {}
+      : Optimizer<T>(store, {"exp_avg"}), options_(options) {
+    check_average("lion", "a beta1", options.beta1);
+    check_average("lion", "a beta2", options.beta2);
+    check_not_negative("lion", "a weight decay", options.weight_decay);
+  }
 
  protected:
   void update(T* values, const T* gradients, const typename Optimizer<T>::Range& range, double lr,

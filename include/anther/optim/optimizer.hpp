@@ -15,6 +15,17 @@
 
 namespace anther::inline v0_1 {
 
+// What optimisers require of their options.
+inline void check_not_negative(const char* optimizer, const char* option, double value) {
+  detail::check(std::isfinite(value) && value >= 0, optimizer, ": expected ", option,
+                " of at least 0, got ", value);
+}
+// The share of the past in an average. With 1 an average would never move.
+inline void check_average(const char* optimizer, const char* option, double value) {
+  detail::check(value >= 0 && value < 1, optimizer, ": expected ", option,
+                " of at least 0, less than 1, got ", value);
+}
+
 template <class T>
 class Optimizer {
  public:
@@ -61,6 +72,9 @@ class Optimizer {
   void set_lr_scales(std::vector<double> scales) {
     detail::check(scales.size() == store_.parameters().size(), "optimizer: expected ",
                   store_.parameters().size(), " scales of the learning rate, got ", scales.size());
+    for (const double scale : scales)
+      detail::check(std::isfinite(scale) && scale >= 0,
+                    "optimizer: expected scales of the learning rate of at least 0, got ", scale);
     lr_scales_ = std::move(scales);
   }
 
@@ -78,7 +92,10 @@ class Optimizer {
 
   // Steps made. They are saved with the state, and set again when a run is resumed.
   std::int64_t steps() const { return steps_; }
-  void set_steps(std::int64_t steps) { steps_ = steps; }
+  void set_steps(std::int64_t steps) {
+    detail::check(steps >= 0, "optimizer: expected a number of steps of at least 0, got ", steps);
+    steps_ = steps;
+  }
   std::vector<State>& state() {
     size_state();
     return state_;

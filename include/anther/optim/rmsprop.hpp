@@ -18,7 +18,12 @@ template <class T>
 class RMSprop : public Optimizer<T> {
  public:
   explicit RMSprop(ParameterStore<T>& store, const RMSpropOptions& options = {})
-      : Optimizer<T>(store, names(options)), options_(options) {}
+      : Optimizer<T>(store, names(options)), options_(options) {
+    check_average("rmsprop", "an alpha", options.alpha);
+    check_not_negative("rmsprop", "an eps", options.eps);
+    check_not_negative("rmsprop", "a weight decay", options.weight_decay);
+    check_not_negative("rmsprop", "a momentum", options.momentum);
+  }
 
  protected:
   void update(T* values, const T* gradients, const typename Optimizer<T>::Range& range, double lr,

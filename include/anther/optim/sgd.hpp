@@ -20,6 +20,8 @@ class Sgd : public Optimizer<T> {
       : Optimizer<T>(store, options.momentum != 0 ? std::vector<std::string>{"momentum_buffer"}
                                                   : std::vector<std::string>{}),
         options_(options) {
+    check_not_negative("sgd", "a momentum", options.momentum);
+    check_not_negative("sgd", "a weight decay", options.weight_decay);
     detail::check(!options.nesterov || options.momentum > 0,
                   "sgd: Nesterov's momentum expects a momentum of more than 0, got ",
                   options.momentum);
