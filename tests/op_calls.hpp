@@ -355,7 +355,11 @@ inline const std::vector<OpCall>& op_calls() {
          }},
         // The second of the parts.
         {"chunk",
-         [](auto& a) { return chunk(a["input"], a.integer("chunks", 2), a.dim("dim", 0))[1]; }},
+         [](auto& a) {
+           const auto parts = chunk(a["input"], a.integer("chunks", 2), a.dim("dim", 0));
+           detail::check(parts.size() > 1, "chunk: expected a second part, got ", parts.size());
+           return parts[1];
+         }},
         {"pixel_shuffle",
          [](auto& a) { return pixel_shuffle(a.map("input"), a.integer("upscale_factor", 1)); },
          Layout::map},

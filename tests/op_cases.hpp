@@ -457,9 +457,10 @@ class CaseArguments : public OpArguments<T> {
     Tensor<T> tensor(shape);
     for (std::int64_t i = 0; i < tensor.size(); ++i) {
       const auto at = static_cast<std::uint64_t>(i);
-      tensor[i] = static_cast<T>(case_.low == case_.high ? normal(key(name), at)
-                                                         : case_.low + (case_.high - case_.low) *
-                                                                           uniform(key(name), at));
+      // Such as float has, so that both types compute from the same numbers.
+      tensor[i] = static_cast<T>(static_cast<float>(
+          case_.low == case_.high ? normal(key(name), at)
+                                  : case_.low + (case_.high - case_.low) * uniform(key(name), at)));
     }
     return tensor;
   }

@@ -1,7 +1,9 @@
 // What does not fit must throw, and say what was expected and what came, with the layer's path.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -138,7 +140,7 @@ TEST_CASE("ops refuse what does not fit") {
        [&] {
          conv2d(x({1, 4, 4, 3}), x({5, 2, 2, 3}), {}, {.stride = 0});
        }},
-      {"dilation of at least 1, got 1x0",
+      {"dilation of at least 1, at most 2147483647, got 1x0",
        [&] {
          conv2d(x({1, 4, 4, 3}), x({5, 2, 2, 3}), {}, {.dilation = {1, 0}});
        }},
@@ -200,7 +202,7 @@ TEST_CASE("ops refuse what does not fit") {
        [&] {
          interpolate(x({1, 4, 4, 3}), {.size = 3, .align_corners = true});
        }},
-      {"a size of at least 1, got 0x0",
+      {"a size of at least 1, at most 2147483647, got 0x0",
        [&] {
          interpolate(x({1, 4, 4, 3}), {.scale_factor = 0.1});
        }},
@@ -381,12 +383,158 @@ TEST_CASE("ops refuse what does not fit") {
        }},
       {"empty", [&] { gelu(Variable<float>()); }},
   };
-  for (const Row& row : rows) {
-    tape.begin();
-    const std::string message = message_of(row.call);
-    CHECK_MESSAGE(message.find(row.expected) != std::string::npos, "expected: ", row.expected,
-                  ", got: ", message);
-  }
+  // Numbers whose sums and products overflow.
+  constexpr std::int64_t huge = std::int64_t{1} << 62;
+  const std::vector<Row> huge_rows = {
+      {"conv2d: expected a stride of at least 1 and a padding of at least 0, both at most "
+       "2147483647, got 4611686018427387904x4611686018427387904 and 0x0",
+       [&] {
+         conv2d(x({1, 4, 4, 3}), x({5, 2, 2, 3}), {}, {.stride = huge});
+       }},
+      {"both at most 2147483647, got 1x1 and 4611686018427387904x4611686018427387904",
+       [&] {
+         conv2d(x({1, 4, 4, 3}), x({5, 2, 2, 3}), {}, {.padding = huge});
+       }},
+      {"dilation of at least 1, at most 2147483647",
+       [&] {
+         conv2d(x({1, 4, 4, 3}), x({5, 2, 2, 3}), {}, {.dilation = huge});
+       }},
+      {"both at most 2147483647",
+       [&] {
+         conv1d(x({1, 4, 3}), x({5, 2, 3}), {}, {.padding = huge});
+       }},
+      {"both at most 2147483647",
+       [&] {
+         depthwise_conv2d(x({1, 4, 4, 3}), x({2, 2, 3}), {}, {.padding = huge});
+       }},
+      {"both at most 2147483647",
+       [&] {
+         conv_transpose2d(x({1, 4, 4, 3}), x({3, 2, 2, 5}), {}, {.stride = huge});
+       }},
+      {"both at most 2147483647",
+       [&] {
+         depthwise_conv_transpose2d(x({1, 4, 4, 3}), x({2, 2, 3}), {}, {.stride = huge});
+       }},
+      {"max_pool2d: expected a kernel and a dilation of at least 1, at most 2147483647",
+       [&] {
+         max_pool2d(x({1, 4, 4, 3}), huge);
+       }},
+      {"avg_pool2d: expected a kernel and a stride of at least 1, at most 2147483647",
+       [&] {
+         avg_pool2d(x({1, 4, 4, 3}), 2, {.stride = huge});
+       }},
+      {"a size of at least 1",
+       [&] {
+         adaptive_avg_pool2d(x({1, 4, 4, 3}), huge);
+       }},
+      {"at most 2147483647, got 2147483648x2147483648",
+       [&] {
+         interpolate(x({1, 4, 4, 3}), {.scale_factor = 1e300});
+       }},
+      {"at most 2147483647",
+       [&] {
+         interpolate(x({1, 4, 4, 3}), {.size = huge});
+       }},
+      {"pad: expected numbers of places of at most 2147483647",
+       [&] {
+         pad(x({1, 4, 4, 3}), {.left = huge, .right = huge});
+       }},
+      {"pixel_shuffle: expected",
+       [&] {
+         pixel_shuffle(x({1, 4, 4, 4}), huge);
+       }},
+      {"reshape: expected extents",
+       [&] {
+         reshape(x({2, 3}), {huge, 4, -1});
+       }},
+      {"split: expected sizes that add up to",
+       [&] {
+         split(x({2, 3}), {huge, huge, huge, huge}, 1);
+       }},
+      {"the number of elements overflows",
+       [&] {
+         x({0, huge, huge});
+       }},
+      {"the number of elements of (1073741824, 1073741824, 1073741824, 0) overflows",
+       [&] {
+         constexpr std::int64_t many = 1 << 30;
+         const auto a = x({many, 1, 1, 0});
+         const auto b = a.tape().input(Tensor<float>({1, many, many, 0}));
+         a + b;
+       }},
+      {"cross_entropy: expected at least one row and one class, got (0, 3)",
+       [&] {
+         cross_entropy<float>(x({0, 3}), std::span<const std::int32_t>());
+       }},
+      {"cross_entropy: expected at least one row and one class, got (1, 0)",
+       [&] {
+         cross_entropy<float>(x({1, 0}), zero);
+       }},
+      {"group_norm: expected (N, ..., C), got ()", [&] { instance_norm(x({})); }},
+  };
+  for (const auto& list : {rows, huge_rows})
+    for (const Row& row : list) {
+      tape.begin();
+      const std::string message = message_of(row.call);
+      CHECK_MESSAGE(message.find(row.expected) != std::string::npos, "expected: ", row.expected,
+                    ", got: ", message);
+    }
+}
+
+TEST_CASE("strides and sizes beyond the map are no error where they make sense") {
+  Tape<float> tape;
+  tape.begin();
+  const auto x = tape.input(Tensor<float>({1, 4, 4, 3}));
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  CHECK(subsample(x, std::int64_t{1} << 62).shape() == Shape{1, 1, 1, 3});
+  CHECK(conv2d(x, tape.input(Tensor<float>({5, 2, 2, 3})), {}, {.stride = most}).shape() ==
+        Shape{1, 1, 1, 5});
+  CHECK(chunk(x, std::int64_t{1} << 62, 1).size() == 4);
+}
+
+// Nothing divides by the number of elements, samples or channels, and nothing reads or writes.
+TEST_CASE("values without elements") {
+  Tape<float> tape;
+  tape.begin();
+  const auto x = [&](const Shape& shape) { return tape.input(Tensor<float>(shape), true); };
+  CHECK(self_attention(x({0, 4, 12}), 2).shape() == Shape{0, 4, 4});
+  CHECK(self_attention(x({0, 4, 12}), 2, {.is_causal = true}).shape() == Shape{0, 4, 4});
+  CHECK(group_norm(x({2, 3, 3, 0}), 1).shape() == Shape{2, 3, 3, 0});
+  CHECK(batch_norm<float>(x({2, 3, 3, 0}), {}, {}, {}, {}).shape() == Shape{2, 3, 3, 0});
+  CHECK(layer_norm(x({2, 0})).shape() == Shape{2, 0});
+  CHECK(conv2d(x({0, 4, 4, 3}), x({5, 2, 2, 3})).shape() == Shape{0, 3, 3, 5});
+  // A scalar is a row of one.
+  CHECK(gelu(x({})).item() == 0);
+  CHECK(relu(x({})).item() == 0);
+  CHECK(softmax(x({2, 0})).value().empty());
+  CHECK(sum(x({2, 0}), 1).value()[1] == 0);
+  // Gradients of what has contributed nothing are zeros.
+  const auto weight = x({5, 3});
+  const auto y = linear(x({0, 3}), weight);
+  tape.backward(sum(y));
+  CHECK(weight.gradient().size() == 15);
+  CHECK(std::ranges::count(weight.gradient(), 0.0f) == 15);
+}
+
+TEST_CASE("a model, and its planned pass, of a batch of no samples") {
+  ParameterStore<float> store;
+  const EdgeViT<float> model(store, edgevit_options("xxs", 10));
+  store.initialize(1);
+  Tape<float> tape;
+  tape.begin({.training = false, .backward = false});
+  CHECK(model(tape.input(Tensor<float>({0, 64, 64, 3}))).shape() == Shape{0, 10});
+  Inference<float> inference(model, {0, 64, 64, 3});
+  CHECK(inference(std::span<const float>()).empty());
+}
+
+TEST_CASE("a linear layer of no inputs starts with its bias alone, which is 0") {
+  ParameterStore<float> store;
+  const Linear<float> layer(Scope<float>(store), 0, 3);
+  store.initialize(1);
+  Tape<float> tape;
+  tape.begin();
+  const auto y = layer(tape.input(Tensor<float>({2, 0})));
+  for (const float value : y.value()) CHECK(value == 0);
 }
 
 TEST_CASE("a message has the layer's path, and the throw ends the pass") {

@@ -98,6 +98,7 @@ class Call {
   // For a lazy op: computes rows of the result, or goes backward through them (see Op). The threads
   // share the rows.
   void forward_rows(T* y, std::int64_t first, std::int64_t count) const {
+    if (output_shape().numel() == 0) return;
     for_row_tiles(first, count, [&](std::int64_t row, std::int64_t rows, std::int64_t at) {
       compute_rows(y + at, row, rows);
     });

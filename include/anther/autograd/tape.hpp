@@ -95,6 +95,7 @@ class Tape {
   // A value of which only the shape is known, for a dry run.
   Variable<T> input(const Shape& shape) {
     detail::check(options_.dry_run, "input: a shape without elements needs a dry run");
+    detail::check(shape.can_be_counted(), "input: the number of elements of ", shape, " overflows");
     return handle(add_value(shape, false));
   }
 
@@ -349,6 +350,7 @@ class Tape {
   void for_each_value(const Block& block, const Use& use);
   void recompute(const Block& block);
   void drop(const Block& block);
+  bool is_empty(const Entry& entry) const;  // none of its results has an element
   // Calls an op's forward or backward, and reports the time to the profile.
   void run(const Entry& entry, void (*function)(Call<T>&), bool backward);
 

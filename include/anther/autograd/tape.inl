@@ -66,6 +66,9 @@ std::span<const Variable<T>> Tape<T>::record(const Op<T>& op, const void* attrib
                                              std::span<const Variable<T>> inputs,
                                              std::span<const Shape> results,
                                              std::span<const Shape> kept) {
+  for (const auto& shapes : {results, kept})
+    for (const Shape& shape : shapes)
+      check(shape.can_be_counted(), op.name, ": the number of elements of ", shape, " overflows");
   Entry entry{.op = &op,
               .attributes = attributes,
               .inputs = input_ids(op, inputs),
@@ -208,8 +211,21 @@ void Tape<T>::run_forward(const Entry& entry) {
 }
 
 template <class T>
+bool Tape<T>::is_empty(const Entry& entry) const {
+  for (int i = 0; i < entry.results; ++i)
+    if (at(entry.outputs[static_cast<std::size_t>(i)]).shape.numel() > 0) return false;
+  return true;
+}
+
+template <class T>
 void Tape<T>::run(const Entry& entry, void (*function)(Call<T>&), bool backward) {
   Call<T> call(*this, entry);
+  // No kernel sees a result without elements.
+  if (is_empty(entry)) {
+    for (int i = 0; backward && i < call.inputs(); ++i)
+      if (const auto dx = call.input_gradient(i)) call.start(dx, call.input_shape(i).numel());
+    return;
+  }
   if (options_.profile == nullptr) {
     function(call);
   } else {

@@ -107,6 +107,7 @@ inline int threads_of_quota(double quota) {
 // The number of threads by default: `most`, which the processors and the affinity allow, or fewer
 // where the quota is less. What OMP_NUM_THREADS says goes before the quota.
 inline int default_threads(int most, double quota, const char* omp_num_threads) {
+  most = std::min(most, 4096);  // OMP_NUM_THREADS may say anything, and each thread takes memory
   if (quota <= 0 || (omp_num_threads && *omp_num_threads != '\0')) return most;
   return std::min(most, threads_of_quota(quota));
 }

@@ -50,9 +50,12 @@ inline int available_threads() {
   return inside_parallel_for ? 1 : num_threads();
 }
 
-// Sets the number of threads for the whole process; 0 restores the default.
+// Sets the number of threads for the whole process; 0 restores the default. Throws if the number
+// cannot be meant: each thread takes memory.
 inline void set_num_threads(int threads) {
-  detail::check(threads >= 0, "set_num_threads: expected at least 0, got ", threads);
+  constexpr int most = 4096;
+  detail::check(threads >= 0 && threads <= most, "set_num_threads: expected 0 to ", most, ", got ",
+                threads);
   parallel_state.threads.store(threads, std::memory_order_relaxed);
 }
 

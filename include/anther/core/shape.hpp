@@ -25,8 +25,8 @@ class Shape {
   constexpr int rank() const { return rank_; }
   constexpr std::int64_t operator[](int axis) const { return extents_[axis]; }
   constexpr std::int64_t& operator[](int axis) { return extents_[axis]; }
-  // The last extent: the channels.
-  constexpr std::int64_t back() const { return extents_[rank_ - 1]; }
+  // The last extent: the channels. A scalar is a row of one.
+  constexpr std::int64_t back() const { return rank_ > 0 ? extents_[rank_ - 1] : 1; }
 
   constexpr void push_back(std::int64_t extent) {
     detail::check(rank_ < max_rank, "shape: expected at most ", max_rank, " extents");
@@ -36,14 +36,21 @@ class Shape {
 
   // The number of elements; 1 for a scalar's shape (). Throws if it overflows.
   constexpr std::int64_t numel() const {
+    detail::check(can_be_counted(), "shape: the number of elements overflows");
+    std::int64_t count = 1;
+    for (int axis = 0; axis < rank_; ++axis) count *= extents_[axis];
+    return count;
+  }
+  // Whether no product of its extents overflows. Those of an empty tensor count too: strides and
+  // numbers of rows are products that may leave its 0 out.
+  constexpr bool can_be_counted() const {
     std::int64_t count = 1;
     for (int axis = 0; axis < rank_; ++axis) {
       const std::int64_t extent = extents_[axis];
-      detail::check(extent == 0 || count <= std::numeric_limits<std::int64_t>::max() / extent,
-                    "shape: the number of elements overflows");
-      count *= extent;
+      if (extent > 0 && count > std::numeric_limits<std::int64_t>::max() / extent) return false;
+      count *= extent > 0 ? extent : 1;
     }
-    return count;
+    return true;
   }
 
   // The number of rows of the matrix (rows, channels) that a channels-last tensor is.

@@ -45,15 +45,16 @@ struct ChannelNormTiles {
 // overlap. Channels that would need a row of more than 1024 elements keep a tail instead.
 inline ChannelNormTiles channel_norm_tiles(const ChannelNormDims& dims) {
   constexpr std::int64_t unit = 16, least_folded = 128, most_folded = 1024, tile_elements = 1 << 15;
-  std::int64_t fold = unit / std::gcd(dims.channels, unit);
-  if (fold * dims.channels > most_folded) fold = 1;
-  while (fold * dims.channels < least_folded) fold *= 2;
+  const std::int64_t channels = std::max(dims.channels, std::int64_t{1});
+  std::int64_t fold = unit / std::gcd(channels, unit);
+  if (fold * channels > most_folded) fold = 1;
+  while (fold * channels < least_folded) fold *= 2;
   ChannelNormTiles plan;
-  plan.folded = fold * dims.channels;
+  plan.folded = fold * channels;
   plan.stride = (plan.folded + 2 * unit - 1) / unit * unit;
   const std::int64_t step = 4 * fold;  // the rows that are summed at once
   const std::int64_t most_rows =
-      std::max(tile_elements / dims.channels / step, std::int64_t{1}) * step;
+      std::max(tile_elements / channels / step, std::int64_t{1}) * step;
   const std::int64_t rows = std::max(dims.rows, std::int64_t{1});
   plan.tiles = (rows + most_rows - 1) / most_rows;
   plan.tile_rows = (rows + plan.tiles * step - 1) / (plan.tiles * step) * step;

@@ -27,7 +27,8 @@ struct ReduceDims {
   std::int64_t parts() const {
     constexpr std::int64_t least = 4096, most = 64;
     if (results() >= most) return 1;
-    return std::clamp<std::int64_t>(extent * inner / least, 1, std::min(most, extent));
+    return std::clamp<std::int64_t>(extent * inner / least, 1,
+                                    std::clamp<std::int64_t>(extent, 1, most));
   }
 };
 

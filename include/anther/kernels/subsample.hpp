@@ -19,8 +19,12 @@ struct SubsampleDims {
     return visit(batch, height, width, channels, stride);
   }
 
-  std::int64_t out_height() const { return (height + stride - 1) / stride; }
-  std::int64_t out_width() const { return (width + stride - 1) / stride; }
+  std::int64_t out_height() const { return rounded_up(height); }
+  std::int64_t out_width() const { return rounded_up(width); }
+  // size / stride, without the sum that overflows where the stride is huge.
+  std::int64_t rounded_up(std::int64_t size) const {
+    return size / stride + (size % stride == 0 ? 0 : 1);
+  }
 };
 
 #define ANTHER_BODY "anther/kernels/subsample.inl"

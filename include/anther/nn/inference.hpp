@@ -80,7 +80,8 @@ class Inference {
   // to: where the input goes; null where the model reads `others`.
   template <class Element>
   std::span<const T> run(std::span<const Element> input, Element* to, const char* others) {
-    detail::check(to != nullptr, "inference: the model reads ", others);
+    detail::check(to != nullptr || input_shape().numel() == 0, "inference: the model reads ",
+                  others);
     detail::check(std::ssize(input) == input_shape().numel(), "inference: expected ", input_shape(),
                   ", that is ", input_shape().numel(), " elements, got ", input.size());
     model_.store().check_readable();

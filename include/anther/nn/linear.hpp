@@ -10,9 +10,10 @@
 
 namespace anther::inline v0_1 {
 
-// PyTorch's start of a convolution or linear layer: uniform in +-1/sqrt(fan_in).
+// PyTorch's start of a convolution or linear layer: uniform in +-1/sqrt(fan_in); 0
+// where nothing comes in.
 inline Init default_init(std::int64_t fan_in) {
-  return Init::uniform(1 / std::sqrt(static_cast<double>(fan_in)));
+  return Init::uniform(fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0);
 }
 
 // The bias (O) of a layer whose options have `bias` and `bias_init`; an empty handle if it has

@@ -64,6 +64,7 @@ Shape broadcast_shape(Tape<T>& tape, const Shape& a, const Shape& b, const char*
                " and ", b);
     shape.push_back(of_a == 1 ? of_b : of_a);
   }
+  tape.check(shape.can_be_counted(), op, ": the number of elements of ", shape, " overflows");
   return shape;
 }
 // How the elements of values of these shapes meet.

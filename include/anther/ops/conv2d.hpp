@@ -43,11 +43,17 @@ void check_kernel_fits(Tape<T>& tape, std::int64_t height, std::int64_t width,
 template <class T>
 void check_steps(Tape<T>& tape, const char* name, const Extent2d& stride, const Extent2d& padding,
                  const Extent2d& dilation = 1) {
-  tape.check(stride.height > 0 && stride.width > 0 && padding.height >= 0 && padding.width >= 0,
-             name, ": expected a stride of at least 1 and a padding of at least 0, got ", stride,
-             " and ", padding);
-  tape.check(dilation.height > 0 && dilation.width > 0, name,
-             ": expected a dilation of at least 1, got ", dilation);
+  tape.check(is_extent(stride, 1) && is_extent(padding, 0), name,
+             ": expected a stride of at least 1 and a padding of at least 0, both at most ",
+             most_extent, ", got ", stride, " and ", padding);
+  tape.check(is_extent(dilation, 1), name, ": expected a dilation of at least 1, at most ",
+             most_extent, ", got ", dilation);
+}
+template <class T>
+void check_sizes(Tape<T>& tape, const char* name, const Extent2d& map, const Extent2d& kernel) {
+  tape.check(is_extent(map, 0) && is_extent(kernel, 0), name,
+             ": expected a map and a kernel of at most ", most_extent, ", got ", map, " and ",
+             kernel);
 }
 
 // What both depth-wise convolutions require of their inputs.
@@ -60,6 +66,7 @@ void check_depthwise(Tape<T>& tape, const Shape& x, const Shape& w, const Extent
              x, " and ", w);
   tape.check(x[3] == w[2], "expected ", w[2], " input channels, got ", x[3]);
   check_steps(tape, "depth-wise convolution", stride, padding);
+  check_sizes(tape, "depth-wise convolution", {x[1], x[2]}, {w[0], w[1]});
 }
 
 inline constexpr char conv2d_op_name[] = "conv2d";
@@ -113,10 +120,13 @@ void check_conv(const Variable<T>& x, const Variable<T>& weight, const Variable<
   tape.check(options.groups > 0 && d.out_channels % options.groups == 0,
              "conv2d: expected a number of groups that divides ", d.out_channels,
              " output channels, got ", options.groups);
-  tape.check(d.in_channels == group_in * options.groups, "expected ", group_in * options.groups,
+  // Not group_in * groups: without output channels the number of groups may be anything.
+  tape.check(d.in_channels % options.groups == 0 && d.in_channels / options.groups == group_in,
+             "expected ", group_in, options.groups == 1 ? "" : " for each group of the",
              " input channels, got ", d.in_channels);
   check_bias(tape, bias, d.out_channels);
   check_steps(tape, "conv2d", options.stride, options.padding, options.dilation);
+  check_sizes(tape, "conv2d", {d.height, d.width}, {d.kernel_height, d.kernel_width});
   check_kernel_fits(tape, d.height + 2 * d.padding_height, d.width + 2 * d.padding_width,
                     d.span_height(), d.span_width());
 }

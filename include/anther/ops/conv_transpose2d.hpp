@@ -91,6 +91,10 @@ Variable<T> conv_transpose2d(const Variable<T>& x, const Variable<T>& weight,
   tape.check(w[1] > 0 && w[2] > 0, "conv_transpose2d: expected a kernel of at least 1, got ",
              Extent2d{w[1], w[2]});
   check_steps(tape, "conv_transpose2d", stride, padding, dilation);
+  check_sizes(tape, "conv_transpose2d", {in[1], in[2]}, {w[1], w[2]});
+  tape.check(w[3] <= most_extent && groups <= most_extent,
+             "conv_transpose2d: expected channels that can be counted, got ", w[3], " for each of ",
+             groups, " groups");
   check_output_padding(tape, extra, stride);
   check_bias(tape, bias, w[3] * groups);
   const kernels::Conv2dDims d{.batch = in[0],

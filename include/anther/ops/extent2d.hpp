@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include "anther/core/check.hpp"
@@ -17,6 +18,15 @@ struct Extent2d {
 };
 inline std::string to_string(const Extent2d& extent) {
   return detail::text_of(extent.height, "x", extent.width);
+}
+
+// The most that a stride, a padding, a kernel or a side of a map may be. The sum of two products
+// of such numbers does not overflow.
+inline constexpr std::int64_t most_extent = std::numeric_limits<std::int32_t>::max();
+// Whether both numbers are from `least` to most_extent.
+constexpr bool is_extent(const Extent2d& extent, std::int64_t least) {
+  return extent.height >= least && extent.width >= least && extent.height <= most_extent &&
+         extent.width <= most_extent;
 }
 
 }  // namespace anther::inline v0_1

@@ -48,8 +48,8 @@ template <class T>
 Variable<T> interpolate(const Variable<T>& x, const InterpolateOptions& options) {
   Tape<T>& tape = x.tape();
   const Shape& in = x.shape();
-  tape.check(in.rank() == 4 && in[1] * in[2] > 0, "interpolate: expected a map (N, H, W, C), got ",
-             in);
+  tape.check(in.rank() == 4 && is_extent({in[1], in[2]}, 1),
+             "interpolate: expected a map (N, H, W, C), got ", in);
   const bool has_size = options.size != Extent2d{0};
   const Scale2d factor = options.scale_factor;
   const bool has_factor = factor.height != 0 || factor.width != 0;
@@ -61,13 +61,15 @@ Variable<T> interpolate(const Variable<T>& x, const InterpolateOptions& options)
                              std::isfinite(factor.height) && std::isfinite(factor.width)),
              "interpolate: expected a positive scale factor, got ", factor.height, " and ",
              factor.width);
+  // One more than what is allowed is as wrong as any larger number.
   const auto scaled = [](std::int64_t size, double by) {
-    return static_cast<std::int64_t>(std::floor(static_cast<double>(size) * by));
+    return static_cast<std::int64_t>(std::fmin(std::floor(static_cast<double>(size) * by),
+                                               static_cast<double>(most_extent) + 1));
   };
   const Extent2d out =
       has_size ? options.size : Extent2d(scaled(in[1], factor.height), scaled(in[2], factor.width));
-  tape.check(out.height > 0 && out.width > 0, "interpolate: expected a size of at least 1, got ",
-             out);
+  tape.check(is_extent(out, 1), "interpolate: expected a size of at least 1, at most ", most_extent,
+             ", got ", out);
   const kernels::InterpolateDims d{.batch = in[0],
                                    .height = in[1],
                                    .width = in[2],

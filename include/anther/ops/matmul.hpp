@@ -104,6 +104,7 @@ Variable<T> matmul(const Variable<T>& a, const Variable<T>& b) {
   const std::int64_t rows = a_rank > 1 ? as[a_rank - 2] : 1, columns = b_rank > 1 ? bs.back() : 1;
   if (a_rank > 1) y.push_back(rows);
   if (b_rank > 1) y.push_back(columns);
+  tape.check(y.can_be_counted(), "matmul: the number of elements of ", y, " overflows");
   return tape.apply(matmul_op<T>, matmul_dims(a_batch, b_batch, rows, columns, as.back()), {a, b},
                     y);
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -114,7 +115,8 @@ template <class T>
 std::span<const Variable<T>> chunk(const Variable<T>& x, std::int64_t chunks, int dim = 0) {
   x.tape().check(chunks >= 1, "chunk: expected at least 1 part, got ", chunks);
   const std::int64_t extent = x.shape()[checked_axis(x, dim, "chunk")];
-  const std::int64_t size = std::max<std::int64_t>((extent + chunks - 1) / chunks, 1);
+  const std::int64_t size =
+      std::max<std::int64_t>(extent / chunks + (extent % chunks == 0 ? 0 : 1), 1);
   std::vector<std::int64_t> sizes;
   for (std::int64_t first = 0; first < extent || sizes.empty(); first += size)
     sizes.push_back(std::min(size, extent - first));
@@ -127,7 +129,8 @@ template <class T>
 Variable<T> pixel_shuffle(const Variable<T>& x, std::int64_t upscale_factor) {
   const Shape in = x.shape();
   const std::int64_t r = upscale_factor;
-  x.tape().check(in.rank() == 4 && r >= 1 && in[3] % (r * r) == 0,
+  x.tape().check(in.rank() == 4 && r >= 1 && r <= std::numeric_limits<std::int32_t>::max() &&
+                     in[3] % (r * r) == 0,
                  "pixel_shuffle: expected a map (N, H, W, C) whose channels are a multiple of the "
                  "factor's square, got ",
                  in, " and ", r);

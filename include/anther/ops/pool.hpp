@@ -35,7 +35,7 @@ inline constexpr Op<T> global_average_pool_op = {
 template <class T>
 Variable<T> global_average_pool(const Variable<T>& x) {
   const Shape& in = x.shape();
-  x.tape().check(in.rank() == 4 && in[1] * in[2] > 0,
+  x.tape().check(in.rank() == 4 && is_extent({in[1], in[2]}, 1),
                  "global_average_pool: expected a map (N, H, W, C), got ", in);
   const kernels::GlobalAveragePoolDims d{
       .batch = in[0], .height = in[1], .width = in[2], .channels = in[3]};
@@ -78,9 +78,7 @@ Variable<T> subsample(const Variable<T>& x, std::int64_t stride) {
   if (stride == 1) return x;
   const kernels::SubsampleDims d{
       .batch = in[0], .height = in[1], .width = in[2], .channels = in[3], .stride = stride};
-  return x.tape().apply(
-      subsample_op<T>, d, {x},
-      {in[0], (in[1] + stride - 1) / stride, (in[2] + stride - 1) / stride, in[3]});
+  return x.tape().apply(subsample_op<T>, d, {x}, {in[0], d.out_height(), d.out_width(), in[3]});
 }
 
 struct MaxPool2dOptions {
@@ -113,10 +111,12 @@ inline std::int64_t pooled_size(std::int64_t size, std::int64_t span, std::int64
 template <class T>
 Extent2d pooled_extent(Tape<T>& tape, const char* name, const Shape& x, const Extent2d& kernel,
                        const Extent2d& stride, const Extent2d& padding, bool ceil_mode) {
-  tape.check(x.rank() == 4, name, ": expected a map (N, H, W, C), got ", x);
-  tape.check(kernel.height > 0 && kernel.width > 0 && stride.height > 0 && stride.width > 0, name,
-             ": expected a kernel and a stride of at least 1, got ", kernel, " and ", stride);
-  tape.check(padding.height >= 0 && padding.width >= 0 && 2 * padding.height <= kernel.height &&
+  tape.check(x.rank() == 4 && is_extent({x[1], x[2]}, 0), name,
+             ": expected a map (N, H, W, C), got ", x);
+  tape.check(is_extent(kernel, 1) && is_extent(stride, 1), name,
+             ": expected a kernel and a stride of at least 1, at most ", most_extent, ", got ",
+             kernel, " and ", stride);
+  tape.check(is_extent(padding, 0) && 2 * padding.height <= kernel.height &&
                  2 * padding.width <= kernel.width,
              name, ": expected a padding of at most half of the kernel's ", kernel, ", got ",
              padding);
@@ -152,8 +152,9 @@ Variable<T> max_pool2d(const Variable<T>& x, const Extent2d& kernel_size,
   const Shape& in = x.shape();
   const Extent2d stride = pool_stride(options.stride, kernel_size), padding = options.padding;
   const Extent2d dilation = options.dilation;
-  tape.check(dilation.height > 0 && dilation.width > 0,
-             "max_pool2d: expected a dilation of at least 1, got ", dilation);
+  tape.check(is_extent(kernel_size, 1) && is_extent(dilation, 1),
+             "max_pool2d: expected a kernel and a dilation of at least 1, at most ", most_extent,
+             ", got ", kernel_size, " and ", dilation);
   const Extent2d span = {(kernel_size.height - 1) * dilation.height + 1,
                          (kernel_size.width - 1) * dilation.width + 1};
   const Extent2d size =
@@ -222,10 +223,9 @@ Variable<T> avg_pool2d(const Variable<T>& x, const Extent2d& kernel_size,
 template <class T>
 Variable<T> adaptive_avg_pool2d(const Variable<T>& x, const Extent2d& output_size) {
   const Shape& in = x.shape();
-  x.tape().check(
-      in.rank() == 4 && in[1] * in[2] > 0 && output_size.height > 0 && output_size.width > 0,
-      "adaptive_avg_pool2d: expected a map (N, H, W, C) and a size of at least 1, got ", in,
-      " and ", output_size);
+  x.tape().check(in.rank() == 4 && is_extent({in[1], in[2]}, 1) && is_extent(output_size, 1),
+                 "adaptive_avg_pool2d: expected a map (N, H, W, C) and a size of at least 1, got ",
+                 in, " and ", output_size);
   if (output_size == Extent2d{1}) return reshape(global_average_pool(x), {in[0], 1, 1, in[3]});
   const kernels::AvgPool2dDims d{.batch = in[0],
                                  .height = in[1],

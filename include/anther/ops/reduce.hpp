@@ -231,8 +231,8 @@ Variable<T> var(const Variable<T>& x, std::span<const int> dims = {},
                 const VarOptions& options = {}) {
   std::int64_t count = 1;
   for (const int axis : reduced_axes(x, dims, "var")) count *= x.shape()[axis];
-  x.tape().check(count > options.correction, "var: expected more than ", options.correction,
-                 " elements along the axes, got ", count);
+  x.tape().check(options.correction >= 0 && count > options.correction, "var: expected more than ",
+                 options.correction, " elements along the axes, got ", count);
   const Variable<T> centred = x - mean(x, dims, {.keepdim = true});
   return sum(square(centred), dims, {.keepdim = options.keepdim}) *
          (1 / static_cast<double>(count - options.correction));

@@ -2,7 +2,9 @@
 // mirrors or fills what is beyond the edges. Backward keeps the numbers.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "anther/autograd/tape.hpp"
@@ -76,13 +78,22 @@ template <class T>
 Variable<T> pad_axis(const Variable<T>& x, int dim, std::int64_t before, std::int64_t after,
                      PadMode mode = PadMode::constant, double value = 0) {
   const int axis = checked_axis(x, dim, "pad");
-  const std::int64_t extent = x.shape()[axis], count = extent + before + after;
-  const std::int64_t most = mode == PadMode::reflect ? extent - 1 : count;
+  const std::int64_t extent = x.shape()[axis];
+  constexpr std::int64_t many = std::numeric_limits<std::int32_t>::max();
   x.tape().check(
-      count >= 0 && before <= most && after <= most && (mode == PadMode::constant || extent > 0),
-      "pad: expected to fit the ", extent, " places of axis ", axis, ", got ", before,
-      " before and ", after, " after");
+      extent <= many && std::max(before, after) <= many && std::min(before, after) >= -many,
+      "pad: expected numbers of places of at most ", many, ", got ", before, " before ", extent,
+      " and ", after, " after");
+  const std::int64_t count = extent + before + after;
+  const std::int64_t most = mode == PadMode::reflect ? extent - 1 : count;
+  x.tape().check(count >= 0 && count <= many && before <= most && after <= most &&
+                     (mode == PadMode::constant || extent > 0),
+                 "pad: expected to fit the ", extent, " places of axis ", axis, ", got ", before,
+                 " before and ", after, " after");
   if (before == 0 && after == 0) return x;
+  Shape shape = x.shape();
+  shape[axis] = count;
+  x.tape().check(shape.can_be_counted(), "pad: the number of elements of ", shape, " overflows");
   std::vector<std::int32_t> index;
   for (std::int64_t i = 0; i < count; ++i) {
     std::int64_t at = i - before;
@@ -93,8 +104,6 @@ Variable<T> pad_axis(const Variable<T>& x, int dim, std::int64_t before, std::in
                                       : extent - 1;
     index.push_back(static_cast<std::int32_t>(at));
   }
-  Shape shape = x.shape();
-  shape[axis] = count;
   const std::int32_t* kept = x.tape().keep(std::span<const std::int32_t>(index));
   return x.tape().apply(select_op<T, true>,
                         SelectAttributes{select_dims(x.shape(), axis, count), kept, value, axis},

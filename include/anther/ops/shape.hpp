@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -24,8 +25,9 @@ inline constexpr Op<T> rows_op = {.name = "narrow", .forward = nullptr, .backwar
 template <class T>
 Variable<T> reshape(const Variable<T>& x, const Shape& shape) {
   Tape<T>& tape = x.tape();
-  tape.check(shape.numel() == x.shape().numel(), "reshape: expected a shape of ", x.shape().numel(),
-             " elements, as ", x.shape(), " has, got ", shape);
+  tape.check(shape.can_be_counted() && shape.numel() == x.shape().numel(),
+             "reshape: expected a shape of ", x.shape().numel(), " elements, as ", x.shape(),
+             " has, got ", shape);
   return tape.view(reshape_op<T>, std::int64_t{0}, x, 0, shape);
 }
 // The same, by extents. One of them may be -1: it becomes whatever the others leave.
@@ -33,12 +35,15 @@ template <class T>
 Variable<T> reshape(const Variable<T>& x, std::span<const std::int64_t> extents) {
   const std::int64_t numel = x.shape().numel();
   std::int64_t known = 1, open = 0;
-  bool valid = true;
+  bool valid = std::ssize(extents) <= Shape::max_rank;
   for (const std::int64_t extent : extents) {
     if (extent == -1)
       ++open;
+    else if (extent < 0 ||
+             (extent > 0 && known > std::numeric_limits<std::int64_t>::max() / extent))
+      valid = false;
     else
-      known *= extent, valid = valid && extent >= 0;
+      known *= extent;
   }
   x.tape().check(valid && open <= 1 && (open == 0 || (known > 0 && numel % known == 0)),
                  "reshape: expected extents for the elements of ", x.shape(),
@@ -186,8 +191,12 @@ Variable<T> cat(std::span<const Variable<T>> parts, int dim) {
     if (same_rank) others[axis] = shape[axis];
     first.tape().check(same_rank && others == shape, "cat: expected shapes that differ in axis ",
                        axis, " alone, got ", first.shape(), " and ", part.shape());
+    first.tape().check(extent <= std::numeric_limits<std::int64_t>::max() - shape[axis],
+                       "cat: the places of axis ", axis, " overflow");
     shape[axis] += extent;
   }
+  first.tape().check(shape.can_be_counted(), "cat: the number of elements of ", shape,
+                     " overflows");
   return first.tape().apply_many(cat_op<T>, axis_parts(shape, axis), parts, {&shape, 1})[0];
 }
 template <class T>
@@ -245,9 +254,10 @@ std::span<const Variable<T>> split(const Variable<T>& x, std::span<const std::in
   std::vector<Shape> shapes;
   for (const std::int64_t size : sizes) {
     Shape shape = x.shape();
+    valid = valid && size >= 0 && size <= shape[axis] - sum;
+    if (!valid) break;
     shape[axis] = size;
     shapes.push_back(shape);
-    valid = valid && size >= 0 && size <= x.shape()[axis];
     sum += size;
   }
   x.tape().check(valid && sum == x.shape()[axis], "split: expected sizes that add up to the ",
