@@ -72,7 +72,8 @@ inline bool change_bits(const nlohmann::json& changes, const TrainOptions& now) 
   for (const auto& [name, value] : changes.items()) {
     const bool same_bits = name == "data_dir" || name == "skip_bad" || name == "allow_empty" ||
                            name == "patience" || name == "val_interval" || name == "cache_gb" ||
-                           name == "grad_checkpointing" || (name == "epochs" && !by_share);
+                           name == "checkpoint_hist" || name == "grad_checkpointing" ||
+                           (name == "epochs" && !by_share);
     if (!same_bits) return true;
   }
   return false;

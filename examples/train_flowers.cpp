@@ -26,6 +26,7 @@
 #include "anther/painted/opener.hpp"
 #include "anther/report/contact_sheet.hpp"
 #include "anther/report/curves_callback.hpp"
+#include "anther/report/draw_or_tell.hpp"
 #include "anther/report/progress_callback.hpp"
 #include "anther/report/report.hpp"
 #include "anther/train/checkpoint_callback.hpp"
@@ -113,6 +114,20 @@ std::vector<double> logit_offsets(const TrainOptions& o, const vision::OpenedDat
   for (std::int64_t i = 0; i < data.train->size(); ++i)
     ++counts[static_cast<std::size_t>(data.train->label(i))];
   return class_prior_offsets(counts, o.logit_adjust);
+}
+
+// The state to go on from. Where its file is damaged, says which is the one before it.
+nlohmann::json load_last_state(const std::filesystem::path& weights, Optimizer<float>& optimizer,
+                               ModelEma<float>* average) {
+  const std::filesystem::path last = weights / "last.state.safetensors";
+  try {
+    return load_state(last, optimizer, average);
+  } catch (const Error& error) {
+    const std::filesystem::path before = earlier_state(last, 1);
+    if (!std::filesystem::exists(before)) throw;
+    detail::fail(error.what(), "\nThe state before it is kept. To go on from that one:\n  cp ",
+                 before.string(), " ", last.string());
+  }
 }
 
 // Says so where a run goes on with another decoder of JPEG than it began with.
@@ -266,8 +281,8 @@ int train(TrainOptions o, const std::string& resume, const nlohmann::json& chang
     args["decoder"] = vision::decoder_name();
     io::write_file_atomically(folder / "args.json", args.dump(2) + "\n");
   } else {
-    options.progress = fit_progress_from_json(
-        load_state(folder.weights() / "last.state.safetensors", *optimizer, average));
+    options.progress =
+        fit_progress_from_json(load_last_state(folder.weights(), *optimizer, average));
     options.progress = reopened(options.progress, o, changes, resume);
     tell_decoder(folder / "args.json");
     record_changes(folder / "args.json", o, changes, options.progress, optimizer->steps());
@@ -295,7 +310,8 @@ int train(TrainOptions o, const std::string& resume, const nlohmann::json& chang
   PredictionsCallback predictions(std::ssize(data.class_names));
   ModelCard card = card_of(model, data.class_names, to_json(preprocess(sizes.last())));
   if (teacher) card.notes["teacher"] = io::to_utf8(o.teacher);
-  CheckpointCallback<float> checkpoint(folder, *optimizer, std::move(card), average);
+  CheckpointCallback<float> checkpoint(folder, *optimizer, std::move(card), average,
+                                       static_cast<int>(o.checkpoint_hist));
   TensorBoardCallback events(folder.path(), optimizer->steps(), "images");
   if (!changes.empty()) events.add_text("changes", changes.dump(2));
   if (resume.empty()) {
@@ -311,7 +327,7 @@ int train(TrainOptions o, const std::string& resume, const nlohmann::json& chang
     if (data::Batch batch; first.next(batch)) {
       const vision::Image sheet =
           report::contact_sheet(batch, preprocess(sizes.first()), data.class_names);
-      vision::write_png(folder / "train_batch0.png", sheet);
+      report::draw_or_tell([&] { vision::write_png(folder / "train_batch0.png", sheet); });
       events.add_png("train_batch0", sheet.width, sheet.height, vision::encode_png(sheet));
     }
   }

@@ -95,6 +95,7 @@ struct TrainOptions {
   std::int64_t limit = 0;
   bool skip_bad = false;
   bool allow_empty = false;
+  std::int64_t checkpoint_hist = 2;
   std::string output;
 };
 
@@ -231,6 +232,8 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("profile", o.profile, "print where the time went: each op in each stage");
   visit("skip-bad", o.skip_bad, "leave damaged images out instead of stopping");
   visit("allow-empty", o.allow_empty, "class folders: keep a class that has no image to train on");
+  visit("checkpoint-hist", o.checkpoint_hist,
+        "states of the run that are kept to go on from: the last one, and those before it");
   visit("output", o.output, "folder of the run; empty: runs/train_flowers/N");
 }
 
@@ -293,6 +296,7 @@ inline void check_options(const TrainOptions& o) {
       {"threads", number(o.threads), 0, 1024},
       {"workers", number(o.workers), 0, 1024},
       {"limit", number(o.limit), 0, any},
+      {"checkpoint-hist", number(o.checkpoint_hist), 1, 1000},
   };
   for (const auto& [flag, value, least, most, least_excluded] : ranges)
     anther::detail::check(

@@ -64,7 +64,7 @@ inline Bytes chunk(std::string_view type, const Bytes& data) {
   add_be(bytes, static_cast<std::uint32_t>(data.size()), 4);
   const Bytes body = text_bytes(type) + data;
   bytes = bytes + body;
-  add_be(bytes, anther::vision::png_crc32(body), 4);
+  add_be(bytes, anther::io::crc32(body), 4);
   return bytes;
 }
 

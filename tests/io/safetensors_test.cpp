@@ -41,6 +41,37 @@ std::string error_on_opening(const std::string& bytes) {
   return message;
 }
 
+TEST_CASE("safetensors: checksums are zlib's, and no concern of other programs") {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.safetensors";
+  const std::vector<float> values = {1, 2, 3};
+  const std::vector<anther::io::SafetensorsTensor> tensors = {
+      {"b", {3}, std::span<const float>(values)}, {"a", {0}, std::span<const float>()}};
+  anther::io::write_safetensors(path, tensors, {{"key", "text"}}, {.checksums = true});
+  CHECK(anther::io::crc32("123456789", 9) == 0xCBF43926u);
+  CHECK(anther::io::crc32("6789", 4, anther::io::crc32("12345", 5)) == 0xCBF43926u);
+  const anther::io::SafetensorsFile file(path);
+  CHECK(file.metadata().size() == 1);
+  CHECK(file.entry("a").crc32 == 0u);
+  // What Python's zlib.crc32(struct.pack("<3f", 1, 2, 3)) gives.
+  CHECK(file.entry("b").crc32 == 0xB20E96B1u);
+  CHECK(anther::io::read_text_file(path).find("\"crc32\":\"") != std::string::npos);
+
+  // One number changed.
+  std::string bytes = anther::io::read_text_file(path);
+  bytes[bytes.size() - 2] ^= 1;
+  anther::io::write_file_atomically(path, bytes);
+  const anther::io::SafetensorsFile damaged(path);
+  const std::string expected = path.string() +
+                               ": tensor 'b': its numbers are not those that were written: the "
+                               "file is damaged, or another program has changed it and kept the "
+                               "metadata \"crc32\"";
+  CHECK(error_of([&] { damaged.read<float>("b"); }) == expected);
+  CHECK(error_of([&] { damaged.read<double>("b"); }) == expected);
+  CHECK(error_of([&] { damaged.check_all_bytes(); }) == expected);
+  CHECK(damaged.read<float>("a").size() == 0);
+}
+
 TEST_CASE("safetensors: what is written is read back") {
   const TemporaryFolder folder;
   const fs::path path = folder / "a.safetensors";

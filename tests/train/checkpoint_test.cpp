@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -141,6 +143,82 @@ TEST_CASE("state: averaged weights come back too, and are asked for where there 
   CHECK(
       contains(error_of([&] { load_state(path, *b.adam, &other); }), "optimizer.ema.conv.weight"));
   CHECK(b.copy() == before);
+}
+
+TEST_CASE("state: no flipped bit is loaded, and the message names the file") {
+  const TemporaryFolder folder;
+  State a(1, 5), b(2, 1);
+  const auto path = folder / "state.safetensors", damaged = folder / "damaged.safetensors";
+  save_state(path, *a.adam, {{"epoch", 3}});
+  std::string bytes = read_text_file(path);
+  load_state(path, *b.adam);
+  const std::vector<float> right = b.copy();
+  const auto changed = [&](std::size_t bit) {
+    const char mask = static_cast<char>(1 << bit % 8);
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ mask);
+    std::ofstream(damaged, std::ios::binary) << bytes;
+    const std::string message = error_of([&] { load_state(damaged, *b.adam); });
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ mask);
+    return message;
+  };
+  std::size_t found = 0, tried = 0;
+  for (std::size_t bit = 0; bit < 8 * bytes.size(); bit += 7) {
+    CAPTURE(bit);
+    const std::string message = changed(bit);
+    ++tried;
+    found += !message.empty();
+    // Bits of the word crc32 itself make a file without checksums, which is right as it is.
+    if (message.empty())
+      CHECK((b.copy() == right && std::abs(static_cast<std::int64_t>(bit / 8) -
+                                           static_cast<std::int64_t>(bytes.find("crc32"))) < 8));
+    else
+      CHECK(contains(message, "damaged.safetensors: "));
+  }
+  CHECK(found + 8 > tried);
+  CHECK(contains(changed(8 * bytes.size() - 1), "tensor '"));
+  CHECK(contains(changed(8 * bytes.find("epoch") + 1), "the file is damaged"));
+}
+
+TEST_CASE("state: deep JSON is refused before anything walks over it") {
+  const TemporaryFolder folder;
+  const auto path = folder / "deep.safetensors";
+  for (const char* progress : {"[", "{\"a\":"}) {
+    std::string deep;
+    for (int level = 0; level < 100'000; ++level) deep += progress;
+    write_safetensors(path, {}, {{"optimizer_steps", "1"}, {"progress", deep}});
+    CHECK(contains(error_of([&] { progress_of(SafetensorsFile(path)); }),
+                   "expected JSON of a few levels"));
+  }
+}
+
+TEST_CASE("state: those before it are kept, as many as are asked for") {
+  const TemporaryFolder folder;
+  State a(1);
+  const auto path = folder / "last.state.safetensors";
+  const auto epoch_of = [](const std::filesystem::path& of) {
+    return progress_of(SafetensorsFile(of)).progress.at("epoch").get<int>();
+  };
+  for (int epoch = 1; epoch <= 5; ++epoch)
+    save_state<float>(path, *a.adam, {{"epoch", epoch}}, nullptr, 3);
+  CHECK(earlier_state(path, 1) == folder / "last.state.1.safetensors");
+  CHECK(epoch_of(path) == 5);
+  CHECK(epoch_of(earlier_state(path, 1)) == 4);
+  CHECK(epoch_of(earlier_state(path, 2)) == 3);
+  CHECK(folder.entries() == 3);
+  // One that cannot be written leaves them all as they are.
+  {
+    const LimitedFileSize limit(1000);
+    CHECK(contains(error_of([&] {
+                     save_state<float>(path, *a.adam, {{"epoch", 6}}, nullptr, 3);
+                   }),
+                   "File too large"));
+  }
+  CHECK(epoch_of(path) == 5);
+  CHECK(epoch_of(earlier_state(path, 1)) == 4);
+  CHECK(folder.entries() == 3);
+  save_state<float>(folder / "one.safetensors", *a.adam, {{"epoch", 1}});
+  save_state<float>(folder / "one.safetensors", *a.adam, {{"epoch", 2}});
+  CHECK(folder.entries() == 4);
 }
 
 TEST_CASE("newest run: of the unfinished ones, the one whose state was written last") {

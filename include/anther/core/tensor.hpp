@@ -37,7 +37,10 @@ class AlignedBuffer {
                   "buffer: expected a possible size, got ", size);
     if (size == 0) return buffer;
     const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(T);
-    buffer.data_ = static_cast<T*>(::operator new (bytes, std::align_val_t{alignment}));
+    buffer.data_ =
+        static_cast<T*>(::operator new (bytes, std::align_val_t{alignment}, std::nothrow));
+    detail::check(buffer.data_ != nullptr, "memory: the system does not give ", bytes,
+                  " bytes more");
     buffer.size_ = size;
     return buffer;
   }

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -49,11 +50,13 @@ class AtomicFile {
   void write(const void* from, std::int64_t bytes) { file_.write(from, bytes); }
   void write(std::string_view text) { file_.write(text); }
 
-  // Once the new content is on the disk, gives it the file's name. Call it once.
-  void commit() {
+  // Once the new content is on the disk, gives it the file's name. Call it once. before_rename is
+  // called between the two; if it throws, the old file stays.
+  void commit(const std::function<void()>& before_rename = {}) {
     detail::check(!committed_, name_.string(), ": was committed before");
     file_.sync();
     file_.close();
+    if (before_rename) before_rename();
     if (::rename(temporary_.c_str(), target_.c_str()) != 0)
       fail_with_errno(name_, "rename the finished file", errno);
     committed_ = true;

@@ -93,6 +93,9 @@ class File {
                                       static_cast<std::size_t>(bytes - done));
       if (written < 0 && errno == EINTR) continue;
       if (written < 0) fail_with_errno(path_, "write", errno);
+      // Some network and user-space file systems do this when they are full.
+      detail::check(written > 0, path_.string(), ": cannot write: the system took none of ",
+                    bytes - done, " bytes");
       done += written;
     }
   }

@@ -180,6 +180,15 @@ concept HasMembers = requires(Options& o) {
   Options::members(o, [](const char*, auto&) {});
 };
 
+// JSON from a file. Nothing that Anther writes is nested deeply, and walking over deep JSON would
+// use up the stack. Throws what nlohmann's parser does, and Error where it is deep.
+inline nlohmann::json parse_shallow_json(const std::string& text) {
+  return nlohmann::json::parse(text, [](int depth, auto, auto&) {
+    detail::check(depth < 16, "expected JSON of a few levels");
+    return true;
+  });
+}
+
 template <HasMembers Options>
 nlohmann::json members_to_json(const Options& options) {
   nlohmann::json json = nlohmann::json::object();

@@ -3,15 +3,18 @@
 //   8 bytes N, little-endian | N bytes of JSON (safetensors_header.hpp) | the tensors' elements
 //
 // Can be used alone: needs core/ and nlohmann-json. A file is treated as hostile: everything is
-// checked before memory is allocated for it.
+// checked before memory is allocated for it. Where a file has checksums, whoever reads a whole
+// tensor compares its bytes with its own.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -32,6 +35,7 @@
 #include "anther/io/dtype.hpp"
 #include "anther/io/file.hpp"
 #include "anther/io/file_kind.hpp"
+#include "anther/io/safetensors_checksum.hpp"
 #include "anther/io/safetensors_header.hpp"
 
 namespace anther::inline v0_1::io {
@@ -56,6 +60,7 @@ class SafetensorsFile {
     file_.read_at(8, json.data(), data_begin_ - 8);
     header_ = parse_safetensors_header(json, size - data_begin_,
                                        path.string() + ": safetensors header: ");
+    take_checksums(header_, path.string() + ": safetensors header: ");
     for (std::size_t i = 0; i < header_.entries.size(); ++i) index_[header_.entries[i].name] = i;
   }
   SafetensorsFile(SafetensorsFile&&) = default;
@@ -99,6 +104,7 @@ class SafetensorsFile {
                   into.size());
     if (tensor.dtype == dtype_of<T>()) {
       file_.read_at(data_begin_ + tensor.begin, into.data(), tensor.end - tensor.begin);
+      check_bytes(tensor, tensor.crc32 ? crc32(into.data(), into.size_bytes()) : 0);
       return;
     }
     T* to = into.data();
@@ -107,7 +113,7 @@ class SafetensorsFile {
   }
 
   // The same without memory for the whole tensor: calls body(std::span<const T>) for one part after
-  // another.
+  // another. That bytes are damaged is known, and thrown, after the last of them.
   template <class T, class Body>
   void for_each_chunk(const SafetensorsEntry& tensor, const Body& body) const {
     static_assert(std::is_arithmetic_v<T> && !std::same_as<T, bool>);
@@ -117,10 +123,12 @@ class SafetensorsFile {
     const auto room = static_cast<std::size_t>(std::min(most, count));
     std::vector<T> values(room);
     std::vector<std::byte> bytes(same ? 0 : room * static_cast<std::size_t>(size));
+    std::uint32_t checksum = 0;
     for (std::int64_t first = 0; first < count; first += most) {
       const std::int64_t n = std::min(most, count - first);
-      file_.read_at(data_begin_ + tensor.begin + first * size,
-                    same ? static_cast<void*>(values.data()) : bytes.data(), n * size);
+      void* const to = same ? static_cast<void*>(values.data()) : bytes.data();
+      file_.read_at(data_begin_ + tensor.begin + first * size, to, n * size);
+      if (tensor.crc32) checksum = crc32(to, static_cast<std::size_t>(n * size), checksum);
       if (!same) {
         try {
           decode(tensor.dtype, bytes.data(), n, values.data(), first);
@@ -129,6 +137,24 @@ class SafetensorsFile {
         }
       }
       body(std::span<const T>(values).first(static_cast<std::size_t>(n)));
+    }
+    check_bytes(tensor, checksum);
+  }
+
+  // Compares the bytes of all tensors with their checksums, where they have some. Throws, naming
+  // the tensor, if they are not those that were written.
+  void check_all_bytes() const {
+    for (const SafetensorsEntry& tensor : entries()) {
+      if (!tensor.crc32) continue;
+      std::array<std::byte, 1 << 14> part;
+      std::uint32_t checksum = 0;
+      for (std::int64_t at = tensor.begin; at < tensor.end;) {
+        const std::int64_t size = std::min<std::int64_t>(std::ssize(part), tensor.end - at);
+        file_.read_at(data_begin_ + at, part.data(), size);
+        checksum = io::crc32(part.data(), static_cast<std::size_t>(size), checksum);
+        at += size;
+      }
+      check_bytes(tensor, checksum);
     }
   }
 
@@ -150,6 +176,14 @@ class SafetensorsFile {
   }
 
  private:
+  void check_bytes(const SafetensorsEntry& tensor, std::uint32_t checksum) const {
+    detail::check(!tensor.crc32 || *tensor.crc32 == checksum, path().string(), ": tensor ",
+                  in_quotes(tensor.name),
+                  ": its numbers are not those that were written: the file is damaged, or another "
+                  "program has changed it and kept the metadata \"",
+                  checksum_key, "\"");
+  }
+
   // Says what the file is, where its first bytes tell, and what to do.
   [[noreturn]] void fail_as_another_kind(std::int64_t size, std::uint64_t length) const {
     std::vector<std::uint8_t> first(static_cast<std::size_t>(std::min<std::int64_t>(size, 512)));
@@ -185,13 +219,21 @@ struct SafetensorsTensor {
   std::optional<Dtype> dtype = {};  // in the file; empty: as the values are
 };
 
+struct WriteSafetensorsOptions {
+  // Adds checksums to the metadata (safetensors_checksum.hpp).
+  bool checksums = false;
+  // Called when all of the new file is on the disk, just before it takes its name.
+  std::function<void()> before_commit = {};
+};
+
 // Writes all tensors and the metadata to a file, atomically (io/atomic_file.hpp). The bytes depend
 // on nothing else; they are those of safetensors' own writer, except for the order of the metadata.
 // Throws Error, naming the file and the tensor, if a name occurs twice, a size does not match, or a
 // finite value is too large for the dtype.
 inline void write_safetensors(const std::filesystem::path& path,
                               std::span<const SafetensorsTensor> tensors,
-                              const std::map<std::string, std::string>& metadata = {}) {
+                              std::map<std::string, std::string> metadata = {},
+                              const WriteSafetensorsOptions& options = {}) {
   const std::string file_name = path.string();
   const auto dtype = [](const SafetensorsTensor& tensor) {
     return tensor.dtype ? *tensor.dtype
@@ -215,6 +257,42 @@ inline void write_safetensors(const std::filesystem::path& path,
   std::sort(order.begin(), order.end(), [&](const auto* a, const auto* b) {
     return dtype(*a) != dtype(*b) ? dtype(*a) > dtype(*b) : a->name < b->name;
   });
+
+  // Calls body(bytes, count) for one part after another of a tensor as the file has it.
+  std::vector<std::byte> bytes;
+  const auto for_each_part = [&](const SafetensorsTensor& tensor, const auto& body) {
+    constexpr std::int64_t chunk = 1 << 14;
+    std::visit(
+        [&]<class T>(std::span<const T> values) {
+          const std::int64_t count = static_cast<std::int64_t>(values.size());
+          const std::int64_t size = size_of(dtype(tensor));
+          bytes.resize(static_cast<std::size_t>(std::min(chunk, count) * size));
+          for (std::int64_t first = 0; first < count; first += chunk) {
+            const std::int64_t n = std::min(chunk, count - first);
+            try {
+              encode(dtype(tensor), values.data() + first, n, bytes.data(), first);
+            } catch (const Error& error) {
+              detail::fail(file_name, ": tensor ", in_quotes(tensor.name), ": ", error.what());
+            }
+            body(bytes.data(), n * size);
+          }
+        },
+        tensor.values);
+  };
+  if (options.checksums) {
+    std::vector<SafetensorsEntry> entries;
+    for (const SafetensorsTensor* tensor : order) {
+      std::uint32_t checksum = 0;
+      for_each_part(*tensor, [&](const std::byte* part, std::int64_t size) {
+        checksum = crc32(part, static_cast<std::size_t>(size), checksum);
+      });
+      entries.push_back({.name = tensor->name,
+                         .dtype = dtype(*tensor),
+                         .shape = tensor->shape,
+                         .crc32 = checksum});
+    }
+    metadata[checksum_key] = checksums_of(entries, metadata);
+  }
 
   std::string json = "{";
   if (!metadata.empty()) {
@@ -243,26 +321,10 @@ inline void write_safetensors(const std::filesystem::path& path,
   AtomicFile file(path);
   file.write(&length, sizeof length);
   file.write(json);
-  constexpr std::int64_t chunk = 1 << 14;
-  std::vector<std::byte> bytes;
   for (const SafetensorsTensor* tensor : order)
-    std::visit(
-        [&]<class T>(std::span<const T> values) {
-          const std::int64_t count = static_cast<std::int64_t>(values.size());
-          const std::int64_t size = size_of(dtype(*tensor));
-          bytes.resize(static_cast<std::size_t>(std::min(chunk, count) * size));
-          for (std::int64_t first = 0; first < count; first += chunk) {
-            const std::int64_t n = std::min(chunk, count - first);
-            try {
-              encode(dtype(*tensor), values.data() + first, n, bytes.data(), first);
-            } catch (const Error& error) {
-              detail::fail(file_name, ": tensor ", in_quotes(tensor->name), ": ", error.what());
-            }
-            file.write(bytes.data(), n * size);
-          }
-        },
-        tensor->values);
-  file.commit();
+    for_each_part(*tensor,
+                  [&](const std::byte* part, std::int64_t size) { file.write(part, size); });
+  file.commit(options.before_commit);
 }
 
 }  // namespace anther::inline v0_1::io

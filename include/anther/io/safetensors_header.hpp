@@ -12,6 +12,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -35,6 +36,7 @@ struct SafetensorsEntry {
   Shape shape = {};
   std::int64_t begin = 0;
   std::int64_t end = 0;
+  std::optional<std::uint32_t> crc32 = {};  // of its bytes, where the file says it
 };
 
 struct SafetensorsHeader {

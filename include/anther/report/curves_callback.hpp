@@ -9,6 +9,7 @@
 
 #include "anther/io/csv.hpp"
 #include "anther/report/curves.hpp"
+#include "anther/report/draw_or_tell.hpp"
 #include "anther/train/fit.hpp"
 #include "anther/train/run_folder.hpp"
 
@@ -23,7 +24,8 @@ class CurvesCallback : public Callback {
       : path_(folder / "curves.svg") {
     const auto steps = folder / "steps.csv", results = folder / "results.csv";
     if (std::filesystem::exists(steps) && std::filesystem::exists(results))
-      curves_ = training_curves(io::read_csv(steps), io::read_csv(results), "", "");
+      draw_or_tell(
+          [&] { curves_ = training_curves(io::read_csv(steps), io::read_csv(results), "", ""); });
     curves_.title = std::move(title);
     curves_.val_name = std::move(val_name);
     curves_.metrics.clear();
@@ -47,7 +49,7 @@ class CurvesCallback : public Callback {
     epoch.ema_loss = report.ema_loss;
     for (const MetricValue& metric : report.val_metrics) epoch.val_metrics.push_back(metric.value);
     for (const MetricValue& metric : report.ema_metrics) epoch.ema_metrics.push_back(metric.value);
-    write_training_curves(path_, curves_);
+    draw_or_tell([&] { write_training_curves(path_, curves_); });
   }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -24,11 +25,44 @@ namespace anther::inline v0_1 {
 inline const std::string state_prefix = "optimizer.";
 inline const std::string ema_prefix = state_prefix + "ema.";
 
+// Where the state is that was `ago` before the one at path: last.state.safetensors and
+// last.state.1.safetensors, say.
+inline std::filesystem::path earlier_state(const std::filesystem::path& path, int ago) {
+  const std::string ending = path.extension().string();
+  return path.parent_path() / detail::text_of(path.stem().string(), ".", ago, ending);
+}
+
+// Gives the file at path a second name, that of the state before it, and those before it theirs, as
+// far as `states` files are kept. At every moment there is a file at path.
+inline void keep_earlier_states(const std::filesystem::path& path, int states) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (states < 2 || !fs::exists(path, error)) return;
+  const auto move = [&](const fs::path& from, const fs::path& to) {
+    fs::rename(from, to, error);
+    detail::check(!error, to.string(), ": cannot rename ", from.filename().string(), ": ",
+                  error.message());
+  };
+  for (int ago = states - 1; ago > 1; --ago)
+    if (fs::exists(earlier_state(path, ago - 1), error))
+      move(earlier_state(path, ago - 1), earlier_state(path, ago));
+  const fs::path second = earlier_state(path, 1), made = second.string() + ".tmp";
+  fs::remove(made, error);
+  fs::create_hard_link(path, made, error);
+  if (error) {  // not every file system has them
+    error.clear();
+    fs::copy_file(path, made, error);
+  }
+  detail::check(!error, second.string(), ": cannot keep the state before: ", error.message());
+  move(made, second);
+}
+
 // Everything that a run needs to go on: the weights, the optimiser, the average of the weights if
-// there is one, how far the run is, and what the caller adds.
+// there is one, how far the run is, and what the caller adds; with checksums. states: how many
+// files are kept, this one and those before it.
 template <class T>
 void save_state(const std::filesystem::path& path, const Optimizer<T>& optimizer,
-                const nlohmann::json& progress, const ModelEma<T>* ema = nullptr) {
+                const nlohmann::json& progress, const ModelEma<T>* ema = nullptr, int states = 1) {
   const ParameterStore<T>& store = optimizer.store();
   TorchTensors<T> tensors;
   tensors.add(store, store.values(), {.batches = optimizer.steps()});
@@ -46,7 +80,8 @@ void save_state(const std::filesystem::path& path, const Optimizer<T>& optimizer
   }
   io::write_safetensors(
       path, tensors.tensors(),
-      {{"optimizer_steps", std::to_string(optimizer.steps())}, {"progress", progress.dump()}});
+      {{"optimizer_steps", std::to_string(optimizer.steps())}, {"progress", progress.dump()}},
+      {.checksums = true, .before_commit = [&] { keep_earlier_states(path, states); }});
 }
 
 // The progress in a run's state, and the optimiser's steps. Throws, naming the file, if it is not a
@@ -62,12 +97,13 @@ inline SavedProgress progress_of(const io::SafetensorsFile& file) {
                   ": expected the state of a run, got none of the metadata \"", key, "\"");
     return found->second;
   };
+  const std::string progress = metadata("progress"), steps = metadata("optimizer_steps");
   try {
-    return {nlohmann::json::parse(metadata("progress")), std::stoll(metadata("optimizer_steps"))};
-  } catch (const std::logic_error& error) {
-    detail::fail(file.path().string(), ": metadata: ", error.what());
-  } catch (const nlohmann::json::exception& error) {
-    detail::fail(file.path().string(), ": metadata: ", error.what());
+    SavedProgress saved{io::parse_shallow_json(progress), std::stoll(steps)};
+    detail::check(saved.steps >= 0, "optimizer_steps: expected at least 0, got ", saved.steps);
+    return saved;
+  } catch (const std::exception& error) {
+    detail::fail(file.path().string(), ": metadata: ", io::printable(error.what()));
   }
 }
 
@@ -77,6 +113,7 @@ template <class T>
 nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optimizer,
                           ModelEma<T>* ema = nullptr) {
   const io::SafetensorsFile file(path);
+  file.check_all_bytes();
   ParameterStore<T>& store = optimizer.store();
   const SavedProgress saved = progress_of(file);
   check_weights(file, store, {.ignored = state_prefix});

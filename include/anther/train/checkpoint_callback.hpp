@@ -80,9 +80,11 @@ inline FitProgress fit_progress_from_json(const nlohmann::json& json) {
 template <class T>
 class CheckpointCallback : public Callback {
  public:
+  // states: how many states are kept, the last one and those before it (earlier_state).
   CheckpointCallback(const RunFolder& folder, const Optimizer<T>& optimizer, ModelCard card,
-                     ModelEma<T>* ema = nullptr)
-      : folder_(folder), optimizer_(optimizer), card_(std::move(card)), ema_(ema) {
+                     ModelEma<T>* ema = nullptr, int states = 2)
+      : folder_(folder), optimizer_(optimizer), card_(std::move(card)), ema_(ema), states_(states) {
+    detail::check(states >= 1, "checkpoints: expected at least 1 state to keep, got ", states);
     to_metadata(card_);  // fails now, not after an epoch, if it cannot be written
   }
 
@@ -104,7 +106,8 @@ class CheckpointCallback : public Callback {
   }
   void on_progress(const FitProgress& progress) override {
     progress_ = progress;
-    save_state(folder_.weights() / "last.state.safetensors", optimizer_, to_json(progress), ema_);
+    save_state(folder_.weights() / "last.state.safetensors", optimizer_, to_json(progress), ema_,
+               states_);
   }
   // The progress that was saved last.
   const FitProgress& progress() const { return progress_; }
@@ -125,6 +128,7 @@ class CheckpointCallback : public Callback {
   const Optimizer<T>& optimizer_;
   ModelCard card_;
   ModelEma<T>* ema_;
+  int states_;
   FitProgress progress_;
 };
 

@@ -53,21 +53,15 @@ inline ModelCard model_card_of(const io::SafetensorsFile& file) {
   ModelCard card;
   card.architecture = text("architecture");
   const std::string& class_names = text("class_names");
-  // No card is nested deeply, and walking over deep JSON would use up the stack.
-  const auto parse = [](const std::string& json) {
-    return nlohmann::json::parse(json, [](int depth, auto, auto&) {
-      detail::check(depth < 16, "expected JSON of a few levels");
-      return true;
-    });
-  };
   try {
-    if (has("options")) card.options = parse(text("options"));
-    io::JsonMember<std::vector<std::string>>::from("class_names", parse(class_names),
-                                                   card.class_names);
-    if (has("preprocess")) card.preprocess = parse(text("preprocess"));
+    if (has("options")) card.options = io::parse_shallow_json(text("options"));
+    io::JsonMember<std::vector<std::string>>::from(
+        "class_names", io::parse_shallow_json(class_names), card.class_names);
+    if (has("preprocess")) card.preprocess = io::parse_shallow_json(text("preprocess"));
     if (has("sample")) {
       std::vector<std::int64_t> extents;
-      io::JsonMember<std::vector<std::int64_t>>::from("sample", parse(text("sample")), extents);
+      io::JsonMember<std::vector<std::int64_t>>::from(
+          "sample", io::parse_shallow_json(text("sample")), extents);
       detail::check(std::ssize(extents) < Shape::max_rank, "sample: expected at most ",
                     Shape::max_rank - 1, " extents, got ", extents.size());
       for (const std::int64_t extent : extents) {

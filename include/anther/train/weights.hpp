@@ -75,14 +75,15 @@ class TorchTensors {
   std::vector<io::SafetensorsTensor> tensors_;
 };
 
-// Writes a model's weights; `values` may be others than the store's (averaged ones, for example).
+// Writes a model's weights, with checksums; `values` may be others than the store's (averaged ones,
+// for example).
 template <class T>
 void save_weights(const std::filesystem::path& path, const ParameterStore<T>& store,
                   std::span<const T> values, const std::map<std::string, std::string>& metadata,
                   const SaveWeightsOptions& options = {}) {
   TorchTensors<T> tensors;
   tensors.add(store, values, options);
-  io::write_safetensors(path, tensors.tensors(), metadata);
+  io::write_safetensors(path, tensors.tensors(), metadata, {.checksums = true});
 }
 
 // Whether two shapes are the same except for extents of 1 at the end. A fully connected layer (O,

@@ -45,11 +45,11 @@ int worst_difference(const std::vector<std::uint8_t>& a, const std::vector<std::
 
 TEST_CASE("equalize, posterize and solarize are Pillow's, bit for bit") {
   const Image image = pattern(37, 23);
-  CHECK(png_crc32(changed(image, [](const Pixels& p) { equalize(p); })) ==
+  CHECK(io::crc32(changed(image, [](const Pixels& p) { equalize(p); })) ==
         samples::pillow_equalize);
-  CHECK(png_crc32(changed(image, [](const Pixels& p) { posterize(p, 2); })) ==
+  CHECK(io::crc32(changed(image, [](const Pixels& p) { posterize(p, 2); })) ==
         samples::pillow_posterize_2);
-  CHECK(png_crc32(changed(image, [](const Pixels& p) { solarize(p, 100.0f / 255); })) ==
+  CHECK(io::crc32(changed(image, [](const Pixels& p) { solarize(p, 100.0f / 255); })) ==
         samples::pillow_solarize_100);
   CHECK(changed(image, [](const Pixels& p) { posterize(p, 8); }) == image.pixels);
   CHECK(worst_difference(changed(image, [](const Pixels& p) { posterize(p, 0); }),

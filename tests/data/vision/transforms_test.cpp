@@ -27,7 +27,7 @@ TEST_CASE("resize_antialias is Pillow's, bit for bit") {
         resize_antialias(pattern(each.width, each.height), each.to_width, each.to_height);
     CHECK(out.width == each.to_width);
     CHECK(out.height == each.to_height);
-    CHECK(png_crc32(out.pixels) == each.crc);
+    CHECK(io::crc32(out.pixels) == each.crc);
   }
   CHECK(resize_antialias(pattern(37, 23), 11, 7).pixels == samples::pillow_11x7);
 }
@@ -38,7 +38,7 @@ TEST_CASE("a window resized with antialiasing is Pillow's resize of a box, bit f
     const Window window{{each.left, each.right - each.left}, {each.top, each.bottom - each.top}};
     const Image out =
         resize_antialias(pattern(each.width, each.height), window, each.to_width, each.to_height);
-    CHECK(png_crc32(out.pixels) == each.crc);
+    CHECK(io::crc32(out.pixels) == each.crc);
   }
   const Image image = pattern(90, 70);
   CHECK(resize_antialias(image, whole_window(image), 31, 17) == resize_antialias(image, 31, 17));

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -14,24 +13,9 @@
 #include "anther/data/vision/bytes.hpp"
 #include "anther/data/vision/exif.hpp"
 #include "anther/data/vision/stb.hpp"
+#include "anther/io/crc32.hpp"
 
 namespace anther::inline v0_1::vision {
-
-// CRC-32 as PNG has it (ISO 3309), a table look-up a byte.
-inline std::uint32_t png_crc32(ByteSpan bytes) {
-  static constexpr auto table = [] {
-    std::array<std::uint32_t, 256> entries{};
-    for (std::uint32_t i = 0; i < 256; ++i) {
-      std::uint32_t c = i;
-      for (int bit = 0; bit < 8; ++bit) c = (c & 1) ? 0xEDB88320u ^ (c >> 1) : c >> 1;
-      entries[i] = c;
-    }
-    return entries;
-  }();
-  std::uint32_t crc = 0xFFFFFFFFu;
-  for (const std::uint8_t byte : bytes) crc = table[(crc ^ byte) & 255] ^ (crc >> 8);
-  return ~crc;
-}
 
 // The keyword and the text of a text chunk (tEXt, zTXt, iTXt).
 struct PngText {
@@ -107,7 +91,7 @@ class PngFile {
       const std::size_t length = load_be32(&file[at]);
       const ByteSpan type_and_data = file.subspan(at + 4, length + 4);
       const ByteSpan data = type_and_data.subspan(4);
-      detail::check(png_crc32(type_and_data) == load_be32(&file[at + 8 + length]), name,
+      detail::check(io::crc32(type_and_data) == load_be32(&file[at + 8 + length]), name,
                     ": damaged PNG (a chunk's checksum is wrong)");
       const std::string_view type(reinterpret_cast<const char*>(type_and_data.data()), 4);
       at += length + 12;
