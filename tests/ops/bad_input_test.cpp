@@ -490,6 +490,10 @@ TEST_CASE("strides and sizes beyond the map are no error where they make sense")
   CHECK(conv2d(x, tape.input(Tensor<float>({5, 2, 2, 3})), {}, {.stride = most}).shape() ==
         Shape{1, 1, 1, 5});
   CHECK(chunk(x, std::int64_t{1} << 62, 1).size() == 4);
+  // Backward goes through the residues that the map has, not through those of the stride.
+  const auto map = tape.input(Tensor<float>({1, 4, 4, 3}), true);
+  tape.backward(sum(conv2d(map, tape.input(Tensor<float>({5, 2, 2, 3})), {}, {.stride = most})));
+  CHECK(map.gradient().size() == 48);
 }
 
 // Nothing divides by the number of elements, samples or channels, and nothing reads or writes.

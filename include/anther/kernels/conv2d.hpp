@@ -175,9 +175,10 @@ struct ConvPhase {
     const std::int64_t step = stride / std::gcd(stride, tap_dilation);
     count = residue < size ? (size - 1 - residue) / stride + 1 : 0;
     dilation = step * tap_dilation / stride;
-    while (tap_class < step && (tap_class * tap_dilation - residue - padding) % stride != 0)
+    const std::int64_t classes = std::min(step, kernel);  // those that have taps
+    while (tap_class < classes && (tap_class * tap_dilation - residue - padding) % stride != 0)
       ++tap_class;
-    if (tap_class == step) return;
+    if (tap_class == classes) return;
     taps = TapClass(kernel, step, tap_class).count;
     const std::int64_t last = tap_class + (taps - 1) * step;
     if (taps > 0) start = (residue + padding - last * tap_dilation) / stride;
@@ -198,8 +199,11 @@ void conv2d_backward_input(T* dx, const T* dx_add, const T* dy, const T* packed,
       std::copy_n(bias, of.in_channels, workspace + c);
     bias = workspace;
   }
+  // Residues that a row and a column of the map have.
+  const std::int64_t row_phases = std::min(d.stride_height, d.height),
+                     column_phases = std::min(d.stride_width, d.width);
   const auto product_at = [&](std::int64_t i) {
-    const std::int64_t row = i / d.stride_width, column = i % d.stride_width;
+    const std::int64_t row = i / column_phases, column = i % column_phases;
     const ConvPhase h(row, d.height, d.kernel_height, d.stride_height, d.padding_height,
                       d.dilation_height);
     const ConvPhase w(column, d.width, d.kernel_width, d.stride_width, d.padding_width,
@@ -233,8 +237,8 @@ void conv2d_backward_input(T* dx, const T* dx_add, const T* dy, const T* packed,
                         column,
                         before};
   };
-  patch_products<T>({dx, dx_add, dy, packed, bias}, product_at, d.stride_height * d.stride_width,
-                    d.batch, d.groups, pack);
+  patch_products<T>({dx, dx_add, dy, packed, bias}, product_at, row_phases * column_phases, d.batch,
+                    d.groups, pack);
 }
 
 // How the weight's gradient is cut, as gemm_tn is: the rows into chunks, which sum to partial

@@ -20,6 +20,9 @@ struct Vec {
   using Integer = std::conditional_t<sizeof(T) == 4, int, long long>;
   typedef T Raw __attribute__((vector_size(ANTHER_VECTOR_BYTES)));
   typedef Integer RawInteger __attribute__((vector_size(ANTHER_VECTOR_BYTES)));
+  // For sums that may overflow: those of signed integers must not.
+  typedef std::make_unsigned_t<Integer> RawUnsigned
+      __attribute__((vector_size(ANTHER_VECTOR_BYTES)));
   // The same in memory: aligned as its elements are, and allowed to alias them.
   typedef T Memory __attribute__((vector_size(ANTHER_VECTOR_BYTES), aligned(sizeof(T)), may_alias));
 

@@ -69,11 +69,12 @@ ANTHER_INLINE Vec<T> lookup(const T (&table)[8], const typename Vec<T>::RawInteg
 // where the result is 0; below -126 (-1022) it is only somewhere between that and the least power.
 template <class T>
 ANTHER_INLINE Vec<T> power_of_2(const Vec<T>& shifted) {
-  using RawInteger = typename Vec<T>::RawInteger;
-  const RawInteger eighths = reinterpret_cast<RawInteger>(shifted.raw);
-  const Vec<T> fraction = lookup(eighth_powers<T>, eighths);
-  return {reinterpret_cast<typename Vec<T>::Raw>(reinterpret_cast<RawInteger>(fraction.raw) +
-                                                 (eighths << (mantissa_bits<T> - 3)))};
+  using RawUnsigned = typename Vec<T>::RawUnsigned;  // of a NaN the sum overflows
+  const Vec<T> fraction =
+      lookup(eighth_powers<T>, reinterpret_cast<typename Vec<T>::RawInteger>(shifted.raw));
+  return {reinterpret_cast<typename Vec<T>::Raw>(
+      reinterpret_cast<RawUnsigned>(fraction.raw) +
+      (reinterpret_cast<RawUnsigned>(shifted.raw) << (mantissa_bits<T> - 3)))};
 }
 
 template <class T>

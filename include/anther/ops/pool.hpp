@@ -4,6 +4,8 @@
 // but x for max_pool2d.
 #pragma once
 
+#include <algorithm>
+
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/global_average_pool.hpp"
 #include "anther/kernels/pool2d.hpp"
@@ -76,8 +78,13 @@ Variable<T> subsample(const Variable<T>& x, std::int64_t stride) {
                  "subsample: expected a map (N, H, W, C) and a stride of at least 1, got ", in,
                  " and ", stride);
   if (stride == 1) return x;
-  const kernels::SubsampleDims d{
-      .batch = in[0], .height = in[1], .width = in[2], .channels = in[3], .stride = stride};
+  // One that is larger than the map takes the same pixels as one of the map's size.
+  const std::int64_t side = std::max({in[1], in[2], std::int64_t{1}});
+  const kernels::SubsampleDims d{.batch = in[0],
+                                 .height = in[1],
+                                 .width = in[2],
+                                 .channels = in[3],
+                                 .stride = std::min(stride, side)};
   return x.tape().apply(subsample_op<T>, d, {x}, {in[0], d.out_height(), d.out_width(), in[3]});
 }
 
