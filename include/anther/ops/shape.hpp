@@ -253,9 +253,9 @@ std::span<const Variable<T>> split(const Variable<T>& x, std::span<const std::in
   bool valid = !sizes.empty();
   std::vector<Shape> shapes;
   for (const std::int64_t size : sizes) {
-    Shape shape = x.shape();
-    valid = valid && size >= 0 && size <= shape[axis] - sum;
+    valid = valid && size >= 0 && size <= std::numeric_limits<std::int64_t>::max() - sum;
     if (!valid) break;
+    Shape shape = x.shape();
     shape[axis] = size;
     shapes.push_back(shape);
     sum += size;
