@@ -30,6 +30,7 @@ using namespace anther;
 
 struct Options {
   std::string model = "xxs", preset, options, mode = "train";
+  std::string dtype = "float";
   bool recompute = false;
   std::int64_t batch = 128, micro_batch = 0, bn_group = 0, lanes = 0, img_size = 224, classes = 102,
                threads = 0;
@@ -63,6 +64,7 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
                                    .batch_norm_group = o.bn_group,
                                    .lanes = whole ? 1 : o.lanes,
                                    .recompute = o.recompute,
+                                   .amp = o.dtype == "bf16",
                                    .profile = o.profile ? &profile : nullptr});
     adam.emplace(store);
   }
@@ -84,7 +86,9 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
   const data::Batch rest = train ? images_of(o.batch % part) : data::Batch{};
 
   std::optional<Inference<float>> inference;
-  if (!train) inference.emplace(model, images.inputs.shape(), o.profile ? &profile : nullptr);
+  if (!train)
+    inference.emplace(model, images.inputs.shape(), o.profile ? &profile : nullptr,
+                      o.dtype == "bf16");
 
   const auto step = [&] {
     if (!train) {
@@ -127,6 +131,9 @@ int main(int argc, char** argv) {
   app.add_option("--preset", o.preset, "of EdgeViT: improved or original");
   app.add_option("--options", o.options, "of the model, as JSON: {\"local_norm\": \"bn\"}");
   app.add_option("--mode", o.mode)->check(CLI::IsMember({"train", "infer"}))->capture_default_str();
+  app.add_option("--dtype", o.dtype, "of the products' operands: float or bf16")
+      ->check(CLI::IsMember({"float", "bf16"}))
+      ->capture_default_str();
   app.add_option("--batch", o.batch)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--micro-batch", o.micro_batch, "0: by the size of the images")
       ->check(CLI::NonNegativeNumber)
@@ -145,15 +152,19 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   try {
     if (o.threads > 0) set_num_threads(static_cast<int>(o.threads));
-    std::fprintf(stderr, "anther %s  %s  %d threads\n", version, to_string(isa()), num_threads());
+    const std::string products =
+        o.dtype == "bf16" ? detail::text_of("bf16 (", bf16_unit(), ")") : std::string("float");
+    std::fprintf(stderr, "anther %s  %s  %s  %d threads\n", version, to_string(isa()),
+                 products.c_str(), num_threads());
     if (o.micro_batch == 0)
       o.micro_batch = std::min(o.batch, automatic_micro_batch(o.img_size * o.img_size * 3));
     if (o.lanes == 0) o.lanes = num_threads();
     if (o.mode == "infer") o.micro_batch = o.batch, o.lanes = 1;
     const double peak = bench::fma_peak(num_threads());
     const std::string name = detail::text_of(
-        o.model, o.preset.empty() ? "" : "/", o.preset, o.options, "/", o.mode, "/batch:", o.batch,
-        "/micro_batch:", o.micro_batch, "/img_size:", o.img_size, "/threads:", num_threads());
+        o.model, o.preset.empty() ? "" : "/", o.preset, o.options, "/", o.mode,
+        o.dtype == "bf16" ? "/bf16" : "", "/batch:", o.batch, "/micro_batch:", o.micro_batch,
+        "/img_size:", o.img_size, "/threads:", num_threads());
     benchmark::RegisterBenchmark(name.c_str(),
                                  [&](benchmark::State& state) { run(state, o, peak); })
         ->Unit(benchmark::kMillisecond)

@@ -27,6 +27,10 @@ class Call {
   // The key that the pass draws from.
   RandomKey random() const { return tape_.random(); }
   std::string_view layer() const { return entry_.layer; }
+  // 1 where the pass wants the op's products in bfloat16, else 0: as kernels' dims say it.
+  std::int64_t bf16() const {
+    return kernels::has_bf16<T> && tape_.options_.amp && entry_.op->takes_bf16 ? 1 : 0;
+  }
   // Whether forward has run before in this pass, and backward only wants its results again.
   bool recomputes() const { return tape_.recomputing_; }
   // Whether anything will read what forward keeps for backward.

@@ -55,6 +55,8 @@ struct Op {
   // Whether forward calls call.apply_rows() for the rows of its result that it has just computed:
   // then a planned pass computes the cheap lazy ops that follow while the rows are in the cache.
   bool applies_rows = false;
+  // Whether its products can be of numbers in bfloat16 (TapeOptions::amp, call.bf16()).
+  bool takes_bf16 = false;
   // Bit i says that input i (or result i) holds integers: labels, indices. Integers have no
   // gradients.
   std::uint32_t integer_inputs = 0;

@@ -219,12 +219,14 @@ class ParameterStore {
   }
 
   // A weight packed for a matrix product, packed again after the values have changed. Safe to call
-  // from several threads. Only the first way of packing that was asked for is kept; the result is
-  // null for any other, and after keep_packed(false).
+  // from several threads. Of each precision only the first way of packing that was asked for is
+  // kept; the result is null for any other, and after keep_packed(false).
   const T* packed(int parameter, PackUse use, const kernels::PackOptions& pack) const {
     if (!keeps_packed_.load(std::memory_order_relaxed)) return nullptr;
     allocate();
-    Packed& entry = packed_[static_cast<std::size_t>(parameter)][static_cast<std::size_t>(use)];
+    Packed& entry =
+        packed_[static_cast<std::size_t>(parameter)]
+               [2 * static_cast<std::size_t>(use) + static_cast<std::size_t>(pack.bf16)];
     const std::uint64_t current = version_.load(std::memory_order_acquire);
     if (entry.version.load(std::memory_order_acquire) != current) {
       const std::lock_guard lock(entry.mutex);
@@ -299,7 +301,7 @@ class ParameterStore {
     if (allocated_.load(std::memory_order_relaxed)) return;
     values_ = AlignedBuffer<T>(parameters_size_);
     buffer_values_ = AlignedBuffer<T>(buffers_size_);
-    packed_ = std::vector<std::array<Packed, 2>>(parameters_.size());
+    packed_ = std::vector<std::array<Packed, 4>>(parameters_.size());
     allocated_.store(true, std::memory_order_release);
   }
 
@@ -348,7 +350,7 @@ class ParameterStore {
   mutable AlignedBuffer<T> values_, buffer_values_;
   std::vector<Pending> pending_;  // of the parts of a batch
   bool any_pending_ = false;
-  mutable std::vector<std::array<Packed, 2>> packed_;
+  mutable std::vector<std::array<Packed, 4>> packed_;
   mutable std::atomic<bool> allocated_{false};
   mutable std::atomic<bool> keeps_packed_{true};
   mutable std::mutex mutex_;

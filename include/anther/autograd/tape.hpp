@@ -41,6 +41,10 @@ struct TapeOptions {
   // Keeps of each stage (or of each layer of a Sequential that is one) only what enters and leaves
   // it; backward computes the rest again. Less memory for a third more time, and the same bits.
   bool recompute = false;
+  // Mixed precision: products of operands rounded to bfloat16, in the ops that take such (linear
+  // layers and convolutions); sums, and all else, are in float. For float alone: with double it
+  // changes nothing.
+  bool amp = false;
   // What dropout draws from. Without a key, every pass of a tape has a different one.
   std::optional<RandomKey> random = {};
   std::int64_t first_sample = 0;  // the number of the micro-batch's first sample in its batch

@@ -36,6 +36,13 @@ struct ParallelState {
 };
 inline ParallelState parallel_state;
 inline thread_local bool inside_parallel_for = false;
+// What this thread does when its part of a parallel_for ends, unless null: what a tile has set up
+// for the tiles after it (core/amx.hpp) is given up.
+inline thread_local void (*at_thread_end)() = nullptr;
+inline void end_thread() {
+  if (at_thread_end != nullptr) at_thread_end();
+  at_thread_end = nullptr;
+}
 
 // How many threads parallel_for may use. OMP_NUM_THREADS sets the default.
 inline int num_threads() {
@@ -98,6 +105,7 @@ inline void parallel_for_erased(std::int64_t tiles, std::int64_t work,
   TileFailure failure;
   if (!backend || threads <= 1 || inside_parallel_for || work < least_work) {
     for (std::int64_t tile = 0; tile < tiles; ++tile) failure.run(body, context, tile);
+    if (!inside_parallel_for) end_thread();
     failure.rethrow();
     return;
   }
@@ -118,6 +126,7 @@ inline void parallel_for_erased(std::int64_t tiles, std::int64_t work,
       std::fesetenv(&team.floating_point);
       inside_parallel_for = true;
       for (std::int64_t i = 0; i < team.ranges; ++i) team.run_range((thread + i) % team.ranges);
+      end_thread();
       inside_parallel_for = false;
     }
     void run_range(std::int64_t number) {

@@ -23,13 +23,14 @@ struct Conv2dDims {
   std::int64_t batch, height, width, in_channels, out_channels;
   std::int64_t kernel_height, kernel_width, stride_height, stride_width;
   std::int64_t padding_height, padding_width, dilation_height, dilation_width, groups;
+  std::int64_t bf16 = 0;  // 1: the products are those of gemm_bf16.hpp
 
   // Calls visit with all members, in their order.
   template <class Visit>
   constexpr decltype(auto) members(const Visit& visit) const {
     return visit(batch, height, width, in_channels, out_channels, kernel_height, kernel_width,
                  stride_height, stride_width, padding_height, padding_width, dilation_height,
-                 dilation_width, groups);
+                 dilation_width, groups, bf16);
   }
 
   // The pixels that a kernel spans.
@@ -64,9 +65,10 @@ inline Conv2dDims conv2d_folded(Conv2dDims d) {
 // The same convolution, and that of dy which is the gradient of the input, by Winograd's way.
 // It pays if it can be done so and is faster.
 inline WinogradDims conv2d_winograd(const Conv2dDims& d) {
-  const bool is_possible = d.groups == 1 && d.kernel_height == 3 && d.kernel_width == 3 &&
-                           d.stride_height == 1 && d.stride_width == 1 && d.dilation_height == 1 &&
-                           d.dilation_width == 1 && d.padding_height <= 2 && d.padding_width <= 2;
+  const bool is_possible = d.bf16 == 0 && d.groups == 1 && d.kernel_height == 3 &&
+                           d.kernel_width == 3 && d.stride_height == 1 && d.stride_width == 1 &&
+                           d.dilation_height == 1 && d.dilation_width == 1 &&
+                           d.padding_height <= 2 && d.padding_width <= 2;
   if (!is_possible) return {};
   return {d.batch,       d.height,       d.width,          d.in_channels,  d.out_height(),
           d.out_width(), d.out_channels, d.padding_height, d.padding_width};
@@ -92,7 +94,8 @@ inline PackOptions conv2d_pack(const Conv2dDims& d) {
           .depth_stride = 1,
           .groups = d.groups,
           .group_stride = d.group_out() * d.depth(),
-          .most_rows = patch_tile_depth};
+          .most_rows = patch_tile_depth,
+          .bf16 = d.bf16};
 }
 inline PackOptions conv2d_input_pack(const Conv2dDims& of) {
   if (conv2d_input_winograd(of).pays())
@@ -114,7 +117,8 @@ inline PackOptions conv2d_input_pack(const Conv2dDims& of) {
           .kernel_width = d.kernel_width,
           .step_height = d.stride_height / std::gcd(d.stride_height, d.dilation_height),
           .step_width = d.stride_width / std::gcd(d.stride_width, d.dilation_width),
-          .tap_stride = d.group_in()};
+          .tap_stride = d.group_in(),
+          .bf16 = d.bf16};
 }
 
 inline PatchDims conv2d_patches(const Conv2dDims& d) {
@@ -211,9 +215,11 @@ void conv2d_backward_input(T* dx, const T* dx_add, const T* dy, const T* packed,
     const std::int64_t before =
         h.taps * w.taps == 0
             ? 0
-            : pack_rows_before(TapClass(d.kernel_height, pack.step_height, h.tap_class),
-                               TapClass(d.kernel_width, pack.step_width, w.tap_class),
-                               d.kernel_width, d.group_out());
+            : pack_rows_at(
+                  pack_rows_before(TapClass(d.kernel_height, pack.step_height, h.tap_class),
+                                   TapClass(d.kernel_width, pack.step_width, w.tap_class),
+                                   d.kernel_width, d.group_out()),
+                  h.tap_class * pack.step_width + w.tap_class, d.bf16);
     return PatchProduct{{.height = d.out_height(),
                          .width = d.out_width(),
                          .channels = d.out_channels,
@@ -249,7 +255,8 @@ inline GemmTnDims conv2d_weight_product(const Conv2dDims& d) {
           .columns = d.depth(),
           .dy_stride = d.out_channels,
           .x_stride = d.depth(),
-          .dw_stride = d.depth()};
+          .dw_stride = d.depth(),
+          .bf16 = d.bf16};
 }
 
 // Elements of workspace for the weight's gradient.
@@ -270,11 +277,12 @@ void conv2d_backward_weight(T* dweight, const T* dy, const T* x, T* workspace,
   const GemmTnTiles tiles(product, true, available_threads());
   const PatchDims patches = conv2d_patches(d);
   const auto gather = ANTHER_SELECT(patch_gather<T>);
-  const auto multiply = ANTHER_SELECT(gemm_tn<T>);
+  const auto multiply = gemm_tn_body<T>(d.bf16);
   const std::int64_t blocks = tiles.out_tiles * tiles.column_tiles;
   const std::int64_t size = product.outs * product.columns, partial = (tiles.chunks - 1) * size;
   // Whole panels of columns at a time.
   constexpr std::int64_t width = patch_tile_depth / 48 * 48;
+  constexpr std::int64_t bf16_rows = patch_tile_rows / 32 * 32;  // whole blocks of their sums
   parallel_for(
       d.groups * tiles.chunks * blocks, d.rows() * d.groups * size / 50, [&](std::int64_t tile) {
         alignas(64) T columns[patch_tile_rows * width];
@@ -293,10 +301,13 @@ void conv2d_backward_weight(T* dweight, const T* dy, const T* x, T* workspace,
         if (chunk > 0)
           for (std::int64_t i = 0; i < outs; ++i)
             std::fill_n(to + i * product.columns + first, last - first, T(0));
-        const std::int64_t parts = (rows + patch_tile_rows - 1) / patch_tile_rows;
+        const std::int64_t most = d.bf16 ? bf16_rows : patch_tile_rows;
+        const std::int64_t parts = (rows + most - 1) / most;
         for (std::int64_t part = 0; part < parts; ++part) {
-          const std::int64_t at = row + rows * part / parts;
-          const std::int64_t count = row + rows * (part + 1) / parts - at;
+          const auto begin = [&](std::int64_t number) {
+            return d.bf16 ? std::min(rows, number * bf16_rows) : rows * number / parts;
+          };
+          const std::int64_t at = row + begin(part), count = row + begin(part + 1) - at;
           const T* const dy_here = dy + at * d.out_channels + group * product.outs + out;
           for (std::int64_t k = first; k < last; k += width) {
             const std::int64_t end = std::min(k + width, last);
@@ -307,7 +318,8 @@ void conv2d_backward_weight(T* dweight, const T* dy, const T* x, T* workspace,
                       .columns = end - k,
                       .dy_stride = d.out_channels,
                       .x_stride = end - k,
-                      .dw_stride = product.columns});
+                      .dw_stride = product.columns,
+                      .bf16 = d.bf16});
           }
         }
       });

@@ -10,77 +10,11 @@
 #include <cstdint>
 
 #include "anther/core/parallel_for.hpp"
+#include "anther/kernels/gemm_bf16.hpp"
+#include "anther/kernels/gemm_dims.hpp"
 #include "anther/kernels/vec.hpp"
 
 namespace anther::inline v0_1::kernels {
-
-// A stride is the distance from one row to the next, at least the width.
-struct GemmDims {
-  std::int64_t rows = 0, columns = 0, depth = 0;
-  std::int64_t x_stride = 0, y_stride = 0, add_stride = 0;
-
-  // Calls visit with all members, in their order.
-  template <class Visit>
-  constexpr decltype(auto) members(const Visit& visit) const {
-    return visit(rows, columns, depth, x_stride, y_stride, add_stride);
-  }
-};
-
-struct GemmTnDims {
-  std::int64_t rows = 0, outs = 0, columns = 0;
-  std::int64_t dy_stride = 0, x_stride = 0, dw_stride = 0;
-
-  // Calls visit with all members, in their order.
-  template <class Visit>
-  constexpr decltype(auto) members(const Visit& visit) const {
-    return visit(rows, outs, columns, dy_stride, x_stride, dw_stride);
-  }
-};
-
-// What a product writes and reads, or a part of it. add and bias may be null.
-template <class T>
-struct GemmOperands {
-  T* y;
-  const T *add, *x, *packed, *bias;
-};
-
-// How a weight is read by a matrix product: `groups` matrices one after another, of which
-// B[k][n] = weight[group group_stride + n column_stride + k depth_stride].
-struct PackOptions {
-  std::int64_t columns = 0;
-  std::int64_t depth = 0;
-  std::int64_t column_stride = 0;
-  std::int64_t depth_stride = 0;
-  std::int64_t groups = 1;
-  std::int64_t group_stride = 0;
-  // B is packed in blocks of at most so many rows, each a matrix by itself; 0: as one matrix.
-  std::int64_t most_rows = 0;
-  // For the gradient of a convolution's input: k goes over the taps of a kernel, tap_stride apart
-  // in the weight, from the last to the first, and over depth / taps elements of each. The taps
-  // are cut into matrices: those whose row is r modulo step_height, and column c modulo step_width.
-  std::int64_t kernel_height = 1, kernel_width = 1;
-  std::int64_t step_height = 1, step_width = 1;
-  std::int64_t tap_stride = 0;
-  // 1: the 16 matrices of kernels/winograd.hpp, depth / 16 rows each, of a 3x3 kernel whose taps
-  // are tap_stride apart; 2: the same of the kernel read from its last tap.
-  std::int64_t winograd = 0;
-
-  // Calls visit with all members, in their order.
-  template <class Visit>
-  constexpr decltype(auto) members(const Visit& visit) const {
-    return visit(columns, depth, column_stride, depth_stride, groups, group_stride, most_rows,
-                 kernel_height, kernel_width, step_height, step_width, tap_stride, winograd);
-  }
-
-  friend bool operator==(const PackOptions&, const PackOptions&) = default;
-};
-
-// Where B's rows stand in a weight: `inner` rows for each tap of a kernel, depth_stride apart. The
-// first row is row `first` of those; a line of the kernel has `line` taps.
-struct PackRows {
-  std::int64_t first = 0, inner = 0, line = 1;
-  std::int64_t tap_stride = 0, line_stride = 0;
-};
 
 #define ANTHER_BODY "anther/kernels/gemm.inl"
 #include "anther/kernels/for_each_isa.inl"
@@ -103,19 +37,48 @@ void gemm_pack(T* packed, const T* b, const PackOptions& pack) {
                });
 }
 
+// The same of B as a product in bfloat16 reads it, or not: elements of T, panels, and the body that
+// computes a part of the product.
+template <class T>
+std::int64_t packed_size_of(std::int64_t columns, std::int64_t depth, bool bf16) {
+  return bf16 ? bf16_packed_size<T>(columns, depth) : gemm_packed_size<T>(columns, depth);
+}
+template <class T>
+std::int64_t panels_of(std::int64_t columns, bool bf16) {
+  return bf16 ? bf16_panels(columns) : ANTHER_SELECT(gemm_panels<T>)(columns);
+}
+template <class T>
+auto gemm_body(bool bf16) {
+  const auto body = ANTHER_SELECT(gemm<T>);
+  if constexpr (has_bf16<T>) return bf16 ? &bf16_product<T> : body;
+  return body;
+}
+template <class T>
+auto gemm_tn_body(bool bf16) {
+  const auto body = ANTHER_SELECT(gemm_tn<T>);
+  if constexpr (has_bf16<T>) return bf16 ? &bf16_product_tn<T> : body;
+  return body;
+}
+
 // How a product is cut into tiles for parallel_for: its rows by about 96, into as many tiles for
 // each thread, or where they are too few for that its panels too. Every element is summed in the
 // same order whatever its tile, so that the bits do not depend on the number of threads.
 struct GemmTiles {
+  std::int64_t rows, unit;
   std::int64_t row_tiles = 1, panel_tiles = 1;
 
-  GemmTiles(std::int64_t rows, std::int64_t panels, std::int64_t threads) {
+  GemmTiles(std::int64_t row_count, std::int64_t panels, std::int64_t threads, bool bf16)
+      : rows(row_count), unit(bf16 ? 16 : 1) {
     constexpr std::int64_t tile_rows = 96;
     const std::int64_t rounded = (rows + tile_rows * threads / 2) / (tile_rows * threads);
     row_tiles = std::max<std::int64_t>(rounded, 1) * threads;
     if (rounded > 0 || threads == 1) return;
     row_tiles = std::max<std::int64_t>((rows + tile_rows - 1) / tile_rows, 1);
     panel_tiles = std::clamp<std::int64_t>(2 * threads / row_tiles, 1, panels);
+  }
+  // Where a tile of rows begins. In bfloat16 that is at whole tiles of the matrix unit.
+  std::int64_t row(std::int64_t tile) const {
+    return std::min(rows, begin((rows + unit - 1) / unit, tile, row_tiles) * unit);
   }
   // Tile t of `tiles` of `size` rows or panels begins here, and ends where the next one begins.
   static std::int64_t begin(std::int64_t size, std::int64_t t, std::int64_t tiles) {
@@ -145,14 +108,14 @@ inline constexpr auto no_finish = [](std::int64_t, std::int64_t) {};
 template <class T, class Finish>
 void gemm_and(T* y, const T* add, const T* x, const T* packed, const T* bias, const GemmDims& d,
               const Finish& finish) {
-  const std::int64_t panels = ANTHER_SELECT(gemm_panels<T>)(d.columns);
-  const GemmTiles tiles(d.rows, panels, available_threads());
-  const auto body = ANTHER_SELECT(gemm<T>);
+  const std::int64_t panels = panels_of<T>(d.columns, d.bf16);
+  const GemmTiles tiles(d.rows, panels, available_threads(), d.bf16);
+  const auto body = gemm_body<T>(d.bf16);
   parallel_for(tiles.row_tiles * tiles.panel_tiles, gemm_work(d), [&](std::int64_t tile) {
     const std::int64_t row_tile = tile / tiles.panel_tiles, panel_tile = tile % tiles.panel_tiles;
-    const std::int64_t row = tiles.begin(d.rows, row_tile, tiles.row_tiles);
+    const std::int64_t row = tiles.row(row_tile);
     GemmDims part = d;
-    part.rows = tiles.begin(d.rows, row_tile + 1, tiles.row_tiles) - row;
+    part.rows = tiles.row(row_tile + 1) - row;
     body({y + row * d.y_stride, add ? add + row * d.add_stride : nullptr, x + row * d.x_stride,
           packed, bias},
          part, tiles.begin(panels, panel_tile, tiles.panel_tiles),
@@ -167,32 +130,35 @@ void gemm(T* y, const T* add, const T* x, const T* packed, const T* bias, const 
 }
 
 // The dims where rows follow each other at once.
-inline GemmDims dense_gemm(std::int64_t rows, std::int64_t columns, std::int64_t depth) {
+inline GemmDims dense_gemm(std::int64_t rows, std::int64_t columns, std::int64_t depth,
+                           std::int64_t bf16 = 0) {
   return {.rows = rows,
           .columns = columns,
           .depth = depth,
           .x_stride = depth,
           .y_stride = columns,
-          .add_stride = columns};
+          .add_stride = columns,
+          .bf16 = bf16};
 }
 
 // The rows of a computed x that are there at once: those of one tile, which stays in the cache, or
 // all where threads share the work.
-inline std::int64_t computed_rows(std::int64_t rows, std::int64_t threads) {
+inline std::int64_t computed_rows(std::int64_t rows, std::int64_t threads, bool bf16 = false) {
   if (threads > 1) return rows;
-  const std::int64_t tiles = GemmTiles(rows, 1, 1).row_tiles;
-  return (rows + tiles - 1) / tiles;
+  const GemmTiles tiles(rows, 1, 1, bf16);
+  const std::int64_t units = (rows + tiles.unit - 1) / tiles.unit;
+  return (units + tiles.row_tiles - 1) / tiles.row_tiles * tiles.unit;
 }
 
 // gemm_and where x is not stored: rows_of(to, first, count) computes rows of it, one after another,
 // by the calling thread alone, just before the product reads them. The workspace holds
-// computed_rows(d.rows, available_threads()) rows of d.depth elements.
+// computed_rows(d.rows, available_threads(), d.bf16) rows of d.depth elements.
 template <class T, class RowsOf, class Finish>
 void gemm_of_rows(T* y, const T* add, const RowsOf& rows_of, const T* packed, const T* bias,
                   T* workspace, const GemmDims& d, const Finish& finish) {
-  const std::int64_t panels = ANTHER_SELECT(gemm_panels<T>)(d.columns);
+  const std::int64_t panels = panels_of<T>(d.columns, d.bf16);
   const std::int64_t threads = available_threads();
-  const GemmTiles tiles(d.rows, panels, threads);
+  const GemmTiles tiles(d.rows, panels, threads, d.bf16);
   if (tiles.panel_tiles > 1) {  // so few rows that all tiles read the same
     GemmDims dense = d;
     dense.x_stride = d.depth;
@@ -200,10 +166,10 @@ void gemm_of_rows(T* y, const T* add, const RowsOf& rows_of, const T* packed, co
     gemm_and<T>(y, add, workspace, packed, bias, dense, finish);
     return;
   }
-  const auto body = ANTHER_SELECT(gemm<T>);
+  const auto body = gemm_body<T>(d.bf16);
   parallel_for(tiles.row_tiles, gemm_work(d), [&](std::int64_t tile) {
-    const std::int64_t row = tiles.begin(d.rows, tile, tiles.row_tiles);
-    const std::int64_t count = tiles.begin(d.rows, tile + 1, tiles.row_tiles) - row;
+    const std::int64_t row = tiles.row(tile);
+    const std::int64_t count = tiles.row(tile + 1) - row;
     T* x = threads == 1 ? workspace : workspace + row * d.depth;
     rows_of(x, row, count);
     GemmDims part = d;
@@ -263,7 +229,7 @@ std::int64_t gemm_tn_workspace(const GemmTnDims& d) {
 template <class T>
 void gemm_tn(T* dw, const T* dy, const T* x, T* workspace, const GemmTnDims& d) {
   const GemmTnTiles tiles(d, workspace != nullptr, available_threads());
-  const auto body = ANTHER_SELECT(gemm_tn<T>);
+  const auto body = gemm_tn_body<T>(d.bf16);
   const std::int64_t blocks = tiles.out_tiles * tiles.column_tiles, size = d.outs * d.columns;
   parallel_for(tiles.chunks * blocks, d.rows * size / 50, [&](std::int64_t tile) {
     const std::int64_t chunk = tile / blocks, row = chunk * tiles.chunk_rows;
@@ -280,7 +246,7 @@ void gemm_tn(T* dw, const T* dy, const T* x, T* workspace, const GemmTnDims& d) 
     }
     body(to, dy + row * d.dy_stride + out, x + row * d.x_stride + column,
          {std::min(tiles.chunk_rows, d.rows - row), outs, columns, d.dy_stride, d.x_stride,
-          to_stride});
+          to_stride, d.bf16});
   });
   if (tiles.chunks == 1) return;
   const auto add_row = ANTHER_SELECT(gemm_tn_add_row<T>);

@@ -9,16 +9,28 @@
 
 namespace anther::inline v0_1::kernels {
 
+// Where the matrix begins, in rows, before which `matrices` others stand, of `rows` rows together:
+// in bfloat16 each ends with up to 31 rows of zeros.
+inline std::int64_t pack_rows_at(std::int64_t rows, std::int64_t matrices, bool bf16) {
+  return bf16 ? (rows + 31) / 32 * 32 + 32 * matrices : rows;
+}
+
+// Elements of a group's matrices, and of all.
+template <class T>
+std::int64_t packed_group_size(const PackOptions& pack) {
+  const std::int64_t matrices = pack.tap_stride != 0 ? pack.step_height * pack.step_width : 0;
+  return packed_size_of<T>(pack.columns, pack_rows_at(pack.depth, matrices, pack.bf16), pack.bf16);
+}
 template <class T>
 std::int64_t packed_size(const PackOptions& pack) {
-  return pack.groups * gemm_packed_size<T>(pack.columns, pack.depth);
+  return pack.groups * packed_group_size<T>(pack);
 }
 
 // The rows of a block where `depth` rows are cut into blocks of at most `most` (0: one block).
-inline std::int64_t pack_block(std::int64_t depth, std::int64_t most) {
+inline std::int64_t pack_block(std::int64_t depth, std::int64_t most, bool bf16) {
   if (most == 0 || depth <= most) return depth;
-  const std::int64_t blocks = (depth + most - 1) / most;
-  return ((depth + blocks - 1) / blocks + 15) / 16 * 16;
+  const std::int64_t blocks = (depth + most - 1) / most, unit = bf16 ? 32 : 16;
+  return ((depth + blocks - 1) / blocks + unit - 1) / unit * unit;
 }
 
 // The taps of one axis of a kernel of `size` whose number is `residue` modulo `step`: how many, and
@@ -41,6 +53,14 @@ inline std::int64_t pack_rows_before(const TapClass& row, const TapClass& column
   return (row.before * kernel_width + row.count * column.before) * inner;
 }
 
+// The body that packs a panel.
+template <class T>
+auto gemm_pack_body(bool bf16) {
+  const auto body = ANTHER_SELECT(gemm_pack_rows<T>);
+  if constexpr (has_bf16<T>) return bf16 ? &bf16_pack<T> : body;
+  return body;
+}
+
 template <class T>
 void pack_weight(T* packed, const T* weight, const PackOptions& pack) {
   if (pack.winograd != 0) {
@@ -51,22 +71,23 @@ void pack_weight(T* packed, const T* weight, const PackOptions& pack) {
     return;
   }
   const std::int64_t inner = pack.depth / (pack.kernel_height * pack.kernel_width);
-  const std::int64_t panels = ANTHER_SELECT(gemm_panels<T>)(pack.columns);
+  const std::int64_t panels = panels_of<T>(pack.columns, pack.bf16);
+  const auto body = gemm_pack_body<T>(pack.bf16);
   // One matrix, of which b is the first element of the first tap.
   const auto pack_matrix = [&](T* to, const T* b, std::int64_t depth, PackRows rows) {
-    const std::int64_t block = pack_block(depth, pack.most_rows);
+    const std::int64_t block = pack_block(depth, pack.most_rows, pack.bf16);
     const std::int64_t blocks = depth == 0 ? 0 : (depth + block - 1) / block;
     parallel_for(blocks * panels, pack.columns * depth / 2, [&](std::int64_t tile) {
       PackOptions part = pack;
       PackRows part_rows = rows;
       part_rows.first = tile / panels * block;
       part.depth = std::min(block, depth - part_rows.first);
-      ANTHER_SELECT(gemm_pack_rows<T>)
-      (to + gemm_packed_size<T>(pack.columns, part_rows.first), b, part, part_rows, tile % panels);
+      body(to + packed_size_of<T>(pack.columns, part_rows.first, pack.bf16), b, part, part_rows,
+           tile % panels);
     });
   };
   for (std::int64_t group = 0; group < pack.groups; ++group) {
-    T* to = packed + group * gemm_packed_size<T>(pack.columns, pack.depth);
+    T* to = packed + group * packed_group_size<T>(pack);
     const T* b = weight + group * pack.group_stride;
     if (pack.tap_stride == 0) {
       pack_matrix(to, b, pack.depth, {.inner = pack.depth});
@@ -78,8 +99,10 @@ void pack_weight(T* packed, const T* weight, const PackOptions& pack) {
         const TapClass column(pack.kernel_width, pack.step_width, c);
         const std::int64_t last_row = r + (row.count - 1) * pack.step_height;
         const std::int64_t last_column = c + (column.count - 1) * pack.step_width;
-        const std::int64_t before = pack_rows_before(row, column, pack.kernel_width, inner);
-        pack_matrix(to + gemm_packed_size<T>(pack.columns, before),
+        const std::int64_t before =
+            pack_rows_at(pack_rows_before(row, column, pack.kernel_width, inner),
+                         r * pack.step_width + c, pack.bf16);
+        pack_matrix(to + packed_size_of<T>(pack.columns, before, pack.bf16),
                     b + (last_row * pack.kernel_width + last_column) * pack.tap_stride,
                     row.count * column.count * inner,
                     {.inner = inner,

@@ -59,12 +59,13 @@ struct PatchProduct {
 // One tile of a product, for one group: `count` patches from `patch` on, panels `first_panel` to
 // `last_panel` - 1. `all` points at the group's first channels; packed at its matrices.
 template <class T>
-void patch_product_tile(const GemmOperands<T>& all, const PatchProduct& p, std::int64_t columns,
+void patch_product_tile(const GemmOperands<T>& all, const PatchProduct& p, const PackOptions& pack,
                         std::int64_t patch, std::int64_t count, std::int64_t first_panel,
                         std::int64_t last_panel) {
   alignas(64) T tile[patch_tile_rows * patch_tile_depth];
-  const auto product = ANTHER_SELECT(gemm<T>);
-  const std::int64_t depth = p.patches.depth(), block = pack_block(depth, patch_tile_depth);
+  const auto product = gemm_body<T>(pack.bf16);
+  const std::int64_t depth = p.patches.depth(), columns = pack.columns;
+  const std::int64_t block = pack_block(depth, patch_tile_depth, pack.bf16);
   for (std::int64_t k = 0;; k += block) {
     const PatchPart part{patch, count, k, std::min(k + block, depth)};
     const std::int64_t width = part.last - k;
@@ -75,7 +76,7 @@ void patch_product_tile(const GemmOperands<T>& all, const PatchProduct& p, std::
       x = tile;
       x_stride = width;
     }
-    const T* const packed = all.packed + gemm_packed_size<T>(columns, p.packed_rows + k);
+    const T* const packed = all.packed + packed_size_of<T>(columns, p.packed_rows + k, pack.bf16);
     // Rows of the result that are evenly spaced: all, or a line of the map at a time.
     for (std::int64_t done = 0; done < count;) {
       const std::int64_t left = p.patches.out_width - (patch + done) % p.patches.out_width;
@@ -89,7 +90,8 @@ void patch_product_tile(const GemmOperands<T>& all, const PatchProduct& p, std::
                .depth = width,
                .x_stride = x_stride,
                .y_stride = p.step_width * p.channels,
-               .add_stride = p.step_width * p.channels},
+               .add_stride = p.step_width * p.channels,
+               .bf16 = pack.bf16},
               first_panel, last_panel);
       done += rows;
     }
@@ -108,10 +110,10 @@ void patch_products(const GemmOperands<T>& all, const ProductAt& product_at, std
     const PatchDims p = product_at(i).patches;
     most_rows = std::max(most_rows, batch * p.out_height * p.out_width);
   }
-  const std::int64_t panels = ANTHER_SELECT(gemm_panels<T>)(pack.columns);
+  const std::int64_t panels = panels_of<T>(pack.columns, pack.bf16);
   const std::int64_t threads = available_threads();
-  const GemmTiles tiles(most_rows, panels, threads);
-  const std::int64_t packed_group = gemm_packed_size<T>(pack.columns, pack.depth);
+  const GemmTiles tiles(most_rows, panels, threads, pack.bf16);
+  const std::int64_t packed_group = packed_group_size<T>(pack);
   const std::int64_t in_row = products * groups * tiles.panel_tiles;
   parallel_for(tiles.row_tiles * in_row, groups * most_rows * pack.columns * pack.depth / 50,
                [&](std::int64_t tile) {
@@ -129,7 +131,7 @@ void patch_products(const GemmOperands<T>& all, const ProductAt& product_at, std
                  const std::int64_t parts = (count + patch_tile_rows - 1) / patch_tile_rows;
                  for (std::int64_t part = 0; part < parts; ++part) {
                    const std::int64_t first = tiles.begin(count, part, parts);
-                   patch_product_tile(here, p, pack.columns, row + first,
+                   patch_product_tile(here, p, pack, row + first,
                                       tiles.begin(count, part + 1, parts) - first,
                                       tiles.begin(panels, panel_tile, tiles.panel_tiles),
                                       tiles.begin(panels, panel_tile + 1, tiles.panel_tiles));

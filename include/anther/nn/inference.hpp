@@ -26,8 +26,10 @@ namespace anther::inline v0_1 {
 template <class T>
 class Inference {
  public:
-  // shape: of the input, including its batch. The model and the profile outlive this object.
-  Inference(const Module<T>& model, const Shape& shape, Profile* profile = nullptr)
+  // shape: of the input, including its batch. amp: as in TapeOptions. The model and the profile
+  // outlive this object.
+  Inference(const Module<T>& model, const Shape& shape, Profile* profile = nullptr,
+            bool amp = false)
       : model_(model),
         pass_(model, shape, profile),
         input_(tape_.id_of(pass_.input)),
@@ -52,6 +54,7 @@ class Inference {
         if (value(root.id).integers) value(id).integers = value(root.id).integers + root.first;
       }
     tape_.options_.dry_run = false;
+    tape_.options_.amp = amp;
   }
   Inference(const Inference&) = delete;
   Inference& operator=(const Inference&) = delete;

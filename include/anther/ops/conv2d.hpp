@@ -69,13 +69,21 @@ void check_depthwise(Tape<T>& tape, const Shape& x, const Shape& w, const Extent
   check_sizes(tape, "depth-wise convolution", {x[1], x[2]}, {w[0], w[1]});
 }
 
+// The dims of a call of a convolution: those of its attributes, in the precision of the pass.
+template <class T>
+kernels::Conv2dDims conv2d_dims(const Call<T>& call) {
+  auto d = call.template attributes<kernels::Conv2dDims>();
+  d.bf16 = call.bf16();
+  return d;
+}
+
 inline constexpr char conv2d_op_name[] = "conv2d";
 template <class T>
 inline constexpr Op<T> conv2d_op = {
     .name = conv2d_op_name,
     .forward =
         [](Call<T>& call) {
-          const auto& d = call.template attributes<kernels::Conv2dDims>();
+          const kernels::Conv2dDims d = conv2d_dims(call);
           const T* packed = call.packed(1, PackUse::forward, kernels::conv2d_pack(d));
           kernels::conv2d_forward(
               call.output(), call.add(), call.input(0), packed, call.input(2),
@@ -84,7 +92,7 @@ inline constexpr Op<T> conv2d_op = {
         },
     .backward =
         [](Call<T>& call) {
-          const auto& d = call.template attributes<kernels::Conv2dDims>();
+          const kernels::Conv2dDims d = conv2d_dims(call);
           const T* dy = call.output_gradient();
           if (const auto dx = call.input_gradient(0)) {
             const T* packed =
@@ -109,6 +117,7 @@ inline constexpr Op<T> conv2d_op = {
         },
     .takes_add = true,
     .applies_rows = true,
+    .takes_bf16 = true,
 };
 
 // What both convolutions below require. d is that of a map; a sequence is a map of one row.

@@ -40,7 +40,7 @@ inline constexpr Op<T> conv_transpose2d_op = {
     .name = conv_transpose2d_op_name,
     .forward =
         [](Call<T>& call) {
-          const auto& d = call.template attributes<kernels::Conv2dDims>();
+          const kernels::Conv2dDims d = conv2d_dims(call);
           const T* packed = call.packed(1, PackUse::forward, kernels::conv2d_input_pack(d));
           kernels::conv2d_backward_input(
               call.output(), call.add(), call.input(0), packed, call.input(2),
@@ -48,7 +48,7 @@ inline constexpr Op<T> conv_transpose2d_op = {
         },
     .backward =
         [](Call<T>& call) {
-          const auto& d = call.template attributes<kernels::Conv2dDims>();
+          const kernels::Conv2dDims d = conv2d_dims(call);
           const T* dy = call.output_gradient();
           if (const auto dx = call.input_gradient(0)) {
             const T* packed = call.packed(1, PackUse::input_gradient, kernels::conv2d_pack(d));
@@ -70,6 +70,7 @@ inline constexpr Op<T> conv_transpose2d_op = {
                  call.template attributes<kernels::Conv2dDims>().depth();
         },
     .takes_add = true,
+    .takes_bf16 = true,
 };
 
 // PyTorch's conv_transpose2d. Throws if the shapes do not fit.

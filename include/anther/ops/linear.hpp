@@ -16,8 +16,8 @@
 namespace anther::inline v0_1 {
 
 // How forward reads the weight (out, in).
-inline kernels::PackOptions linear_pack(std::int64_t out, std::int64_t in) {
-  return {.columns = out, .depth = in, .column_stride = in, .depth_stride = 1};
+inline kernels::PackOptions linear_pack(std::int64_t out, std::int64_t in, std::int64_t bf16 = 0) {
+  return {.columns = out, .depth = in, .column_stride = in, .depth_stride = 1, .bf16 = bf16};
 }
 
 inline constexpr char linear_op_name[] = "linear";
@@ -28,8 +28,8 @@ inline constexpr Op<T> linear_op = {
         [](Call<T>& call) {
           const std::int64_t rows = call.input_shape(0).rows(), in = call.input_shape(0).back();
           const std::int64_t out = call.output_shape().back();
-          const T* packed = call.packed(1, PackUse::forward, linear_pack(out, in));
-          const kernels::GemmDims d = kernels::dense_gemm(rows, out, in);
+          const T* packed = call.packed(1, PackUse::forward, linear_pack(out, in, call.bf16()));
+          const kernels::GemmDims d = kernels::dense_gemm(rows, out, in, call.bf16());
           const auto lazy = call.lazy_input();
           const auto apply = [&](std::int64_t first, std::int64_t count) {
             call.apply_rows(first, count);
@@ -45,7 +45,8 @@ inline constexpr Op<T> linear_op = {
                 lazy->compute_rows(to, first, count);
               },
               packed, call.input(2),
-              call.workspace(kernels::computed_rows(rows, available_threads()) * in), d, apply);
+              call.workspace(kernels::computed_rows(rows, available_threads(), call.bf16()) * in),
+              d, apply);
         },
     .backward =
         [](Call<T>& call) {
@@ -57,20 +58,23 @@ inline constexpr Op<T> linear_op = {
           const auto dx = through ? lazy->input_gradient(0) : call.input_gradient(0);
           const auto dweight = call.input_gradient(1);
 
-          const T* packed =
-              dx ? call.packed(
-                       1, PackUse::input_gradient,
-                       {.columns = in, .depth = out, .column_stride = 1, .depth_stride = in})
-                 : nullptr;
+          const T* packed = dx ? call.packed(1, PackUse::input_gradient,
+                                             {.columns = in,
+                                              .depth = out,
+                                              .column_stride = 1,
+                                              .depth_stride = in,
+                                              .bf16 = call.bf16()})
+                               : nullptr;
           const auto multiply = [&](T* to, const T* add, std::int64_t first, std::int64_t count) {
             kernels::gemm<T>(to, add, dy + first * out, packed, nullptr,
-                             kernels::dense_gemm(count, in, out));
+                             kernels::dense_gemm(count, in, out, call.bf16()));
           };
           const T* x = call.input(0);
           T* x_rows = nullptr;
           if (lazy && dweight) x = x_rows = call.workspace(rows * in);
           if (through && dx) {
-            const std::int64_t block = kernels::computed_rows(rows, available_threads());
+            const std::int64_t block =
+                kernels::computed_rows(rows, available_threads(), call.bf16());
             T* dx_rows = call.workspace(block * in);  // of the lazy result
             for (std::int64_t first = 0; first < rows; first += block) {
               const std::int64_t count = std::min(block, rows - first);
@@ -90,7 +94,8 @@ inline constexpr Op<T> linear_op = {
                                               .columns = in,
                                               .dy_stride = out,
                                               .x_stride = in,
-                                              .dw_stride = in};
+                                              .dw_stride = in,
+                                              .bf16 = call.bf16()};
             kernels::gemm_tn<T>(dweight.to, dy, x,
                                 call.workspace(kernels::gemm_tn_workspace<T>(product)), product);
           }
@@ -103,6 +108,7 @@ inline constexpr Op<T> linear_op = {
     .takes_add = true,
     .takes_lazy = true,
     .applies_rows = true,
+    .takes_bf16 = true,
 };
 
 // x (..., C), weight (O, C) or (O, 1, 1, C), bias (O) or empty. Throws if they do not fit.

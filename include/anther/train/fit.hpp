@@ -279,7 +279,8 @@ class Fit {
   StepReport evaluate() {
     if (!predictor_)
       predictor_ = std::make_unique<Predictor<T>>(
-          model_, val_->input_shape(), PredictorOptions{.profile = options_.trainer.profile});
+          model_, val_->input_shape(),
+          PredictorOptions{.amp = options_.trainer.amp, .profile = options_.trainer.profile});
     return anther::evaluate(std::cref(*predictor_), *val_, options_.objective, options_.metrics,
                             callbacks_, options_.stop);
   }

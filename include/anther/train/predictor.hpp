@@ -27,6 +27,7 @@ namespace anther::inline v0_1 {
 
 struct PredictorOptions {
   std::int64_t part = 0;       // samples of a pass, at most; 0: automatic_part of the sample
+  bool amp = false;            // products in bfloat16: TapeOptions::amp
   Profile* profile = nullptr;  // gains the time of every op, where not null
 };
 
@@ -147,7 +148,7 @@ class Predictor {
   Plan make(std::int64_t size) const {
     Shape shape{size};
     for (int i = 0; i < sample_.rank(); ++i) shape.push_back(sample_[i]);
-    return std::make_unique<Inference<T>>(model_, shape, options_.profile);
+    return std::make_unique<Inference<T>>(model_, shape, options_.profile, options_.amp);
   }
 
   Plan take(std::int64_t size) const {

@@ -43,6 +43,8 @@ struct TrainerOptions {
   std::int64_t lanes = 1;  // micro-batches under way at once, at most
   // Backward computes each stage of the model again, instead of keeping it: TapeOptions::recompute.
   bool recompute = false;
+  // Mixed precision: products in bfloat16, all else in float. TapeOptions::amp.
+  bool amp = false;
   std::uint64_t seed = 0;
   Profile* profile = nullptr;  // gains the time of every op, where not null
 };
@@ -293,6 +295,7 @@ class Trainer {
             {.training = true,
              .backward = true,
              .recompute = options_.recompute,
+             .amp = options_.amp,
              .random = random_,
              .first_sample = result_.samples + part.first,
              .batch_part = by_group_ ? std::optional(parts_ + static_cast<int>(m)) : std::nullopt,

@@ -1,0 +1,232 @@
+// The bodies of gemm_bf16.hpp: rounding to bfloat16, and packing.
+//
+// Both operands are copied into tiles, each of 32 elements of the depth. A tile of B has 16 rows of
+// 16 columns, and each element is a pair: those of an even k and of the next one. A tile of A has
+// 16 rows of 32 elements: in bfloat16 for AMX; as floats, rounded, for FMA, which need not widen
+// them then. Beyond the edges stand zeros.
+
+// The elements of a tile, and of A's tile counted in pairs of bytes.
+constexpr std::int64_t bf16_tile = 512;
+template <bool amx>
+constexpr std::int64_t bf16_a_tile = amx ? bf16_tile : 2 * bf16_tile;
+
+// Rounded floats: the upper half of each lane is the bfloat16, the lower half zero.
+template <class T>
+struct Bf16Lanes {
+  typedef unsigned Raw __attribute__((vector_size(ANTHER_VECTOR_BYTES)));
+  typedef unsigned Memory __attribute__((vector_size(ANTHER_VECTOR_BYTES), aligned(2), may_alias));
+  Raw raw;
+};
+
+// To nearest, ties to even; denormals become zeros, and a NaN stays one.
+template <class T>
+ANTHER_INLINE Bf16Lanes<T> bf16_round(const Vec<T>& a) {
+  using Raw = typename Bf16Lanes<T>::Raw;
+  const Raw bits = (Raw)a.raw, exponent = bits & 0x7f800000u, fraction = bits & 0x007fffffu;
+  const Raw rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+  const Raw kept = (exponent == 0x7f800000u) & (fraction != 0u) ? bits | 0x00400000u : rounded;
+  return {(exponent == 0u ? bits & 0x80000000u : kept) & 0xffff0000u};
+}
+// Two rows of floats as one of pairs.
+template <class T>
+ANTHER_INLINE Bf16Lanes<T> bf16_pairs(const Vec<T>& even, const Vec<T>& odd) {
+  return {(bf16_round(even).raw >> 16) | bf16_round(odd).raw};
+}
+template <class T>
+ANTHER_INLINE void bf16_store(const Bf16Lanes<T>& lanes, void* to) {
+  *static_cast<typename Bf16Lanes<T>::Memory*>(to) = lanes.raw;
+}
+
+#if ANTHER_VECTOR_ISA == 3
+// The same by AVX512-BF16, which every processor with AMX has.
+template <class T>
+ANTHER_INLINE Bf16Lanes<T> bf16_convert(const Vec<T>& low, const Vec<T>& high) {
+  Bf16Lanes<T> result;
+  asm("vcvtne2ps2bf16 %1, %2, %0" : "=v"(result.raw) : "v"(low.raw), "v"(high.raw));
+  return result;
+}
+template <class T>
+ANTHER_INLINE Bf16Lanes<T> bf16_convert_pairs(const Vec<T>& even, const Vec<T>& odd) {
+  typedef short Words __attribute__((vector_size(64)));
+  const Words both = (Words)bf16_convert(even, odd).raw;
+  return {(typename Bf16Lanes<T>::Raw)__builtin_shufflevector(
+      both, both, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25, 10, 26, 11,
+      27, 12, 28, 13, 29, 14, 30, 15, 31)};
+}
+
+// Rows of 16 pairs become columns.
+template <class T>
+ANTHER_INLINE void bf16_transpose16(Vec<T> (&r)[16]) {
+  Vec<T> t[16];
+  ANTHER_UNROLL for (int i = 0; i < 16; i += 2) {
+    t[i].raw = __builtin_shufflevector(r[i].raw, r[i + 1].raw, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9,
+                                       25, 12, 28, 13, 29);
+    t[i + 1].raw = __builtin_shufflevector(r[i].raw, r[i + 1].raw, 2, 18, 3, 19, 6, 22, 7, 23, 10,
+                                           26, 11, 27, 14, 30, 15, 31);
+  }
+  ANTHER_UNROLL for (int i = 0; i < 16; i += 4) {
+    ANTHER_UNROLL for (int j = 0; j < 2; ++j) {
+      r[i + 2 * j].raw = __builtin_shufflevector(t[i + j].raw, t[i + j + 2].raw, 0, 1, 16, 17, 4, 5,
+                                                 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
+      r[i + 2 * j + 1].raw = __builtin_shufflevector(t[i + j].raw, t[i + j + 2].raw, 2, 3, 18, 19,
+                                                     6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+    }
+  }
+  // r[4 j + q]: in its four quarters the columns q, 4 + q, 8 + q, 12 + q of rows 4 j to 4 j + 3.
+  ANTHER_UNROLL for (int i = 0; i < 16; i += 8) {
+    ANTHER_UNROLL for (int q = 0; q < 4; ++q) {
+      t[i + q].raw = __builtin_shufflevector(r[i + q].raw, r[i + 4 + q].raw, 0, 1, 2, 3, 8, 9, 10,
+                                             11, 16, 17, 18, 19, 24, 25, 26, 27);
+      t[i + 4 + q].raw = __builtin_shufflevector(r[i + q].raw, r[i + 4 + q].raw, 4, 5, 6, 7, 12, 13,
+                                                 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+    }
+  }
+  ANTHER_UNROLL for (int i = 0; i < 8; i += 4) {
+    ANTHER_UNROLL for (int q = 0; q < 4; ++q) {
+      r[i + q].raw = __builtin_shufflevector(t[i + q].raw, t[i + 8 + q].raw, 0, 1, 2, 3, 8, 9, 10,
+                                             11, 16, 17, 18, 19, 24, 25, 26, 27);
+      r[i + 8 + q].raw = __builtin_shufflevector(t[i + q].raw, t[i + 8 + q].raw, 4, 5, 6, 7, 12, 13,
+                                                 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+    }
+  }
+}
+#endif
+
+// Packing.
+
+// One tile of A, from up to 16 rows of x and `depth` of their elements.
+template <class T, bool amx>
+ANTHER_INLINE void bf16_pack_a(std::uint16_t* to, const T* x, std::int64_t x_stride,
+                               std::int64_t rows, std::int64_t depth) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  for (std::int64_t i = 0; i < rows; ++i, x += x_stride, to += bf16_a_tile<amx> / 16) {
+#if ANTHER_VECTOR_ISA == 3
+    if constexpr (amx) {
+      if (depth >= 32)
+        bf16_store(bf16_convert(Vec<T>::load(x), Vec<T>::load(x + lanes)), to);
+      else
+        bf16_store(bf16_convert(Vec<T>::load_partial(x, depth),
+                                Vec<T>::load_partial(x + (depth > lanes ? lanes : 0),
+                                                     depth > lanes ? depth - lanes : 0)),
+                   to);
+      continue;
+    }
+#endif
+    for (std::int64_t k = 0; k < 32; k += lanes)
+      bf16_store(bf16_round(k < depth ? Vec<T>::load_partial(x + k, depth - k) : Vec<T>::zero()),
+                 to + 2 * k);
+  }
+}
+
+// One tile of A from the transpose of dy: `outs` of its columns, up to 16, and up to 32 of its
+// rows.
+template <class T, bool amx>
+ANTHER_INLINE void bf16_pack_transposed(std::uint16_t* to, const T* dy, std::int64_t dy_stride,
+                                        std::int64_t rows, std::int64_t outs) {
+#if ANTHER_VECTOR_ISA == 3
+  if constexpr (amx) {
+    Vec<T> pairs[16];
+    if (rows >= 32 && outs >= 16) {
+      ANTHER_UNROLL for (int p = 0; p < 16; ++p) {
+        pairs[p].raw =
+            (typename Vec<T>::Raw)bf16_convert_pairs(Vec<T>::load(dy + 2 * p * dy_stride),
+                                                     Vec<T>::load(dy + (2 * p + 1) * dy_stride))
+                .raw;
+      }
+    } else {
+      T room[16][16];
+      for (std::int64_t p = 0; p < 16; ++p) {
+        const T *even = dy + 2 * p * dy_stride, *odd = even + dy_stride;
+        bf16_store(
+            bf16_convert_pairs(2 * p < rows ? Vec<T>::load_partial(even, outs) : Vec<T>::zero(),
+                               2 * p + 1 < rows ? Vec<T>::load_partial(odd, outs) : Vec<T>::zero()),
+            room[p]);
+      }
+      ANTHER_UNROLL for (int p = 0; p < 16; ++p) pairs[p] = Vec<T>::load(room[p]);
+    }
+    bf16_transpose16(pairs);
+    ANTHER_UNROLL for (int i = 0; i < 16; ++i) {
+      pairs[i].store(reinterpret_cast<T*>(to) + 16 * i);
+    }
+    return;
+  }
+#endif
+  T tile[16][32] = {};
+  for (std::int64_t r = 0; r < rows && r < 32; ++r)
+    for (std::int64_t i = 0; i < outs && i < 16; ++i) tile[i][r] = dy[r * dy_stride + i];
+  bf16_pack_a<T, false>(to, tile[0], 32, 16, 32);
+}
+
+// A row of a tile of B: pairs of up to 16 columns of two rows, of which odd may be null.
+template <class T, bool amx>
+ANTHER_INLINE void bf16_pack_pairs(std::uint16_t* to, const T* even, const T* odd,
+                                   std::int64_t columns) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  for (std::int64_t n = 0; n < 16; n += lanes) {
+    const std::int64_t here = n < columns ? columns - n : 0, at = here > 0 ? n : 0;
+    const Vec<T> first = even ? Vec<T>::load_partial(even + at, here) : Vec<T>::zero();
+    const Vec<T> second = odd ? Vec<T>::load_partial(odd + at, here) : Vec<T>::zero();
+#if ANTHER_VECTOR_ISA == 3
+    if constexpr (amx) {
+      bf16_store(bf16_convert_pairs(first, second), to + 2 * n);
+      continue;
+    }
+#endif
+    bf16_store(bf16_pairs(first, second), to + 2 * n);
+  }
+}
+
+// The columns are cut into panels of two tiles, and one of one tile where their number is odd.
+// Within a panel, the tiles of the same depth stand side by side.
+ANTHER_INLINE std::int64_t bf16_tiles(std::int64_t columns) {
+  return (columns + 15) / 16;
+}
+ANTHER_INLINE std::int64_t bf16_steps(std::int64_t depth) {
+  return (depth + 31) / 32;
+}
+
+// One panel of pack.depth rows of B, which are read from b as `rows` says.
+template <class T>
+void bf16_pack_rows(std::uint16_t* packed, const T* b, const PackOptions& pack,
+                    const PackRows& rows, std::int64_t number) {
+  const std::int64_t first = 32 * number, columns = pack.columns - first;
+  const std::int64_t tiles = columns > 16 ? 2 : 1;
+  packed += first * 32 * bf16_steps(pack.depth);
+  const auto* const start = b + first * pack.column_stride;
+  T room[32];
+  for (std::int64_t k = 0; k < pack.depth; k += 32) {
+    std::int64_t at[32];  // where the rows begin; -1 beyond the last
+    bool in_line = pack.depth_stride == 1 && k + 32 <= pack.depth;
+    for (std::int64_t i = 0; i < 32; ++i) {
+      const std::int64_t row = rows.first + k + i, tap = row / rows.inner;
+      at[i] = k + i >= pack.depth
+                  ? -1
+                  : tap / rows.line * rows.line_stride + tap % rows.line * rows.tap_stride +
+                        row % rows.inner * pack.depth_stride;
+      in_line = in_line && at[i] == at[0] + i;
+    }
+    for (std::int64_t tile = 0; tile < tiles; ++tile, packed += bf16_tile) {
+      const T* const from = start + 16 * tile * pack.column_stride;
+      const std::int64_t here = columns - 16 * tile < 16 ? columns - 16 * tile : 16;
+      if (pack.column_stride == 1) {
+        for (std::int64_t p = 0; p < 16; ++p)
+          bf16_pack_pairs<T, false>(
+              packed + 32 * p, k + 2 * p < pack.depth ? from + at[2 * p] : nullptr,
+              k + 2 * p + 1 < pack.depth ? from + at[2 * p + 1] : nullptr, here);
+        continue;
+      }
+      for (std::int64_t n = 0; n < 16; ++n) {
+        const T* const column = from + n * pack.column_stride;
+        for (std::int64_t i = 0; i < 32; ++i)
+          room[i] = n >= here || k + i >= pack.depth ? T(0) : column[at[i]];
+        for (std::int64_t i = 0; i < 32; i += Vec<T>::lanes) {
+          const Bf16Lanes<T> rounded = bf16_round(Vec<T>::load(room + i));
+          ANTHER_UNROLL for (int j = 0; j < Vec<T>::lanes; ++j) {
+            packed[(i + j) / 2 * 32 + 2 * n + j % 2] =
+                static_cast<std::uint16_t>(rounded.raw[j] >> 16);
+          }
+        }
+      }
+    }
+  }
+}
