@@ -121,6 +121,7 @@ void run(const Options& o) {
   SaveWeightsOptions saving;
   if (o.names != "anther") saving.names = chosen.model->names_of(o.names, store);
   if (o.dtype == "f16") saving.dtype = io::Dtype::f16;
+  if (o.dtype == "bf16") saving.dtype = io::Dtype::bf16;
   save_weights<float>(o.out, store, std::as_const(store).values(), to_metadata(card), saving);
 
   std::printf("%s: %s parameters", o.out.c_str(), with_commas(store.parameter_count()).c_str());
@@ -150,7 +151,7 @@ int main(int argc, char** argv) {
   app.add_option("--names", o.names, "the output's names: anther, or a scheme of the model's")
       ->capture_default_str();
   app.add_option("--dtype", o.dtype, "the output's numbers")
-      ->check(CLI::IsMember({"f32", "f16"}))
+      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
       ->capture_default_str();
   app.add_option("--class-names", o.class_names, "a text file with a class name a line");
   app.add_option("--resize", o.resize, "tensor or short-side");

@@ -150,14 +150,15 @@ std::string quota_text() {
   return detail::text_of(" (the container's quota is ", quota, " of ", processors, " processors)");
 }
 
-void print_setup() {
+void print_setup(bool amp) {
 #ifdef __OPTIMIZE__
   const char* warning = "";
 #else
   const char* warning = "  (WARNING: this build is not optimised, and many times slower)";
 #endif
-  std::printf("anther %s  %s  %d %s%s  %s%s\n", version, to_string(isa()), num_threads(),
-              num_threads() == 1 ? "thread" : "threads", quota_text().c_str(),
+  const std::string products = amp ? detail::text_of("  bf16 (", bf16_unit(), ")") : "";
+  std::printf("anther %s  %s%s  %d %s%s  %s%s\n", version, to_string(isa()), products.c_str(),
+              num_threads(), num_threads() == 1 ? "thread" : "threads", quota_text().c_str(),
               parallel_backend_name(), warning);
 }
 
@@ -181,7 +182,7 @@ int train(TrainOptions o, const std::string& resume, const nlohmann::json& chang
   else if (!o.output.empty())
     RunLock::check_free(o.output);
   if (o.threads > 0) set_num_threads(static_cast<int>(o.threads));
-  print_setup();
+  print_setup(o.amp);
   const auto seed = static_cast<std::uint64_t>(o.seed);
   std::optional<StartingWeights> start;
   if (!o.initial_checkpoint.empty() && resume.empty()) start.emplace(o.initial_checkpoint);

@@ -108,5 +108,6 @@ inline anther::FitOptions fit_options(const TrainOptions& o, std::int64_t images
                       .batch_norm_group = o.bn_group,
                       .lanes = o.lanes,
                       .recompute = o.grad_checkpointing,
+                      .amp = o.amp,
                       .seed = static_cast<std::uint64_t>(o.seed)}};
 }

@@ -48,6 +48,7 @@ struct TrainOptions {
   std::int64_t micro_batch = 0;
   std::int64_t bn_group = 0;
   bool grad_checkpointing = false;
+  bool amp = false;
   std::int64_t lanes = 4;
   std::string opt = "adam";
   double lr = 1e-3;
@@ -169,6 +170,9 @@ void for_each_option(Options& o, const Visit& visit) {
   visit("grad-checkpointing", o.grad_checkpointing,
         "compute each stage again in backward instead of keeping it: less memory, a third more "
         "time, the same bits");
+  visit("amp", o.amp,
+        "mixed precision: products of numbers in bfloat16, all else in float; fast where the "
+        "processor has AMX");
   visit("lanes", o.lanes, "micro-batches at once, at most: each has a gradient buffer");
   visit("opt", o.opt,
         "adam, adamw, sgd (Nesterov's momentum), momentum (plain), rmsprop, adagrad or lion");

@@ -162,38 +162,51 @@ ANTHER_INLINE void bf16_block(const Bf16Block<T>& p, int row_tiles, int column_t
   bf16_fma_block(p, row_tiles, column_tiles);
 }
 
-// A block of which rows x columns exist: y = (start + A B) + add. Where tiles are partial, or there
-// is something to add, the sums are in memory of its own.
+// `count` vectors of `columns` elements, up to a tile's width, from rows to rows; and add, if there
+// is one, to them.
+template <class T>
+ANTHER_INLINE void bf16_copy_columns(T* to, std::int64_t to_stride, const T* from,
+                                     std::int64_t from_stride, const T* add,
+                                     std::int64_t add_stride, std::int64_t rows,
+                                     std::int64_t columns) {
+  for (std::int64_t n = 0; n < columns; n += Vec<T>::lanes) {
+    const std::int64_t here = columns - n;
+    for (std::int64_t i = 0; i < rows; ++i) {
+      Vec<T> value = Vec<T>::load_partial(from + i * from_stride + n, here);
+      if (add) value = value + Vec<T>::load_partial(add + i * add_stride + n, here);
+      value.store_partial(to + i * to_stride + n, here);
+    }
+  }
+}
+
+// A block of which rows x columns exist, where tiles are partial or there is something to add:
+// y = (start + A B) + add. The sums are in memory of its own.
 template <class T, bool amx>
-void bf16_block_at_edge(Bf16Block<T> p, std::int64_t rows, std::int64_t columns, const T* add,
-                        std::int64_t add_stride) {
-  const int row_tiles = rows > 16 ? 2 : 1, column_tiles = columns > 16 ? 2 : 1;
-  if (rows == 16 * row_tiles && columns == 16 * column_tiles && !add)
-    return bf16_block<T, amx>(p, row_tiles, column_tiles);
+__attribute__((noinline)) void bf16_block_at_edge(const Bf16Block<T>& whole, std::int64_t rows,
+                                                  std::int64_t columns, const T* add,
+                                                  std::int64_t add_stride) {
   alignas(64) T start[32 * 32], sums[32 * 32];
-  T* const y = p.y;
-  const std::int64_t y_stride = p.y_stride;
+  const int row_tiles = rows > 16 ? 2 : 1, column_tiles = columns > 16 ? 2 : 1;
+  Bf16Block<T> p = whole;
   if (p.start && (columns < 16 * column_tiles || (rows < 16 * row_tiles && p.start_stride != 0))) {
     const std::int64_t start_rows = p.start_stride == 0 ? 1 : rows;
-    for (std::int64_t i = 0; i < start_rows; ++i)
-      for (std::int64_t j = 0; j < 16 * column_tiles; j += Vec<T>::lanes) {
-        const std::int64_t here = j < columns ? columns - j : 0;
-        Vec<T>::load_partial(p.start + i * p.start_stride + (here > 0 ? j : 0), here)
-            .store(start + 32 * i + j);
-      }
-    for (std::int64_t i = 32 * start_rows; i < 32 * 32; ++i) start[i] = T(0);
+    for (std::int64_t i = 0; i < 32 * 32; i += Vec<T>::lanes) Vec<T>::zero().store(start + i);
+    bf16_copy_columns<T>(start, 32, p.start, p.start_stride, nullptr, 0, start_rows, columns);
     p.start = start;
     if (p.start_stride != 0) p.start_stride = 32;
   }
   p.y = sums;
   p.y_stride = 32;
   bf16_block<T, amx>(p, row_tiles, column_tiles);
-  for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t j = 0; j < columns; j += Vec<T>::lanes) {
-      Vec<T> sum = Vec<T>::load(sums + 32 * i + j);
-      if (add) sum = sum + Vec<T>::load_partial(add + i * add_stride + j, columns - j);
-      sum.store_partial(y + i * y_stride + j, columns - j);
-    }
+  bf16_copy_columns<T>(whole.y, whole.y_stride, sums, 32, add, add_stride, rows, columns);
+}
+template <class T, bool amx>
+ANTHER_INLINE void bf16_any_block(const Bf16Block<T>& p, std::int64_t rows, std::int64_t columns,
+                                  const T* add, std::int64_t add_stride) {
+  if (rows % 16 == 0 && columns % 16 == 0 && !add)
+    bf16_block<T, amx>(p, static_cast<int>(rows / 16), static_cast<int>(columns / 16));
+  else
+    bf16_block_at_edge<T, amx>(p, rows, columns, add, add_stride);
 }
 
 // y (rows, columns) = x (rows, depth) B + bias + add, for the panels first to last - 1. Where there
@@ -215,34 +228,32 @@ void bf16_gemm(const GemmOperands<T>& o, const GemmDims& d, std::int64_t first, 
     if (at_once * a_stride > room) at_once = 1;
     for (std::int64_t row = 0; row < d.rows; row += 16 * at_once) {
       const std::int64_t rows = d.rows - row < 16 * at_once ? d.rows - row : 16 * at_once;
+      const std::int64_t k = 32 * done, left = d.depth - k;
       for (std::int64_t i = 0; i < rows; i += 16)
-        for (std::int64_t step = 0; step < steps; ++step) {
-          const std::int64_t k = 32 * (done + step);
-          bf16_pack_a<T, amx>(a + i / 16 * a_stride + step * bf16_a_tile<amx>,
-                              o.x + (row + i) * d.x_stride + k, d.x_stride,
-                              rows - i < 16 ? rows - i : 16, d.depth - k);
-        }
+        bf16_pack_a<T, amx>(a + i / 16 * a_stride, o.x + (row + i) * d.x_stride + k, d.x_stride,
+                            rows - i < 16 ? rows - i : 16,
+                            left < 32 * most_steps ? left : 32 * most_steps);
       for (std::int64_t number = first; number < last; ++number) {
         const std::int64_t column = 32 * number;
         const std::int64_t columns = d.columns - column < 32 ? d.columns - column : 32;
-        const std::int64_t b_stride = (columns > 16 ? 2 : 1) * bf16_tile;
+        const std::int64_t b_stride = bf16_b_stride(columns);
         const std::int64_t pair = at_once > 1 ? 32 : 16;
         for (std::int64_t i = 0; i < rows; i += pair) {
           T* const y = o.y + (row + i) * d.y_stride + column;
           const T* const add =
               o.add && !goes_on ? o.add + (row + i) * d.add_stride + column : nullptr;
-          bf16_block_at_edge<T, amx>({.a = a + i / 16 * a_stride,
-                                      .b = packed + column * 32 * all_steps + done * b_stride,
-                                      .a_stride = a_stride,
-                                      .b_stride = b_stride,
-                                      .steps = steps,
-                                      .start = goes_on  ? y
-                                               : o.bias ? o.bias + column
-                                                        : nullptr,
-                                      .start_stride = goes_on ? d.y_stride : 0,
-                                      .y = y,
-                                      .y_stride = d.y_stride},
-                                     rows - i < pair ? rows - i : pair, columns, add, d.add_stride);
+          bf16_any_block<T, amx>({.a = a + i / 16 * a_stride,
+                                  .b = packed + column * 32 * all_steps + done * b_stride,
+                                  .a_stride = a_stride,
+                                  .b_stride = b_stride,
+                                  .steps = steps,
+                                  .start = goes_on  ? y
+                                           : o.bias ? o.bias + column
+                                                    : nullptr,
+                                  .start_stride = goes_on ? d.y_stride : 0,
+                                  .y = y,
+                                  .y_stride = d.y_stride},
+                                 rows - i < pair ? rows - i : pair, columns, add, d.add_stride);
         }
       }
     }
@@ -262,16 +273,7 @@ void bf16_gemm_tn(T* dw, const T* dy, const T* x, const GemmTnDims& d) {
     for (std::int64_t row = 0; row < d.rows; row += most_rows) {
       const std::int64_t rows = d.rows - row < most_rows ? d.rows - row : most_rows;
       const std::int64_t steps = bf16_steps(rows);
-      for (std::int64_t n = 0; n < columns; n += 16) {
-        const std::int64_t panel = n / 32 * 32,
-                           b_stride = columns - panel > 16 ? 2 * bf16_tile : bf16_tile;
-        std::uint16_t* to = b + panel * 32 * steps + (n - panel) * 32;
-        for (std::int64_t r = 0; r < 32 * steps; r += 2) {
-          const T* const even = x + (row + r) * d.x_stride + column + n;
-          bf16_pack_pairs<T, amx>(to + r / 32 * b_stride + r % 32 * 16, r < rows ? even : nullptr,
-                                  r + 1 < rows ? even + d.x_stride : nullptr, columns - n);
-        }
-      }
+      bf16_pack_b<T, amx>(b, x + row * d.x_stride + column, d.x_stride, rows, columns);
       for (std::int64_t out = 0; out < d.outs; out += 32) {
         const std::int64_t outs = d.outs - out < 32 ? d.outs - out : 32;
         for (std::int64_t i = 0; i < outs; i += 16)
@@ -281,16 +283,16 @@ void bf16_gemm_tn(T* dw, const T* dy, const T* x, const GemmTnDims& d) {
                                          d.dy_stride, rows - 32 * step, outs - i);
         for (std::int64_t n = 0; n < columns; n += 32) {
           T* const to = dw + out * d.dw_stride + column + n;
-          bf16_block_at_edge<T, amx>({.a = a,
-                                      .b = b + n * 32 * steps,
-                                      .a_stride = a_stride,
-                                      .b_stride = columns - n > 16 ? 2 * bf16_tile : bf16_tile,
-                                      .steps = steps,
-                                      .start = to,
-                                      .start_stride = d.dw_stride,
-                                      .y = to,
-                                      .y_stride = d.dw_stride},
-                                     outs, columns - n < 32 ? columns - n : 32, nullptr, 0);
+          bf16_any_block<T, amx>({.a = a,
+                                  .b = b + n * 32 * steps,
+                                  .a_stride = a_stride,
+                                  .b_stride = bf16_b_stride(columns - n),
+                                  .steps = steps,
+                                  .start = to,
+                                  .start_stride = d.dw_stride,
+                                  .y = to,
+                                  .y_stride = d.dw_stride},
+                                 outs, columns - n < 32 ? columns - n : 32, nullptr, 0);
         }
       }
     }

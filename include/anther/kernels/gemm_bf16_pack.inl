@@ -94,27 +94,32 @@ ANTHER_INLINE void bf16_transpose16(Vec<T> (&r)[16]) {
 
 // Packing.
 
-// One tile of A, from up to 16 rows of x and `depth` of their elements.
+// A's tiles of up to 16 rows of x, of which `depth` elements count: the tiles of one row of tiles
+// follow each other.
 template <class T, bool amx>
-ANTHER_INLINE void bf16_pack_a(std::uint16_t* to, const T* x, std::int64_t x_stride,
-                               std::int64_t rows, std::int64_t depth) {
-  constexpr std::int64_t lanes = Vec<T>::lanes;
-  for (std::int64_t i = 0; i < rows; ++i, x += x_stride, to += bf16_a_tile<amx> / 16) {
+__attribute__((noinline)) void bf16_pack_a(std::uint16_t* to, const T* x, std::int64_t x_stride,
+                                           std::int64_t rows, std::int64_t depth) {
+  constexpr std::int64_t lanes = Vec<T>::lanes, tile = bf16_a_tile<amx>;
+  for (std::int64_t i = 0; i < rows; ++i, x += x_stride, to += tile / 16) {
+    std::uint16_t* at = to;
+    std::int64_t k = 0;
 #if ANTHER_VECTOR_ISA == 3
     if constexpr (amx) {
-      if (depth >= 32)
-        bf16_store(bf16_convert(Vec<T>::load(x), Vec<T>::load(x + lanes)), to);
-      else
-        bf16_store(bf16_convert(Vec<T>::load_partial(x, depth),
-                                Vec<T>::load_partial(x + (depth > lanes ? lanes : 0),
-                                                     depth > lanes ? depth - lanes : 0)),
-                   to);
+      for (; k + 32 <= depth; k += 32, at += tile)
+        bf16_store(bf16_convert(Vec<T>::load(x + k), Vec<T>::load(x + k + lanes)), at);
+      if (k == depth) continue;
+      const std::int64_t left = depth - k, second = left > lanes ? lanes : 0;
+      bf16_store(bf16_convert(Vec<T>::load_partial(x + k, left),
+                              Vec<T>::load_partial(x + k + second, second > 0 ? left - lanes : 0)),
+                 at);
       continue;
     }
 #endif
-    for (std::int64_t k = 0; k < 32; k += lanes)
-      bf16_store(bf16_round(k < depth ? Vec<T>::load_partial(x + k, depth - k) : Vec<T>::zero()),
-                 to + 2 * k);
+    for (; k < depth; k += 32, at += tile)
+      for (std::int64_t n = 0; n < 32; n += lanes)
+        bf16_store(bf16_round(k + n < depth ? Vec<T>::load_partial(x + k + n, depth - k - n)
+                                            : Vec<T>::zero()),
+                   at + 2 * n);
   }
 }
 
@@ -176,13 +181,42 @@ ANTHER_INLINE void bf16_pack_pairs(std::uint16_t* to, const T* even, const T* od
   }
 }
 
-// The columns are cut into panels of two tiles, and one of one tile where their number is odd.
-// Within a panel, the tiles of the same depth stand side by side.
-ANTHER_INLINE std::int64_t bf16_tiles(std::int64_t columns) {
-  return (columns + 15) / 16;
-}
+// Where a tile of B begins, in a matrix of so many columns and steps of the depth. The columns are
+// cut into panels of two tiles, and one of one tile where their number is odd. Within a panel, the
+// tiles of the same depth stand side by side.
 ANTHER_INLINE std::int64_t bf16_steps(std::int64_t depth) {
   return (depth + 31) / 32;
+}
+ANTHER_INLINE std::int64_t bf16_b_stride(std::int64_t columns) {
+  return (columns > 16 ? 2 : 1) * bf16_tile;
+}
+
+// All tiles of B, which is x: up to 512 rows of `columns` elements.
+template <class T, bool amx>
+__attribute__((noinline)) void bf16_pack_b(std::uint16_t* to, const T* x, std::int64_t x_stride,
+                                           std::int64_t rows, std::int64_t columns) {
+  const std::int64_t steps = bf16_steps(rows), whole = columns / 32 * 32;
+  const std::int64_t last_stride = bf16_b_stride(columns - whole);
+  for (std::int64_t r = 0; r < 32 * steps; r += 2) {
+    const T *even = x + r * x_stride, *odd = even + x_stride;
+    std::uint16_t* at = to + r / 32 * 2 * bf16_tile + r % 32 * 16;
+    std::int64_t n = 0;
+    if (r + 1 < rows) {
+      for (; n < whole; n += 32, at += 2 * steps * bf16_tile) {
+        bf16_pack_pairs<T, amx>(at, even + n, odd + n, 16);
+        bf16_pack_pairs<T, amx>(at + bf16_tile, even + n + 16, odd + n + 16, 16);
+      }
+    } else {
+      if (r >= rows) even = nullptr;
+      odd = nullptr;
+    }
+    for (; n < columns; n += 16) {
+      const std::int64_t panel = n / 32 * 32, stride = panel < whole ? 2 * bf16_tile : last_stride;
+      bf16_pack_pairs<T, amx>(
+          to + panel * 32 * steps + (n - panel) * 32 + r / 32 * stride + r % 32 * 16,
+          even ? even + n : nullptr, odd ? odd + n : nullptr, columns - n);
+    }
+  }
 }
 
 // One panel of pack.depth rows of B, which are read from b as `rows` says.
