@@ -4,7 +4,8 @@
 //
 // A row is named form/rows x depth -> columns: of the layer, whatever the form. Counters: gflops,
 // and the share of the FMA peak, measured before the first row and again after each (the better
-// counts). One thread; OMP_NUM_THREADS does not matter. All is warm; `cold` rows read weights that
+// counts). Rows named _bf16 are the same products in bfloat16, with their share of AMX's peak. One
+// thread; OMP_NUM_THREADS does not matter. All is warm; `cold` rows read weights that
 // have left the caches. Small weight gradients are those of eight images merged, as a larger
 // micro-batch has them.
 #include <benchmark/benchmark.h>
@@ -20,6 +21,7 @@
 
 #include "anther/core/version.hpp"
 #include "anther/kernels/gemm.hpp"
+#include "anther/kernels/packed_weight.hpp"
 #include "bench/numbers.hpp"
 #include "bench/peaks.hpp"
 
@@ -28,7 +30,7 @@ namespace {
 using namespace anther;
 using bench::numbers;
 
-double peak = 0;
+double peak = 0, peak_bf16 = 0;
 
 // A layer's product: rows of x, its input channels, its output channels.
 struct Layer {
@@ -57,6 +59,7 @@ std::vector<Layer> layers() {
 }
 
 void add_row(const std::string& form, const Layer& l, const std::function<void()>& call) {
+  const bool bf16 = form.ends_with("bf16");
   benchmark::RegisterBenchmark(
       detail::text_of(form, "/", l.rows, "x", l.in, "->", l.out).c_str(),
       [=](benchmark::State& state) {
@@ -72,11 +75,12 @@ void add_row(const std::string& form, const Layer& l, const std::function<void()
           seconds += passed;
           calls += times;
         }
-        peak = std::max(peak, bench::fma_peak(1));
+        double& best = bf16 ? peak_bf16 : peak;
+        best = std::max(best, bf16 ? bench::bf16_peak() : bench::fma_peak(1));
         const double gflops = 2e-9 * static_cast<double>(l.rows * l.in * l.out * calls) / seconds;
         state.counters["gflops"] = gflops;
-        state.counters["fma_peak_share"] = gflops / peak;
-        state.counters["peak_gflops"] = peak;
+        state.counters[bf16 ? "bf16_peak_share" : "fma_peak_share"] = gflops / best;
+        state.counters["peak_gflops"] = best;
       })
       ->Unit(benchmark::kMicrosecond)
       ->UseManualTime()
@@ -122,6 +126,28 @@ void add_layer(const Layer& l) {
   add_row("weight_gradient", merged, [=] {
     kernels::gemm_tn<float>(to->data(), dy->data(), x_merged->data(), workspace->data(), tn);
   });
+  // The same in bfloat16.
+  auto forward_bf16 = share(AlignedBuffer<float>(kernels::bf16_packed_size<float>(out, in)));
+  auto backward_bf16 = share(AlignedBuffer<float>(kernels::bf16_packed_size<float>(in, out)));
+  kernels::pack_weight<float>(
+      forward_bf16->data(), weight->data(),
+      {.columns = out, .depth = in, .column_stride = in, .depth_stride = 1, .bf16 = 1});
+  kernels::pack_weight<float>(
+      backward_bf16->data(), weight->data(),
+      {.columns = in, .depth = out, .column_stride = 1, .depth_stride = in, .bf16 = 1});
+  add_row("forward_bf16", l, [=] {
+    kernels::gemm<float>(to->data(), nullptr, x->data(), forward_bf16->data(), bias->data(),
+                         kernels::dense_gemm(rows, out, in, 1));
+  });
+  add_row("input_gradient_bf16", l, [=] {
+    kernels::gemm<float>(to->data(), nullptr, y->data(), backward_bf16->data(), nullptr,
+                         kernels::dense_gemm(rows, in, out, 1));
+  });
+  kernels::GemmTnDims tn_bf16 = tn;
+  tn_bf16.bf16 = 1;
+  add_row("weight_gradient_bf16", merged, [=] {
+    kernels::gemm_tn<float>(to->data(), dy->data(), x_merged->data(), workspace->data(), tn_bf16);
+  });
 }
 
 }  // namespace
@@ -131,8 +157,9 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   set_num_threads(1);
   peak = bench::fma_peak(1);
-  std::fprintf(stderr, "anther %s  %s  1 thread  FMA peak %.0f GFLOP/s\n", version,
-               to_string(isa()), peak);
+  peak_bf16 = bench::bf16_peak();
+  std::fprintf(stderr, "anther %s  %s  1 thread  FMA peak %.0f GFLOP/s, bf16 (%s) %.0f\n", version,
+               to_string(isa()), peak, bf16_unit(), peak_bf16);
   for (const Layer& layer : layers()) add_layer(layer);
   benchmark::RunSpecifiedBenchmarks();
 }

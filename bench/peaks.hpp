@@ -14,6 +14,7 @@
 #include "anther/core/openmp.hpp"
 #include "anther/core/parallel_for.hpp"
 #include "anther/core/tensor.hpp"
+#include "anther/kernels/gemm_bf16.hpp"
 #include "anther/kernels/vec.hpp"
 
 namespace bench {
@@ -43,6 +44,33 @@ double fma_peak(int threads) {
     best = std::max(best, flops * threads / seconds * 1e-9);
   }
   return best;
+}
+
+// The same of products in bfloat16, of one thread: AMX's tiles, from the first-level cache; the FMA
+// peak where there is no AMX.
+inline double bf16_peak() {
+#if defined(__x86_64__)
+  using namespace anther;
+  if (!uses_amx()) return fma_peak(1);
+  constexpr std::int64_t steps = 9, calls = 10'000;
+  static AlignedBuffer<std::uint16_t> a(2 * steps * 512), b(2 * steps * 512);
+  static AlignedBuffer<float> y(32 * 32);
+  double best = 0;
+  for (int run = 0; run < 5; ++run) {
+    const double seconds = seconds_of([&] {
+      parallel_for(1, 0, [&](std::int64_t) {
+        configure_amx();
+        for (std::int64_t i = 0; i < calls; ++i)
+          kernels::avx512::bf16_amx_tiles<float, 2, 2>(
+              {a.data(), b.data(), steps * 512, 1024, steps, nullptr, 0, y.data(), 32});
+      });
+    });
+    best = std::max(best, 2e-9 * 32 * 32 * 32 * steps * calls / seconds);
+  }
+  return best;
+#else
+  return fma_peak(1);
+#endif
 }
 
 // Copies by stores that do not pass through the caches, where the processor has them.

@@ -73,6 +73,19 @@ float defined_sum(float sum, std::int64_t depth, const A& a, const B& b) {
   return sum;
 }
 
+// What a thread needs around a unit's bodies.
+struct Prepared {
+  explicit Prepared(const Unit& unit) {
+    if (std::string_view(unit.name) == "amx") configure_amx();
+  }
+  ~Prepared() { end_thread(); }
+  Prepared(const Prepared&) = delete;
+  Prepared& operator=(const Prepared&) = delete;
+
+ private:
+  DenormalsAsZeros zeros_;
+};
+
 // Normal numbers; or such whose products and sums are near the denormals.
 std::vector<float> numbers(std::string_view name, std::int64_t count, bool tiny, double scale = 1) {
   std::vector<float> values(static_cast<std::size_t>(count));
@@ -109,7 +122,7 @@ int wrong_elements(const Unit& unit, const Case& c) {
                                         .bf16 = 1});
   std::vector<float> y(add.size() + 64, -12345.0f);
   {
-    const DenormalsAsZeros zeros;
+    const Prepared prepared(unit);
     unit.gemm({y.data(), c.add ? add.data() : nullptr, x.data(), packed.data(),
                c.bias ? bias.data() : nullptr},
               dense_gemm(c.rows, c.columns, c.depth, 1), 0, bf16_panels(c.columns));
@@ -135,7 +148,7 @@ int wrong_gradients(const Unit& unit, std::int64_t rows, std::int64_t outs, std:
   const auto before = numbers("dw", outs * columns, tiny, 0x1p-63);
   std::vector<float> dw = before;
   {
-    const DenormalsAsZeros zeros;
+    const Prepared prepared(unit);
     unit.gemm_tn(dw.data(), dy.data(), x.data(), {rows, outs, columns, outs, columns, columns, 1});
   }
   int wrong = 0;
@@ -156,7 +169,6 @@ int wrong_gradients(const Unit& unit, std::int64_t rows, std::int64_t outs, std:
 TEST_CASE("products in bfloat16: every instruction set has the bits of the definition") {
   for (const Unit& unit : units()) {
     CAPTURE(unit.name);
-    if (std::string_view(unit.name) == "amx") configure_amx();
     int number = 0;
     for (const std::int64_t rows : {1, 17, 50, 97})
       for (const std::int64_t columns : {1, 16, 20, 36, 63})
@@ -177,7 +189,6 @@ TEST_CASE("products in bfloat16: every instruction set has the bits of the defin
         }
     // Beyond a panel of the gradient's scratch memory, and more rows than are summed at once.
     CHECK(wrong_gradients(unit, 300, 33, 530, false) == 0);
-    end_thread();
   }
 }
 

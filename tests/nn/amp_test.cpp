@@ -1,0 +1,153 @@
+// TapeOptions::amp: products in bfloat16, everything else in float.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "anther/core/openmp.hpp"
+#include "anther/nn/activation.hpp"
+#include "anther/nn/conv.hpp"
+#include "anther/nn/inference.hpp"
+#include "anther/nn/linear.hpp"
+#include "anther/nn/norm.hpp"
+#include "anther/ops/reduce.hpp"
+
+namespace {
+
+using namespace anther;
+
+template <class T>
+Tensor<T> random_tensor(const Shape& shape, std::uint64_t seed) {
+  Tensor<T> tensor(shape);
+  for (std::int64_t i = 0; i < tensor.size(); ++i)
+    tensor[i] = static_cast<T>(normal(RandomKey(seed), static_cast<std::uint64_t>(i)));
+  return tensor;
+}
+double rounded(float value) {
+  auto bits = std::bit_cast<std::uint32_t>(value);
+  bits += 0x7fff + (bits >> 16 & 1);
+  return static_cast<double>(std::bit_cast<float>(bits & 0xffff0000u));
+}
+
+// A convolution, a norm and GELU that a product reads a few rows at a time, and a residual.
+template <class T>
+struct Net : Module<T> {
+  explicit Net(const Scope<T>& scope)
+      : Module<T>(scope, "Net"),
+        stem(scope / "stem", 3, 20, {.kernel_size = 3, .stride = 2, .padding = 1}),
+        norm(scope / "norm", 5, 20),
+        fc1(scope / "fc1", 20, 70),
+        fc2(scope / "fc2", 70, 20) {}
+  Variable<T> forward(Variable<T> x) const override {
+    x = stem(x);
+    return x + fc2(gelu(fc1(norm(x))));
+  }
+  Conv2d<T> stem;
+  GroupNorm<T> norm;
+  Linear<T> fc1, fc2;
+};
+
+template <class T>
+struct Result {
+  std::vector<T> value, gradients;
+};
+template <class T>
+Result<T> run(const Net<T>& net, const Tensor<T>& x, bool amp) {
+  Tape<T> tape;
+  tape.begin({.amp = amp, .random = RandomKey(1)});
+  const Variable<T> y = net(tape.input(x));
+  tape.zero_gradients();
+  tape.backward(mean(y * y));
+  const auto value = y.value();
+  const auto gradients = tape.gradients();
+  return {{value.begin(), value.end()}, {gradients.begin(), gradients.end()}};
+}
+template <class T>
+double relative_error(const std::vector<T>& a, const std::vector<T>& b) {
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    difference += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
+    size += std::pow(static_cast<double>(b[i]), 2);
+  }
+  return std::sqrt(difference / size);
+}
+
+}  // namespace
+
+TEST_CASE("amp: near float, with the same bits for any number of threads and as a plan") {
+  ParameterStore<float> store;
+  const Net<float> net(store);
+  store.initialize(3);
+  const auto x = random_tensor<float>({2, 33, 31, 3}, 1);
+  const Result<float> in_float = run(net, x, false), expected = run(net, x, true);
+  CHECK(expected.value != in_float.value);
+  CHECK(relative_error(expected.value, in_float.value) < 0.01);
+  CHECK(relative_error(expected.gradients, in_float.gradients) < 0.02);
+  for (const int threads : {1, 2, 3}) {
+    set_num_threads(threads);
+    const Result<float> again = run(net, x, true);
+    CHECK(again.value == expected.value);
+    CHECK(again.gradients == expected.gradients);
+    Inference<float> inference(net, x.shape(), nullptr, true);
+    const auto value = inference(x.span());
+    CHECK(std::ranges::equal(value, expected.value));
+  }
+  set_num_threads(0);
+  // Both precisions of a store's packed weights, in turn.
+  CHECK(run(net, x, false).value == in_float.value);
+}
+
+TEST_CASE("amp: a linear layer and its gradients are products of rounded numbers") {
+  ParameterStore<float> store;
+  const Linear<float> linear(store, 45, 37);
+  store.initialize(2);
+  const auto x = random_tensor<float>({50, 45}, 5), target = random_tensor<float>({50, 37}, 6);
+  Tape<float> tape;
+  tape.begin({.amp = true});
+  const Variable<float> in = tape.input(x.shape(), x.span(), true);
+  const Variable<float> y = linear(in);
+  tape.zero_gradients();
+  tape.backward(sum(y * tape.input(target)));  // dy = target
+  const auto w = store.value(linear.weight.number), bias = store.value(linear.bias.number);
+  const auto at = [](std::int64_t i) { return static_cast<std::size_t>(i); };
+  const auto worst = [&](std::int64_t rows, std::int64_t columns, auto got, const auto& wanted) {
+    double error = 0;
+    for (std::int64_t i = 0; i < rows; ++i)
+      for (std::int64_t j = 0; j < columns; ++j)
+        error =
+            std::max(error, std::abs(static_cast<double>(got[at(i * columns + j)]) - wanted(i, j)));
+    return error;
+  };
+  CHECK(worst(50, 37, y.value(), [&](std::int64_t i, std::int64_t j) {
+          double total = static_cast<double>(bias[at(j)]);
+          for (std::int64_t k = 0; k < 45; ++k)
+            total += rounded(x[i * 45 + k]) * rounded(w[at(j * 45 + k)]);
+          return total;
+        }) < 2e-5);
+  CHECK(worst(50, 45, tape.gradient(in), [&](std::int64_t i, std::int64_t j) {
+          double total = 0;
+          for (std::int64_t k = 0; k < 37; ++k)
+            total += rounded(target[i * 37 + k]) * rounded(w[at(k * 45 + j)]);
+          return total;
+        }) < 2e-5);
+  const auto gradients = store.slice_of(tape.gradients(), linear.weight.number);
+  CHECK(worst(37, 45, gradients, [&](std::int64_t i, std::int64_t j) {
+          double total = 0;
+          for (std::int64_t r = 0; r < 50; ++r)
+            total += rounded(target[r * 37 + i]) * rounded(x[r * 45 + j]);
+          return total;
+        }) < 2e-5);
+}
+
+TEST_CASE("amp: nothing changes in double") {
+  ParameterStore<double> store;
+  const Net<double> net(store);
+  store.initialize(3);
+  const auto x = random_tensor<double>({1, 9, 9, 3}, 1);
+  const Result<double> plain = run(net, x, false), amp = run(net, x, true);
+  CHECK(plain.value == amp.value);
+  CHECK(plain.gradients == amp.gradients);
+}
