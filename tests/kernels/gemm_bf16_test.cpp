@@ -170,9 +170,9 @@ TEST_CASE("products in bfloat16: every instruction set has the bits of the defin
   for (const Unit& unit : units()) {
     CAPTURE(unit.name);
     int number = 0;
-    for (const std::int64_t rows : {1, 17, 50, 97})
-      for (const std::int64_t columns : {1, 16, 20, 36, 63})
-        for (const std::int64_t depth : {1, 31, 32, 36, 65, 144}) {
+    for (const std::int64_t rows : {1, 17, 97})
+      for (const std::int64_t columns : {1, 20, 36, 63})
+        for (const std::int64_t depth : {1, 32, 36, 144}) {
           const Case c{.rows = rows,
                        .columns = columns,
                        .depth = depth,
