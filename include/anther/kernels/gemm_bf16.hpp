@@ -70,29 +70,34 @@ std::int64_t bf16_packed_size(std::int64_t columns, std::int64_t depth) {
   return (columns + 15) / 16 * 16 * ((depth + 31) / 32 * 32) / in_one;
 }
 
-// The bodies, as those of gemm.hpp, for the unit in use.
+// The bodies, as those of gemm.hpp, for the unit in use. They are of float alone: call them where
+// has_bf16.
 template <class T>
 void bf16_product(const GemmOperands<T>& o, const GemmDims& d, std::int64_t first,
                   std::int64_t last) {
-  const DenormalsAsZeros zeros;
+  if constexpr (has_bf16<T>) {
+    const DenormalsAsZeros zeros;
 #if defined(__x86_64__) && !defined(ANTHER_TEST_BASELINE_VECTOR_BYTES)
-  if (uses_amx()) {
-    configure_amx();
-    return avx512::bf16_gemm<T, true>(o, d, first, last);
-  }
+    if (uses_amx()) {
+      configure_amx();
+      return avx512::bf16_gemm<T, true>(o, d, first, last);
+    }
 #endif
-  ANTHER_SELECT(bf16_gemm<T, false>)(o, d, first, last);
+    ANTHER_SELECT(bf16_gemm<T, false>)(o, d, first, last);
+  }
 }
 template <class T>
 void bf16_product_tn(T* dw, const T* dy, const T* x, const GemmTnDims& d) {
-  const DenormalsAsZeros zeros;
+  if constexpr (has_bf16<T>) {
+    const DenormalsAsZeros zeros;
 #if defined(__x86_64__) && !defined(ANTHER_TEST_BASELINE_VECTOR_BYTES)
-  if (uses_amx()) {
-    configure_amx();
-    return avx512::bf16_gemm_tn<T, true>(dw, dy, x, d);
-  }
+    if (uses_amx()) {
+      configure_amx();
+      return avx512::bf16_gemm_tn<T, true>(dw, dy, x, d);
+    }
 #endif
-  ANTHER_SELECT(bf16_gemm_tn<T, false>)(dw, dy, x, d);
+    ANTHER_SELECT(bf16_gemm_tn<T, false>)(dw, dy, x, d);
+  }
 }
 
 template <class T>

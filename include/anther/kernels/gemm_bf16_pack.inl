@@ -24,7 +24,7 @@ ANTHER_INLINE Bf16Lanes<T> bf16_round(const Vec<T>& a) {
   using Raw = typename Bf16Lanes<T>::Raw;
   const Raw bits = (Raw)a.raw, exponent = bits & 0x7f800000u, fraction = bits & 0x007fffffu;
   const Raw rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
-  const Raw kept = (exponent == 0x7f800000u) & (fraction != 0u) ? bits | 0x00400000u : rounded;
+  const Raw kept = ((exponent == 0x7f800000u) & (fraction != 0u)) ? bits | 0x00400000u : rounded;
   return {(exponent == 0u ? bits & 0x80000000u : kept) & 0xffff0000u};
 }
 // Two rows of floats as one of pairs.
