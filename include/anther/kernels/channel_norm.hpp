@@ -53,8 +53,7 @@ inline ChannelNormTiles channel_norm_tiles(const ChannelNormDims& dims) {
   plan.folded = fold * channels;
   plan.stride = (plan.folded + 2 * unit - 1) / unit * unit;
   const std::int64_t step = 4 * fold;  // the rows that are summed at once
-  const std::int64_t most_rows =
-      std::max(tile_elements / channels / step, std::int64_t{1}) * step;
+  const std::int64_t most_rows = std::max(tile_elements / channels / step, std::int64_t{1}) * step;
   const std::int64_t rows = std::max(dims.rows, std::int64_t{1});
   plan.tiles = (rows + most_rows - 1) / most_rows;
   plan.tile_rows = (rows + plan.tiles * step - 1) / (plan.tiles * step) * step;
