@@ -48,8 +48,8 @@ ANTHER_INLINE void bf16_fma_rows(const T* a, const std::uint16_t* b, const Bf16B
       Vec<T> first[vectors], second[vectors];
       ANTHER_UNROLL for (int j = 0; j < vectors; ++j) {
         const auto both = *reinterpret_cast<const typename Lanes::Memory*>(pairs + 2 * j * lanes);
-        first[j].raw = (typename Vec<T>::Raw)(both << 16);
-        second[j].raw = (typename Vec<T>::Raw)(both & 0xffff0000u);
+        first[j].raw = reinterpret_cast<typename Vec<T>::Raw>(both << 16);
+        second[j].raw = reinterpret_cast<typename Vec<T>::Raw>(both & 0xffff0000u);
       }
       ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
         const Vec<T> a_even = Vec<T>::broadcast(a[32 * i + k]);

@@ -22,7 +22,8 @@ struct Bf16Lanes {
 template <class T>
 ANTHER_INLINE Bf16Lanes<T> bf16_round(const Vec<T>& a) {
   using Raw = typename Bf16Lanes<T>::Raw;
-  const Raw bits = (Raw)a.raw, exponent = bits & 0x7f800000u, fraction = bits & 0x007fffffu;
+  const Raw bits = reinterpret_cast<Raw>(a.raw), exponent = bits & 0x7f800000u,
+            fraction = bits & 0x007fffffu;
   const Raw rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
   const Raw kept = ((exponent == 0x7f800000u) & (fraction != 0u)) ? bits | 0x00400000u : rounded;
   return {(exponent == 0u ? bits & 0x80000000u : kept) & 0xffff0000u};
@@ -48,10 +49,11 @@ ANTHER_INLINE Bf16Lanes<T> bf16_convert(const Vec<T>& low, const Vec<T>& high) {
 template <class T>
 ANTHER_INLINE Bf16Lanes<T> bf16_convert_pairs(const Vec<T>& even, const Vec<T>& odd) {
   typedef short Words __attribute__((vector_size(64)));
-  const Words both = (Words)bf16_convert(even, odd).raw;
-  return {(typename Bf16Lanes<T>::Raw)__builtin_shufflevector(
-      both, both, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25, 10, 26, 11,
-      27, 12, 28, 13, 29, 14, 30, 15, 31)};
+  const Words both = reinterpret_cast<Words>(bf16_convert(even, odd).raw);
+  const Words pairs =
+      __builtin_shufflevector(both, both, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8,
+                              24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  return {reinterpret_cast<typename Bf16Lanes<T>::Raw>(pairs)};
 }
 
 // Rows of 16 pairs become columns.
@@ -133,10 +135,9 @@ ANTHER_INLINE void bf16_pack_transposed(std::uint16_t* to, const T* dy, std::int
     Vec<T> pairs[16];
     if (rows >= 32 && outs >= 16) {
       ANTHER_UNROLL for (int p = 0; p < 16; ++p) {
-        pairs[p].raw =
-            (typename Vec<T>::Raw)bf16_convert_pairs(Vec<T>::load(dy + 2 * p * dy_stride),
-                                                     Vec<T>::load(dy + (2 * p + 1) * dy_stride))
-                .raw;
+        const auto both = bf16_convert_pairs(Vec<T>::load(dy + 2 * p * dy_stride),
+                                             Vec<T>::load(dy + (2 * p + 1) * dy_stride));
+        pairs[p].raw = reinterpret_cast<typename Vec<T>::Raw>(both.raw);
       }
     } else {
       T room[16][16];
