@@ -1,4 +1,5 @@
-// Registers OpenMP as parallel_for's threads, where this translation unit is compiled with it.
+// Gives parallel_for its threads where this translation unit is compiled with OpenMP: the engine's
+// own, as many as OpenMP says, and none within a parallel region of the user's.
 //
 // Everything here has internal linkage: of two translation units, one with OpenMP and one without,
 // the linker may not pick the wrong copy.
@@ -18,7 +19,7 @@ namespace anther::inline v0_1 {
 namespace {
 
 // NOLINTBEGIN(misc-definitions-in-headers): internal linkage is meant
-void run_openmp_team(int threads, void (*worker)(void*, int), void* context) {
+void run_team(int threads, void (*worker)(void*, int), void* context) {
   if (omp_in_parallel())  // the cores are the user's own team's
     worker(context, 0);
   else
@@ -27,7 +28,7 @@ void run_openmp_team(int threads, void (*worker)(void*, int), void* context) {
 
 [[maybe_unused]] const bool openmp_registered = [] {
   static const ParallelBackend backend{
-      &run_openmp_team,
+      &run_team,
       default_threads(omp_get_max_threads(), own_cpu_quota(), std::getenv("OMP_NUM_THREADS")),
       "OpenMP"};
   parallel_state.backend.store(&backend, std::memory_order_release);

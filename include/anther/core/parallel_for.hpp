@@ -2,8 +2,8 @@
 //
 // It hands out fixed tile numbers. What a tile is follows from shapes and options, never from the
 // number of threads, so a result has the same bits for any number of threads. The code here is
-// serial; core/openmp.hpp adds OpenMP where a translation unit is compiled with it, by storing a
-// function pointer, so that no inline function depends on the flags of its translation unit.
+// serial; core/openmp.hpp adds threads where a translation unit is compiled with OpenMP, by storing
+// a function pointer, so that no inline function depends on the flags of its translation unit.
 #pragma once
 
 #include <atomic>
