@@ -20,6 +20,7 @@ import sys
 # From the ground up. What stands in one line shares a floor: neither includes the other.
 ROOMS = [
     ["core"],
+    ["distributed"],
     ["kernels"],
     ["autograd"],
     ["ops"],

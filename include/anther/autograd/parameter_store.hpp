@@ -191,6 +191,12 @@ class ParameterStore {
     any_pending_ = true;
     return values;
   }
+  // Whether a pass of this part has made something of a buffer since the last commit.
+  bool has_pending(int number, int part) const {
+    const std::lock_guard lock(mutex_);
+    return part < std::ssize(pending_) &&
+           pending_[static_cast<std::size_t>(part)].has[static_cast<std::size_t>(number)];
+  }
   // Gives the buffers the values that training passes have made since the last commit: the mean
   // over the parts, in their order.
   void commit_buffers() {

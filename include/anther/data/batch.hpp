@@ -28,8 +28,28 @@ struct Batch {
   std::int64_t size() const { return std::ssize(indices); }
 };
 
+// Makes `part` hold the targets and indices of samples first, ..., first + count - 1 of a batch. It
+// has no inputs.
+inline void copy_targets(const Batch& batch, std::int64_t first, std::int64_t count, Batch& part) {
+  const auto copy = [&](const auto& from, auto& to) {
+    const std::int64_t each = from.empty() ? 0 : std::ssize(from) / batch.size();
+    to.assign(from.begin() + first * each, from.begin() + (first + count) * each);
+  };
+  copy(batch.labels, part.labels);
+  copy(batch.values, part.values);
+  copy(batch.indices, part.indices);
+  copy(batch.labels2, part.labels2);
+  copy(batch.lambda, part.lambda);
+  part.target_shape = batch.target_shape;
+}
+
+// Whether a process needs a sample: its place in a batch of the loader, and that batch's samples.
+// Several threads call it at once.
+using NeedsSample = std::function<bool(std::int64_t place, std::int64_t samples)>;
+
 // Changes a batch, given the key of its epoch: it mixes samples with one another, for example. What
-// it does to a sample must depend only on the key and on the sample's index.
+// it does to a sample must depend only on the key and on the sample's index. Where several
+// processes share a batch, one that needs sample 2k or 2k + 1 has loaded both, and nothing else.
 using BatchTransform = std::function<void(Batch& batch, RandomKey key)>;
 
 struct LoaderOptions {
@@ -61,6 +81,22 @@ inline std::vector<std::int64_t> epoch_order(std::int64_t count, bool shuffle, s
     std::swap(order[i - 1],
               order[static_cast<std::size_t>(uniform_below(key, i, static_cast<std::int64_t>(i)))]);
   return order;
+}
+
+// The shape of `count` samples of a shape: (count, ...).
+inline Shape shape_of_samples(std::int64_t count, const Shape& sample) {
+  Shape shape = {count};
+  for (int axis = 0; axis < sample.rank(); ++axis) shape.push_back(sample[axis]);
+  return shape;
+}
+
+// How many samples of `available` ones an epoch has: all but those of a last batch that is left
+// out.
+inline std::int64_t samples_of_epoch(std::int64_t available, const LoaderOptions& options) {
+  const std::int64_t whole = options.whole_batch > 0 ? options.whole_batch : options.batch_size;
+  const std::int64_t last = available % whole;
+  if (options.drop_last) return available - last;
+  return last < options.least_batch && last < available ? available - last : available;
 }
 
 }  // namespace anther::inline v0_1::data

@@ -27,22 +27,6 @@
 
 namespace anther::inline v0_1::data {
 
-// The shape of `count` samples of a shape: (count, ...).
-inline Shape shape_of_samples(std::int64_t count, const Shape& sample) {
-  Shape shape = {count};
-  for (int axis = 0; axis < sample.rank(); ++axis) shape.push_back(sample[axis]);
-  return shape;
-}
-
-// How many samples of `available` ones an epoch has: all but those of a last batch that is left
-// out.
-inline std::int64_t samples_of_epoch(std::int64_t available, const LoaderOptions& options) {
-  const std::int64_t whole = options.whole_batch > 0 ? options.whole_batch : options.batch_size;
-  const std::int64_t last = available % whole;
-  if (options.drop_last) return available - last;
-  return last < options.least_batch && last < available ? available - last : available;
-}
-
 class Loader {
  public:
   // Throws if the options make no sense, or the data set has no samples.
@@ -92,11 +76,13 @@ class Loader {
   Loader& operator=(const Loader&) = delete;
   ~Loader() { stop(); }
 
-  // Begins an epoch (the first is 0) at one of its batches, and drops whatever was under way.
-  void start_epoch(std::int64_t epoch, std::int64_t first_batch = 0) {
+  // Begins an epoch (the first is 0) at one of its batches, and drops whatever was under way. With
+  // a stride, next() gives every stride-th batch from there on.
+  void start_epoch(std::int64_t epoch, std::int64_t first_batch = 0, std::int64_t stride = 1) {
     detail::check(epoch >= 0, "epoch: expected at least 0, got ", epoch);
     detail::check(first_batch >= 0 && first_batch <= batches(), "first batch: expected 0 to ",
                   batches(), ", got ", first_batch);
+    detail::check(stride >= 1, "stride: expected at least 1, got ", stride);
     std::unique_lock lock(mutex_);
     next_sample_ = samples_;  // nothing more to take
     changed_.wait(lock, [&] { return in_flight_ == 0; });
@@ -104,11 +90,22 @@ class Loader {
     const RandomKey seed(options_.seed);
     epoch_key_ = seed.fold("sample").fold(static_cast<std::uint64_t>(epoch));
     mix_key_ = seed.fold("mix").fold(static_cast<std::uint64_t>(epoch));
+    stride_ = stride;
     next_batch_ = first_batch;
     next_sample_ = std::min(first_batch * options_.batch_size, samples_);
     skipped_ = delivered_ = 0;
     first_skipped_.clear();
     work_.notify_all();
+  }
+
+  // From the next epoch on loads only samples that are needed: all, if `needs` is empty. Others
+  // have a place in their batch, but what is there means nothing. With skip_bad all are loaded,
+  // since a sample that is left out changes the places of those after it.
+  void share(NeedsSample needs) {
+    std::unique_lock lock(mutex_);
+    next_sample_ = samples_;  // nothing more to take
+    changed_.wait(lock, [&] { return in_flight_ == 0; });
+    needs_ = std::move(needs);
   }
 
   // Leaves out batches of fewer samples than this as well, as least_batch says. Call it before
@@ -130,12 +127,12 @@ class Loader {
     detail::check(!order_.empty(), "loader: call start_epoch before next");
     const auto began = std::chrono::steady_clock::now();
     while (next_batch_ < batches()) {
-      Slot& slot = slots_[static_cast<std::size_t>(next_batch_) % slots_.size()];
+      Slot& slot = slot_of_batch(next_batch_);
       await(slot);
       const std::int64_t count = deliver(slot, batch);
       {
         const std::lock_guard lock(mutex_);
-        ++next_batch_;
+        next_batch_ += stride_;
       }
       work_.notify_all();
       if (count == 0) continue;
@@ -215,16 +212,19 @@ class Loader {
   }
 
   bool can_take() const {
-    return next_sample_ < samples_ && next_sample_ / options_.batch_size <
-                                          next_batch_ + static_cast<std::int64_t>(slots_.size());
+    return next_sample_ < samples_ &&
+           next_sample_ / options_.batch_size < next_batch_ + std::ssize(slots_) * stride_;
   }
   std::int64_t take() {
     const std::int64_t sample = next_sample_++;
     if (sample % options_.batch_size == 0) slot_of(sample).done = 0;
+    if (next_sample_ % options_.batch_size == 0)
+      next_sample_ = std::min(next_sample_ + (stride_ - 1) * options_.batch_size, samples_);
     return sample;
   }
-  Slot& slot_of(std::int64_t sample) {
-    return slots_[static_cast<std::size_t>(sample / options_.batch_size) % slots_.size()];
+  Slot& slot_of(std::int64_t sample) { return slot_of_batch(sample / options_.batch_size); }
+  Slot& slot_of_batch(std::int64_t batch) {
+    return slots_[static_cast<std::size_t>(batch / stride_) % slots_.size()];
   }
 
   // Waits until the slot's batch is prepared; without threads, prepares it.
@@ -248,10 +248,21 @@ class Loader {
     return all.subspan(static_cast<std::size_t>(place * size), static_cast<std::size_t>(size));
   }
 
+  bool is_needed(std::int64_t sample) const {
+    if (!needs_ || options_.skip_bad) return true;
+    const std::int64_t count = batch_samples(sample / options_.batch_size);
+    const std::int64_t place = sample % options_.batch_size, partner = place ^ 1;
+    return needs_(place, count) || (options_.mix && partner < count && needs_(partner, count));
+  }
+
   void prepare(std::int64_t sample, Slot& slot) {
     const std::int64_t index = order_[static_cast<std::size_t>(sample)];
     const std::int64_t place = sample % options_.batch_size;
     Failure failure;
+    if (!is_needed(sample)) {
+      slot.failures[static_cast<std::size_t>(place)] = {};
+      return;
+    }
     try {
       data_->load(index, epoch_key_.fold(static_cast<std::uint64_t>(index)),
                   {part(slot.inputs.span(), place, input_shape_.numel()),
@@ -371,6 +382,8 @@ class Loader {
   // Changed only while no sample is being read.
   std::vector<std::int64_t> order_;
   RandomKey epoch_key_, mix_key_;
+  NeedsSample needs_;  // empty: every sample is
+  std::int64_t stride_ = 1;
 
   // Guarded by the mutex, like the counts of the slots.
   std::mutex mutex_;

@@ -207,15 +207,24 @@ inline std::int64_t sum_of_squares_workspace(std::int64_t count) {
   return map_blocks(count);
 }
 
+// Of each block, and the sum of all blocks'.
+template <class T>
+void sums_of_squares(const T* x, T* sums, std::int64_t count) {
+  for_blocks(count, 250, [&](std::int64_t first, std::int64_t length, std::int64_t block) {
+    sums[block] = ANTHER_SELECT(sum_of_squares<T>)(x + first, length);
+  });
+}
+template <class T>
+double sum_of_blocks(const T* sums, std::int64_t blocks) {
+  double total = 0;
+  for (std::int64_t block = 0; block < blocks; ++block) total += static_cast<double>(sums[block]);
+  return total;
+}
+
 template <class T>
 double sum_of_squares(const T* x, T* workspace, std::int64_t count) {
-  for_blocks(count, 250, [&](std::int64_t first, std::int64_t length, std::int64_t block) {
-    workspace[block] = ANTHER_SELECT(sum_of_squares<T>)(x + first, length);
-  });
-  double total = 0;
-  for (std::int64_t block = 0; block < map_blocks(count); ++block)
-    total += static_cast<double>(workspace[block]);
-  return total;
+  sums_of_squares(x, workspace, count);
+  return sum_of_blocks(workspace, map_blocks(count));
 }
 
 // Whether no element is infinite or NaN.

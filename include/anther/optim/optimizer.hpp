@@ -1,5 +1,7 @@
 // What optimisers share: one pass over the flat parameters, in ranges with and without weight
 // decay. Frozen parameters are in none of them. The state has the layout of the parameters.
+//
+// After share() each rank of a group steps a segment of the parameters, whose state it alone has.
 #pragma once
 
 #include <algorithm>
@@ -12,6 +14,8 @@
 
 #include "anther/autograd/tape.hpp"
 #include "anther/core/tensor.hpp"
+#include "anther/distributed/process_group.hpp"
+#include "anther/kernels/map.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -45,11 +49,13 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  // One step with a learning rate. gradients have the store's layout; they are multiplied by
-  // gradient_scale first, as clipping needs. What training passes have done to buffers (BatchNorm's
-  // running statistics) takes effect now. Throws if the rate is not finite or is negative.
+  // One step with a learning rate. gradients have the store's layout, and are those of segment();
+  // they are multiplied by gradient_scale first, as clipping needs. What training passes have done
+  // to buffers (BatchNorm's running statistics) takes effect now. Throws if the rate is not finite
+  // or is negative.
   void step(std::span<const T> gradients, double lr, double gradient_scale = 1) {
-    detail::check(std::ssize(gradients) == store_.size(), "optimizer: expected ", store_.size(),
+    const Segment own = segment();
+    detail::check(std::ssize(gradients) == own.size(), "optimizer: expected ", own.size(),
                   " gradients, got ", gradients.size());
     detail::check(std::isfinite(lr) && lr >= 0,
                   "optimizer: expected a learning rate of at least 0, got ", lr);
@@ -58,8 +64,14 @@ class Optimizer {
     ++steps_;
     {
       const auto edit = store_.edit();
-      for (const Range& range : ranges())
-        update(edit.values().data(), gradients.data(), range, lr * range.lr_scale, gradient_scale);
+      for (const Range& range : ranges()) {
+        const Range part{std::max(range.begin, own.begin) - own.begin,
+                         std::min(range.end, own.end) - own.begin, range.decay, range.lr_scale};
+        if (part.begin < part.end)
+          update(edit.values().data() + own.begin, gradients.data(), part, lr * range.lr_scale,
+                 gradient_scale);
+      }
+      if (group_) group_->all_gather(bytes_of(edit.values()), segment_bytes());
     }
     store_.commit_buffers();
   }
@@ -90,12 +102,70 @@ class Optimizer {
     }
   }
 
+  // From now on the ranks of the group share the work: each steps its segment() of the parameters,
+  // and keeps the state of that alone. All begin with the values, buffers, steps and state of rank
+  // 0. Every rank calls it, and step() from then on. It needs an optimiser that treats each element
+  // by itself, as those of this folder do.
+  void share(ProcessGroup& group) {
+    if (group_ == &group) return;
+    detail::check(!group_, "optimizer: it is shared by another group of ranks already");
+    size_state();
+    {
+      const auto edit = store_.edit();
+      group.broadcast(bytes_of(edit.values()));
+      group.broadcast(bytes_of(edit.buffer_values()));
+    }
+    group.broadcast(bytes_of(std::span(&steps_, 1)));
+    group_ = &group;
+    for (State& state : state_) {
+      AlignedBuffer<T> own(segment().size());
+      const auto ranks = static_cast<std::size_t>(group.size());
+      std::vector<std::int64_t> from_first(ranks);
+      from_first[0] = own.size() * std::int64_t{sizeof(T)};
+      const bool first = group.rank() == 0;
+      group.all_to_all(std::as_bytes(first ? state.values.span() : std::span<T>()),
+                       first ? segment_bytes() : std::vector<std::int64_t>(ranks),
+                       bytes_of(own.span()), from_first);
+      state.values = std::move(own);
+    }
+  }
+  // The elements of the store's values that this rank steps: all, unless ranks share them. Segments
+  // begin where the kernels' blocks do, so that sums over blocks are the same for any of them.
+  Segment segment() const {
+    if (!group_) return {0, store_.size()};
+    return segment_of(group_->rank(), group_->size(), store_.size(), kernels::map_block);
+  }
+
+  // Where ranks share the state, brings all of it to rank 0 while this object lives: to save it.
+  // Every rank makes one.
+  class WholeState {
+   public:
+    explicit WholeState(Optimizer& optimizer) : optimizer_(optimizer) {
+      if (!optimizer.group_) return;
+      for (const State& state : optimizer.state())
+        optimizer.whole_.push_back({state.name, optimizer.gathered(state.values.span())});
+    }
+    ~WholeState() { optimizer_.whole_.clear(); }
+    WholeState(const WholeState&) = delete;
+    WholeState& operator=(const WholeState&) = delete;
+
+   private:
+    Optimizer& optimizer_;
+  };
+  // The state in the store's layout. Throws where ranks share it, and there is no WholeState.
+  const std::vector<State>& whole_state() const {
+    detail::check(!group_ || state_.empty() || !whole_.empty(),
+                  "optimizer: ranks share its state; expected a WholeState");
+    return group_ ? whole_ : state();
+  }
+
   // Steps made. They are saved with the state, and set again when a run is resumed.
   std::int64_t steps() const { return steps_; }
   void set_steps(std::int64_t steps) {
     detail::check(steps >= 0, "optimizer: expected a number of steps of at least 0, got ", steps);
     steps_ = steps;
   }
+  // In the layout of segment().
   std::vector<State>& state() {
     size_state();
     return state_;
@@ -113,21 +183,41 @@ class Optimizer {
     for (const std::string& name : state) state_.push_back({name, {}});
   }
 
-  // Updates values[range.begin] to values[range.end - 1] by the gradients at the same places.
-  // lr: the range's own, its scale included.
+  // Updates values[range.begin] to values[range.end - 1] by the gradients and the state at the same
+  // places. lr: the range's own, its scale included. All begin with the segment.
   virtual void update(T* values, const T* gradients, const Range& range, double lr,
                       double gradient_scale) = 0;
 
  private:
   // The state takes its memory at the first use, when the store has all its layers.
   void size_state() const {
+    const std::int64_t size = segment().size();
     for (State& state : state_)
-      if (state.values.size() != store_.size()) {
+      if (state.values.size() != size) {
         detail::check(steps_ == 0, "optimizer: the store has gained parameters after step ",
                       steps_);
-        state.values = AlignedBuffer<T>(store_.size());
+        state.values = AlignedBuffer<T>(size);
         std::ranges::fill(state.values.span(), initial_);
       }
+  }
+
+  // The bytes of each rank's segment.
+  std::vector<std::int64_t> segment_bytes() const {
+    std::vector<std::int64_t> sizes;
+    for (int r = 0; r < group_->size(); ++r)
+      sizes.push_back(segment_of(r, group_->size(), store_.size(), kernels::map_block).size() *
+                      std::int64_t{sizeof(T)});
+    return sizes;
+  }
+  // The segments of all ranks, on rank 0; on others nothing.
+  AlignedBuffer<T> gathered(std::span<const T> own) const {
+    const bool first = group_->rank() == 0;
+    AlignedBuffer<T> all(first ? store_.size() : 0);
+    std::vector<std::int64_t> to_first(static_cast<std::size_t>(group_->size()));
+    to_first[0] = std::ssize(own) * std::int64_t{sizeof(T)};
+    group_->all_to_all(std::as_bytes(own), to_first, bytes_of(all.span()),
+                       first ? segment_bytes() : std::vector<std::int64_t>(to_first.size()));
+    return all;
   }
 
   // Made again in each step, since parameters may be frozen or unfrozen at any time. There are few.
@@ -159,6 +249,8 @@ class Optimizer {
   std::vector<char> own_;          // for each parameter, whether it takes a step; empty: all do
   std::vector<double> lr_scales_;  // empty: all 1
   std::vector<Range> ranges_;
+  ProcessGroup* group_ = nullptr;  // the ranks that share the work; null: one process
+  std::vector<State> whole_;       // of all ranks, while there is a WholeState
 };
 
 }  // namespace anther::inline v0_1

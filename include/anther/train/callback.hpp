@@ -100,7 +100,8 @@ class Callback {
   virtual void on_evaluation_begin(std::int64_t steps, std::int64_t samples) {
     (void)steps, (void)samples;
   }
-  // Before on_evaluation_step: the model's outputs for a batch of the evaluation.
+  // Before on_evaluation_step: the model's outputs for a batch of the evaluation. A batch that
+  // another rank has evaluated has no inputs.
   virtual void on_outputs(const Outputs& outputs, const data::Batch& batch) {
     (void)outputs, (void)batch;
   }

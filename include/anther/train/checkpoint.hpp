@@ -66,7 +66,7 @@ void save_state(const std::filesystem::path& path, const Optimizer<T>& optimizer
   const ParameterStore<T>& store = optimizer.store();
   TorchTensors<T> tensors;
   tensors.add(store, store.values(), {.batches = optimizer.steps()});
-  for (const auto& state : optimizer.state())
+  for (const auto& state : optimizer.whole_state())
     for (std::size_t i = 0; i < store.parameters().size(); ++i)
       tensors.add(state_prefix + state.name + "." + store.parameters()[i].name,
                   store.parameters()[i], store.slice_of(state.values.span(), static_cast<int>(i)));
@@ -107,8 +107,9 @@ inline SavedProgress progress_of(const io::SafetensorsFile& file) {
   }
 }
 
-// Brings weights, optimiser and average back, and returns the progress that was saved. If the file
-// is that of another model or optimiser it throws, naming the file, before anything changes.
+// Brings weights, optimiser and average back, before ranks share the optimiser, and returns the
+// progress that was saved. If the file is that of another model or optimiser it throws, naming the
+// file, before anything changes.
 template <class T>
 nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optimizer,
                           ModelEma<T>* ema = nullptr) {
@@ -116,6 +117,8 @@ nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optim
   file.check_all_bytes();
   ParameterStore<T>& store = optimizer.store();
   const SavedProgress saved = progress_of(file);
+  detail::check(optimizer.segment().size() == store.size(),
+                "state: load it before ranks share the optimiser");
   check_weights(file, store, {.ignored = state_prefix});
   // Reads into new memory first: of a damaged file, nothing must be left behind.
   const auto read = [&](const std::string& prefix) {

@@ -5,8 +5,13 @@
 #include <cstdint>
 #include <functional>
 
+#include "anther/autograd/parameter_store.hpp"
 #include "anther/core/check.hpp"
+#include "anther/core/cpu.hpp"
+#include "anther/core/random.hpp"
+#include "anther/core/version.hpp"
 #include "anther/data/loader.hpp"
+#include "anther/distributed/process_group.hpp"
 #include "anther/optim/schedule.hpp"
 #include "anther/train/callback.hpp"
 #include "anther/train/metrics.hpp"
@@ -48,9 +53,9 @@ inline Schedule cosine_schedule(double lr, std::int64_t warmup_steps = 0) {
 
 // Thrown by fit() where a loss or a gradient is not finite. The state that was saved last is from
 // before, so that the run can go on from there with a lower rate.
-class NotFiniteError : public Error {
+class NotFiniteError : public CollectiveError {
  public:
-  using Error::Error;
+  using CollectiveError::CollectiveError;
 };
 
 // Brings the progress of a run to an epoch's loader, which may have other batches now than when the
@@ -76,6 +81,26 @@ inline void adapt_progress(FitProgress& progress, const data::Loader& loader, st
   if (other_steps) progress.schedule_offset = progress.epochs * steps + progress.epoch.step - done;
   progress.batch_size = part;
   progress.steps_per_epoch = steps;
+}
+
+// What several ranks must have in common, for their parts of a step to be of one run.
+template <class T>
+Facts facts_of_run(const ParameterStore<T>& store, const FitOptions& options) {
+  std::uint64_t names = 0;
+  for (const ParameterInfo& info : store.parameters())
+    names = RandomKey(names).fold(info.name).fold(static_cast<std::uint64_t>(info.size)).value();
+  const auto text = [](const auto& value) { return detail::text_of(value); };
+  return {
+      {"version", text(version)},
+      {"instruction set", text(to_string(isa()))},
+      {"parameters", detail::text_of(store.parameter_count(), ", with names of digest ", names)},
+      {"lanes", text(options.trainer.lanes)},
+      {"micro-batch", text(options.trainer.micro_batch)},
+      {"group of BatchNorm", text(options.trainer.batch_norm_group)},
+      {"batch size", text(options.batch_size)},
+      {"batches of a step", text(options.grad_accum_steps)},
+      {"epochs", text(options.epochs)},
+      {"seed", text(options.trainer.seed)}};
 }
 
 }  // namespace anther::inline v0_1

@@ -61,7 +61,8 @@ class Metric {
  public:
   virtual ~Metric() = default;
   virtual MetricInfo info() const = 0;
-  // Adds a batch. Throws if outputs and targets do not fit.
+  // Adds a batch, which has targets and indices, but in training no inputs. Throws if outputs and
+  // targets do not fit.
   virtual void add(std::vector<double>& sums, const Outputs& outputs,
                    const data::Batch& batch) const = 0;
   // NaN if there is nothing to say.

@@ -5,7 +5,8 @@
 // whole, or each micro-batch has statistics of its own (TrainerOptions::batch_norm_group).
 // Micro-batch m belongs to lane m % lanes. A lane has its own tape and gradient buffer and runs on
 // one thread at a time, and the gradients of the lanes are added in their order. So memory and bits
-// depend on micro-batch and lanes, but not on the number of threads.
+// depend on micro-batch and lanes, but not on the number of threads. Of several ranks (see
+// distributed/process_group.hpp) each has some of the lanes.
 #pragma once
 
 #include <algorithm>
@@ -24,62 +25,18 @@
 #include "anther/autograd/tape.hpp"
 #include "anther/core/parallel_for.hpp"
 #include "anther/data/batch.hpp"
+#include "anther/distributed/message.hpp"
+#include "anther/distributed/process_group.hpp"
 #include "anther/kernels/optimizer.hpp"
 #include "anther/nn/module.hpp"
 #include "anther/train/callback.hpp"
+#include "anther/train/gradient_exchange.hpp"
 #include "anther/train/objective.hpp"
+#include "anther/train/tape_pool.hpp"
+#include "anther/train/trainer_options.hpp"
 #include "anther/train/whole_numbers.hpp"
 
 namespace anther::inline v0_1 {
-
-struct TrainerOptions {
-  // Samples. 0: automatic_micro_batch of the inputs, or the whole batch if samples are coupled.
-  std::int64_t micro_batch = 0;
-  // For models with BatchNorm. 0: statistics of the whole batch, as PyTorch has them. Otherwise the
-  // batch is cut into equal groups of so many samples at most, each of which is a micro-batch with
-  // statistics of its own ("ghost batches": Hoffer et al. 2017, arXiv 1705.08741), so that memory
-  // does not grow with the batch. Running statistics move by the mean over the groups, once a step.
-  std::int64_t batch_norm_group = 0;
-  std::int64_t lanes = 1;  // micro-batches under way at once, at most
-  // Backward computes each stage of the model again, instead of keeping it: TapeOptions::recompute.
-  bool recompute = false;
-  // Mixed precision: products in bfloat16, all else in float. TapeOptions::amp.
-  bool amp = false;
-  std::uint64_t seed = 0;
-  Profile* profile = nullptr;  // gains the time of every op, where not null
-};
-
-// How many samples of so many numbers are best run at once: about two times 224 x 224 x 3 numbers,
-// so that activations stay in the cache and weights are read for more rows than one sample has (2
-// images at 224 px, 6 at 128, 11 at 96), and at most 24; more if samples are smaller than 32 x 32 x
-// 3. It depends on the size alone, since the bits depend on it.
-inline std::int64_t automatic_micro_batch(std::int64_t numbers) {
-  const std::int64_t size = std::max<std::int64_t>(1, numbers);
-  const std::int64_t most = std::max<std::int64_t>(24, 24 * 32 * 32 * 3 / size);
-  return std::clamp<std::int64_t>((2 * 224 * 224 * 3 + size / 2) / size, 1,
-                                  std::min<std::int64_t>(most, 4096));
-}
-
-// The first layer of a pass, in the order of computation, whose output has a value that is infinite
-// or NaN; or the parameter, or the inputs, that it comes from.
-template <class T>
-std::string first_not_finite(const Tape<T>& tape) {
-  const auto finite = [&](int id) {
-    const std::span<const T> values = tape.elements_of(id);
-    return kernels::all_finite(values.data(), std::ssize(values));
-  };
-  for (const auto& entry : tape.entries()) {
-    for (const int id : entry.inputs) {
-      if (id < 0 || finite(id)) continue;
-      const Parameter<T> parameter = tape.parameter_of(id);
-      return parameter ? "the parameter " + parameter.info().name : std::string("the inputs");
-    }
-    if (!finite(entry.outputs[0]))
-      return detail::text_of("the output of ", entry.layer.empty() ? "the model" : entry.layer,
-                             " (", entry.op->name, ")");
-  }
-  return "none of the layers' outputs";
-}
 
 template <class T>
 class Trainer {
@@ -87,22 +44,24 @@ class Trainer {
   // The model outlives the trainer. Throws if micro-batches are asked for and the model's samples
   // are coupled.
   Trainer(const Module<T>& model, Objective<T> objective, const TrainerOptions& options = {})
-      : model_(model), objective_(std::move(objective)), options_(options) {
+      : model_(model),
+        objective_(std::move(objective)),
+        options_(options),
+        whole_batch_(model.store().couples_samples() && options.batch_norm_group == 0),
+        by_group_(model.store().couples_samples() && options.batch_norm_group > 0),
+        exchange_(checked_group(), whole_batch_ ? 1 : options.lanes, model.store().size()) {
     detail::check(objective_ != nullptr,
                   "training: expected an objective, of train/objectives.hpp or one of your own");
     detail::check(options.micro_batch >= 0, "micro-batch: expected at least 0, got ",
                   options.micro_batch);
-    detail::check(options.lanes > 0, "lanes: expected at least 1, got ", options.lanes);
     detail::check(options.batch_norm_group == 0 || options.batch_norm_group > 1,
                   "group of BatchNorm: expected at least 2 samples, or 0 for the whole batch, got ",
                   options.batch_norm_group);
-    by_group_ = model.store().couples_samples() && options.batch_norm_group > 0;
-    whole_batch_ = model.store().couples_samples() && !by_group_;
     detail::check(
         (!whole_batch_ && !by_group_) || options.micro_batch == 0,
         "micro-batch: the model has BatchNorm, whose statistics are the whole batch's, or those of "
         "groups of batch_norm_group samples; leave micro-batch 0");
-    for (std::int64_t lane = 0; lane < (whole_batch_ ? 1 : options.lanes); ++lane)
+    for (std::int64_t lane = 0; lane < exchange_.own_lanes(); ++lane)
       gradients_.emplace_back(model.store().size());
   }
 
@@ -116,23 +75,34 @@ class Trainer {
     not_finite_sample_ = std::numeric_limits<std::int64_t>::max();
     uncommitted_ = false;
     parts_ = 0;
+    losses_.clear();
+    parts_of_step_.clear();
   }
 
-  // Adds a part of the step's batch, and returns the part's own result. If statistics are those of
+  // Adds a part of the step's batch, and returns the part's own result: of several ranks, with the
+  // losses of its own micro-batches alone, until finish_step(). If statistics are those of
   // the whole batch, it is one part, and there is a commit() between batches whose gradients are
   // accumulated.
   BatchResult add(const data::Batch& batch) {
     detail::check(!uncommitted_,
                   "batch: the model has BatchNorm, and its batch has to come in one part");
     const BatchResult part = run(batch);
-    const auto old = static_cast<double>(result_.samples), size = static_cast<double>(part.samples);
-    result_.loss = (result_.loss * old + part.loss * size) / (old + size);
-    result_.samples += part.samples;
+    add_result(part);
     uncommitted_ = whole_batch_;
     return part;
   }
 
-  // The model's outputs for the samples of the last add(): (N, ...).
+  // The micro-batches of the last add() that are this rank's, in their order.
+  std::span<const MicroBatch> micro_batches() const { return micro_batches_; }
+  // Whether one of them has this sample of a batch of `samples`, each of so many numbers.
+  bool needs(std::int64_t place, std::int64_t samples, std::int64_t numbers) const {
+    const std::int64_t size = micro_batch_of(samples, numbers);
+    const std::int64_t count = (samples + size - 1) / size;
+    return is_own(by_group_ ? ((place + 1) * count + samples - 1) / samples - 1 : place / size);
+  }
+
+  // The model's outputs for the samples of the last add(): (N, ...). Those of other ranks'
+  // micro-batches mean nothing.
   const Shape& output_shape() const { return output_shape_; }
   std::span<const T> outputs() const { return outputs_; }
 
@@ -140,29 +110,29 @@ class Trainer {
   std::int64_t samples() const { return result_.samples; }
 
   // Where the first value came from that is not finite, if the loss or a gradient of this step is
-  // not; otherwise empty. The optimiser's step can then still be left out.
+  // not; otherwise empty. The optimiser's step can then still be left out. Every rank calls it, and
+  // all get the same.
   std::string not_finite() const {
     if (!not_finite_.empty()) return not_finite_;
-    if (kernels::all_finite(gradients_[0].data(), gradients_[0].size())) return {};
-    // Gradients run from the last parameter to the first.
-    const ParameterStore<T>& store = model_.store();
-    for (std::size_t i = store.parameters().size(); i-- > 0;) {
-      const std::span<const T> own = store.slice_of(gradients_[0].span(), static_cast<int>(i));
-      if (!kernels::all_finite(own.data(), std::ssize(own)))
-        return "the gradient of " + store.parameters()[i].name;
-    }
-    return "a gradient";
+    int last = last_not_finite();
+    if (exchange_.group())
+      for (const std::string& other : all_gather(*exchange_.group(), std::to_string(last)))
+        last = std::max(last, std::stoi(other));
+    return last < 0 ? ""
+                    : "the gradient of " +
+                          model_.store().parameters()[static_cast<std::size_t>(last)].name;
   }
 
-  // Ends the step: gradients() are those of the mean loss over the batch. Call commit() after the
-  // optimiser's step.
+  // Ends the step: gradients() are those of the mean loss over the batch, and the result is that of
+  // all ranks. Every rank calls it, and commit() after the optimiser's step.
   BatchResult finish_step() {
     detail::check(result_.samples > 0, "batch: expected at least one sample, got none");
-    lane_pointers_.clear();
-    for (const auto& lane : gradients_) lane_pointers_.push_back(lane.data());
-    kernels::sum_buffers(gradients_[0].data(), lane_pointers_.data(), std::ssize(lane_pointers_),
-                         static_cast<T>(1 / static_cast<double>(result_.samples)),
-                         gradients_[0].size());
+    if (exchange_.group()) {
+      exchange_buffers();
+      exchange_losses();
+      if (!std::isfinite(result_.loss)) return result_;
+    }
+    sum_ = exchange_.sum(gradients_, static_cast<T>(1 / static_cast<double>(result_.samples)));
     return result_;
   }
 
@@ -175,26 +145,43 @@ class Trainer {
 
   // After the optimiser's step: moves BatchNorm's running statistics.
   void commit() {
+    exchange_buffers();
     model_.store().commit_buffers();
     uncommitted_ = false;
   }
 
-  // Of the last finish_step(), in the store's layout.
-  std::span<T> gradients() { return gradients_[0].span(); }
+  // Of the last finish_step(), in the store's layout; of several ranks, the segment that is this
+  // one's (Optimizer::segment).
+  std::span<T> gradients() { return sum_; }
   const TrainerOptions& options() const { return options_; }
 
  private:
+  ProcessGroup* checked_group() const {
+    detail::check(options_.lanes > 0, "lanes: expected at least 1, got ", options_.lanes);
+    detail::check(
+        !options_.group || options_.group->size() == 1 || !whole_batch_,
+        "training over several ranks: the model has BatchNorm, and no rank has the whole batch "
+        "that "
+        "its statistics are of; expected a batch_norm_group, which has statistics of its own");
+    return options_.group;
+  }
+
+  bool is_own(std::int64_t micro_batch) const {
+    return exchange_.is_own(whole_batch_ ? 0 : micro_batch % options_.lanes);
+  }
+
   // The samples of micro-batch m of a batch, and the number of micro-batches.
   std::int64_t micro_batches_of(const data::Batch& batch) const {
     return (batch.size() + micro_batch_of(batch) - 1) / micro_batch_of(batch);
   }
   std::int64_t micro_batch_of(const data::Batch& batch) const {
-    const std::int64_t samples = batch.size();
+    return micro_batch_of(batch.size(), batch.inputs.size() / batch.size());
+  }
+  std::int64_t micro_batch_of(std::int64_t samples, std::int64_t numbers) const {
     if (whole_batch_) return samples;
     if (by_group_) return std::min(options_.batch_norm_group, samples);
-    const std::int64_t size = options_.micro_batch > 0
-                                  ? options_.micro_batch
-                                  : automatic_micro_batch(batch.inputs.size() / samples);
+    const std::int64_t size =
+        options_.micro_batch > 0 ? options_.micro_batch : automatic_micro_batch(numbers);
     return std::min(size, samples);
   }
   SampleRange micro_batch(const data::Batch& batch, std::int64_t m) const {
@@ -214,33 +201,6 @@ class Trainer {
     not_finite_sample_ = tape.options().first_sample;
     not_finite_ = first_not_finite(tape);
   }
-
-  // A tape that no thread uses; a new one if there is none.
-  class BorrowedTape {
-   public:
-    explicit BorrowedTape(Trainer& trainer) : trainer_(trainer) {
-      const std::lock_guard lock(trainer.mutex_);
-      if (trainer.free_tapes_.empty()) {
-        trainer.tapes_.push_back(std::make_unique<Tape<T>>());
-        trainer.free_tapes_.reserve(trainer.tapes_.size());
-        tape_ = trainer.tapes_.back().get();
-      } else {
-        tape_ = trainer.free_tapes_.back();
-        trainer.free_tapes_.pop_back();
-      }
-    }
-    ~BorrowedTape() {
-      const std::lock_guard lock(trainer_.mutex_);
-      trainer_.free_tapes_.push_back(tape_);
-    }
-    BorrowedTape(const BorrowedTape&) = delete;
-    BorrowedTape& operator=(const BorrowedTape&) = delete;
-    Tape<T>& operator*() const { return *tape_; }
-
-   private:
-    Trainer& trainer_;
-    Tape<T>* tape_;
-  };
 
   // The inputs of a part of a batch on a tape.
   Variable<T> input(Tape<T>& tape, const data::Batch& batch, SampleRange part) const {
@@ -282,14 +242,19 @@ class Trainer {
         " numbers");
     if (!integers_) integers_ = reads_integers(model_, batch.inputs.shape());
     const std::int64_t count = micro_batches_of(batch);
-    losses_.assign(static_cast<std::size_t>(count), 0);
+    const std::size_t first_loss = losses_.size();
+    losses_.resize(first_loss + static_cast<std::size_t>(count), 0);
+    parts_of_step_.push_back({samples, count});
+    micro_batches_.clear();
+    for (std::int64_t m = 0; m < count; ++m)
+      if (is_own(m)) micro_batches_.push_back({m, micro_batch(batch, m)});
 
-    const std::int64_t lanes = std::min(options_.lanes, count);
+    const std::int64_t lanes = exchange_.own_lanes(count);
     const auto run_lane = [&](std::int64_t lane) {
-      const BorrowedTape borrowed(*this);
+      const typename TapePool<T>::Borrowed borrowed(tapes_);
       Tape<T>& tape = *borrowed;
       tape.use_gradients(model_.store(), gradients_[static_cast<std::size_t>(lane)].span());
-      for (std::int64_t m = lane; m < count; m += lanes) {
+      for (std::int64_t m = exchange_.own_lane(lane); m < count; m += options_.lanes) {
         const SampleRange part = micro_batch(batch, m);
         tape.begin(
             {.training = true,
@@ -310,7 +275,7 @@ class Trainer {
           tape.backward(loss);
         else
           note_not_finite(tape);
-        losses_[static_cast<std::size_t>(m)] = value;
+        losses_[first_loss + static_cast<std::size_t>(m)] = value;
         keep_outputs(outputs, batch, part);
       }
     };
@@ -319,18 +284,93 @@ class Trainer {
     else
       parallel_for(lanes, std::int64_t{1} << 40, run_lane);
 
+    if (by_group_)
+      for (const MicroBatch& m : micro_batches_)
+        own_parts_.push_back(parts_ + static_cast<int>(m.number));
+    own_parts_exchanged_ = !by_group_;
     parts_ += static_cast<int>(count);
-    BatchResult total{.samples = samples};
-    for (const double loss : losses_) total.loss += loss;
-    total.loss /= static_cast<double>(samples);
-    return total;
+    return result_of(first_loss, parts_of_step_.back());
+  }
+
+  // Of a part of the batch, whose losses begin at a place in losses_.
+  struct Part {
+    std::int64_t samples, micro_batches;
+  };
+  BatchResult result_of(std::size_t first_loss, const Part& part) const {
+    BatchResult result{.samples = part.samples};
+    for (std::int64_t m = 0; m < part.micro_batches; ++m)
+      result.loss += losses_[first_loss + static_cast<std::size_t>(m)];
+    result.loss /= static_cast<double>(part.samples);
+    return result;
+  }
+  void add_result(const BatchResult& part) {
+    const auto old = static_cast<double>(result_.samples), size = static_cast<double>(part.samples);
+    result_.loss = (result_.loss * old + part.loss * size) / (old + size);
+    result_.samples += part.samples;
+  }
+
+  // The number of the last parameter that has a gradient in this rank's segment which is not
+  // finite; -1: none has. Gradients run from the last parameter to the first.
+  int last_not_finite() const {
+    if (kernels::all_finite(sum_.data(), std::ssize(sum_))) return -1;
+    const Segment own = exchange_.segment();
+    const auto& parameters = model_.store().parameters();
+    for (int i = static_cast<int>(parameters.size()); i-- > 0;) {
+      const ParameterInfo& info = parameters[static_cast<std::size_t>(i)];
+      const std::int64_t begin = std::max(info.offset, own.begin) - own.begin;
+      const std::int64_t end = std::min(info.offset + info.size, own.end) - own.begin;
+      if (begin < end && !kernels::all_finite(sum_.data() + begin, end - begin)) return i;
+    }
+    return 0;
+  }
+
+  // Gives every rank the losses of all, and the first value that was not finite.
+  void exchange_losses() {
+    Message own;
+    own.put(losses_);
+    own.put(not_finite_sample_);
+    own.put(not_finite_);
+    std::vector<std::vector<double>> losses;
+    for (std::string& bytes : all_gather(*exchange_.group(), own.bytes())) {
+      Message other(std::move(bytes));
+      losses.push_back(other.get_all<double>());
+      const auto sample = other.get<std::int64_t>();
+      std::string text = other.get_text();
+      if (sample >= not_finite_sample_) continue;
+      not_finite_sample_ = sample;
+      not_finite_ = std::move(text);
+    }
+    // One process would have ended at the first part whose loss is not finite: a rank that met it
+    // knows of none after it.
+    result_ = {};
+    std::size_t first = 0;
+    for (const Part& part : parts_of_step_) {
+      for (std::int64_t m = 0; m < part.micro_batches; ++m) {
+        const std::size_t at = first + static_cast<std::size_t>(m);
+        const auto& theirs =
+            losses[static_cast<std::size_t>(exchange_.rank_of_lane(m % options_.lanes))];
+        losses_[at] = at < theirs.size() ? theirs[at] : 0;
+      }
+      add_result(result_of(first, part));
+      if (!std::isfinite(result_.loss)) return;
+      first += static_cast<std::size_t>(part.micro_batches);
+    }
+  }
+
+  // Gives every rank what the groups of all have made of BatchNorm's running statistics.
+  void exchange_buffers() {
+    if (!exchange_.group() || own_parts_exchanged_) return;
+    exchange_pending(*exchange_.group(), model_.store(), own_parts_);
+    own_parts_.clear();
+    own_parts_exchanged_ = true;
   }
 
   const Module<T>& model_;
   Objective<T> objective_;
   TrainerOptions options_;
-  bool whole_batch_ = false;      // BatchNorm's statistics are the whole batch's
-  bool by_group_ = false;         // or those of a micro-batch
+  bool whole_batch_;  // BatchNorm's statistics are the whole batch's
+  bool by_group_;     // or those of a micro-batch
+  GradientExchange<T> exchange_;
   int parts_ = 0;                 // micro-batches of the step so far
   std::optional<bool> integers_;  // whether the model reads integers; known at the first batch
   bool uncommitted_ = false;      // BatchNorm's statistics of the last part
@@ -339,12 +379,15 @@ class Trainer {
   RandomKey random_;                         // of the step
   BatchResult result_;                       // of the step so far
   std::vector<AlignedBuffer<T>> gradients_;  // of the lanes
+  std::span<T> sum_;                         // of all lanes, by finish_step()
   Shape output_shape_;
   std::vector<T> outputs_;
-  std::vector<std::unique_ptr<Tape<T>>> tapes_;
-  std::vector<Tape<T>*> free_tapes_;
-  std::vector<double> losses_;  // of the micro-batches
-  std::vector<const T*> lane_pointers_;
+  TapePool<T> tapes_;
+  std::vector<double> losses_;  // of the step's micro-batches, part after part
+  std::vector<Part> parts_of_step_;
+  std::vector<MicroBatch> micro_batches_;  // of the last part, this rank's
+  std::vector<int> own_parts_;             // numbers of this rank's groups of BatchNorm,
+  bool own_parts_exchanged_ = true;        // until the other ranks have what they made
   std::mutex mutex_;
 };
 
