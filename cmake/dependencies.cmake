@@ -95,6 +95,14 @@ if(ANTHER_WEBP)
   endif()
 endif()
 
+# The same for MPI. Another than the system's: -DMPI_HOME=..., or -DMPI_CXX_COMPILER=mpicxx.mpich
+# with -DMPIEXEC_EXECUTABLE=...
+option(ANTHER_MPI "The component mpi, where MPI is found" ${PROJECT_IS_TOP_LEVEL})
+if(ANTHER_MPI)
+  set(MPI_CXX_SKIP_MPICXX ON)
+  find_package(MPI QUIET COMPONENTS CXX)
+endif()
+
 if(ANTHER_TESTS)
   anther_header_library(
     ON doctest doctest::doctest .

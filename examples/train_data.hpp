@@ -147,14 +147,14 @@ struct TrainingData {
   nlohmann::json record;  // of all of it, whatever the limit
 };
 
-// Opens the data as the options say, and tells what they are. resume: the run to go on with, which
-// holds out what it held out before; or empty.
+// Opens the data as the options say, and tells what they are. held_out: what a run that goes on has
+// held out before.
 inline TrainingData open_training_data(const TrainOptions& o, std::int64_t image_size,
-                                       const std::string& resume,
+                                       const std::vector<std::string>& held_out,
                                        const std::vector<anther::vision::Opener>& more) {
   using namespace anther;
   vision::OpenOptions options = open_options(o, image_size);
-  if (!resume.empty()) options.held_out = held_out_of(read_record(resume));
+  options.held_out = held_out;
   TrainingData data{vision::open_data(o.data_dir, options, more), {}};
   if (!o.classes.empty()) naming_flag([&] { vision::select_classes(data.parts, o.classes); });
   std::printf("Data: %s; %s\n", data.parts.description.c_str(), choice_text(data.parts, o).c_str());

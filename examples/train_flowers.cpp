@@ -5,10 +5,10 @@
 //   train_flowers --data-dir data/flowers102
 //   train_flowers --data-dir my_photographs --img-size 128 --sched cosine --warmup-epochs 3
 //   train_flowers --resume auto
+//   mpirun -np 4 train_flowers    where it was built with MPI (docs/distributed.md)
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdio>
-#include <exception>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -42,6 +42,7 @@
 #include "train_data.hpp"
 #include "train_model.hpp"
 #include "train_options.hpp"
+#include "train_ranks.hpp"
 #include "train_teacher.hpp"
 
 namespace {
@@ -150,16 +151,18 @@ std::string quota_text() {
   return detail::text_of(" (the container's quota is ", quota, " of ", processors, " processors)");
 }
 
-void print_setup(bool amp) {
+// ranks: what they are, or empty for one process; amp: whether products are in bfloat16.
+void print_setup(const std::string& ranks, bool amp) {
 #ifdef __OPTIMIZE__
   const char* warning = "";
 #else
   const char* warning = "  (WARNING: this build is not optimised, and many times slower)";
 #endif
   const std::string products = amp ? detail::text_of("  bf16 (", bf16_unit(), ")") : "";
-  std::printf("anther %s  %s%s  %d %s%s  %s%s\n", version, to_string(isa()), products.c_str(),
-              num_threads(), num_threads() == 1 ? "thread" : "threads", quota_text().c_str(),
-              parallel_backend_name(), warning);
+  const std::string threads =
+      detail::text_of(num_threads(), num_threads() == 1 ? " thread" : " threads", quota_text());
+  std::printf("anther %s  %s%s  %s  %s%s\n", version, to_string(isa()), products.c_str(),
+              ranks.empty() ? threads.c_str() : ranks.c_str(), parallel_backend_name(), warning);
 }
 
 void print_outcome(const EpochReport& last, const vision::ImageSet& images) {
@@ -173,16 +176,26 @@ void print_outcome(const EpochReport& last, const vision::ImageSet& images) {
   if (last.averaged()) print("Averaged weights: ", last.ema_metrics, last.ema_loss);
 }
 
-// resume: the run to go on with, or empty; changes: of its options.
-int train(TrainOptions o, const std::string& resume, const nlohmann::json& changes) {
-  check_options(o);
+// What a run that goes on remembers of its data; null for a new one. Rank 0 reads it.
+nlohmann::json record_before(const std::string& resume, ProcessGroup* group) {
+  nlohmann::json record;
+  if (!resume.empty() && is_first(group)) record = read_record(resume);
+  return group ? nlohmann::json::parse(broadcast(*group, record.dump())) : record;
+}
+
+// group: the ranks that train together, or null; ranks: what they are.
+int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks) {
+  TrainOptions o = asked.options;
+  const std::string& resume = asked.resume;
+  const nlohmann::json& changes = asked.changes;
+  const bool writes = is_first(group);
   std::optional<RunLock> lock;
-  if (!resume.empty())
+  if (writes && !resume.empty())
     lock.emplace(resume);
-  else if (!o.output.empty())
+  else if (writes && !o.output.empty())
     RunLock::check_free(o.output);
   if (o.threads > 0) set_num_threads(static_cast<int>(o.threads));
-  print_setup(o.amp);
+  print_setup(ranks, o.amp);
   const auto seed = static_cast<std::uint64_t>(o.seed);
   std::optional<StartingWeights> start;
   if (!o.initial_checkpoint.empty() && resume.empty()) start.emplace(o.initial_checkpoint);
@@ -192,7 +205,9 @@ int train(TrainOptions o, const std::string& resume, const nlohmann::json& chang
     return naming_flag([&] { return preprocess_of(o, size); });
   };
   const vision::AugmentOptions augmentation = naming_flag([&] { return augment_options(o); });
-  auto [data, record] = open_training_data(o, sizes.last(), resume, {painted::opener()});
+  auto [data, record] = open_training_data(
+      o, sizes.last(), held_out_of(record_before(resume, group)), {painted::opener()});
+  if (group) check_same_data(*group, record);
   cache_images(data, o, sizes.last());
   const vision::ImageSetPointer& evaluated = evaluated_part(data, o);
 
@@ -215,6 +230,13 @@ int train(TrainOptions o, const std::string& resume, const nlohmann::json& chang
   if (o.freeze_statistics) freeze_statistics(store);
   const bool has_batch_norm = store.couples_samples();
   const bool whole_batch = has_batch_norm && o.bn_group == 0;
+  if (group && o.lanes < group->size())
+    throw CollectiveError(detail::text_of("--lanes: expected at least 1 for each of ",
+                                          group->size(), " ranks, got ", o.lanes));
+  if (group && whole_batch)
+    throw CollectiveError(
+        "--bn-group: the model has BatchNorm, and of several ranks none has the whole batch that "
+        "its statistics are of; expected a group, which has statistics of its own");
   data::LoaderOptions loading = loader_options(o);
   if (has_batch_norm) {
     if (whole_batch)
@@ -267,14 +289,19 @@ int train(TrainOptions o, const std::string& resume, const nlohmann::json& chang
         distillation_objective(std::cref(*teacher), options.objective,
                                {.weight = o.teacher_weight, .temperature = o.temperature});
   if (o.profile) options.trainer.profile = &profile;
+  options.trainer.group = group;
+  std::optional<ModelEma<float>> ema;
+  if (o.model_ema) ema.emplace(store, o.model_ema_decay);
+  ModelEma<float>* average = ema ? &*ema : nullptr;
+  if (!writes) {  // the rest is what rank 0 reads and writes
+    fit(model, *optimizer, std::ref(train_loader), &evaluation_loader, options, {}, average);
+    return 0;
+  }
   const RunFolder folder({.experiment = "train_flowers",
                           .output = resume.empty() ? o.output : resume,
                           .resume = !resume.empty()});
   if (!lock) lock.emplace(folder.path());
   keep_record(std::move(record), o.data_dir, folder.path(), !resume.empty());
-  std::optional<ModelEma<float>> ema;
-  if (o.model_ema) ema.emplace(store, o.model_ema_decay);
-  ModelEma<float>* average = ema ? &*ema : nullptr;
   if (resume.empty()) {
     nlohmann::json args = to_json(o);
     args["comment"] = detail::text_of("train_flowers of anther ", version, " on ", to_string(isa()),
@@ -337,14 +364,17 @@ int train(TrainOptions o, const std::string& resume, const nlohmann::json& chang
     history = fit(model, *optimizer, std::ref(train_loader), &evaluation_loader, options,
                   {&progress, &log, &curves, &predictions, &checkpoint, &events}, average);
   } catch (const NotFiniteError& error) {
-    detail::fail(error.what(), ".\nThe run's state is that after epoch ",
-                 checkpoint.progress().epochs, ". To go on from there with a lower rate:\n",
-                 "  train_flowers --resume ", folder.path().string(), " --lr ",
-                 std::min(o.lr / 10, 1e-3));
+    throw CollectiveError(detail::text_of(
+        error.what(), ".\nThe run's state is that after epoch ", checkpoint.progress().epochs,
+        ". To go on from there with a lower rate:\n", "  train_flowers --resume ",
+        folder.path().string(), " --lr ", std::min(o.lr / 10, 1e-3)));
   } catch (const Error& error) {
     if (!std::filesystem::exists(folder.weights() / "last.state.safetensors")) throw;
-    detail::fail(error.what(), "\nWhat was done before is kept. To go on, once that is mended:\n",
-                 "  train_flowers --resume ", folder.path().string());
+    const std::string text = detail::text_of(
+        error.what(), "\nWhat was done before is kept. To go on, once that is mended:\n",
+        "  train_flowers --resume ", folder.path().string());
+    if (dynamic_cast<const CollectiveError*>(&error)) throw CollectiveError(text);
+    throw Error(text);
   }
   if (!checkpoint.progress().finished) {
     std::printf(
@@ -374,66 +404,88 @@ int train(TrainOptions o, const std::string& resume, const nlohmann::json& chang
   return 0;
 }
 
+// What the arguments say, or the status of what they ask for besides training.
+Invocation read_arguments(int argc, char** argv) {
+  Invocation asked;
+  TrainOptions& options = asked.options;
+  std::string config, output;
+  // A first pass finds the file that the defaults of the second come from.
+  CLI::App files;
+  files.allow_extras();
+  files.set_help_flag();
+  files.add_option("--config,-c", config);
+  files.add_option("--resume", asked.resume);
+  files.add_option("--output", output);
+  const auto fails = [&](CLI::App& app) {
+    try {
+      app.parse(argc, argv);
+      return false;
+    } catch (const CLI::ParseError& error) {
+      asked.status = app.exit(error);
+      return true;
+    }
+  };
+  if (fails(files)) return asked;
+  std::string& resume = asked.resume;
+  const bool automatic = resume == "auto";
+  if (automatic) {
+    const std::string root = output.empty() ? "runs/train_flowers" : output;
+    const auto found = newest_run(root);
+    detail::check(found.has_value(), "--resume: expected a run to go on with in ", root,
+                  ", found none");
+    resume = found->string();
+  }
+  detail::check(config.empty() || resume.empty(),
+                "--resume: takes its options from the run, not from a file");
+  if (!config.empty()) read_options(config, options);
+  if (!resume.empty()) read_options(resume + "/args.json", options);
+  const TrainOptions before = options;
+
+  CLI::App app(
+      "Trains EdgeViT, or another model, on Flowers-102, class folders, CIFAR-10 or painted "
+      "flowers.");
+  app.add_option("--config,-c", config, "a JSON file of options; flags go before it");
+  std::string given;
+  app.add_option(
+      "--resume", given,
+      "the folder of a run to go on with, with its options, most of which may change; auto: the "
+      "newest that is not finished, else the newest, in runs/train_flowers or --output");
+  std::string check_report;
+  const CLI::Option* check =
+      app.add_option("--check-data", check_report,
+                     "trains nothing: reads all of the data and lists what is amiss, in a JSON "
+                     "file too where one is named; exit status 3 where something is")
+          ->expected(0, 1);
+  add_options(app, options);
+  if (fails(app)) return asked;
+  if (check->count() > 0) {
+    check_options(options);
+    asked.status = check_data(options, check_report, {painted::opener()});
+    return asked;
+  }
+  if (!resume.empty()) {
+    detail::check(automatic || output.empty(), "--output: a run that goes on stays in its folder, ",
+                  resume);
+    asked.changes = changed_options(before, options, resume);
+  }
+  check_options(options);
+  asked.trains = true;
+  return asked;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    TrainOptions options;
-    std::string config, resume, output;
-    // A first pass finds the file that the defaults of the second come from.
-    CLI::App files;
-    files.allow_extras();
-    files.set_help_flag();
-    files.add_option("--config,-c", config);
-    files.add_option("--resume", resume);
-    files.add_option("--output", output);
-    CLI11_PARSE(files, argc, argv);
-    const bool automatic = resume == "auto";
-    if (automatic) {
-      const std::string root = output.empty() ? "runs/train_flowers" : output;
-      const auto found = newest_run(root);
-      detail::check(found.has_value(), "--resume: expected a run to go on with in ", root,
-                    ", found none");
-      resume = found->string();
-    }
-    detail::check(config.empty() || resume.empty(),
-                  "--resume: takes its options from the run, not from a file");
-    if (!config.empty()) read_options(config, options);
-    if (!resume.empty()) read_options(resume + "/args.json", options);
-    const TrainOptions before = options;
-
-    CLI::App app(
-        "Trains EdgeViT, or another model, on Flowers-102, class folders, CIFAR-10 or painted "
-        "flowers.");
-    app.add_option("--config,-c", config, "a JSON file of options; flags go before it");
-    std::string given;
-    app.add_option(
-        "--resume", given,
-        "the folder of a run to go on with, with its options, most of which may change; auto: the "
-        "newest that is not finished, else the newest, in runs/train_flowers or --output");
-    std::string check_report;
-    const CLI::Option* check =
-        app.add_option("--check-data", check_report,
-                       "trains nothing: reads all of the data and lists what is amiss, in a JSON "
-                       "file too where one is named; exit status 3 where something is")
-            ->expected(0, 1);
-    add_options(app, options);
-    CLI11_PARSE(app, argc, argv);
-    if (check->count() > 0) {
-      check_options(options);
-      return check_data(options, check_report, {painted::opener()});
-    }
-    nlohmann::json changes;
-    if (!resume.empty()) {
-      detail::check(automatic || output.empty(),
-                    "--output: a run that goes on stays in its folder, ", resume);
-      changes = changed_options(before, options, resume);
-    }
+  return run_on_ranks(argc, argv, [&](ProcessGroup* group, const std::string& ranks) {
+    if (group) check_same_program(*group, argc, argv);
+    Invocation asked;
+    Agreement agreement(group, {}, {});
+    agreement.attempt([&] {
+      if (is_first(group)) asked = read_arguments(argc, argv);
+    });
+    if (group) asked = shared(agreement, asked);
+    if (!asked.trains) return asked.status;
     stop_on_signals();
-    return train(options, resume, changes);
-  } catch (const std::exception& error) {
-    std::fflush(stdout);
-    std::fprintf(stderr, "train_flowers: %s\n", error.what());
-    return 1;
-  }
+    return train(asked, group, ranks);
+  });
 }

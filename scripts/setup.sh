@@ -11,6 +11,10 @@ anther_packages=(g++ cmake make libstb-dev nlohmann-json3-dev libcli11-dev)
 # shellcheck disable=SC2034
 anther_decoder_packages=(libjpeg-dev libwebp-dev)
 
+# MPI, for training over several processes (docs/distributed.md): used where it is installed.
+# shellcheck disable=SC2034
+anther_mpi_packages=(libopenmpi-dev openmpi-bin)
+
 is_interactive() { [[ -t 0 && -t 1 && -z ${CI:-} ]]; }
 
 # Asks a question whose answer is yes by default.

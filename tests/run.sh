@@ -11,12 +11,14 @@ source scripts/setup.sh
 
 preset=release
 target=short_tests
+more_packages=()
 ctest_options=()
 left_out=(long)
 for argument in "$@"; do
   case $argument in
     --long)
       target=all
+      more_packages=("${anther_mpi_packages[@]}")
       left_out=()
       ;;
     --debug) preset=debug ;;
@@ -33,7 +35,7 @@ done
 ((${#left_out[@]})) && ctest_options+=(-LE "^($(IFS='|' && echo "${left_out[*]}"))\$")
 
 need_packages "${anther_packages[@]}" "${anther_decoder_packages[@]}" libeigen3-dev doctest-dev \
-  libbenchmark-dev binutils curl pkg-config ninja-build
+  libbenchmark-dev binutils curl pkg-config ninja-build "${more_packages[@]}"
 need_cmake
 prefer_ninja
 

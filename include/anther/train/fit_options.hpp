@@ -97,6 +97,7 @@ Facts facts_of_run(const ParameterStore<T>& store, const FitOptions& options) {
       {"lanes", text(options.trainer.lanes)},
       {"micro-batch", text(options.trainer.micro_batch)},
       {"group of BatchNorm", text(options.trainer.batch_norm_group)},
+      {"mixed precision", options.trainer.amp ? "on" : "off"},
       {"batch size", text(options.batch_size)},
       {"batches of a step", text(options.grad_accum_steps)},
       {"epochs", text(options.epochs)},
