@@ -77,4 +77,4 @@ build/release/examples/train_flowers --config examples/recipes/quick.json --data
   -regex '.*/[0-9]+' -printf '%f\n' | sort -n | tail -n 1)
 echo
 echo "The curve: $run/curves.svg"
-echo "The full run: build/release/examples/train_flowers --model xxs --data-dir $data"
+echo "The full run: build/release/examples/train_flowers --config examples/recipes/flowers.json --data-dir $data"

@@ -3,12 +3,14 @@
 docs/norms.md.
 
     scripts/compare_norms.py --data-dir DIR --output DIR [--programs build/release/examples]
-                             [--seeds 1,2] [--threads 0] [--svg docs/norms_compared.svg]
+                             [--recipe seed|flowers] [--seeds 1,2] [--threads 0]
+                             [--svg docs/norms_compared.svg]
 
 The recipe is examples/recipes/seed.json: XXS, 20 epochs of Adam at a constant rate, no
-augmentation; at 128 px. A run that is complete is not repeated and one that was cut off goes on, so
-the script may be stopped and called again. Of each run the last epoch's weights are evaluated on
-valid and test. All runs together take about four hours on two cores.
+augmentation; at 128 px. Or it is flowers.json in 10 epochs, of 96, 128 and 160 px. A run that is
+complete is not repeated and one that was cut off goes on, so the script may be stopped and called
+again. Of each run the last epoch's weights (of flowers.json, their average) are evaluated on valid
+and test. All runs together take about four hours on two cores, those of flowers.json one.
 
 --collect trains nothing, and makes table and figure of the runs that are complete.
 """
@@ -23,7 +25,7 @@ from statistics import mean
 ROOT = Path(__file__).resolve().parent.parent
 EVERYWHERE = ["--norm", "bn", "--local-norm", "bn"]
 # folder, name, batch, options
-VARIANTS = [
+SEED_VARIANTS = [
     ("gn12", "GroupNorm, 12 channels a group", 128, []),
     ("gn1", "GroupNorm, one group", 128, ["--gn-groups", "1"]),
     ("ln", "LayerNorm", 128, ["--norm", "ln", "--local-norm", "ln"]),
@@ -34,6 +36,20 @@ VARIANTS = [
     ("gn12-b8", "GroupNorm, 12 channels a group", 8, []),
     ("bnbn-b8", "BatchNorm", 8, EVERYWHERE),
 ]
+# The recipe keeps BatchNorm, with the statistics of 8 images at a time.
+FLOWERS_VARIANTS = [
+    ("gn12", "GroupNorm, 12 channels a group", 32, ["--local-norm", "gn", "--bn-group", "0"]),
+    ("gnbn", "GroupNorm, BatchNorm kept", 32, []),
+    ("original", "original: LayerNorm, BatchNorm", 32, ["--preset", "original"]),
+    ("bnbn", "BatchNorm", 32, EVERYWHERE),
+]
+# name: variants, epochs, weights, options
+RECIPES = {
+    "seed": (SEED_VARIANTS, 20, "last", ["--img-size", "128", "--val-interval", "5", "--cache",
+                                         "images"]),
+    "flowers": (FLOWERS_VARIANTS, 10, "last_ema", ["--img-size", "96@5:128@3:160@2", "--epochs",
+                                                   "10", "--val-interval", "5"]),
+}
 
 
 def train(arguments, folder, batch, options, seed):
@@ -42,10 +58,10 @@ def train(arguments, folder, batch, options, seed):
     if (folder / "weights/last.state.safetensors").exists():
         command = [program, "--resume", str(folder), *threads]
     else:
-        recipe = ROOT / "examples/recipes/seed.json"
+        recipe = ROOT / "examples/recipes" / f"{arguments.recipe}.json"
         command = [program, "--config", str(recipe), "--data-dir", arguments.data_dir, *threads,
-                   "--img-size", "128", "--batch-size", str(batch), "--val-interval", "5",
-                   "--cache", "images", "--seed", str(seed), "--output", str(folder), *options]
+                   *RECIPES[arguments.recipe][3], "--batch-size", str(batch), "--seed", str(seed),
+                   "--output", str(folder), *options]
     subprocess.run(command, check=True)
 
 
@@ -54,16 +70,18 @@ def epochs_of(folder):
         return list(csv.DictReader(file))
 
 
-def is_complete(folder):
+def is_complete(arguments, folder):
+    last = str(RECIPES[arguments.recipe][1])
     return (folder / "results.csv").exists() and any(
-        row["epoch"] == "20" and row["val/top1"] for row in epochs_of(folder))
+        row["epoch"] == last and row["val/top1"] for row in epochs_of(folder))
 
 
 def evaluate(arguments, folder, part):
-    """Right answers and images of the last epoch's weights."""
+    """Right answers and images of the last epoch's weights, or of their average."""
     result = folder / f"{part}.json"
     if not result.exists():
-        command = [str(Path(arguments.programs) / "evaluate"), str(folder / "weights/last.safetensors"),
+        weights = folder / "weights" / f"{RECIPES[arguments.recipe][2]}.safetensors"
+        command = [str(Path(arguments.programs) / "evaluate"), str(weights),
                    "--data-dir", arguments.data_dir, "--part", part, "--threads",
                    str(arguments.threads), "--json", str(result)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -109,8 +127,8 @@ def figure(results):
     for i, (name, batch, runs) in enumerate(results):
         y = top + step * i + 4
         average = mean(run["accuracy"] for run in runs)
-        label = name if batch == 128 else f"{name}, batch {batch}"
-        kind = "bar" if batch == 128 else "small"
+        label = f"{name}, batch {batch}" if batch == 8 else name
+        kind = "small" if batch == 8 else "bar"
         out.append(f'<text x="{left - 10}" y="{y + 16}" text-anchor="end">{label}</text>')
         out.append(f'<rect x="{left}" y="{y}" width="{average * scale:.1f}" height="22" rx="2" '
                    f'class="{kind}"/>')
@@ -129,19 +147,20 @@ def main():
     parser.add_argument("--data-dir", required=True, help="Flowers-102, as train_flowers takes it")
     parser.add_argument("--output", required=True, help="folder of the runs")
     parser.add_argument("--programs", default=str(ROOT / "build/release/examples"))
+    parser.add_argument("--recipe", default="seed", choices=RECIPES)
     parser.add_argument("--seeds", default="1,2")
     parser.add_argument("--threads", type=int, default=0, help="of a run; 0: all cores")
     parser.add_argument("--svg", help="where the figure goes")
     parser.add_argument("--collect", action="store_true", help="of what is there")
     arguments = parser.parse_args()
     results = []
-    for short, name, batch, options in VARIANTS:
+    for short, name, batch, options in RECIPES[arguments.recipe][0]:
         runs = []
         for seed in arguments.seeds.split(","):
             folder = Path(arguments.output) / f"{short}-s{seed}"
-            if not arguments.collect and not is_complete(folder):
+            if not arguments.collect and not is_complete(arguments, folder):
                 train(arguments, folder, batch, options, seed)
-            if is_complete(folder):
+            if is_complete(arguments, folder):
                 runs.append(measure(arguments, folder))
         if runs:
             results.append((name, batch, runs))
