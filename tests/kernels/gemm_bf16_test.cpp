@@ -23,8 +23,15 @@ using namespace anther::kernels;
 
 struct Unit {
   const char* name;
-  void (*gemm)(const GemmOperands<float>&, const GemmDims&, std::int64_t, std::int64_t);
-  void (*gemm_tn)(float*, const float*, const float*, const GemmTnDims&);
+  Bf16Unit<float> made_of;
+
+  void gemm(const GemmOperands<float>& o, const GemmDims& d, std::int64_t first,
+            std::int64_t last) const {
+    bf16_gemm(made_of, o, d, first, last);
+  }
+  void gemm_tn(float* dw, const float* dy, const float* x, const GemmTnDims& d) const {
+    bf16_gemm_tn(made_of, dw, dy, x, d);
+  }
 };
 
 // What this processor has: AMX, and all that do the same sums by FMA.
@@ -32,16 +39,13 @@ std::vector<Unit> units() {
   std::vector<Unit> all;
 #if defined(__x86_64__) && !defined(ANTHER_TEST_BASELINE_VECTOR_BYTES)
   const Isa best = isa();
-  if (uses_amx())
-    all.push_back({"amx", &avx512::bf16_gemm<float, true>, &avx512::bf16_gemm_tn<float, true>});
+  if (uses_amx()) all.push_back({"amx", bf16_amx_unit<float>()});
   if (best >= Isa::avx512)
-    all.push_back(
-        {"avx512", &avx512::bf16_gemm<float, false>, &avx512::bf16_gemm_tn<float, false>});
+    all.push_back({"avx512", bf16_fma_unit<float>(&avx512::bf16_fma_block<float>)});
   if (best >= Isa::avx2)
-    all.push_back({"avx2", &avx2::bf16_gemm<float, false>, &avx2::bf16_gemm_tn<float, false>});
+    all.push_back({"avx2", bf16_fma_unit<float>(&avx2::bf16_fma_block<float>)});
 #endif
-  all.push_back(
-      {"baseline", &baseline::bf16_gemm<float, false>, &baseline::bf16_gemm_tn<float, false>});
+  all.push_back({"baseline", bf16_fma_unit<float>(&baseline::bf16_fma_block<float>)});
   return all;
 }
 

@@ -49,9 +49,9 @@ inline const char* bf16_unit() {
   return uses_amx() ? "AMX" : "FMA";
 }
 
-#if defined(__x86_64__)
 // Makes this thread's eight tiles 16 rows of 64 bytes, until its part of the parallel_for ends.
 inline void configure_amx() {
+#if defined(__x86_64__)
   if (at_thread_end != nullptr) return;
   struct alignas(64) Config {
     std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
@@ -61,7 +61,7 @@ inline void configure_amx() {
   static constexpr Config config;
   asm volatile("ldtilecfg %0" : : "m"(config));
   at_thread_end = [] { asm volatile("tilerelease" : : : "memory"); };
-}
 #endif
+}
 
 }  // namespace anther::inline v0_1

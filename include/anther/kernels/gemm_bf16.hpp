@@ -11,6 +11,7 @@
 // bias and add is y, the sums start from it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "anther/core/amx.hpp"
@@ -19,10 +20,83 @@
 
 namespace anther::inline v0_1::kernels {
 
+// Both operands are copied into tiles, each of 32 elements of the depth. This is how many elements
+// a tile has. One of A for FMA has floats, rounded, which takes twice the bytes.
+inline constexpr std::int64_t bf16_tile = 512;
+
+// The columns of B are cut into panels of two tiles, and one of one tile where their number is odd.
+// Within a panel, the tiles of the same depth stand side by side.
+inline std::int64_t bf16_steps(std::int64_t depth) {
+  return (depth + 31) / 32;
+}
+inline std::int64_t bf16_b_stride(std::int64_t columns) {
+  return (columns > 16 ? 2 : 1) * bf16_tile;
+}
+
+// y = start + A B for up to two tiles of rows by two of columns, `steps` tiles deep. start and y
+// are whole tiles; start may be null, or have a stride of 0.
+template <class T>
+struct Bf16Block {
+  const std::uint16_t *a, *b;
+  std::int64_t a_stride,
+      b_stride;  // from a tile of A to that of the next rows; from a step to the next
+  std::int64_t steps;
+  const T* start;
+  std::int64_t start_stride;
+  T* y;
+  std::int64_t y_stride;
+};
+
 #define ANTHER_BODY "anther/kernels/gemm_bf16_pack.inl"
 #include "anther/kernels/for_each_isa.inl"
 #define ANTHER_BODY "anther/kernels/gemm_bf16.inl"
 #include "anther/kernels/for_each_isa.inl"
+
+// What a product is made of. Only the sums by FMA are compiled for each instruction set. All else
+// that is not for AMX is compiled once, for the baseline: every program pays for the time that it
+// takes to compile.
+template <class T>
+struct Bf16Unit {
+  std::int64_t a_tile;  // how many pairs of bytes a tile of A has
+  decltype(&baseline::bf16_pack_a<T, false>) pack_a;
+  decltype(&baseline::bf16_pack_b<T, false>) pack_b;
+  decltype(&baseline::bf16_pack_transposed<T, false>) pack_transposed;
+  decltype(&baseline::bf16_pack_rows<T>) pack_rows;
+  decltype(&baseline::bf16_copy_columns<T>) copy_columns;
+  void (*block)(const Bf16Block<T>& p, int row_tiles, int column_tiles);
+};
+template <class T>
+Bf16Unit<T> bf16_fma_unit(decltype(Bf16Unit<T>::block) block) {
+  return {2 * bf16_tile,
+          &baseline::bf16_pack_a<T, false>,
+          &baseline::bf16_pack_b<T, false>,
+          &baseline::bf16_pack_transposed<T, false>,
+          &baseline::bf16_pack_rows<T>,
+          &baseline::bf16_copy_columns<T>,
+          block};
+}
+#if defined(__x86_64__) && !defined(ANTHER_TEST_BASELINE_VECTOR_BYTES)
+template <class T>
+Bf16Unit<T> bf16_amx_unit() {
+  return {bf16_tile,
+          &avx512::bf16_pack_a<T, true>,
+          &avx512::bf16_pack_b<T, true>,
+          &avx512::bf16_pack_transposed<T, true>,
+          &avx512::bf16_pack_rows<T>,
+          &avx512::bf16_copy_columns<T>,
+          &avx512::bf16_amx_block<T>};
+}
+#endif
+template <class T>
+const Bf16Unit<T>& bf16_unit_in_use() {
+  static const Bf16Unit<T> unit = [] {
+#if defined(__x86_64__) && !defined(ANTHER_TEST_BASELINE_VECTOR_BYTES)
+    if (uses_amx()) return bf16_amx_unit<T>();
+#endif
+    return bf16_fma_unit<T>(ANTHER_SELECT(bf16_fma_block<T>));
+  }();
+  return unit;
+}
 
 // Within its life, denormals are zeros in this thread.
 class DenormalsAsZeros {
@@ -70,40 +144,150 @@ std::int64_t bf16_packed_size(std::int64_t columns, std::int64_t depth) {
   return (columns + 15) / 16 * 16 * ((depth + 31) / 32 * 32) / in_one;
 }
 
-// The bodies, as those of gemm.hpp, for the unit in use. They are of float alone: call them where
-// has_bf16.
+// A block of which rows x columns exist, where tiles are partial or there is something to add:
+// y = (start + A B) + add. The sums are in memory of its own.
+template <class T>
+void bf16_block_at_edge(const Bf16Unit<T>& unit, const Bf16Block<T>& whole, std::int64_t rows,
+                        std::int64_t columns, const T* add, std::int64_t add_stride) {
+  alignas(64) T start[32 * 32], sums[32 * 32];
+  const int row_tiles = rows > 16 ? 2 : 1, column_tiles = columns > 16 ? 2 : 1;
+  Bf16Block<T> p = whole;
+  if (p.start && (columns < 16 * column_tiles || (rows < 16 * row_tiles && p.start_stride != 0))) {
+    const std::int64_t start_rows = p.start_stride == 0 ? 1 : rows;
+    std::fill_n(start, 32 * 32, T(0));
+    unit.copy_columns(start, 32, p.start, p.start_stride, nullptr, 0, start_rows, columns);
+    p.start = start;
+    if (p.start_stride != 0) p.start_stride = 32;
+  }
+  p.y = sums;
+  p.y_stride = 32;
+  unit.block(p, row_tiles, column_tiles);
+  unit.copy_columns(whole.y, whole.y_stride, sums, 32, add, add_stride, rows, columns);
+}
+template <class T>
+void bf16_any_block(const Bf16Unit<T>& unit, const Bf16Block<T>& p, std::int64_t rows,
+                    std::int64_t columns, const T* add, std::int64_t add_stride) {
+  if (rows % 16 == 0 && columns % 16 == 0 && !add)
+    unit.block(p, static_cast<int>(rows / 16), static_cast<int>(columns / 16));
+  else
+    bf16_block_at_edge(unit, p, rows, columns, add, add_stride);
+}
+
+// y (rows, columns) = x (rows, depth) B + bias + add, for the panels first to last - 1. Where there
+// is no bias and add is y, the sums start from it.
+template <class T>
+void bf16_gemm(const Bf16Unit<T>& unit, const GemmOperands<T>& o, const GemmDims& d,
+               std::int64_t first, std::int64_t last) {
+  // A depth beyond this is cut.
+  constexpr std::int64_t most_steps = 128, room = most_steps * 2 * bf16_tile;
+  alignas(64) std::uint16_t a[room];
+  const auto* const packed = reinterpret_cast<const std::uint16_t*>(o.packed);
+  const std::int64_t all_steps = bf16_steps(d.depth);
+  for (std::int64_t done = 0;; done += most_steps) {
+    const std::int64_t steps = all_steps - done < most_steps ? all_steps - done : most_steps;
+    const bool goes_on = done > 0 || (!o.bias && o.add == o.y);
+    const std::int64_t a_stride = steps * unit.a_tile;
+    // So many tiles of rows at a time stay in the first-level cache beside a panel of B.
+    std::int64_t at_once = 24 * bf16_tile / (a_stride + 1) * 2;
+    at_once = at_once < 2 ? 2 : at_once > 6 ? 6 : at_once;
+    if (at_once * a_stride > room) at_once = 1;
+    for (std::int64_t row = 0; row < d.rows; row += 16 * at_once) {
+      const std::int64_t rows = d.rows - row < 16 * at_once ? d.rows - row : 16 * at_once;
+      const std::int64_t k = 32 * done, left = d.depth - k;
+      for (std::int64_t i = 0; i < rows; i += 16)
+        unit.pack_a(a + i / 16 * a_stride, o.x + (row + i) * d.x_stride + k, d.x_stride,
+                    rows - i < 16 ? rows - i : 16, left < 32 * most_steps ? left : 32 * most_steps);
+      for (std::int64_t number = first; number < last; ++number) {
+        const std::int64_t column = 32 * number;
+        const std::int64_t columns = d.columns - column < 32 ? d.columns - column : 32;
+        const std::int64_t b_stride = bf16_b_stride(columns);
+        const std::int64_t pair = at_once > 1 ? 32 : 16;
+        for (std::int64_t i = 0; i < rows; i += pair) {
+          T* const y = o.y + (row + i) * d.y_stride + column;
+          const T* const add =
+              o.add && !goes_on ? o.add + (row + i) * d.add_stride + column : nullptr;
+          bf16_any_block<T>(unit,
+                            {.a = a + i / 16 * a_stride,
+                             .b = packed + column * 32 * all_steps + done * b_stride,
+                             .a_stride = a_stride,
+                             .b_stride = b_stride,
+                             .steps = steps,
+                             .start = goes_on  ? y
+                                      : o.bias ? o.bias + column
+                                               : nullptr,
+                             .start_stride = goes_on ? d.y_stride : 0,
+                             .y = y,
+                             .y_stride = d.y_stride},
+                            rows - i < pair ? rows - i : pair, columns, add, d.add_stride);
+        }
+      }
+    }
+    if (done + most_steps >= all_steps) return;
+  }
+}
+
+// dw (outs, columns) += dy^T x: to each element, the sums of blocks of 32 rows, in rising order.
+template <class T>
+void bf16_gemm_tn(const Bf16Unit<T>& unit, T* dw, const T* dy, const T* x, const GemmTnDims& d) {
+  constexpr std::int64_t most_columns = 512, most_steps = 8, most_rows = 32 * most_steps;
+  const std::int64_t a_stride = most_steps * unit.a_tile;
+  alignas(64) std::uint16_t b[most_columns * most_rows], a[2 * most_steps * 2 * bf16_tile];
+  for (std::int64_t column = 0; column < d.columns; column += most_columns) {
+    const std::int64_t columns =
+        d.columns - column < most_columns ? d.columns - column : most_columns;
+    for (std::int64_t row = 0; row < d.rows; row += most_rows) {
+      const std::int64_t rows = d.rows - row < most_rows ? d.rows - row : most_rows;
+      const std::int64_t steps = bf16_steps(rows);
+      unit.pack_b(b, x + row * d.x_stride + column, d.x_stride, rows, columns);
+      for (std::int64_t out = 0; out < d.outs; out += 32) {
+        const std::int64_t outs = d.outs - out < 32 ? d.outs - out : 32;
+        for (std::int64_t i = 0; i < outs; i += 16)
+          for (std::int64_t step = 0; step < steps; ++step)
+            unit.pack_transposed(a + i / 16 * a_stride + step * unit.a_tile,
+                                 dy + (row + 32 * step) * d.dy_stride + out + i, d.dy_stride,
+                                 rows - 32 * step, outs - i);
+        for (std::int64_t n = 0; n < columns; n += 32) {
+          T* const to = dw + out * d.dw_stride + column + n;
+          bf16_any_block<T>(unit,
+                            {.a = a,
+                             .b = b + n * 32 * steps,
+                             .a_stride = a_stride,
+                             .b_stride = bf16_b_stride(columns - n),
+                             .steps = steps,
+                             .start = to,
+                             .start_stride = d.dw_stride,
+                             .y = to,
+                             .y_stride = d.dw_stride},
+                            outs, columns - n < 32 ? columns - n : 32, nullptr, 0);
+        }
+      }
+    }
+  }
+}
+
+// The bodies, as those of gemm.hpp. They are of float alone: call them where has_bf16.
 template <class T>
 void bf16_product(const GemmOperands<T>& o, const GemmDims& d, std::int64_t first,
                   std::int64_t last) {
   if constexpr (has_bf16<T>) {
     const DenormalsAsZeros zeros;
-#if defined(__x86_64__) && !defined(ANTHER_TEST_BASELINE_VECTOR_BYTES)
-    if (uses_amx()) {
-      configure_amx();
-      return avx512::bf16_gemm<T, true>(o, d, first, last);
-    }
-#endif
-    ANTHER_SELECT(bf16_gemm<T, false>)(o, d, first, last);
+    if (uses_amx()) configure_amx();
+    bf16_gemm(bf16_unit_in_use<T>(), o, d, first, last);
   }
 }
 template <class T>
 void bf16_product_tn(T* dw, const T* dy, const T* x, const GemmTnDims& d) {
   if constexpr (has_bf16<T>) {
     const DenormalsAsZeros zeros;
-#if defined(__x86_64__) && !defined(ANTHER_TEST_BASELINE_VECTOR_BYTES)
-    if (uses_amx()) {
-      configure_amx();
-      return avx512::bf16_gemm_tn<T, true>(dw, dy, x, d);
-    }
-#endif
-    ANTHER_SELECT(bf16_gemm_tn<T, false>)(dw, dy, x, d);
+    if (uses_amx()) configure_amx();
+    bf16_gemm_tn(bf16_unit_in_use<T>(), dw, dy, x, d);
   }
 }
 
 template <class T>
 void bf16_pack(T* packed, const T* b, const PackOptions& pack, const PackRows& rows,
                std::int64_t panel) {
-  ANTHER_SELECT(bf16_pack_rows<T>)(reinterpret_cast<std::uint16_t*>(packed), b, pack, rows, panel);
+  bf16_unit_in_use<T>().pack_rows(reinterpret_cast<std::uint16_t*>(packed), b, pack, rows, panel);
 }
 
 }  // namespace anther::inline v0_1::kernels

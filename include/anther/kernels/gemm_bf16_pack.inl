@@ -5,11 +5,6 @@
 // 16 rows of 32 elements: in bfloat16 for AMX; as floats, rounded, for FMA, which need not widen
 // them then. Beyond the edges stand zeros.
 
-// The elements of a tile, and of A's tile counted in pairs of bytes.
-constexpr std::int64_t bf16_tile = 512;
-template <bool amx>
-constexpr std::int64_t bf16_a_tile = amx ? bf16_tile : 2 * bf16_tile;
-
 // Rounded floats: the upper half of each lane is the bfloat16, the lower half zero.
 template <class T>
 struct Bf16Lanes {
@@ -99,9 +94,9 @@ ANTHER_INLINE void bf16_transpose16(Vec<T> (&r)[16]) {
 // A's tiles of up to 16 rows of x, of which `depth` elements count: the tiles of one row of tiles
 // follow each other.
 template <class T, bool amx>
-__attribute__((noinline)) void bf16_pack_a(std::uint16_t* to, const T* x, std::int64_t x_stride,
-                                           std::int64_t rows, std::int64_t depth) {
-  constexpr std::int64_t lanes = Vec<T>::lanes, tile = bf16_a_tile<amx>;
+void bf16_pack_a(std::uint16_t* to, const T* x, std::int64_t x_stride, std::int64_t rows,
+                 std::int64_t depth) {
+  constexpr std::int64_t lanes = Vec<T>::lanes, tile = (amx ? 1 : 2) * bf16_tile;
   for (std::int64_t i = 0; i < rows; ++i, x += x_stride, to += tile / 16) {
     std::uint16_t* at = to;
     std::int64_t k = 0;
@@ -128,8 +123,8 @@ __attribute__((noinline)) void bf16_pack_a(std::uint16_t* to, const T* x, std::i
 // One tile of A from the transpose of dy: `outs` of its columns, up to 16, and up to 32 of its
 // rows.
 template <class T, bool amx>
-ANTHER_INLINE void bf16_pack_transposed(std::uint16_t* to, const T* dy, std::int64_t dy_stride,
-                                        std::int64_t rows, std::int64_t outs) {
+void bf16_pack_transposed(std::uint16_t* to, const T* dy, std::int64_t dy_stride, std::int64_t rows,
+                          std::int64_t outs) {
 #if ANTHER_VECTOR_ISA == 3
   if constexpr (amx) {
     Vec<T> pairs[16];
@@ -182,20 +177,10 @@ ANTHER_INLINE void bf16_pack_pairs(std::uint16_t* to, const T* even, const T* od
   }
 }
 
-// Where a tile of B begins, in a matrix of so many columns and steps of the depth. The columns are
-// cut into panels of two tiles, and one of one tile where their number is odd. Within a panel, the
-// tiles of the same depth stand side by side.
-ANTHER_INLINE std::int64_t bf16_steps(std::int64_t depth) {
-  return (depth + 31) / 32;
-}
-ANTHER_INLINE std::int64_t bf16_b_stride(std::int64_t columns) {
-  return (columns > 16 ? 2 : 1) * bf16_tile;
-}
-
 // All tiles of B, which is x: up to 512 rows of `columns` elements.
 template <class T, bool amx>
-__attribute__((noinline)) void bf16_pack_b(std::uint16_t* to, const T* x, std::int64_t x_stride,
-                                           std::int64_t rows, std::int64_t columns) {
+void bf16_pack_b(std::uint16_t* to, const T* x, std::int64_t x_stride, std::int64_t rows,
+                 std::int64_t columns) {
   const std::int64_t steps = bf16_steps(rows), whole = columns / 32 * 32;
   const std::int64_t last_stride = bf16_b_stride(columns - whole);
   for (std::int64_t r = 0; r < 32 * steps; r += 2) {
@@ -216,6 +201,21 @@ __attribute__((noinline)) void bf16_pack_b(std::uint16_t* to, const T* x, std::i
       bf16_pack_pairs<T, amx>(
           to + panel * 32 * steps + (n - panel) * 32 + r / 32 * stride + r % 32 * 16,
           even ? even + n : nullptr, odd ? odd + n : nullptr, columns - n);
+    }
+  }
+}
+
+// Copies rows of `columns` elements; and adds add to them, if there is one.
+template <class T>
+void bf16_copy_columns(T* to, std::int64_t to_stride, const T* from, std::int64_t from_stride,
+                       const T* add, std::int64_t add_stride, std::int64_t rows,
+                       std::int64_t columns) {
+  for (std::int64_t n = 0; n < columns; n += Vec<T>::lanes) {
+    const std::int64_t here = columns - n;
+    for (std::int64_t i = 0; i < rows; ++i) {
+      Vec<T> value = Vec<T>::load_partial(from + i * from_stride + n, here);
+      if (add) value = value + Vec<T>::load_partial(add + i * add_stride + n, here);
+      value.store_partial(to + i * to_stride + n, here);
     }
   }
 }
