@@ -156,7 +156,7 @@ def check(include):
         if path.startswith("kernels/"):
             for name, rest in re.findall(r"ANTHER_SELECT\((\w+)<T([^>]*)>", without_comments(text)):
                 # What a table or a parameter decides is named by all its values.
-                selected.add(name if re.search(r"\b(op|input|join)\b", rest) else name + rest)
+                selected.add(name if re.search(r"\b(op|input|join|loss)\b", rest) else name + rest)
     named = {name.split(",")[0] if "::" in name else name for name in re.findall(
         r"^ *ANTHER_FUNCTION\(([^)]*)\)", texts.get("compiled/kernel_names.inl", ""), re.MULTILINE)}
     for name in sorted(selected - named):

@@ -49,11 +49,10 @@ inline std::int64_t loss_workspace(std::int64_t count) {
 }
 
 // The sum over all elements: of blocks, whose sums are added in their order.
-template <class T>
-double loss_sum(Loss loss, const LossOperands<T>& o, T parameter, T* workspace,
-                std::int64_t count) {
+template <class T, Loss loss>
+double loss_sum(const LossOperands<T>& o, T parameter, T* workspace, std::int64_t count) {
   for_blocks(count, loss_cost, [&](std::int64_t first, std::int64_t length, std::int64_t block) {
-    workspace[block] = ANTHER_SELECT(loss_sum<T>)(loss, o.from(first), parameter, length);
+    workspace[block] = ANTHER_SELECT(loss_sum<T, loss>)(o.from(first), parameter, length);
   });
   double total = 0;
   for (std::int64_t block = 0; block < map_blocks(count); ++block)
@@ -62,22 +61,21 @@ double loss_sum(Loss loss, const LossOperands<T>& o, T parameter, T* workspace,
 }
 
 // y = scale loss.
-template <class T>
-void loss_values(T* y, Loss loss, const LossOperands<T>& o, T parameter, T scale,
-                 std::int64_t count) {
+template <class T, Loss loss>
+void loss_values(T* y, const LossOperands<T>& o, T parameter, T scale, std::int64_t count) {
   for_blocks(count, loss_cost, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-    ANTHER_SELECT(loss_values<T>)(y + first, loss, o.from(first), parameter, scale, length);
+    ANTHER_SELECT(loss_values<T, loss>)(y + first, o.from(first), parameter, scale, length);
   });
 }
 
-template <class T>
-void loss_backward(const LossGradient<T>& g, Loss loss, const LossOperands<T>& o, T parameter,
+template <class T, Loss loss>
+void loss_backward(const LossGradient<T>& g, const LossOperands<T>& o, T parameter,
                    std::int64_t count) {
   for_blocks(count, loss_cost, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-    ANTHER_SELECT(loss_backward<T>)
+    ANTHER_SELECT(loss_backward<T, loss>)
     ({g.to + first, g.add ? g.add + first : nullptr, g.dy ? g.dy + first : nullptr, g.scale,
       g.of_target},
-     loss, o.from(first), parameter, length);
+     o.from(first), parameter, length);
   });
 }
 

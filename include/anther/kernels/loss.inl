@@ -1,7 +1,10 @@
 // The bodies of loss.hpp. A formula has the value of an element, its slope by x, and by the target.
 
+template <class T, Loss loss>
+struct LossFormula;
+
 template <class T>
-struct MseFormula {
+struct LossFormula<T, Loss::mse> {
   static ANTHER_INLINE Vec<T> value(const Vec<T>& x, const Vec<T>& t, const Vec<T>&,
                                     const Vec<T>&) {
     return (x - t) * (x - t);
@@ -17,7 +20,7 @@ struct MseFormula {
 };
 
 template <class T>
-struct L1Formula {
+struct LossFormula<T, Loss::l1> {
   static ANTHER_INLINE Vec<T> value(const Vec<T>& x, const Vec<T>& t, const Vec<T>&,
                                     const Vec<T>&) {
     return abs(x - t);
@@ -35,7 +38,7 @@ struct L1Formula {
 
 // min and max have what may be NaN second, and then are NaN.
 template <class T>
-struct HuberFormula {
+struct LossFormula<T, Loss::huber> {
   static ANTHER_INLINE Vec<T> value(const Vec<T>& x, const Vec<T>& t, const Vec<T>&,
                                     const Vec<T>& delta) {
     const Vec<T> distance = abs(x - t), inner = min(delta, distance);
@@ -52,7 +55,7 @@ struct HuberFormula {
 };
 
 template <class T>
-struct BceFormula {
+struct LossFormula<T, Loss::bce> {
   // e^-|x|
   static ANTHER_INLINE Vec<T> power(const Vec<T>& x) {
     return exp2(Vec<T>::zero() - abs(x), Vec<T>::broadcast(log2_e<T>));
@@ -79,7 +82,7 @@ struct BceFormula {
 };
 
 template <class T>
-struct KlFormula {
+struct LossFormula<T, Loss::kl> {
   // 0 where t is not positive.
   static ANTHER_INLINE Vec<T> log_target(const Vec<T>& t) {
     return select_less(Vec<T>::zero(), t, log(t), Vec<T>::zero());
@@ -98,7 +101,7 @@ struct KlFormula {
 };
 
 template <class T>
-struct KlLogFormula {
+struct LossFormula<T, Loss::kl_log> {
   static ANTHER_INLINE Vec<T> value(const Vec<T>& x, const Vec<T>& t, const Vec<T>&,
                                     const Vec<T>&) {
     return exp2(t, Vec<T>::broadcast(log2_e<T>)) * (t - x);
@@ -124,8 +127,8 @@ struct LossVectors {
 };
 
 // The sums of 1,024 elements are added in double.
-template <class T, class Formula>
-double loss_sum_of(const LossOperands<T>& o, T parameter, std::int64_t count) {
+template <class T, Loss loss>
+T loss_sum(const LossOperands<T>& o, T parameter, std::int64_t count) {
   constexpr std::int64_t lanes = Vec<T>::lanes, part = 1024;
   const Vec<T> p = Vec<T>::broadcast(parameter);
   double total = 0;
@@ -135,71 +138,40 @@ double loss_sum_of(const LossOperands<T>& o, T parameter, std::int64_t count) {
     std::int64_t i = first;
     for (; i + lanes <= end; i += lanes) {
       const LossVectors<T> v(o, i, lanes);
-      some = some + Formula::value(v.x, v.t, v.w, p);
+      some = some + LossFormula<T, loss>::value(v.x, v.t, v.w, p);
     }
     if (i < end) {  // zeros may have a loss
       T rest[lanes];
       const LossVectors<T> v(o, i, end - i);
-      Formula::value(v.x, v.t, v.w, p).store(rest);
+      LossFormula<T, loss>::value(v.x, v.t, v.w, p).store(rest);
       some = some + Vec<T>::load_partial(rest, end - i);
     }
     total += static_cast<double>(sum(some));
   }
-  return total;
+  return static_cast<T>(total);
 }
 
-template <class T, class Formula>
-void loss_values_of(T* y, const LossOperands<T>& o, T parameter, T scale, std::int64_t count) {
+template <class T, Loss loss>
+void loss_values(T* y, const LossOperands<T>& o, T parameter, T scale, std::int64_t count) {
   const Vec<T> p = Vec<T>::broadcast(parameter), factor = Vec<T>::broadcast(scale);
   for (std::int64_t i = 0; i < count; i += Vec<T>::lanes) {
     const LossVectors<T> v(o, i, count - i);
-    (factor * Formula::value(v.x, v.t, v.w, p)).store_partial(y + i, count - i);
+    (factor * LossFormula<T, loss>::value(v.x, v.t, v.w, p)).store_partial(y + i, count - i);
   }
 }
 
-template <class T, class Formula>
-void loss_backward_of(const LossGradient<T>& g, const LossOperands<T>& o, T parameter,
-                      std::int64_t count) {
+template <class T, Loss loss>
+void loss_backward(const LossGradient<T>& g, const LossOperands<T>& o, T parameter,
+                   std::int64_t count) {
   const LossGradient<T> to = g;
   const Vec<T> p = Vec<T>::broadcast(parameter), scale = Vec<T>::broadcast(g.scale);
   for (std::int64_t i = 0; i < count; i += Vec<T>::lanes) {
     const std::int64_t left = count - i;
     const LossVectors<T> v(o, i, left);
-    const Vec<T> slope =
-        to.of_target ? Formula::target_slope(v.x, v.t, v.w, p) : Formula::slope(v.x, v.t, v.w, p);
+    const Vec<T> slope = to.of_target ? LossFormula<T, loss>::target_slope(v.x, v.t, v.w, p)
+                                      : LossFormula<T, loss>::slope(v.x, v.t, v.w, p);
     Vec<T> value = slope * (to.dy ? scale * Vec<T>::load_partial(to.dy + i, left) : scale);
     if (to.add) value = Vec<T>::load_partial(to.add + i, left) + value;
     value.store_partial(to.to + i, left);
   }
-}
-
-template <class T>
-T loss_sum(Loss loss, const LossOperands<T>& o, T parameter, std::int64_t count) {
-  constexpr decltype(&loss_sum_of<T, MseFormula<T>>) run[] = {
-      loss_sum_of<T, MseFormula<T>>, loss_sum_of<T, L1Formula<T>>, loss_sum_of<T, HuberFormula<T>>,
-      loss_sum_of<T, BceFormula<T>>, loss_sum_of<T, KlFormula<T>>, loss_sum_of<T, KlLogFormula<T>>,
-  };
-  return static_cast<T>(run[static_cast<int>(loss)](o, parameter, count));
-}
-
-template <class T>
-void loss_values(T* y, Loss loss, const LossOperands<T>& o, T parameter, T scale,
-                 std::int64_t count) {
-  constexpr decltype(&loss_values_of<T, MseFormula<T>>) run[] = {
-      loss_values_of<T, MseFormula<T>>,   loss_values_of<T, L1Formula<T>>,
-      loss_values_of<T, HuberFormula<T>>, loss_values_of<T, BceFormula<T>>,
-      loss_values_of<T, KlFormula<T>>,    loss_values_of<T, KlLogFormula<T>>,
-  };
-  run[static_cast<int>(loss)](y, o, parameter, scale, count);
-}
-
-template <class T>
-void loss_backward(const LossGradient<T>& g, Loss loss, const LossOperands<T>& o, T parameter,
-                   std::int64_t count) {
-  constexpr decltype(&loss_backward_of<T, MseFormula<T>>) run[] = {
-      loss_backward_of<T, MseFormula<T>>,   loss_backward_of<T, L1Formula<T>>,
-      loss_backward_of<T, HuberFormula<T>>, loss_backward_of<T, BceFormula<T>>,
-      loss_backward_of<T, KlFormula<T>>,    loss_backward_of<T, KlLogFormula<T>>,
-  };
-  run[static_cast<int>(loss)](g, o, parameter, count);
 }

@@ -39,11 +39,11 @@ void loss_forward(Call<T>& call) {
   const kernels::LossOperands<T> o = loss_operands(call);
   const T parameter = static_cast<T>(a.parameter);
   if (a.each)
-    kernels::loss_values(call.output(), loss, o, parameter, static_cast<T>(a.scale), count);
+    kernels::loss_values<T, loss>(call.output(), o, parameter, static_cast<T>(a.scale), count);
   else
     *call.output() = static_cast<T>(
-        a.scale * kernels::loss_sum(loss, o, parameter,
-                                    call.workspace(kernels::loss_workspace(count)), count));
+        a.scale * kernels::loss_sum<T, loss>(
+                      o, parameter, call.workspace(kernels::loss_workspace(count)), count));
 }
 
 template <class T, kernels::Loss loss>
@@ -54,8 +54,8 @@ void loss_backward(Call<T>& call) {
   const T scale = static_cast<T>(a.each ? a.scale : a.scale * static_cast<double>(*dy));
   for (const int input : {0, 1})
     if (const auto dx = call.input_gradient(input))
-      kernels::loss_backward<T>({dx.to, dx.add, a.each ? dy : nullptr, scale, input == 1}, loss, o,
-                                static_cast<T>(a.parameter), call.input_shape(0).numel());
+      kernels::loss_backward<T, loss>({dx.to, dx.add, a.each ? dy : nullptr, scale, input == 1}, o,
+                                      static_cast<T>(a.parameter), call.input_shape(0).numel());
 }
 
 template <kernels::Loss loss>
