@@ -1,132 +1,135 @@
-// Prints what docs/numerics.md says of errors: for each op of tests/op_cases.hpp, the worst error
-// of float beside double over the op's cases, of results and of gradients; for each function, the
-// worst error in units in the last place.
-//
-//   build/release/tests/print_numerics
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
+// Prints the tables of docs/numerics.md, for the instruction set in use: for each op of
+// tests/op_cases.hpp, the worst error beside double over the op's cases, of results and of
+// gradients, in float and with products in bfloat16; for each function, the worst error in units in
+// the last place. scripts/numerics.py puts the worst of all instruction sets into the page, and
+// compares.
 #include <cstdio>
-#include <limits>
 #include <map>
 #include <string>
-#include <vector>
 
-#include "tests/op_cases.hpp"
+#include "tests/op_numerics.hpp"
 
 namespace {
 
 using namespace anther;
 using namespace op_tests;
 
-struct Results {
-  std::vector<double> values;
-  std::vector<std::vector<double>> gradients;
-};
-
-template <class T>
-Results results_of(const OpCase& row, std::int64_t samples) {
-  CaseArguments<T> arguments(row, samples);
-  Tape<T> tape;
-  tape.begin({.training = row.training, .random = RandomKey(3)});
-  arguments.set(tape);
-  const Variable<T> y = op_call(row.op)(arguments);
-  Tensor<T> weight(y.shape());
-  for (std::int64_t i = 0; i < weight.size(); ++i)
-    weight[i] =
-        static_cast<T>(static_cast<float>(normal(RandomKey(5), static_cast<std::uint64_t>(i))));
-  Results results{{y.value().begin(), y.value().end()}, {}};
-  tape.backward(weighted_sum<T>(y, std::as_const(weight).span()));
-  for (const Variable<T>& x : arguments.variables())
-    results.gradients.emplace_back(x.gradient().begin(), x.gradient().end());
-  return results;
-}
-
-// The largest difference, relative to the largest number of the exact ones.
-double error_of(const std::vector<double>& got, const std::vector<double>& exact) {
-  double greatest = 0, apart = 0;
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    greatest = std::max(greatest, std::abs(exact[i]));
-    apart = std::max(apart, std::abs(got[i] - exact[i]));
-  }
-  return greatest > 0 ? apart / greatest : apart;
-}
-
 struct Worst {
   double value = 0, gradient = 0;
+  void take(const OpResults& got, const OpResults& exact) {
+    value = std::max(value, error_of(got.values, exact.values));
+    gradient = std::max(gradient, gradient_error_of(got, exact));
+  }
 };
 
-// Of one function of one number, over `count` numbers from `low` to `high`.
-template <class Op, class Exact>
+void print_ops() {
+  std::map<std::string, Worst> worst;
+  for (const OpCase& row : op_cases()) {
+    // Several times the row's numbers, but not a longer sequence, which would be another function.
+    const bool by_samples = nlohmann::json::parse(row.attributes).value("batch_first", true);
+    const std::int64_t samples =
+        by_samples ? std::max<std::int64_t>(4000 / row.inputs[0].shape.numel(), 1) : 1;
+    CaseArguments<float> floats(row, samples);
+    CaseArguments<double> doubles(row, samples);
+    const OpResults got = results_of(row, floats), exact = results_of(row, doubles);
+    worst[row.op].take(got, exact);
+    const OpResults amp = results_of(row, floats, true);
+    if (amp.values != got.values) worst[row.op + ", bfloat16"].take(amp, exact);
+  }
+  std::printf("| op | results | gradients |\n| --- | ---: | ---: |\n");
+  for (const auto& [name, of] : worst)
+    std::printf("| %s | %.1e | %.1e |\n", name.c_str(), of.value, of.gradient);
+}
+
+// How far the result is from the exact one, in steps between neighbouring numbers there.
+template <class T>
+double ulps(T got, long double exact) {
+  const T rounded = std::abs(static_cast<T>(exact));
+  const T step = std::nextafter(rounded, std::numeric_limits<T>::infinity()) - rounded;
+  return static_cast<double>(std::abs(static_cast<long double>(got) - exact) / step);
+}
+
+// Of a function of one number, over numbers from `low` to `high`.
+template <class T, class Op, class Exact>
 double worst_ulps(double low, double high, const Op& op, const Exact& exact) {
-  constexpr std::int64_t count = 200'000;
-  Tensor<float> x({count / 8, 8});
+  constexpr std::int64_t count = 60'000;
+  Tensor<T> x({count / 8, 8});
   for (std::int64_t i = 0; i < count; ++i)
-    x[i] = static_cast<float>(low + (high - low) * (static_cast<double>(i) + 0.5) / count);
-  Tape<float> tape;
+    x[i] = static_cast<T>(low + (high - low) * (static_cast<double>(i) + 0.5) / count);
+  Tape<T> tape;
   tape.begin({.training = false, .backward = false});
-  const Variable<float> y = op(tape.input(x));
+  const Variable<T> y = op(tape.input(x));
   double worst = 0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const double right = exact(static_cast<double>(x[i]));
-    const auto rounded = static_cast<float>(right);
-    const double ulp = static_cast<double>(
-        std::nextafter(std::abs(rounded), std::numeric_limits<float>::infinity()) -
-        std::abs(rounded));
+  for (std::int64_t i = 0; i < count; ++i)
     worst = std::max(
-        worst, std::abs(static_cast<double>(y.value()[static_cast<std::size_t>(i)]) - right) / ulp);
+        worst, ulps(y.value()[static_cast<std::size_t>(i)], exact(static_cast<long double>(x[i]))));
+  return worst;
+}
+
+// Of every probability of 100 rows of 64 logits from -`size` to `size`.
+template <class T>
+double worst_ulps_of_softmax(double size) {
+  Tensor<T> x({100, 64});
+  for (std::int64_t i = 0; i < x.size(); ++i)
+    x[i] = static_cast<T>(
+        static_cast<float>(size * (2 * uniform(RandomKey(1), static_cast<std::uint64_t>(i)) - 1)));
+  Tape<T> tape;
+  tape.begin({.training = false, .backward = false});
+  const Variable<T> y = softmax(tape.input(x), -1);
+  double worst = 0;
+  for (std::int64_t row = 0; row < 100; ++row) {
+    const auto logits = std::as_const(x).span().subspan(static_cast<std::size_t>(row * 64), 64);
+    const auto greatest = static_cast<long double>(*std::ranges::max_element(logits));
+    long double sum = 0;
+    for (const T logit : logits) sum += std::exp(static_cast<long double>(logit) - greatest);
+    for (std::size_t i = 0; i < 64; ++i)
+      worst = std::max(worst, ulps(y.value()[static_cast<std::size_t>(row * 64) + i],
+                                   std::exp(static_cast<long double>(logits[i]) - greatest) / sum));
   }
   return worst;
 }
 
 void print_functions() {
   std::printf(
-      "| function | from | to | worst error, in units in the last place |\n"
-      "| --- | ---: | ---: | ---: |\n");
+      "| function | float | double |\n"
+      "| --- | ---: | ---: |\n");
   const auto row = [](const char* name, double low, double high, const auto& op,
                       const auto& exact) {
-    std::printf("| %s | %g | %g | %.2f |\n", name, low, high, worst_ulps(low, high, op, exact));
+    std::printf("| %s, %g to %g | %.2f | %.2f |\n", name, low, high,
+                worst_ulps<float>(low, high, op, exact), worst_ulps<double>(low, high, op, exact));
   };
-  using V = Variable<float>;
-  const auto sigmoid_of = [](double x) { return 1 / (1 + std::exp(-x)); };
-  const auto gelu_of = [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); };
+  using Exact = long double;
+  const auto sigmoid_of = [](Exact x) { return 1 / (1 + std::exp(-x)); };
+  const auto gelu_of = [](Exact x) { return x * std::erfc(-x / std::sqrt(Exact(2))) / 2; };
   row(
-      "exp", -80, 80, [](const V& x) { return exp(x); }, [](double x) { return std::exp(x); });
+      "exp", -80, 80, [](const auto& x) { return exp(x); }, [](Exact x) { return std::exp(x); });
   row(
-      "log", 1e-3, 1e3, [](const V& x) { return log(x); }, [](double x) { return std::log(x); });
+      "log", 1e-3, 1e3, [](const auto& x) { return log(x); }, [](Exact x) { return std::log(x); });
   row(
-      "tanh", -10, 10, [](const V& x) { return tanh(x); }, [](double x) { return std::tanh(x); });
+      "tanh", -10, 10, [](const auto& x) { return tanh(x); }, [](Exact x) { return std::tanh(x); });
   row(
-      "sigmoid", -20, 20, [](const V& x) { return sigmoid(x); }, sigmoid_of);
+      "sigmoid", -20, 20, [](const auto& x) { return sigmoid(x); }, sigmoid_of);
   row(
-      "silu", -20, 20, [](const V& x) { return silu(x); },
-      [&](double x) { return x * sigmoid_of(x); });
+      "silu", -20, 20, [](const auto& x) { return silu(x); },
+      [&](Exact x) { return x * sigmoid_of(x); });
   row(
-      "rsqrt", 1e-3, 1e3, [](const V& x) { return rsqrt(x); },
-      [](double x) { return 1 / std::sqrt(x); });
+      "rsqrt", 1e-3, 1e3, [](const auto& x) { return rsqrt(x); },
+      [](Exact x) { return 1 / std::sqrt(x); });
   row(
-      "sqrt", 1e-3, 1e3, [](const V& x) { return sqrt(x); }, [](double x) { return std::sqrt(x); });
-  row(
-      "gelu", -2, 8, [](const V& x) { return gelu(x); }, gelu_of);
-  row(
-      "gelu", -5, -2, [](const V& x) { return gelu(x); }, gelu_of);
+      "sqrt", 1e-3, 1e3, [](const auto& x) { return sqrt(x); },
+      [](Exact x) { return std::sqrt(x); });
+  const auto gelu_op = [](const auto& x) { return gelu(x); };
+  row("gelu", -2, 8, gelu_op, gelu_of);
+  row("gelu", -5, -2, gelu_op, gelu_of);
+  for (const double size : {5.0, 40.0})
+    std::printf("| softmax of 64 logits, %g to %g | %.2f | %.2f |\n", -size, size,
+                worst_ulps_of_softmax<float>(size), worst_ulps_of_softmax<double>(size));
 }
 
 }  // namespace
 
 int main() {
-  std::map<std::string, Worst> worst;
-  for (const OpCase& row : op_cases()) {
-    const std::int64_t samples = std::max<std::int64_t>(4000 / row.inputs[0].shape.numel(), 1);
-    const Results got = results_of<float>(row, samples), exact = results_of<double>(row, samples);
-    Worst& of = worst[row.op];
-    of.value = std::max(of.value, error_of(got.values, exact.values));
-    for (std::size_t i = 0; i < got.gradients.size(); ++i)
-      of.gradient = std::max(of.gradient, error_of(got.gradients[i], exact.gradients[i]));
-  }
-  std::printf("| op | worst error of results | of gradients |\n| --- | ---: | ---: |\n");
-  for (const auto& [name, of] : worst)
-    std::printf("| %s | %.1e | %.1e |\n", name.c_str(), of.value, of.gradient);
+  print_ops();
   std::printf("\n");
   print_functions();
 }
