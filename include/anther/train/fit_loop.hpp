@@ -96,7 +96,7 @@ class Fit {
       group.broadcast(bytes_of(ema_->buffer_values()));
     }
     progress_ = broadcast(group, progress_);
-    if (group.rank() != 0) callbacks_ = {};
+    if (group.rank() != 0) callbacks_ = Callbacks{};
   }
 
   // Since the run began.
