@@ -2,15 +2,27 @@
 # Each recipe gives the same files for any number of threads and of workers, and however often it was
 # stopped on the way. 30 steps of each, with small models on small painted images.
 #
-# usage: determinism_test.sh TRAIN_FLOWERS [--long] [OTHER_TRAIN_FLOWERS]
-# --long: 1, 2, 3, 5 and 8 threads, each with 0 to 3 workers, and ten stops. Another program, such as
-# another compiler's, must give the same files too.
+# usage: determinism_test.sh TRAIN_FLOWERS [--long | --all] [OTHER_TRAIN_FLOWERS]
+# --long: 1, 2, 3, 5 and 8 threads, 0 to 3 workers, and ten stops; --all: every pair of these. Another
+# program, such as another compiler's, must give the same files too.
+recipes=$(cd "$(dirname "$0")/../../examples/recipes" && pwd)
 # shellcheck source=tests/cases/run_trials.sh
 source "$(dirname "$0")/run_trials.sh" "$1"
-recipes=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../examples/recipes" && pwd)
 shift
-long=
-[[ ${1:-} == --long ]] && long=1 && shift
+combinations=("3 2") # threads and workers
+stops_of_each=2
+case ${1:-} in
+  --long)
+    combinations=("1 3" "2 0" "2 2" "3 1" "5 0" "5 3" "8 1" "8 2")
+    stops_of_each=10
+    shift
+    ;;
+  --all)
+    combinations=({1,2,3,5,8}\ {0,1,2,3})
+    stops_of_each=10
+    shift
+    ;;
+esac
 other=${1:-}
 
 # same FOLDER WHAT: that run has the files of `one`. Times and places are not compared.
@@ -65,14 +77,13 @@ for file in "$recipes"/*.json; do
   [[ $recipe == flowers ]] && size=32@1:64@1
   model=(--model xxs --options '{"dims": [12, 24, 36, 48], "depths": [1, 1, 1, 1], "heads": [1, 1, 1, 1]}')
   [[ $recipe == fine_tune ]] && model=(--model mobilenet_v2 --options '{"width_mult": 0.25}')
-  flags=(--config "$file" --data-dir painted --limit 60 --batch-size 4 --epochs 2 --warmup-epochs 1
+  images=60
+  [[ $recipe == paper ]] && images=240 # four batches a step
+  flags=(--config "$file" --data-dir painted --limit "$images" --batch-size 4 --epochs 2 --warmup-epochs 1
     --img-size "$size" "${model[@]}" --seed 3)
-  [[ $recipe == paper ]] && flags+=(--limit 240 --grad-accum-steps 4)
   rm -rf one
   run 0 "${flags[@]}" --threads 1 --workers 0 --output one
   (($(rows one) >= 31)) || fail "$recipe: expected 30 steps, got $(($(rows one) - 1))"
-  combinations=("3 2")
-  [[ -z $long ]] || combinations=({1,2,3,5,8}\ {0,1,2,3})
   for combination in "${combinations[@]}"; do
     read -r threads workers <<<"$combination"
     rm -rf many
@@ -80,7 +91,7 @@ for file in "$recipes"/*.json; do
     same many "$threads threads, $workers workers"
     runs=$((runs + 1))
   done
-  stopped $((long ? 10 : 2))
+  stopped "$stops_of_each"
   if [[ -n $other ]]; then
     rm -rf many
     program=$other run 0 "${flags[@]}" --threads 2 --output many
