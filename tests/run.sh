@@ -2,29 +2,38 @@
 # Installs what is missing, builds, and runs the tests. The last line is the count of test cases.
 #
 # usage: tests/run.sh [--long] [--debug | --asan] [CTEST OPTION...]   for example: tests/run.sh -R ops
+#        tests/run.sh --consumers
 # --long builds all programs and runs all tests, also those that compile much or compare whole models
-# with PyTorch: three times as long.
+# with PyTorch: three times as long. --consumers builds as strangers do: by every way to take Anther in,
+# and by every compiler and flag of tests/package/consumers.sh, with a table at the end.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/setup.sh
 source scripts/setup.sh
 
 preset=release
-target=short_tests
+targets=(short_tests)
 more_packages=()
 ctest_options=()
 left_out=(long)
+consumers=
 for argument in "$@"; do
   case $argument in
     --long)
-      target=all
-      more_packages=("${anther_mpi_packages[@]}")
+      targets=(all)
+      more_packages=("${anther_mpi_packages[@]}" doxygen)
       left_out=()
+      ;;
+    --consumers)
+      consumers=yes
+      targets=(anther_compiled two_units mixed_native_first mixed_plain_first)
+      left_out=()
+      ctest_options+=(-R '^package\.(install|consumer|pkg_config|single_header|two_units|mixed_flags)')
       ;;
     --debug) preset=debug ;;
     --asan) preset=asan ;;
     -h | --help)
-      sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit
       ;;
     *) ctest_options+=("$argument") ;;
@@ -41,7 +50,7 @@ prefer_ninja
 
 jobs=$(nproc)
 if ! { cmake --preset "$preset" -DANTHER_TESTS=ON &&
-  cmake --build --preset "$preset" --target "$target" --parallel "$jobs"; }; then
+  cmake --build --preset "$preset" --target "${targets[@]}" --parallel "$jobs"; }; then
   echo "The build failed." >&2
   echo "0 passed, 1 failed"
   exit 1
@@ -88,6 +97,11 @@ counts=$(awk '
 if [[ $counts == 0\ passed,\ 0\ failed* ]]; then
   echo "No test ran (without --long, many are left out)." >&2
   status=1
+fi
+if [[ $consumers ]]; then
+  echo "The ways to take Anther in: $counts"
+  tests/package/consumers.sh --jobs "$jobs" || status=$?
+  exit "$status"
 fi
 echo "$counts"
 exit "$status"

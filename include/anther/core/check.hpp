@@ -7,6 +7,13 @@
 #include <string>
 #include <string_view>
 
+#if !defined(__cpp_exceptions)
+#error "Anther tells errors by exceptions: compile without -fno-exceptions"
+#endif
+#if defined(__FAST_MATH__)
+#error "Anther rounds and compares as IEEE 754 has it: compile without -ffast-math and -Ofast"
+#endif
+
 namespace anther::inline v0_1 {
 
 // Everything that Anther throws for bad input: shapes, options, files.

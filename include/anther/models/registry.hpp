@@ -49,6 +49,10 @@
 #include "anther/nn/module.hpp"
 #include "anther/train/weight_names.hpp"
 
+#if !defined(__cpp_rtti)
+#error "Anther's registry of models knows them by their types: compile without -fno-rtti"
+#endif
+
 namespace anther::inline v0_1 {
 
 // What a model brings along when it is registered.
