@@ -21,7 +21,7 @@ class JpegCodes {
       : symbols_(symbols.begin(), symbols.end()) {
     std::uint32_t code = 0;
     std::int32_t index = 0;
-    for (int length = 1; length <= 16; ++length) {
+    for (std::size_t length = 1; length <= 16; ++length) {
       offset_[length] = index - static_cast<std::int32_t>(code);
       for (int i = 0; i < counts[length - 1]; ++i, ++code, ++index)
         if (length <= 8) {
@@ -42,7 +42,7 @@ class JpegCodes {
   // The symbol whose code the 16 bits begin with.
   Symbol find(std::uint32_t bits) const {
     if (const Symbol found = short_[bits >> 8]; found.length != 0) return found;
-    for (int length = 9; length <= 16; ++length) {
+    for (std::size_t length = 9; length <= 16; ++length) {
       const std::uint32_t code = bits >> (16 - length);
       if (code >= end_[length]) continue;
       const std::int64_t index = std::int64_t{code} + offset_[length];
