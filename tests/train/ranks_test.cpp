@@ -9,6 +9,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -246,6 +247,54 @@ TEST_CASE("ranks: what fails on one ends all, with what was done before") {
   check_same_files(folder / "without", folder / "without3");
 }
 
+TEST_CASE("ranks: a step sends gradients and weights once, and a rank folds its own lanes") {
+  constexpr std::int64_t lanes = 8;
+  std::vector<float> gradients;
+  for (const int ranks : {1, 2, 4, 8}) {
+    CAPTURE(ranks);
+    std::vector<std::int64_t> received(static_cast<std::size_t>(ranks));
+    std::vector<float> sum;
+    for (const std::string& error : run_ranks(ranks, [&](ProcessGroup& group) {
+           ParameterStore<float> store;
+           const Net net(store, false);
+           store.initialize(1);
+           Sgd<float> optimizer(store, {});
+           optimizer.share(group);
+           Trainer<float> trainer(net, cross_entropy_objective(),
+                                  {.micro_batch = 1, .lanes = lanes, .group = &group});
+           data::Loader loader(training_images({}), {.batch_size = 13});
+           loader.start_epoch(0);
+           data::Batch batch;
+           loader.next(batch);
+           auto& counted = static_cast<anther::test::ThreadGroup&>(group);
+           const std::int64_t before = counted.received();
+           trainer.compute_gradients(batch, 0);
+           const Segment own = optimizer.segment();
+           static std::mutex mutex;
+           {
+             const std::lock_guard lock(mutex);
+             sum.resize(static_cast<std::size_t>(store.size()));
+             std::ranges::copy(trainer.gradients(), sum.begin() + own.begin);
+           }
+           optimizer.step(trainer.gradients(), 1e-3);
+           received[static_cast<std::size_t>(group.rank())] = counted.received() - before;
+           if (group.rank() > 0) return;
+           // Of all ranks together: (N - 1) times the gradients, and the weights.
+           const std::int64_t bytes = store.size() * std::int64_t{sizeof(float)};
+           received.push_back(2 * (ranks - 1) * bytes);
+         }))
+      CHECK(error == "");
+    REQUIRE(std::ssize(received) == ranks + 1);
+    const std::int64_t expected = received.back();
+    std::int64_t all = 0;
+    for (int r = 0; r < ranks; ++r) all += received[static_cast<std::size_t>(r)];
+    CHECK(all >= expected);
+    CHECK(all <= expected + 2000 * ranks * (ranks - 1));  // losses, and whether all went well
+    if (ranks == 1) gradients = sum;
+    CHECK((sum == gradients));
+  }
+}
+
 TEST_CASE("ranks: what cannot be shared is refused") {
   const auto refused = [](int ranks, bool batch_norm, const TrainerOptions& options) {
     std::string text;
@@ -270,6 +319,17 @@ TEST_CASE("ranks: what cannot be shared is refused") {
          check_same(group, {{"version", "1.0"}, {"images", group.rank() == 2 ? "1019" : "1020"}});
        }))
     CHECK(contains(error, "rank 2 on host here: images: 1019, not 1020"));
+  for (const std::string& error : run_ranks(2, [](ProcessGroup& group) {
+         ParameterStore<float> store;
+         const Net net(store, false);
+         Sgd<float> optimizer(store, {});
+         data::Loader images(training_images({}), {.batch_size = 16});
+         fit(net, optimizer, images, nullptr,
+             {.objective = cross_entropy_objective(),
+              .clip_grad = group.rank() == 0 ? 1.0 : 0.5,
+              .trainer = {.lanes = 2, .group = &group}});
+       }))
+    CHECK(contains(error, "rank 1 on host here: clipping: 0.5, not 1"));
 }
 
 }  // namespace

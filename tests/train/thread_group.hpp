@@ -68,6 +68,8 @@ class ThreadGroup final : public ProcessGroup {
   int rank() const override { return rank_; }
   int size() const override { return ranks_.size(); }
   std::string host() const override { return "here"; }
+  // Bytes that other ranks have sent it.
+  std::int64_t received() const { return received_; }
 
   void all_to_all(std::span<const std::byte> send, std::span<const std::int64_t> send_sizes,
                   std::span<std::byte> receive,
@@ -83,6 +85,7 @@ class ThreadGroup final : public ProcessGroup {
                       receive_sizes[r]);
         const auto count = static_cast<std::size_t>(receive_sizes[r]);
         if (count > 0) std::memcpy(to, data.data() + first, count);
+        if (static_cast<int>(r) != rank_) received_ += receive_sizes[r];
         to += count;
       }
     });
@@ -97,6 +100,7 @@ class ThreadGroup final : public ProcessGroup {
         const auto count = static_cast<std::size_t>(sizes[r]);
         if (count > 0 && static_cast<int>(r) != rank_)
           std::memcpy(all.data() + first, shown[r].data.data() + first, count);
+        if (static_cast<int>(r) != rank_) received_ += sizes[r];
         first += count;
       }
     });
@@ -113,6 +117,7 @@ class ThreadGroup final : public ProcessGroup {
  private:
   ThreadRanks& ranks_;
   int rank_;
+  std::int64_t received_ = 0;
 };
 
 // Runs body(group) on as many threads as there are ranks. Gives what each has thrown: "" if

@@ -90,6 +90,7 @@ class Fit {
   void begin_together() {
     ProcessGroup& group = *agreement_.group();
     check_same(group, facts_of_run(optimizer_.store(), options_));
+    check_same(group, facts_of_data("evaluation", val_));
     optimizer_.share(group);
     if (ema_) {
       group.broadcast(bytes_of(ema_->values()));
@@ -203,10 +204,7 @@ class Fit {
   };
   // This rank loads the samples of its own micro-batches.
   void deal_samples() {
-    check_same(*agreement_.group(),
-               {{"samples of an epoch", detail::text_of(train_->samples())},
-                {"samples of a part", detail::text_of(train_->options().batch_size)},
-                {"inputs", detail::text_of(train_->input_shape())}});
+    check_same(*agreement_.group(), facts_of_data("training", train_));
     train_->share(
         [this, numbers = train_->input_shape().numel()](std::int64_t place, std::int64_t samples) {
           return trainer_.needs(place, samples, numbers);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "anther/autograd/parameter_store.hpp"
 #include "anther/core/check.hpp"
@@ -90,6 +91,10 @@ Facts facts_of_run(const ParameterStore<T>& store, const FitOptions& options) {
   for (const ParameterInfo& info : store.parameters())
     names = RandomKey(names).fold(info.name).fold(static_cast<std::uint64_t>(info.size)).value();
   const auto text = [](const auto& value) { return detail::text_of(value); };
+  const Schedule& s = options.schedule;
+  std::string metrics;
+  for (std::size_t i = 0; i < options.metrics.size(); ++i)
+    metrics += (i > 0 ? ", " : "") + options.metrics[i]->info().name;
   return {
       {"version", text(version)},
       {"instruction set", text(to_string(isa()))},
@@ -101,7 +106,24 @@ Facts facts_of_run(const ParameterStore<T>& store, const FitOptions& options) {
       {"batch size", text(options.batch_size)},
       {"batches of a step", text(options.grad_accum_steps)},
       {"epochs", text(options.epochs)},
+      {"schedule",
+       detail::text_of(static_cast<int>(s.kind), " ", s.lr, " ", s.min_lr, " ", s.warmup_lr, " ",
+                       s.warmup_steps, " ", s.steps, " ", s.decay_steps, " ", s.decay_rate)},
+      {"clipping", text(options.clip_grad)},
+      {"metrics", metrics},
+      {"evaluations",
+       detail::text_of("after ", options.val_interval, " epochs, patience ", options.patience)},
+      {"time budget", text(options.time_budget)},
       {"seed", text(options.trainer.seed)}};
+}
+
+// The same for the samples of a loader; null: there are none.
+inline Facts facts_of_data(const std::string& use, const data::Loader* loader) {
+  if (!loader) return {{"samples for " + use, "none"}};
+  const data::LoaderOptions& o = loader->options();
+  return {{"samples for " + use,
+           detail::text_of(loader->samples(), " of ", loader->input_shape(), ", ", o.batch_size,
+                           " at a time", o.shuffle ? ", shuffled" : "", ", seed ", o.seed)}};
 }
 
 }  // namespace anther::inline v0_1

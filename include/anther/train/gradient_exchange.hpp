@@ -1,10 +1,13 @@
-// Sums the gradients of a step's lanes in their order: those of one process, or of several ranks.
+// Sums the gradients of a step's lanes in a fixed order: those of one process, or of several ranks.
 //
-// Lane l is rank l % N's, as micro-batch m is lane m % lanes': a batch that does not fill the lanes
-// leaves no rank with much less to do than another. A rank gets its segment of every lane, adds
-// them in the order of the lanes, and has that segment of the sum. So bits depend on the number of
-// lanes, and not on how many ranks there are. Of N ranks, each sends and receives (N - 1) / N of
-// its lanes' gradients.
+// The lanes are folded: of n lanes the upper half is added to the lower, lane i + h to lane i with
+// h = (n + 1) / 2, until one is left. So bits depend on the number of lanes, and not on how many
+// ranks there are. Of N ranks, rank r has the lanes l with l % N = r (as micro-batch m is in lane m
+// % lanes, a batch that does not fill the lanes leaves no rank with much less to do than another).
+// As long as h is a multiple of N, both lanes of a pair are the same rank's, which folds them by
+// itself: of N times a power of two lanes, one for each rank is left. Then each rank gets its
+// segment of what is left, and folds on: it has that segment of the sum. Each sends and receives
+// (N - 1) / N of the gradients, times the lanes that it had left.
 #pragma once
 
 #include <algorithm>
@@ -29,14 +32,17 @@ class GradientExchange {
   // size: the elements of a lane's gradients. group: null for one process. Throws if a rank would
   // have no lane.
   GradientExchange(ProcessGroup* group, std::int64_t lanes, std::int64_t size)
-      : group_(group && group->size() > 1 ? group : nullptr), lanes_(lanes), size_(size) {
+      : group_(group && group->size() > 1 ? group : nullptr),
+        lanes_(lanes),
+        left_(lanes),
+        size_(size) {
     detail::check(!group_ || lanes >= group_->size(), "lanes: expected at least 1 for each of ",
                   group ? group->size() : 1, " ranks, got ", lanes);
+    while (left_ > 2 && half(left_) % ranks() == 0) left_ = half(left_);
     if (!group_) return;
-    received_ = AlignedBuffer<T>(lanes * segment().size());
-    const auto ranks = static_cast<std::size_t>(group_->size());
-    send_bytes_.resize(ranks);
-    receive_bytes_.resize(ranks);
+    received_ = AlignedBuffer<T>(left_ * segment().size());
+    send_bytes_.resize(static_cast<std::size_t>(ranks()));
+    receive_bytes_.resize(send_bytes_.size());
   }
 
   // How many of the first lanes are this rank's, and which lane its i-th is.
@@ -59,43 +65,58 @@ class GradientExchange {
   // factor times the sum, of this rank's segment. gradients: of this rank's lanes; they may be
   // changed. Every rank calls it.
   std::span<T> sum(std::vector<AlignedBuffer<T>>& gradients, T factor) {
-    pointers_.clear();
-    if (group_)
-      exchange(gradients);
-    else
-      for (const auto& lane : gradients) pointers_.push_back(lane.data());
-    T* to = group_ ? received_.data() : gradients[0].data();
-    kernels::sum_buffers(to, pointers_.data(), lanes_, factor, segment().size());
+    lanes_left_.clear();
+    for (AlignedBuffer<T>& lane : gradients) lanes_left_.push_back(lane.data());
+    const std::int64_t first = group_ ? group_->rank() : 0;
+    for (std::int64_t n = lanes_; n > left_; n = half(n)) fold(n, first, ranks(), size_);
+    if (group_) exchange(gradients);
+    std::int64_t n = left_;
+    for (; n > 2; n = half(n)) fold(n, 0, 1, segment().size());
+    T* const to = lanes_left_[0];
+    pair_.assign(lanes_left_.begin(), lanes_left_.begin() + n);
+    kernels::sum_buffers(to, pair_.data(), n, factor, segment().size());
     return {to, static_cast<std::size_t>(segment().size())};
   }
 
  private:
+  static std::int64_t half(std::int64_t lanes) { return (lanes + 1) / 2; }
+  std::int64_t ranks() const { return group_ ? group_->size() : 1; }
   // How many of the first lanes are a rank's.
   std::int64_t lanes_of(int rank, std::int64_t of) const {
-    return std::max<std::int64_t>(
-        0, (std::min(of, lanes_) - rank + group_->size() - 1) / group_->size());
+    return std::max<std::int64_t>(0, (std::min(of, lanes_) - rank + ranks() - 1) / ranks());
   }
   Segment segment_of_rank(int rank) const {
     return segment_of(rank, group_->size(), size_, kernels::map_block);
   }
 
+  // Adds the upper half of n lanes to the lower. lanes_left_ has every step-th lane from the first.
+  void fold(std::int64_t n, std::int64_t first, std::int64_t step, std::int64_t count) {
+    const auto lane = [&](std::int64_t i) {
+      return lanes_left_[static_cast<std::size_t>((i - first) / step)];
+    };
+    for (std::int64_t i = first; i + half(n) < n; i += step) {
+      pair_.assign({lane(i), lane(i + half(n))});
+      kernels::sum_buffers(lane(i), pair_.data(), 2, T(1), count);
+    }
+  }
+
   // One lane of each rank after another: a lane's buffer holds the segments of all ranks in their
   // order already, so that nothing is copied.
   void exchange(const std::vector<AlignedBuffer<T>>& gradients) {
-    pointers_.resize(static_cast<std::size_t>(lanes_));
+    lanes_left_.resize(static_cast<std::size_t>(left_));
     const std::int64_t own = segment().size();
     const auto bytes = [](std::int64_t count) { return count * std::int64_t{sizeof(T)}; };
     T* to = received_.data();
-    for (std::int64_t i = 0; i < (lanes_ + group_->size() - 1) / group_->size(); ++i) {
-      const bool sends = i < std::ssize(gradients);
+    for (std::int64_t i = 0; i * ranks() < left_; ++i) {
+      const bool sends = i < lanes_of(group_->rank(), left_);
       T* const first = to;
       for (int r = 0; r < group_->size(); ++r) {
         const auto rank = static_cast<std::size_t>(r);
-        const bool receives = i < lanes_of(r, lanes_);
+        const bool receives = i < lanes_of(r, left_);
         send_bytes_[rank] = sends ? bytes(segment_of_rank(r).size()) : 0;
         receive_bytes_[rank] = receives ? bytes(own) : 0;
         if (!receives) continue;
-        pointers_[static_cast<std::size_t>(r + i * group_->size())] = to;
+        lanes_left_[static_cast<std::size_t>(r + i * ranks())] = to;
         to += own;
       }
       const std::span<const T> lane =
@@ -107,9 +128,10 @@ class GradientExchange {
   }
 
   ProcessGroup* group_;
-  std::int64_t lanes_, size_;
-  AlignedBuffer<T> received_;  // this rank's segment of every lane
-  std::vector<const T*> pointers_;
+  std::int64_t lanes_, left_, size_;  // left_: lanes that are left when ranks exchange them
+  AlignedBuffer<T> received_;         // this rank's segment of the lanes that are left
+  std::vector<T*> lanes_left_;
+  std::vector<const T*> pair_;
   std::vector<std::int64_t> send_bytes_, receive_bytes_;
 };
 

@@ -4,8 +4,8 @@
 // model lets the samples of a batch see each other, as BatchNorm does: then the batch runs as a
 // whole, or each micro-batch has statistics of its own (TrainerOptions::batch_norm_group).
 // Micro-batch m belongs to lane m % lanes. A lane has its own tape and gradient buffer and runs on
-// one thread at a time, and the gradients of the lanes are added in their order. So memory and bits
-// depend on micro-batch and lanes, but not on the number of threads. Of several ranks (see
+// one thread at a time, and the gradients of the lanes are added in a fixed order. So memory and
+// bits depend on micro-batch and lanes, but not on the number of threads. Of several ranks (see
 // distributed/process_group.hpp) each has some of the lanes.
 #pragma once
 
@@ -161,8 +161,7 @@ class Trainer {
     detail::check(
         !options_.group || options_.group->size() == 1 || !whole_batch_,
         "training over several ranks: the model has BatchNorm, and no rank has the whole batch "
-        "that "
-        "its statistics are of; expected a batch_norm_group, which has statistics of its own");
+        "that its statistics are of; expected a batch_norm_group, which has statistics of its own");
     return options_.group;
   }
 
