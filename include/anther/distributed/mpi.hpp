@@ -46,19 +46,21 @@ namespace anther::inline v0_1 {
 
 class MpiGroup final : public ProcessGroup {
  public:
-  // Initialises MPI where a launcher has started the program. Make one at the beginning of main(),
-  // before any thread. Where OMP_NUM_THREADS is not set, sets the number of threads such that the
-  // ranks of a host share the processors that they may use.
+  // Initialises MPI where a launcher has started the program, unless the program has done so. Make
+  // one at the beginning of main(), before any thread. Where OMP_NUM_THREADS is not set, sets the
+  // number of threads such that the ranks of a host share the processors that they may use.
   MpiGroup(int& argc, char**& argv) {
     char host[256] = "";
     if (::gethostname(host, sizeof host - 1) == 0) host_ = host;
     const int expected = launched_ranks();
     if (expected == 0) return;
-    int provided = MPI_THREAD_SINGLE;
-    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
-    uses_mpi_ = true;
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
-    MPI_Comm_size(MPI_COMM_WORLD, &size_);
+    int initialized = 0, provided = MPI_THREAD_SINGLE;
+    MPI_Initialized(&initialized);
+    initializes_ = !initialized;
+    if (initializes_) MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+    MPI_Comm_dup(MPI_COMM_WORLD, &world_);  // messages of the program's own are none of ours
+    MPI_Comm_rank(world_, &rank_);
+    MPI_Comm_size(world_, &size_);
     MPI_Type_contiguous(unit, MPI_BYTE, &unit_type_);
     MPI_Type_commit(&unit_type_);
     if (expected > 0 && expected != size_)
@@ -69,10 +71,11 @@ class MpiGroup final : public ProcessGroup {
   MpiGroup(const MpiGroup&) = delete;
   MpiGroup& operator=(const MpiGroup&) = delete;
   ~MpiGroup() override {
-    if (!uses_mpi_) return;
-    if (std::uncaught_exceptions() > 0) MPI_Abort(MPI_COMM_WORLD, 1);
+    if (!uses_mpi()) return;
+    if (std::uncaught_exceptions() > 0) MPI_Abort(world_, 1);
     MPI_Type_free(&unit_type_);
-    MPI_Finalize();
+    MPI_Comm_free(&world_);
+    if (initializes_) MPI_Finalize();
   }
 
   int rank() const override { return rank_; }
@@ -102,49 +105,70 @@ class MpiGroup final : public ProcessGroup {
   void all_to_all(std::span<const std::byte> send, std::span<const std::int64_t> send_sizes,
                   std::span<std::byte> receive,
                   std::span<const std::int64_t> receive_sizes) override {
-    if (!uses_mpi_) {
+    if (!uses_mpi()) {
       std::copy(send.begin(), send.end(), receive.begin());
       return;
     }
     const Layout from = layout_of(send_sizes), to = layout_of(receive_sizes);
-    MPI_Alltoallv(send.data(), from.counts.data(), from.places.data(), from.type, receive.data(),
-                  to.counts.data(), to.places.data(), to.type, MPI_COMM_WORLD);
+    MPI_Request request;
+    MPI_Ialltoallv(send.data(), from.counts.data(), from.places.data(), from.type, receive.data(),
+                   to.counts.data(), to.places.data(), to.type, world_, &request);
+    wait(request);
   }
   void all_gather(std::span<std::byte> all, std::span<const std::int64_t> sizes) override {
-    if (!uses_mpi_) return;
+    if (!uses_mpi()) return;
     const Layout to = layout_of(sizes);
-    MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, all.data(), to.counts.data(),
-                   to.places.data(), to.type, MPI_COMM_WORLD);
+    MPI_Request request;
+    MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, all.data(), to.counts.data(),
+                    to.places.data(), to.type, world_, &request);
+    wait(request);
   }
   void broadcast(std::span<std::byte> data) override {
-    if (!uses_mpi_) return;
+    if (!uses_mpi()) return;
     constexpr std::size_t most = std::size_t{1} << 30;
-    for (std::size_t at = 0; at < data.size(); at += most)
-      MPI_Bcast(data.data() + at, static_cast<int>(std::min(most, data.size() - at)), MPI_BYTE, 0,
-                MPI_COMM_WORLD);
-  }
-  // Ranks may wait here while rank 0 works: they leave it the processors.
-  void barrier() override {
-    if (!uses_mpi_) return;
-    MPI_Request request;
-    MPI_Ibarrier(MPI_COMM_WORLD, &request);
-    for (int done = 0;;) {
-      MPI_Test(&request, &done, MPI_STATUS_IGNORE);
-      if (done) return;
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    for (std::size_t at = 0; at < data.size(); at += most) {
+      MPI_Request request;
+      MPI_Ibcast(data.data() + at, static_cast<int>(std::min(most, data.size() - at)), MPI_BYTE, 0,
+                 world_, &request);
+      wait(request);
     }
+  }
+  void barrier() override {
+    if (!uses_mpi()) return;
+    MPI_Request request;
+    MPI_Ibarrier(world_, &request);
+    wait(request);
   }
 
   // Ends the job, on all ranks, after a message.
   [[noreturn]] void abort(const std::string& message) const {
     tell(message);
-    if (uses_mpi_) MPI_Abort(MPI_COMM_WORLD, 1);
+    if (uses_mpi()) MPI_Abort(world_, 1);
     std::exit(1);
   }
 
  private:
+  bool uses_mpi() const { return world_ != MPI_COMM_NULL; }
+
+  // MPI's own waiting takes a whole processor, and a rank waits for long where others have more to
+  // do, or rank 0 writes: the threads that load images need it then. So a rank that has waited for
+  // a while sleeps, for a twentieth of that time, but no longer than a millisecond.
+  static void wait(MPI_Request& request) {
+    using namespace std::chrono;
+    const auto begin = steady_clock::now();
+    for (int done = 0;;) {
+      MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+      if (done) return;
+      const auto waited = steady_clock::now() - begin;
+      if (waited < microseconds(200))
+        std::this_thread::yield();
+      else
+        std::this_thread::sleep_for(std::min<steady_clock::duration>(waited / 20, milliseconds(1)));
+    }
+  }
+
   // MPI counts with int: gradients and weights are sent in units of this many bytes.
-  static constexpr int unit = 64;
+  static constexpr int unit = 4;
   struct Layout {
     std::vector<int> counts, places;
     MPI_Datatype type;
@@ -212,7 +236,8 @@ class MpiGroup final : public ProcessGroup {
   }
 
   int rank_ = 0, size_ = 1;
-  bool uses_mpi_ = false;
+  bool initializes_ = false;
+  MPI_Comm world_ = MPI_COMM_NULL;  // null: one process, without MPI
   std::string host_ = "unknown", description_;
   MPI_Datatype unit_type_ = MPI_DATATYPE_NULL;
 };
