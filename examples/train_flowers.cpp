@@ -293,8 +293,12 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
   std::optional<ModelEma<float>> ema;
   if (o.model_ema) ema.emplace(store, o.model_ema_decay);
   ModelEma<float>* average = ema ? &*ema : nullptr;
+  const auto tested = [&](const RunFolder* folder) {
+    return final_test(folder, data, o, chosen, preprocess(sizes.last()), group);
+  };
   if (!writes) {  // the rest is what rank 0 reads and writes
     fit(model, *optimizer, std::ref(train_loader), &evaluation_loader, options, {}, average);
+    if (from_first(*group, false)) tested(nullptr);
     return 0;
   }
   const RunFolder folder({.experiment = "train_flowers",
@@ -376,18 +380,20 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
     if (dynamic_cast<const CollectiveError*>(&error)) throw CollectiveError(text);
     throw Error(text);
   }
+  const bool trained = checkpoint.progress().finished && !history.empty();
+  if (group) from_first(*group, trained);
   if (!checkpoint.progress().finished) {
     std::printf(
         "Stopped after step %lld; nothing is lost. To go on:\n  train_flowers --resume %s\n",
         static_cast<long long>(optimizer->steps()), folder.path().c_str());
     return 130;
   }
-  if (!history.empty()) {
+  if (trained) {
     print_outcome(history.back(), *evaluated);
     std::optional<AveragedWeights<float>> averaged;
     if (average) averaged.emplace(*average);
     const vision::Preprocess last = preprocess(sizes.last());
-    const std::string tested = final_test(folder, data, o);
+    const std::string test = tested(&folder);
     report::write_run_report({.folder = folder,
                               .class_names = data.class_names,
                               .preprocess = last,
@@ -395,7 +401,7 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
                               .part = part_name,
                               .weights = average ? "the averaged weights" : "",
                               .arguments = to_json(o),
-                              .test = tested},
+                              .test = test},
                              model, *evaluated, predictions.evaluation());
   }
   if (o.profile) std::fputs(profile.table(stage_modules(store)).c_str(), stdout);

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -124,11 +125,16 @@ inline std::vector<std::string> gather(ProcessGroup& group, std::string_view own
   return texts;
 }
 
+// Rank 0's value, of any type that is copied by its bytes.
+template <class T>
+requires std::is_trivially_copyable_v<T> T from_first(ProcessGroup& group, T own) {
+  group.broadcast(bytes_of(std::span(&own, 1)));
+  return own;
+}
+
 // Rank 0's text.
 inline std::string broadcast(ProcessGroup& group, std::string text) {
-  std::int64_t size = std::ssize(text);
-  group.broadcast(bytes_of(std::span(&size, 1)));
-  text.resize(static_cast<std::size_t>(size));
+  text.resize(from_first(group, text.size()));
   group.broadcast(bytes_of(std::span(text)));
   return text;
 }

@@ -115,7 +115,7 @@ class Optimizer {
       group.broadcast(bytes_of(edit.values()));
       group.broadcast(bytes_of(edit.buffer_values()));
     }
-    group.broadcast(bytes_of(std::span(&steps_, 1)));
+    steps_ = from_first(group, steps_);
     group_ = &group;
     for (State& state : state_) {
       AlignedBuffer<T> own(segment().size());
