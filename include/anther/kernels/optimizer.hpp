@@ -126,6 +126,9 @@ struct RMSpropState {
   T *square_average, *momentum, *average;
 };
 
+// How many buffers sum_buffers takes.
+inline constexpr std::int64_t max_sum_buffers = 16;
+
 #define ANTHER_BODY "anther/kernels/optimizer.inl"
 #include "anther/kernels/for_each_isa.inl"
 
@@ -238,8 +241,9 @@ bool all_finite(const T* x, std::int64_t count) {
   return finite.load(std::memory_order_relaxed);
 }
 
-// y = factor (buffers[0] + buffers[1] + ...), in this order; y may be one of them. buffer_count
-// >= 1.
+// y = factor times the sum of 1 to max_sum_buffers buffers, which are folded: of n buffers the
+// upper half is added to the lower, i + h to i with h = (n + 1) / 2, until one is left. y may be
+// one of them.
 template <class T>
 void sum_buffers(T* y, const T* const* buffers, std::int64_t buffer_count, T factor,
                  std::int64_t count) {

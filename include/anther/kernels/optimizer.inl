@@ -225,26 +225,19 @@ bool all_finite(const T* x, std::int64_t count) {
   return sum((part[0] + part[1]) + (part[2] + part[3])) == T(0);
 }
 
-// y[i] = factor (buffers[0][first + i] + buffers[1][first + i] + ...).
+// y[i] = factor times the folded sum of buffers[b][first + i].
 template <class T>
 void sum_buffers(T* y, const T* const* buffers, std::int64_t buffer_count, T factor,
                  std::int64_t first, std::int64_t count) {
-  constexpr std::int64_t lanes = Vec<T>::lanes;
   const Vec<T> times = Vec<T>::broadcast(factor);
-  std::int64_t i = 0;
-  for (; i + 4 * lanes <= count; i += 4 * lanes) {
-    Vec<T> part[4];
-    ANTHER_UNROLL for (int j = 0; j < 4; ++j) part[j] =
-        Vec<T>::load(buffers[0] + first + i + j * lanes);
-    for (std::int64_t b = 1; b < buffer_count; ++b)
-      ANTHER_UNROLL for (int j = 0; j < 4; ++j) part[j] =
-          part[j] + Vec<T>::load(buffers[b] + first + i + j * lanes);
-    ANTHER_UNROLL for (int j = 0; j < 4; ++j)(times * part[j]).store(y + i + j * lanes);
-  }
-  for (; i < count; i += lanes) {
-    Vec<T> part = Vec<T>::load_partial(buffers[0] + first + i, count - i);
-    for (std::int64_t b = 1; b < buffer_count; ++b)
-      part = part + Vec<T>::load_partial(buffers[b] + first + i, count - i);
-    (times * part).store_partial(y + i, count - i);
+  for (std::int64_t i = 0; i < count; i += Vec<T>::lanes) {
+    Vec<T> part[max_sum_buffers];
+    for (std::int64_t b = 0; b < buffer_count; ++b)
+      part[b] = Vec<T>::load_partial(buffers[b] + first + i, count - i);
+    for (std::int64_t n = buffer_count, half; n > 1; n = half) {
+      half = (n + 1) / 2;
+      for (std::int64_t b = 0; b + half < n; ++b) part[b] = part[b] + part[b + half];
+    }
+    (times * part[0]).store_partial(y + i, count - i);
   }
 }

@@ -38,8 +38,8 @@ class GradientExchange {
         size_(size) {
     detail::check(!group_ || lanes >= group_->size(), "lanes: expected at least 1 for each of ",
                   group ? group->size() : 1, " ranks, got ", lanes);
-    while (left_ > 2 && half(left_) % ranks() == 0) left_ = half(left_);
     if (!group_) return;
+    while (left_ > 2 && half(left_) % ranks() == 0) left_ = half(left_);
     received_ = AlignedBuffer<T>(left_ * segment().size());
     send_bytes_.resize(static_cast<std::size_t>(ranks()));
     receive_bytes_.resize(send_bytes_.size());
@@ -71,10 +71,10 @@ class GradientExchange {
     for (std::int64_t n = lanes_; n > left_; n = half(n)) fold(n, first, ranks(), size_);
     if (group_) exchange(gradients);
     std::int64_t n = left_;
-    for (; n > 2; n = half(n)) fold(n, 0, 1, segment().size());
+    for (; n > kernels::max_sum_buffers; n = half(n)) fold(n, 0, 1, segment().size());
     T* const to = lanes_left_[0];
-    pair_.assign(lanes_left_.begin(), lanes_left_.begin() + n);
-    kernels::sum_buffers(to, pair_.data(), n, factor, segment().size());
+    terms_.assign(lanes_left_.begin(), lanes_left_.begin() + n);
+    kernels::sum_buffers(to, terms_.data(), n, factor, segment().size());
     return {to, static_cast<std::size_t>(segment().size())};
   }
 
@@ -95,8 +95,8 @@ class GradientExchange {
       return lanes_left_[static_cast<std::size_t>((i - first) / step)];
     };
     for (std::int64_t i = first; i + half(n) < n; i += step) {
-      pair_.assign({lane(i), lane(i + half(n))});
-      kernels::sum_buffers(lane(i), pair_.data(), 2, T(1), count);
+      terms_.assign({lane(i), lane(i + half(n))});
+      kernels::sum_buffers(lane(i), terms_.data(), 2, T(1), count);
     }
   }
 
@@ -131,7 +131,7 @@ class GradientExchange {
   std::int64_t lanes_, left_, size_;  // left_: lanes that are left when ranks exchange them
   AlignedBuffer<T> received_;         // this rank's segment of the lanes that are left
   std::vector<T*> lanes_left_;
-  std::vector<const T*> pair_;
+  std::vector<const T*> terms_;
   std::vector<std::int64_t> send_bytes_, receive_bytes_;
 };
 
