@@ -68,7 +68,7 @@ struct GemmTiles {
   std::int64_t row_tiles = 1, panel_tiles = 1;
 
   GemmTiles(std::int64_t row_count, std::int64_t panels, std::int64_t threads, bool bf16)
-      : rows(row_count), unit(bf16 ? 16 : 1) {
+      : rows(row_count), unit(bf16 ? 32 : 1) {
     constexpr std::int64_t tile_rows = 96;
     const std::int64_t rounded = (rows + tile_rows * threads / 2) / (tile_rows * threads);
     row_tiles = std::max<std::int64_t>(rounded, 1) * threads;
@@ -76,10 +76,12 @@ struct GemmTiles {
     row_tiles = std::max<std::int64_t>((rows + tile_rows - 1) / tile_rows, 1);
     panel_tiles = std::clamp<std::int64_t>(2 * threads / row_tiles, 1, panels);
   }
-  // Where a tile of rows begins. In bfloat16 that is at whole tiles of the matrix unit.
-  std::int64_t row(std::int64_t tile) const {
-    return std::min(rows, begin((rows + unit - 1) / unit, tile, row_tiles) * unit);
+  // Where a tile of `count` rows, cut into so many, begins. In bfloat16 that is at whole pairs of
+  // the matrix unit's tiles.
+  std::int64_t row(std::int64_t count, std::int64_t tile, std::int64_t tiles) const {
+    return std::min(count, begin((count + unit - 1) / unit, tile, tiles) * unit);
   }
+  std::int64_t row(std::int64_t tile) const { return row(rows, tile, row_tiles); }
   // Tile t of `tiles` of `size` rows or panels begins here, and ends where the next one begins.
   static std::int64_t begin(std::int64_t size, std::int64_t t, std::int64_t tiles) {
     return size * t / tiles;

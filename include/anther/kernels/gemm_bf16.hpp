@@ -154,7 +154,7 @@ void bf16_block_at_edge(const Bf16Unit<T>& unit, const Bf16Block<T>& whole, std:
   Bf16Block<T> p = whole;
   if (p.start && (columns < 16 * column_tiles || (rows < 16 * row_tiles && p.start_stride != 0))) {
     const std::int64_t start_rows = p.start_stride == 0 ? 1 : rows;
-    std::fill_n(start, 32 * 32, T(0));
+    std::fill_n(start, 32 * (p.start_stride == 0 ? 1 : 16 * row_tiles), T(0));
     unit.copy_columns(start, 32, p.start, p.start_stride, nullptr, 0, start_rows, columns);
     p.start = start;
     if (p.start_stride != 0) p.start_stride = 32;

@@ -115,29 +115,29 @@ void patch_products(const GemmOperands<T>& all, const ProductAt& product_at, std
   const GemmTiles tiles(most_rows, panels, threads, pack.bf16);
   const std::int64_t packed_group = packed_group_size<T>(pack);
   const std::int64_t in_row = products * groups * tiles.panel_tiles;
-  parallel_for(tiles.row_tiles * in_row, groups * most_rows * pack.columns * pack.depth / 50,
-               [&](std::int64_t tile) {
-                 const std::int64_t row_tile = tile / in_row, panel_tile = tile % tiles.panel_tiles;
-                 const std::int64_t group = tile / tiles.panel_tiles % groups;
-                 const PatchProduct p = product_at(tile % in_row / (groups * tiles.panel_tiles));
-                 const std::int64_t rows = batch * p.patches.out_height * p.patches.out_width;
-                 const std::int64_t row = tiles.begin(rows, row_tile, tiles.row_tiles);
-                 const std::int64_t count = tiles.begin(rows, row_tile + 1, tiles.row_tiles) - row;
-                 const std::int64_t out = group * pack.columns;
-                 const GemmOperands<T> here = {all.y + out, all.add ? all.add + out : nullptr,
-                                               all.x + group * p.patches.in_channels,
-                                               all.packed + group * packed_group,
-                                               all.bias ? all.bias + out : nullptr};
-                 const std::int64_t parts = (count + patch_tile_rows - 1) / patch_tile_rows;
-                 for (std::int64_t part = 0; part < parts; ++part) {
-                   const std::int64_t first = tiles.begin(count, part, parts);
-                   patch_product_tile(here, p, pack, row + first,
-                                      tiles.begin(count, part + 1, parts) - first,
-                                      tiles.begin(panels, panel_tile, tiles.panel_tiles),
-                                      tiles.begin(panels, panel_tile + 1, tiles.panel_tiles));
-                 }
-                 if (in_row == 1) finish(row, count);
-               });
+  parallel_for(
+      tiles.row_tiles * in_row, groups * most_rows * pack.columns * pack.depth / 50,
+      [&](std::int64_t tile) {
+        const std::int64_t row_tile = tile / in_row, panel_tile = tile % tiles.panel_tiles;
+        const std::int64_t group = tile / tiles.panel_tiles % groups;
+        const PatchProduct p = product_at(tile % in_row / (groups * tiles.panel_tiles));
+        const std::int64_t rows = batch * p.patches.out_height * p.patches.out_width;
+        const std::int64_t row = tiles.row(rows, row_tile, tiles.row_tiles);
+        const std::int64_t count = tiles.row(rows, row_tile + 1, tiles.row_tiles) - row;
+        const std::int64_t out = group * pack.columns;
+        const GemmOperands<T> here = {
+            all.y + out, all.add ? all.add + out : nullptr, all.x + group * p.patches.in_channels,
+            all.packed + group * packed_group, all.bias ? all.bias + out : nullptr};
+        const std::int64_t most = patch_tile_rows / tiles.unit * tiles.unit;
+        const std::int64_t parts = (count + most - 1) / most;
+        for (std::int64_t part = 0; part < parts; ++part) {
+          const std::int64_t first = tiles.row(count, part, parts);
+          patch_product_tile(here, p, pack, row + first, tiles.row(count, part + 1, parts) - first,
+                             tiles.begin(panels, panel_tile, tiles.panel_tiles),
+                             tiles.begin(panels, panel_tile + 1, tiles.panel_tiles));
+        }
+        if (in_row == 1) finish(row, count);
+      });
   if (in_row > 1 && products == 1)
     finish_all(most_rows, most_rows * groups * pack.columns / 4, finish);
 }
