@@ -39,6 +39,7 @@ A tensor t is digested to its norm, its largest absolute value, and its dot prod
 vectors called `name#dot0` to `name#dot3`: the same formula, offset 0 and scale 1, not rounded.
 """
 import argparse
+import contextlib
 import json
 import math
 import pathlib
@@ -109,6 +110,57 @@ def digest(name, t):
                 dots=[float((t * raw(f"{name}#dot{k}", t.size)).sum()) for k in range(DOTS)])
 
 
+# --- bfloat16 ------------------------------------------------------------------------------------
+
+
+class RoundedProduct(torch.autograd.Function):
+    """A linear layer, or a convolution, as Anther's mixed precision has it: both operands of each
+    of the three products are rounded to bfloat16; sums, biases and all else are not."""
+
+    @staticmethod
+    def forward(ctx, product, channels, x, weight, bias):
+        x, weight = rounded(x), rounded(weight)
+        ctx.product = product
+        ctx.save_for_backward(x, weight)
+        y = product(x, weight, bias)
+        ctx.bias_axes = None if bias is None else [
+            axis for axis in range(y.dim()) if axis != channels % y.dim()]
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, weight = (t.detach().requires_grad_() for t in ctx.saved_tensors)
+        with torch.enable_grad():
+            y = ctx.product(x, weight, None)
+        dx, dweight = torch.autograd.grad(y, (x, weight), rounded(dy))
+        dbias = None if ctx.bias_axes is None else dy.sum(ctx.bias_axes)
+        return None, None, dx, dweight, dbias
+
+
+def rounded(t):
+    return t.to(torch.bfloat16).to(t.dtype)
+
+
+@contextlib.contextmanager
+def bf16_products(on):
+    """Linear layers and convolutions in bfloat16, but for depth-wise ones."""
+    linear, conv2d = F.linear, F.conv2d
+
+    def rounded_conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        if groups > 1:
+            return conv2d(x, weight, bias, stride, padding, dilation, groups)
+        return RoundedProduct.apply(lambda a, b, c: conv2d(a, b, c, stride, padding, dilation), 1,
+                                    x, weight, bias)
+
+    if on:
+        F.linear = lambda x, w, b=None: RoundedProduct.apply(linear, -1, x, w, b)
+        F.conv2d = rounded_conv2d
+    try:
+        yield
+    finally:
+        F.linear, F.conv2d = linear, conv2d
+
+
 # --- The cases -----------------------------------------------------------------------------------
 
 
@@ -131,11 +183,28 @@ def cases():
     yield "xxs_gn_groups_1", options("xxs", "improved", gn_groups=1), False
     yield "xxs_ffn_kernel_3", options("xxs", "improved", ffn_kernel=3), False
     yield "xs_table", options("xs", "improved", table=True), False
+    yield "small_bf16", None, False
+
+
+class SmallNet(torch.nn.Module):
+    """What mixed precision is compared with. In deeper models PyTorch in float32 and in float64
+    round other operands to other sides: they are as far from each other as from no rounding."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = torch.nn.Conv2d(3, 16, 4, stride=4)
+        self.expand = torch.nn.Conv2d(16, 40, 3, padding=1)
+        self.reduce = torch.nn.Conv2d(40, 17, 1)
+        self.head = torch.nn.Linear(17, CLASSES)
+
+    def forward(self, x):
+        x = self.reduce(F.gelu(self.expand(self.embed(x))))
+        return self.head(x.mean((2, 3)))
 
 
 def build(o, dtype):
     """The model with weights and running statistics from the formula."""
-    model = edgevit_torch.edgevit(**o).to(dtype)
+    model = (edgevit_torch.edgevit(**o) if o else SmallNet()).to(dtype)
     with torch.no_grad():
         for name, t in model.state_dict().items():
             if t.is_floating_point():  # num_batches_tracked is not
@@ -288,12 +357,14 @@ def main():
 
     emit(formula_json(), 1e-3)
     for name, o, adam in cases():
-        result = run(o, torch.float64)
+        bf16 = name.endswith("_bf16")
+        with bf16_products(bf16):
+            result = run(o, torch.float64)
         losses = {r: adam_losses(o, torch.float64, r, a.steps) for r in RATES} if adam else {}
         # A gradient that is zero but for rounding is compared on the scale of the others.
         emit(case_json(name, o, result, losses),
              1e-3 * max(g.norm().item() for g in result["gradients"].values()))
-        if a.float32:
+        if a.float32 and not bf16:
             print_float32(o, result, losses)
     return 0 if good else 1
 

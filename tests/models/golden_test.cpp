@@ -106,24 +106,19 @@ void check_logits(const Variable<T>& logits, const json& expected, double tolera
   CHECK_MESSAGE(worst <= tolerance * largest, "logits off by ", worst, " of ", largest);
 }
 
+// A pass in evaluation and one in training: the outputs, the loss and all gradients.
 template <class T>
-void check_case(const std::string& name, double tolerance, bool steps) {
-  CAPTURE(name);
-  const json file = read_golden(name);
-  json options = file["options"];
-  options["num_classes"] = 10;
-  ParameterStore<T> store;
-  const EdgeViT<T> model(store, edgevit_options_from_json(options));
-  fill_by_formula(store);
+void check_passes(const Module<T>& model, const ParameterStore<T>& store, const json& file,
+                  double tolerance, bool amp = false) {
   const Tensor<T> images =
       images_by_formula<T>(file["batch"].get<std::int64_t>(), file["img_size"].get<std::int64_t>());
   const auto labels = file["labels"].get<std::vector<std::int32_t>>();
   Tape<T> tape;
 
-  tape.begin({.training = false, .backward = false});
+  tape.begin({.training = false, .backward = false, .amp = amp});
   check_logits(model(tape.input(images)), file["eval_logits"], tolerance);
 
-  tape.begin();
+  tape.begin({.amp = amp});
   const Variable<T> logits = model(tape.input(images));
   check_logits(logits, file["train_logits"], tolerance);
   const Variable<T> loss = cross_entropy<T>(logits, labels);
@@ -141,6 +136,18 @@ void check_case(const std::string& name, double tolerance, bool steps) {
     check_digest<T>(expected, info, store.slice_of(tape.gradients(), static_cast<int>(i)),
                     1e-3 * greatest, tolerance);
   }
+}
+
+template <class T>
+void check_case(const std::string& name, double tolerance, bool steps) {
+  CAPTURE(name);
+  const json file = read_golden(name);
+  json options = file["options"];
+  options["num_classes"] = 10;
+  ParameterStore<T> store;
+  const EdgeViT<T> model(store, edgevit_options_from_json(options));
+  fill_by_formula(store);
+  check_passes<T>(model, store, file, tolerance);
   store.commit_buffers();
   for (const json& expected : file.value("running_statistics", json::array())) {
     const auto found = std::find_if(store.buffers().begin(), store.buffers().end(),
@@ -155,6 +162,10 @@ void check_case(const std::string& name, double tolerance, bool steps) {
   const bool short_form =
       options["variant"] != "xxs" && isa() != best_isa() && !std::getenv("ANTHER_LONG_TESTS");
   if (!steps || short_form) return;
+  const Tensor<T> images =
+      images_by_formula<T>(file["batch"].get<std::int64_t>(), file["img_size"].get<std::int64_t>());
+  const auto labels = file["labels"].get<std::vector<std::int32_t>>();
+  Tape<T> tape;
   for (const json& expected : file["adam"]) {
     fill_by_formula(store);
     Adam<T> adam(store, {});
@@ -169,6 +180,21 @@ void check_case(const std::string& name, double tolerance, bool steps) {
     }
   }
 }
+
+// SmallNet of generate.py.
+struct SmallNet : Module<float> {
+  explicit SmallNet(const Scope<float>& scope)
+      : Module(scope, "SmallNet"),
+        embed(scope / "embed", 3, 16, {.kernel_size = 4, .stride = 4}),
+        expand(scope / "expand", 16, 40, {.kernel_size = 3, .padding = 1}),
+        reduce(scope / "reduce", 40, 17),
+        head(scope / "head", 17, 10) {}
+  Variable<float> forward(Variable<float> x) const override {
+    return head(global_average_pool(reduce(gelu(expand(embed(x))))));
+  }
+  Conv2d<float> embed, expand, reduce;
+  Linear<float> head;
+};
 
 }  // namespace
 
@@ -213,4 +239,12 @@ TEST_CASE("EdgeViT in float: presets") {
   for (const char* variant : {"xxs", "xs", "s"})
     for (const char* preset : {"improved", "original"})
       check_case<float>(text_of(variant, "_", preset), 1e-4, true);
+}
+
+// PyTorch rounds the operands of the same products, of numbers that it has computed in double.
+TEST_CASE("products in bfloat16") {
+  ParameterStore<float> store;
+  const SmallNet model(store);
+  fill_by_formula(store);
+  check_passes<float>(model, store, read_golden("small_bf16"), 1e-4, true);
 }
