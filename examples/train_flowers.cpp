@@ -205,8 +205,10 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
     return naming_flag([&] { return preprocess_of(o, size); });
   };
   const vision::AugmentOptions augmentation = naming_flag([&] { return augment_options(o); });
-  auto [data, record] = open_training_data(
+  TrainingData opened = open_training_data(
       o, sizes.last(), held_out_of(record_before(resume, group)), {painted::opener()});
+  vision::OpenedData& data = opened.parts;
+  nlohmann::json& record = opened.record;
   if (group) check_same_data(*group, record);
   cache_images(data, o, sizes.last());
   const vision::ImageSetPointer& evaluated = evaluated_part(data, o);
