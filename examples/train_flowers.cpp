@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "anther/anther.hpp"
+#include "anther/core/cpu_quota.hpp"
 #include "anther/data/vision/image_sizes.hpp"
 #include "anther/data/vision/open.hpp"
 #include "anther/data/vision/png.hpp"
