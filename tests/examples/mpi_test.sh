@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# train_flowers over MPI: 1, 2 and 4 ranks write the bytes of one process; two are stopped and four
+# train_flowers over MPI: 1, 2 and 4 ranks write the bytes of one process; ranks are stopped and others
 # go on; a rank that is killed, or finds a damaged image, ends all, and the run goes on.
 #
 # usage: mpi_test.sh TRAIN_FLOWERS MPIEXEC [TIMES TO KILL EACH RANK]
@@ -17,7 +17,7 @@ trap cleanup EXIT
 cd "$work"
 # Containers run as root, and have fewer processors than there are ranks here.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_hwloc_base_binding_policy=none
+export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 
 fail() {
   echo "mpi_test: $1" >&2
@@ -40,9 +40,9 @@ run() {
 }
 wait_for() {
   local i
-  for ((i = 0; i < 1200; ++i)); do
+  for ((i = 0; i < 3000; ++i)); do
     "$@" 2>/dev/null && return
-    sleep 0.05
+    sleep 0.02
   done
   fail "waited in vain for: $*"
 }
@@ -70,9 +70,10 @@ bitmap() {
   seq "$1" "$2" 999999 2>/dev/null | head -c 768 || true
 }
 for class in 1 2 3; do
-  mkdir -p "data/train/$class" "data/val/$class"
+  mkdir -p "data/train/$class" "data/val/$class" "data/test/$class"
   for ((i = 1; i <= 14; ++i)); do bitmap "$i" "$class" >"data/train/$class/$i.bmp"; done
   for ((i = 15; i <= 29; ++i)); do bitmap "$i" "$class" >"data/val/$class/$i.bmp"; done
+  for ((i = 30; i <= 42; ++i)); do bitmap "$i" "$class" >"data/test/$class/$i.bmp"; done
 done
 # Six steps an epoch, the last of two images, at two sizes.
 small=(--threads 1
@@ -92,37 +93,54 @@ head -n 1 log | grep -q "4 ranks on 1 host ($(hostname)), 1 thread each" || fail
 (($(grep -c "^Model: " log) == 1)) || fail "more than one rank prints"
 cmp <(cut -d, -f1,3-8,11- one/results.csv) <(cut -d, -f1,3-8,11- ranks4/results.csv) ||
   fail "the evaluation of 4 ranks differs"
+cmp one/test.json ranks4/test.json || fail "the test of 4 ranks differs"
 
-# SIGTERM on one rank of two stops both; four go on.
-"$mpiexec" -n 2 "$program" "${options[@]}" --data-dir data --output parts >log 2>&1 &
-job=$!
-wait_for rows parts 7
-kill -TERM "$(pgrep -P "$job" -n -f -- --output)"
-status=0
-wait "$job" || status=$?
-job=
-if ((status)); then # a quick machine may have been done by then
-  says "^Stopped after step"
-  [[ $(grep -c "^Stopped" log) == 1 ]] || fail "it was saved more than once"
-  run 0 4 --resume parts
-fi
-same one parts
+# The processes of the ranks, in their order.
+ranks_now() {
+  local pid
+  for pid in $(pgrep -x "$(basename "$program")"); do
+    [[ $(readlink "/proc/$pid/cwd") != "$work" ]] || echo "$pid"
+  done
+}
+# begin RANKS FOLDER: a run that goes on by itself until it has some steps, at least LEAST.
+begin() {
+  rm -rf "$2"
+  "$mpiexec" -n "$1" "$program" "${options[@]}" --data-dir data --output "$2" >log 2>&1 &
+  job=$!
+  wait_for rows "$2" "$3"
+  mapfile -t pids < <(ranks_now)
+}
+finished() { grep -q 'finished[\\]*":true' "$1/weights/last.state.safetensors"; }
+
+# A signal to one rank, or to the launcher, stops all, and they save once; others go on.
+for how in "TERM rank 2 4" "INT launcher 2 1" "USR1 launcher 4 2"; do
+  read -r signal whom ranks next <<<"$how"
+  begin "$ranks" parts 2
+  if [[ $whom == rank ]]; then
+    kill "-$signal" "${pids[1]}"
+  else
+    kill "-$signal" "$job"
+  fi
+  wait "$job" || true
+  job=
+  if ! finished parts; then # a quick machine may have been done by then
+    says "^Stopped after step"
+    [[ $(grep -c "^Stopped" log) == 1 ]] || fail "it was saved more than once"
+    run 0 "$next" --resume parts
+  fi
+  same one parts
+done
 
 # A rank that is killed ends all within seconds, and what was saved goes on.
 for rank in 0 1 2; do
   for ((i = 0; i < kills; ++i)); do
-    rm -rf killed
-    "$mpiexec" -n 3 "$program" "${options[@]}" --data-dir data --output killed >log 2>&1 &
-    job=$!
-    wait_for rows killed "$((RANDOM % 20 + 1))"
-    mapfile -t ranks < <(pgrep -P "$job" -f -- --output)
-    kill -KILL "${ranks[rank]}" 2>/dev/null || true
+    begin 3 killed "$((RANDOM % 20 + 1))"
+    kill -KILL "${pids[rank]}" 2>/dev/null || true
     began=$SECONDS
     wait "$job" || true
     job=
     ((SECONDS - began < 10)) || fail "the job outlived its rank $rank by $((SECONDS - began)) seconds"
-    grep -q '"finished":true' killed/weights/last.state.safetensors ||
-      run 0 2 --resume auto --output killed
+    finished killed || run 0 2 --resume auto --output killed
     same one killed
   done
 done
