@@ -5,11 +5,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
+#include <barrier>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -20,6 +24,7 @@
 #include "anther/optim/model_ema.hpp"
 #include "anther/train/metrics.hpp"
 #include "anther/train/objectives.hpp"
+#include "anther/train/predictor.hpp"
 #include "anther/train/trainer.hpp"
 
 #if defined(__has_feature)
@@ -109,6 +114,66 @@ TEST_CASE("allocation: the counter counts, on every thread") {
   work(0);  // starts the team
   CHECK(allocations_of([&] { work(0); }) == 0);
   CHECK(allocations_of([&] { work(100); }) == 2);
+  set_num_threads(0);
+}
+
+// Eight plans at once, one in each thread: the op waits until all are there.
+constexpr int callers = 8;
+std::barrier<>* meeting = nullptr;
+template <class T>
+inline constexpr Op<T> meet_op = {
+    .name = "meet",
+    .forward =
+        [](Call<T>& call) {
+          meeting->arrive_and_wait();
+          std::copy_n(call.input(0), call.output_shape().numel(), call.output());
+        },
+    .backward = nullptr,
+};
+struct Meeting : Module<float> {
+  explicit Meeting(const Scope<float>& scope)
+      : Module<float>(scope, "Meeting"), in(scope / "in", 6, 40), out(scope / "out", 40, 3) {}
+  Variable<float> forward(Variable<float> x) const override {
+    x = in(x);
+    return out(gelu(x.tape().apply(meet_op<float>, 0, {x}, x.shape())));
+  }
+  Linear<float> in, out;
+};
+
+TEST_CASE("allocation: predictions of eight threads at once make none after the first") {
+  ParameterStore<float> store;
+  const Meeting model(store);
+  store.initialize(1);
+  std::barrier<> inside(callers), around(callers);
+  meeting = &inside;
+  set_num_threads(2);  // fewer than there are callers
+  const Predictor<float> predictor(model, {6});
+  std::array<std::array<float, 3>, callers> results{};
+  std::array<int, 4> counts{};
+  const auto call = [&](int caller) {
+    const std::array<float, 6> sample = {1, 2, 3, 4, 5, 6};
+    for (std::size_t round = 0; round < counts.size(); ++round) {
+      around.arrive_and_wait();
+      if (caller == 0) {
+        allocations = 0;
+        counting = true;
+      }
+      around.arrive_and_wait();
+      predictor(sample, results[static_cast<std::size_t>(caller)]);
+      around.arrive_and_wait();
+      if (caller == 0) {
+        counting = false;
+        counts[round] = allocations;
+      }
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (int caller = 0; caller < callers; ++caller) threads.emplace_back(call, caller);
+  }
+  CHECK(counts[0] > 0);  // the plans
+  for (std::size_t round = 1; round < counts.size(); ++round) CHECK(counts[round] == 0);
+  for (const auto& result : results) CHECK(result == results[0]);
   set_num_threads(0);
 }
 

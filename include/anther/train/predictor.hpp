@@ -154,6 +154,7 @@ class Predictor {
   Plan take(std::int64_t size) const {
     {
       const std::lock_guard lock(mutex_);
+      most_ = std::max(most_, ++taken_);
       const auto fits = std::find_if(free_.begin(), free_.end(), [&](const Plan& plan) {
         return plan->input_shape()[0] == size;
       });
@@ -165,13 +166,13 @@ class Predictor {
     }
     return make(size);
   }
-  // Keeps the plans that were used last: one for each thread, and one for the size of the last
-  // part.
+  // Keeps the plans that were used last: as many as were ever taken at once, and one for the size
+  // of the last part.
   void give_back(Plan plan) const {
     const std::lock_guard lock(mutex_);
+    --taken_;
     free_.insert(free_.begin(), std::move(plan));
-    const auto most = static_cast<std::size_t>(num_threads()) + 1;
-    if (free_.size() > most) free_.resize(most);
+    if (free_.size() > most_ + 1) free_.resize(most_ + 1);
   }
 
   const Module<T>& model_;
@@ -179,6 +180,7 @@ class Predictor {
   PredictorOptions options_;
   bool integers_ = false;           // whether the model reads integers
   mutable std::vector<Plan> free_;  // used last first
+  mutable std::size_t taken_ = 0, most_ = 0;
   mutable std::mutex mutex_;
 };
 
