@@ -5,11 +5,16 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "anther/data/vision/open.hpp"
@@ -24,6 +29,14 @@
 #include "anther/train/predictions.hpp"
 #include "anther/train/run_log.hpp"
 #include "tests/io/temporary_folder.hpp"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ANTHER_TEST_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ANTHER_TEST_ADDRESS_SANITIZER 1
+#endif
+#endif
 
 namespace {
 
@@ -205,6 +218,51 @@ TEST_CASE(
   for (int again = 0; again < 2; ++again)
     for (std::size_t i = 0; i < files.size(); ++i)
       CHECK(one.classify(files[i]).probabilities == expected[i].probabilities);
+}
+
+// A service's life: ANTHER_SERVICE_CALLS=1000000 models_tests --test-case='classifier: eight*'
+TEST_CASE("classifier: eight threads at once have one thread's bits, and memory stays flat") {
+  const char* more = std::getenv("ANTHER_SERVICE_CALLS");
+  const std::int64_t calls = more ? std::atoll(more) : 1600;
+  const TrainedRun& run = trained_run();
+  const Classifier classifier(run.folder / "run");
+  std::vector<std::filesystem::path> files;
+  for (std::int64_t i = 0; i < 16; ++i) files.push_back(run.data.val->name(i));
+  std::vector<std::vector<double>> expected;  // each plain, then each with the flip
+  for (const bool flip : {false, true})
+    for (const auto& file : files)
+      expected.push_back(classifier.classify(file, flip).probabilities);
+
+  std::atomic<std::int64_t> wrong{0};
+  const auto serve = [&](std::int64_t count) {
+    std::vector<std::jthread> threads;
+    for (std::int64_t thread = 0; thread < 8; ++thread)
+      threads.emplace_back([&, thread] {
+        for (std::int64_t i = thread; i < count; i += 8) {
+          const auto at = static_cast<std::size_t>((i * 7 + i / 16) % 16);
+          const bool flip = i % 5 == 0;
+          wrong += classifier.classify(files[at], flip).probabilities !=
+                   expected[flip ? at + files.size() : at];
+        }
+      });
+  };
+  const auto resident = [] {
+    std::int64_t all = 0, pages = 0;
+    std::ifstream("/proc/self/statm") >> all >> pages;
+    return pages * 4096;
+  };
+  serve(calls / 4);
+  const std::int64_t before = resident();
+  const auto begun = std::chrono::steady_clock::now();
+  serve(calls);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begun;
+  const std::int64_t grown = resident() - before;
+  MESSAGE(calls, " calls in ", seconds.count(), " s, ", before >> 20, " MiB resident before, ",
+          grown >> 10, " KiB more after");
+  CHECK(wrong == 0);
+#ifndef ANTHER_TEST_ADDRESS_SANITIZER
+  CHECK(grown < (std::int64_t{4} << 20));
+#endif
 }
 
 TEST_CASE("classifier: with the flip an image and its mirror image are the same") {
