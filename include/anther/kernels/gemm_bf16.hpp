@@ -52,6 +52,10 @@ struct Bf16Block {
 #define ANTHER_BODY "anther/kernels/gemm_bf16.inl"
 #include "anther/kernels/for_each_isa.inl"
 
+// Only float has products in bfloat16.
+template <class T>
+inline constexpr bool has_bf16 = sizeof(T) == 4;
+
 // What a product is made of. Only the sums by FMA are compiled for each instruction set. All else
 // that is not for AMX is compiled once, for the baseline: every program pays for the time that it
 // takes to compile.
@@ -78,23 +82,28 @@ Bf16Unit<T> bf16_fma_unit(decltype(Bf16Unit<T>::block) block) {
 #if defined(__x86_64__) && !defined(ANTHER_TEST_BASELINE_VECTOR_BYTES)
 template <class T>
 Bf16Unit<T> bf16_amx_unit() {
-  return {bf16_tile,
-          &avx512::bf16_pack_a<T, true>,
-          &avx512::bf16_pack_b<T, true>,
-          &avx512::bf16_pack_transposed<T, true>,
-          &avx512::bf16_pack_rows<T>,
-          &avx512::bf16_copy_columns<T>,
-          &avx512::bf16_amx_block<T>};
+  if constexpr (!has_bf16<T>)
+    return {};
+  else
+    return {bf16_tile,
+            &avx512::bf16_pack_a<T, true>,
+            &avx512::bf16_pack_b<T, true>,
+            &avx512::bf16_pack_transposed<T, true>,
+            &avx512::bf16_pack_rows<T>,
+            &avx512::bf16_copy_columns<T>,
+            &avx512::bf16_amx_block<T>};
 }
 #endif
 template <class T>
-const Bf16Unit<T>& bf16_unit_in_use() {
-  static const Bf16Unit<T> unit = [] {
+Bf16Unit<T> bf16_best_unit() {
 #if defined(__x86_64__) && !defined(ANTHER_TEST_BASELINE_VECTOR_BYTES)
-    if (uses_amx()) return bf16_amx_unit<T>();
+  if (uses_amx()) return bf16_amx_unit<T>();
 #endif
-    return bf16_fma_unit<T>(ANTHER_SELECT(bf16_fma_block<T>));
-  }();
+  return bf16_fma_unit<T>(ANTHER_SELECT(bf16_fma_block<T>));
+}
+template <class T>
+const Bf16Unit<T>& bf16_unit_in_use() {
+  static const Bf16Unit<T> unit = bf16_best_unit<T>();
   return unit;
 }
 
@@ -129,9 +138,6 @@ class DenormalsAsZeros {
   DenormalsAsZeros(const DenormalsAsZeros&) = delete;
   DenormalsAsZeros& operator=(const DenormalsAsZeros&) = delete;
 };
-
-template <class T>
-inline constexpr bool has_bf16 = sizeof(T) == 4;
 
 // Panels of 32 columns: what threads may share.
 inline std::int64_t bf16_panels(std::int64_t columns) {
@@ -287,7 +293,8 @@ void bf16_product_tn(T* dw, const T* dy, const T* x, const GemmTnDims& d) {
 template <class T>
 void bf16_pack(T* packed, const T* b, const PackOptions& pack, const PackRows& rows,
                std::int64_t panel) {
-  bf16_unit_in_use<T>().pack_rows(reinterpret_cast<std::uint16_t*>(packed), b, pack, rows, panel);
+  if constexpr (has_bf16<T>)
+    bf16_unit_in_use<T>().pack_rows(reinterpret_cast<std::uint16_t*>(packed), b, pack, rows, panel);
 }
 
 }  // namespace anther::inline v0_1::kernels
