@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <functional>
@@ -16,6 +17,7 @@
 #include "anther/data/vision/augment.hpp"
 #include "anther/data/vision/image_set.hpp"
 #include "anther/data/vision/mix.hpp"
+#include "anther/distributed/launcher.hpp"
 #include "anther/io/file.hpp"
 #include "anther/nn/activation.hpp"
 #include "anther/nn/conv.hpp"
@@ -330,6 +332,27 @@ TEST_CASE("ranks: what cannot be shared is refused") {
               .trainer = {.lanes = 2, .group = &group}});
        }))
     CHECK(contains(error, "rank 1 on host here: clipping: 0.5, not 1"));
+}
+
+TEST_CASE("ranks: a program without MPI tells what a launcher would do with it") {
+  const std::vector<const char*> names = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE",
+                                          "PMIX_RANK", "SLURM_STEP_NUM_TASKS"};
+  for (const char* name : names) ::unsetenv(name);
+  CHECK(launched_ranks() == 0);
+  check_not_launched();
+  for (const char* name : names) {
+    CAPTURE(name);
+    ::setenv(name, "3", 1);
+    const bool counts = std::string(name) != "PMIX_RANK";
+    CHECK(launched_ranks() == (counts ? 3 : -1));
+    const std::string error = error_of(check_not_launched);
+    CHECK(contains(error, "this program was built without MPI"));
+    CHECK(contains(error, "3 times") == counts);
+    ::setenv(name, "1", 1);  // one rank is one process
+    if (std::string(name) == "SLURM_STEP_NUM_TASKS") CHECK(launched_ranks() == 0);
+    if (counts) check_not_launched();
+    ::unsetenv(name);
+  }
 }
 
 }  // namespace
