@@ -309,6 +309,8 @@ inline void check_options(const TrainOptions& o) {
         most < any || value > most ? anther::detail::text_of(", at most ", most) : "", ", got ",
         value);
   anther::detail::check(o.ffn_kernel != 2, "--ffn-kernel: expected 1 or 3, got 2");
+  anther::detail::check(o.bn_group != 1,
+                        "--bn-group: expected 0, or a group of at least 2 images, got 1");
   for (const auto& [flag, value] : {std::pair("val-fraction", o.val_fraction),
                                     {"smoothing", o.smoothing},
                                     {"drop-path", o.drop_path},

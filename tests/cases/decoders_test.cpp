@@ -77,9 +77,10 @@ TEST_CASE("WebP is decoded where libwebp is, and named where it is not") {
   CHECK(contains(error, "libwebp"));
 }
 
-TEST_CASE("JPEG's two decoders take the same files, and nearly agree on the pixels") {
+TEST_CASE("JPEG's two decoders take the same files, and agree on the pixels") {
   // These come from stb whichever decoder there is.
-  CHECK(decoder_name() == (image_decoders().jpeg.load() ? "libjpeg-turbo" : "stb"));
+  CHECK(decoder_name() ==
+        (image_decoders().jpeg.load() ? "libjpeg-turbo" : "stb (libjpeg's arithmetic)"));
   const Bytes end = {0xFF, 0xD9};
   for (const Bytes* jpeg :
        {&samples::jpeg_rgb, &samples::jpeg_progressive, &samples::jpeg_restart, &samples::jpeg_grey,
@@ -90,17 +91,9 @@ TEST_CASE("JPEG's two decoders take the same files, and nearly agree on the pixe
       const Bytes file = without_end(*jpeg, 2) + tail;
       const Image one = decoded(file);
       const Without without(image_decoders().jpeg);
-      CHECK(decoder_name() == "stb");
+      CHECK(decoder_name() == "stb (libjpeg's arithmetic)");
       const Image other = decoded(file);
-      REQUIRE(one.pixels.size() == other.pixels.size());
-      int largest = 0, sum = 0;
-      for (std::size_t i = 0; i < one.pixels.size(); ++i) {
-        const int difference = std::abs(one.pixels[i] - other.pixels[i]);
-        largest = std::max(largest, difference);
-        sum += difference;
-      }
-      CHECK(largest <= 4);
-      CHECK(2 * sum < static_cast<int>(one.pixels.size()));
+      CHECK(one == other);
       for (const std::size_t missing : {10u, 40u})
         CHECK(contains(error_of([&] { decoded(without_end(*jpeg, missing)); }), "truncated"));
     }
@@ -113,11 +106,11 @@ std::uint64_t digest(const Image& image) {
   return hash;
 }
 
-TEST_CASE("stb's pixels of usual pictures are what they have always been") {
+TEST_CASE("stb's pixels of usual pictures are what they were") {
   const Without without(image_decoders().jpeg);
   const std::pair<const Bytes*, std::uint64_t> pictures[] = {
-      {&samples::jpeg_rgb, 0x4e1a6a9ed3cba1cu},
-      {&samples::jpeg_progressive, 0x4e1a6a9ed3cba1cu},
+      {&samples::jpeg_rgb, 0x12a1649ce0d30ac0u},
+      {&samples::jpeg_progressive, 0x12a1649ce0d30ac0u},
       {&samples::jpeg_restart, 0x450c6a01e51e8fa5u},
       {&samples::jpeg_grey, 0xc3b9c4800be510a5u},
       {&samples::jpeg_cmyk, 0xfed23285c8933325u},

@@ -49,6 +49,7 @@ TEST_CASE("train options: numbers that make no sense are refused by name") {
       {"--batch-size", &TrainOptions::batch_size, 0},
       {"--gn-groups", &TrainOptions::gn_groups, -1},
       {"--ffn-kernel", &TrainOptions::ffn_kernel, 2},
+      {"--bn-group", &TrainOptions::bn_group, 1},
       {"--threads", &TrainOptions::threads, 100'000},
       {"--val-interval", &TrainOptions::val_interval, 0},
       {"--patience", &TrainOptions::patience, -1},

@@ -12,6 +12,7 @@
 #include "anther/data/vision/image_decoders.hpp"
 #include "anther/data/vision/image_format.hpp"
 #include "anther/data/vision/stb.hpp"
+#include "anther/data/vision/stb_jpeg.hpp"
 
 namespace anther::inline v0_1::vision {
 
@@ -20,11 +21,11 @@ inline Image decode_jpeg(const ImageHeader& header, ByteSpan file, std::string_v
   const ByteSpan usable = header.rewritten.empty() ? file : ByteSpan(header.rewritten);
   if (const auto decode = image_decoders().jpeg.load()) return decode(usable, name);
   try {
-    return stb_decode(usable, name).rgb();
+    return stb_decode_jpeg(usable, name);
   } catch (const Error&) {
     // What stands behind a scan is seen only when the scan is walked; versions of stb differ in
     // what they tolerate there.
-    return stb_decode(JpegFile(usable, name, true).rewritten(), name).rgb();
+    return stb_decode_jpeg(JpegFile(usable, name, true).rewritten(), name);
   }
 }
 

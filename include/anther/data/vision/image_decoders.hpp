@@ -21,9 +21,10 @@ inline ImageDecoders& image_decoders() {
   return decoders;
 }
 
-// What decodes JPEG files, for a run's record: decoders differ in the last bits of the pixels.
+// What decodes JPEG files, for a run's record. Runs of earlier versions say "stb" where it had an
+// arithmetic of its own, and other pixels.
 inline std::string_view decoder_name() {
-  return image_decoders().jpeg.load() ? "libjpeg-turbo" : "stb";
+  return image_decoders().jpeg.load() ? "libjpeg-turbo" : "stb (libjpeg's arithmetic)";
 }
 
 }  // namespace anther::inline v0_1::vision

@@ -1,6 +1,6 @@
-// JPEG through libjpeg-turbo: the pixels that Pillow, torchvision and browsers have, two to four
-// times as fast. To have it, link anther::jpeg; or include this header in any source of the program
-// and link with -ljpeg. Without it stb_image decodes, whose pixels differ a little.
+// JPEG through libjpeg-turbo: the pixels that Pillow, torchvision and browsers have. To have it,
+// link anther::jpeg; or include this header in any source of the program and link with -ljpeg.
+// Without it stb_jpeg.hpp decodes: the same pixels, in up to twice the time.
 #pragma once
 
 #include <setjmp.h>
@@ -20,6 +20,7 @@
 #include "anther/data/vision/bytes.hpp"
 #include "anther/data/vision/image.hpp"
 #include "anther/data/vision/image_decoders.hpp"
+#include "anther/data/vision/jpeg_cmyk.hpp"
 
 namespace anther::inline v0_1::vision {
 
@@ -74,16 +75,6 @@ class LibjpegReader {
   jpeg_decompress_struct info_{};
   Errors errors_{};
 };
-
-// A row of CMYK, stored inverted as Adobe's programs do, as Pillow's convert("RGB") has it.
-inline void rgb_from_inverted_cmyk(const std::uint8_t* cmyk, std::uint8_t* rgb, int width) {
-  for (int x = 0; x < width; ++x, cmyk += 4, rgb += 3)
-    for (int c = 0; c < 3; ++c) {
-      const int white = cmyk[3], ink = (255 - cmyk[c]) * white + 128;
-      const int level = white - (((ink >> 8) + ink) >> 8);  // white - ink / 255, rounded
-      rgb[c] = static_cast<std::uint8_t>(level < 0 ? 0 : level);
-    }
-}
 
 // Decodes a JPEG file. Throws with the name and libjpeg's reason. Thread-safe.
 inline Image libjpeg_decode(ByteSpan file, std::string_view name) {

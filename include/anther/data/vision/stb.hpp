@@ -242,7 +242,7 @@ class StbImage {
   int width_ = 0, height_ = 0, channels_ = 0;
 };
 
-// Decodes a JPEG or PNG file; of 16 bits the upper 8 are taken. Throws with the name and stb's
+// Decodes a PNG file; of 16 bits the upper 8 are taken. Throws with the name and stb's
 // reason. Thread-safe.
 inline StbImage stb_decode(ByteSpan file, std::string_view name) {
   int width = 0, height = 0, channels = 0;
