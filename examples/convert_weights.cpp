@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "anther/anther.hpp"
+#include "anther/train/stop_signals.hpp"
 #include "model_flags.hpp"
 #include "output_flags.hpp"
 
@@ -158,6 +159,7 @@ int main(int argc, char** argv) {
   app.add_option("--mean", o.mean, "of red, green and blue, 0 to 1")->expected(3);
   app.add_option("--std", o.std, "of the same")->expected(3);
   CLI11_PARSE(app, argc, argv);
+  ignore_lost_output();  // the file is what counts
   try {
     run(o);
   } catch (const std::exception& error) {

@@ -13,6 +13,7 @@
 
 #include "anther/anther.hpp"
 #include "anther/export/onnx.hpp"
+#include "anther/train/stop_signals.hpp"
 #include "model_flags.hpp"
 #include "output_flags.hpp"
 
@@ -80,6 +81,7 @@ int main(int argc, char** argv) {
   add_model_flags(app, o.model, ", with random weights instead of a checkpoint's");
   app.add_option("--seed", o.model.seed, "of --model")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
+  ignore_lost_output();  // the file is what counts
   try {
     run(o);
   } catch (const std::exception& error) {

@@ -79,6 +79,12 @@ is_json p.json || fail "a closed pipe lost evaluate's JSON"
 is_json q.json || fail "a closed pipe lost classify's JSON"
 "$examples/train_flowers" --data-dir data --check-data k.json | head -n 1 >/dev/null || true
 is_json k.json || fail "a closed pipe lost the JSON of --check-data"
+# Those that write a file say 0 though nobody reads what they print.
+unread() { { sleep 0.1; "$examples/$1" "${@:2}" 2>log && echo 0 >status || echo $? >status; } | true; }
+for command in "convert_weights run c.safetensors" "export_onnx run c.onnx" "embed run c.hpp"; do
+  unread $command
+  [[ $(<status) == 0 && -s ${command##* } ]] || fail "a closed pipe ended: $command ($(<status))"
+done
 
 # What an unpacked archive of macOS has beside each picture, and the newest run that has weights.
 mkdir mac
