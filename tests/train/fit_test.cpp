@@ -430,10 +430,19 @@ struct FullRun {
 };
 
 TEST_CASE("fit: with everything on, stopped after any step, a run goes on with the same bits") {
-  for (const bool batch_norm : {false, true}) {
+  struct Kind {
+    bool batch_norm, amp;
+  };
+  std::vector<float> in_float;  // what the first kind has learnt
+  for (const auto [batch_norm, amp] : {Kind{false, false}, Kind{false, true}, Kind{true, false}}) {
     FullRun whole(batch_norm);
-    const FitOptions options = whole.options(batch_norm);
+    FitOptions options = whole.options(batch_norm);
+    options.trainer.amp = amp;
     const History expected = whole.fit(options);
+    if (amp)
+      CHECK(whole.all() != in_float);
+    else if (!batch_norm)
+      in_float = whole.all();
     const std::int64_t steps = whole.sgd.steps();
     CHECK(steps == (batch_norm ? 12 : 6));  // of 8 and of 16 images
     CHECK(whole.sizes == std::vector<std::int64_t>{32, 64});
@@ -441,6 +450,7 @@ TEST_CASE("fit: with everything on, stopped after any step, a run goes on with t
     CHECK(expected[1].input_shape == Shape{64, 64, 3});
     for (std::int64_t stop = 1; stop < steps; ++stop) {
       CAPTURE(batch_norm);
+      CAPTURE(amp);
       CAPTURE(stop);
       const TemporaryFolder folder;
       const auto path = folder / "state.safetensors";
