@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds tests for aarch64 and runs them under QEMU's user emulation: Debian's g++-aarch64-linux-gnu and
-# qemu-user. It takes an hour for all folders; name files for a few.
+# qemu-user. The emulator is slow (products alone take minutes): name files for a few.
 #
 # usage: tests/aarch64.sh [FILE...]     tests/kernels/*_test.cpp and tests/ops/*_test.cpp unless named
 set -euo pipefail
