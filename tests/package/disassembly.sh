@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# AVX instructions may stand only in anther::kernels::avx2 and anther::kernels::avx512, AVX-512's only in the latter:
-# everywhere else they would run on processors that lack them.
+# AVX instructions may stand only in anther::kernels::avx2 and anther::kernels::avx512, and in those of
+# anther::vision; AVX-512's only in the latter: everywhere else they would run on processors that lack them.
 #
 # usage: disassembly.sh check FILE...                       looks at object files and programs
 #        disassembly.sh kernels FOLDER COMPILER FLAG...     compiles every kernel, for float and double
@@ -26,8 +26,8 @@ check() {
       name = $2
       gsub(/[<>:]/, "", name)
       place = "elsewhere"
-      if (name ~ /^_ZZ*NK?6anther([0-9]+v[0-9]+_[0-9]+)?7kernels4avx2/) place = "avx2"
-      if (name ~ /^_ZZ*NK?6anther([0-9]+v[0-9]+_[0-9]+)?7kernels6avx512/) place = "avx512"
+      if (name ~ /^_ZZ*NK?6anther([0-9]+v[0-9]+_[0-9]+)?(7kernels|6vision)4avx2/) place = "avx2"
+      if (name ~ /^_ZZ*NK?6anther([0-9]+v[0-9]+_[0-9]+)?(7kernels|6vision)6avx512/) place = "avx512"
       next
     }
     /^ *[0-9a-f]+:\t/ {

@@ -5,7 +5,7 @@ int main() {
 #ifdef ANTHER_LIBJPEG
   if (anther::vision::decoder_name() != "libjpeg-turbo") return 1;
 #else
-  if (anther::vision::decoder_name() != "stb") return 1;
+  if (anther::vision::decoder_name() != "stb (libjpeg's arithmetic)") return 1;
 #endif
 #ifdef ANTHER_LIBWEBP
   if (!anther::vision::image_decoders().webp.load()) return 1;
