@@ -63,9 +63,9 @@ int main(int argc, char** argv) {
     std::printf(
         "%s, %.1f million parameters, %lld lanes each: %.4f s a step (%.4f at least), "
         "%.1f MB to send, %.6f s to agree\n",
-        ranks.description().c_str(), size / 4e6, static_cast<long long>(each),
-        taken[taken.size() / 2], taken[0], 2 * size * (1 - 1.0 / ranks.size()) / 1e6,
-        agreed[agreed.size() / 2]);
+        ranks.size() > 1 ? ranks.description().c_str() : "one process", size / 4e6,
+        static_cast<long long>(each), taken[taken.size() / 2], taken[0],
+        2 * size * (1 - 1.0 / ranks.size()) / 1e6, agreed[agreed.size() / 2]);
     return 0;
   });
 }
