@@ -8,11 +8,12 @@ and single ops, forward and backward. The models are EdgeViT's, torchvision's an
 
 Both run in turn (A B A B ...), each in a process of its own, on random images of the same size;
 what is printed is the median of the rounds and their ratio. PyTorch gets its best setting: channels
-last or not, and the micro-batch, are tried first. Its memory is taken twice: in that setting, and
+last or not, and the micro-batch, are tried first, and with --dtype bf16 autocast or not. Its memory is taken twice: in that setting, and
 with the whole batch at once, as a training script without gradient accumulation has it. Let nothing
 else run meanwhile.
 """
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -54,14 +55,18 @@ def torch_worker(job):
     labels = torch.arange(micro) % job["classes"]
     adam = torch.optim.Adam(model.parameters(), lr=1e-4)
 
+    def autocast():
+        return torch.autocast("cpu", torch.bfloat16, enabled=job["autocast"])
+
     def step():
         if not train:
-            with torch.inference_mode():
+            with torch.inference_mode(), autocast():
                 model(images)
             return
         adam.zero_grad(set_to_none=True)
         for _ in range(batch // micro):
-            loss = torch.nn.functional.cross_entropy(model(images), labels)
+            with autocast():
+                loss = torch.nn.functional.cross_entropy(model(images), labels)
             (loss * (micro / batch)).backward()
         adam.step()
 
@@ -144,17 +149,19 @@ class Comparison:
         self.options = options
         self.bench = ROOT / options.build / "bench" / "bench_model"
 
-    def torch(self, mode, batch, threads, micro_batch, channels_last, least=1, seconds=0.0):
+    def torch(self, mode, batch, threads, micro_batch, channels_last, autocast, least=1,
+              seconds=0.0):
         job = dict(model=self.options.model, preset=self.options.preset,
                    classes=self.options.classes, mode=mode, batch=batch,
                    threads=threads, micro_batch=micro_batch, channels_last=channels_last,
-                   img_size=self.options.img_size, least=least, seconds=seconds)
+                   autocast=autocast, img_size=self.options.img_size, least=least, seconds=seconds)
         return json.loads(run([sys.executable, __file__, "--worker", json.dumps(job)]))
 
     def anther(self, mode, batch, threads):
         arguments = [self.bench, "--model", self.options.model,
-                     "--classes", self.options.classes, "--mode", mode, "--batch", batch, "--img-size", self.options.img_size,
-                     "--threads", threads, "--benchmark_format=json"]
+                     "--classes", self.options.classes, "--mode", mode, "--batch", batch,
+                     "--img-size", self.options.img_size, "--threads", threads,
+                     "--dtype", self.options.dtype, "--benchmark_format=json"]
         if self.options.preset:
             arguments += ["--preset", self.options.preset]
         if mode == "train" and self.options.micro_batch:
@@ -162,19 +169,19 @@ class Comparison:
         return json.loads(run([str(a) for a in arguments]))["benchmarks"][0]
 
     def best_setting(self, mode, threads):
-        """(micro-batch, channels last) with which PyTorch is fastest."""
+        """(micro-batch, channels last, autocast) with which PyTorch is fastest."""
         best, found = 0.0, None
-        for channels_last in (False, True):
-            for micro_batch in (1,) if mode == "infer" else (4, 8, 16, 32):
-                batch = micro_batch
-                try:
-                    speed = self.torch(mode, batch, threads, micro_batch, channels_last,
-                                       least=3, seconds=1.0)["images_per_s"]
-                except RuntimeError as error:
-                    print(f"  PyTorch, micro-batch {micro_batch}: {error}", file=sys.stderr)
-                    continue
-                if speed > best:
-                    best, found = speed, (micro_batch, channels_last)
+        micro_batches = (1,) if mode == "infer" else (4, 8, 16, 32)
+        autocasts = (False, True) if self.options.dtype == "bf16" else (False,)
+        for setting in itertools.product(micro_batches, (False, True), autocasts):
+            try:
+                speed = self.torch(mode, setting[0], threads, *setting, least=3,
+                                   seconds=1.0)["images_per_s"]
+            except RuntimeError as error:
+                print(f"  PyTorch, micro-batch {setting[0]}: {error}", file=sys.stderr)
+                continue
+            if speed > best:
+                best, found = speed, setting
         return found
 
     def row(self, name, mode, batch, threads):
@@ -187,7 +194,7 @@ class Comparison:
         a = statistics.median(r["images_per_s"] for r in ours)
         b = statistics.median(r["images_per_s"] for r in theirs)
         share = statistics.median(r["fma_peak_share"] for r in ours)
-        layout = "channels-last" if setting[1] else "NCHW"
+        layout = ("channels-last" if setting[1] else "NCHW") + (", bf16" if setting[2] else "")
         print(f"{name:<28} {a:9.2f} {b:9.2f} {a / b:7.2f}   "
               f"{100 * share:.1f} % of {ours[0]['peak_gflops']:.0f} GFLOP/s; PyTorch "
               f"{theirs[0]['version']}: {layout}, micro-batch {setting[0]}", flush=True)
@@ -195,7 +202,7 @@ class Comparison:
             self.memory_row(f"{name}, MB", max(r["peak_rss_mb"] for r in ours),
                             max(r["peak_rss_mb"] for r in theirs))
             try:
-                whole = self.torch(mode, batch, threads, batch, setting[1])["peak_rss_mb"]
+                whole = self.torch(mode, batch, threads, batch, *setting[1:])["peak_rss_mb"]
                 self.memory_row("  PyTorch at a true batch", ours[0]["peak_rss_mb"], whole)
             except RuntimeError as error:
                 print(f"  PyTorch at a true batch of {batch}: {error}")
@@ -240,6 +247,7 @@ def main():
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--micro-batch", type=int, default=0, help="Anther's; 0: its default")
     parser.add_argument("--img-size", type=int, default=224)
+    parser.add_argument("--dtype", choices=("float", "bf16"), default="float")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=("train", "infer", "ops"))
