@@ -9,6 +9,14 @@ typedef int JpegInts __attribute__((vector_size(4 * jpeg_lanes)));
 typedef short JpegShorts __attribute__((vector_size(2 * jpeg_lanes)));
 typedef unsigned char JpegBytes __attribute__((vector_size(jpeg_lanes)));
 
+// The same bits, as signed and as unsigned numbers.
+ANTHER_INLINE JpegInts jpeg_ints(const JpegWords& words) {
+  return reinterpret_cast<const JpegInts&>(words);
+}
+ANTHER_INLINE JpegWords jpeg_words(const JpegInts& ints) {
+  return reinterpret_cast<const JpegWords&>(ints);
+}
+
 template <class To, class From>
 ANTHER_INLINE To jpeg_loaded(const From* from) {
   To value;
@@ -50,8 +58,8 @@ ANTHER_INLINE void jpeg_inverse_pass(JpegWords (&v)[8]) {
   constexpr int bits = 13 + more;
   ANTHER_UNROLL for (int i = 0; i < 4; ++i) {
     const JpegWords rounded = even[i] + (1u << (bits - 1));
-    v[i] = (JpegWords)((JpegInts)(rounded + odd[i]) >> bits);
-    v[7 - i] = (JpegWords)((JpegInts)(rounded - odd[i]) >> bits);
+    v[i] = jpeg_words(jpeg_ints(rounded + odd[i]) >> bits);
+    v[7 - i] = jpeg_words(jpeg_ints(rounded - odd[i]) >> bits);
   }
 }
 
@@ -108,8 +116,8 @@ inline void jpeg_inverse_dct(Level* out, int stride, short* coefficients) {
   unsigned between[64];  // (column, row)
   for (int x = 0; x < 8; x += jpeg_lanes) {
     JpegWords v[8];
-    ANTHER_UNROLL for (int y = 0; y < 8; ++y) v[y] = (JpegWords) __builtin_convertvector(
-        jpeg_loaded<JpegShorts>(coefficients + 8 * y + x), JpegInts);
+    ANTHER_UNROLL for (int y = 0; y < 8; ++y) v[y] = jpeg_words(
+        __builtin_convertvector(jpeg_loaded<JpegShorts>(coefficients + 8 * y + x), JpegInts));
     jpeg_inverse_pass<-2>(v);
     jpeg_transpose(v);
     // Of 4 lanes: v[0] to v[3] are rows 0 to 3 of four columns, v[4] to v[7] rows 4 to 7.
@@ -126,7 +134,7 @@ inline void jpeg_inverse_dct(Level* out, int stride, short* coefficients) {
       JpegWords four = {};
       ANTHER_UNROLL for (int i = 0; i < 4; ++i) {
         const int place = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? i : 3 - i;
-        four |= (JpegWords)jpeg_clamped((JpegInts)v[4 * half + i] + 128) << (8 * place);
+        four |= jpeg_words(jpeg_clamped(jpeg_ints(v[4 * half + i]) + 128)) << (8 * place);
       }
       __builtin_memcpy(pixels[half], &four, sizeof(four));
     }
