@@ -64,7 +64,7 @@ bool says(const std::vector<std::string>& lines, const std::string& part) {
 }
 
 TEST_CASE("parts are known by their usual names, in capitals or not") {
-  for (const char* train : {"train", "Train", "TRAIN", "training"})
+  for (const char* train : {"train", "Train", "TRAIN", "training", "training_set"})
     for (const char* val : {"val", "valid", "validation", "dev", "Val", "Validation"}) {
       const DataFolder folder;
       folder.add(train, 4);
@@ -128,7 +128,17 @@ TEST_CASE("layouts that would be mistaken for classes are refused") {
   const DataFolder no_train;
   no_train.add("val", 2);
   no_train.add("test", 2);
-  CHECK(contains(no_train.error(), "not a data set that is known"));
+  CHECK(contains(no_train.error(), "it has val, but no folder train"));
+  for (const char* only : {"train/train", "train/images", "Training_Set/training_set"}) {
+    const DataFolder one_more;
+    one_more.add(only, 2);
+    CAPTURE(only);
+    CHECK(contains(one_more.error(), "with 3 folders in it: if these are the classes, move them"));
+  }
+  const DataFolder one_class;  // these are no classes: the class has images of its own
+  one_class.add("train/only", 2);
+  one_class.add_file("train/only/0.png");
+  CHECK(one_class.open().class_names == std::vector<std::string>{"only"});
   const DataFolder nested;  // as archives unpack
   nested.add("archive/train", 2);
   nested.add("archive/val", 2);

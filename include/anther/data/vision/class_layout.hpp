@@ -50,6 +50,14 @@ struct PartFolders {
   bool any() const { return !train.empty() || !val.empty() || !test.empty(); }
 };
 
+// The name of a folder in small letters, without "set": "training" of "Training_Set".
+inline std::string name_of_part(const std::string& folder) {
+  std::string name = lower_case(folder);
+  for (const std::string_view set : {"_set", "-set", " set"})
+    if (name.size() > set.size() && name.ends_with(set)) name.resize(name.size() - set.size());
+  return name;
+}
+
 // Throws where a part has two folders.
 inline PartFolders find_parts(const std::filesystem::path& folder) {
   using Place = std::filesystem::path PartFolders::*;
@@ -66,7 +74,7 @@ inline PartFolders find_parts(const std::filesystem::path& folder) {
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
     if (!entry.is_directory(error) || is_system_name(name)) continue;
-    const std::string lower = lower_case(name);
+    const std::string lower = name_of_part(name);
     const auto found = std::find_if(std::begin(names), std::end(names),
                                     [&](const NameOfPart& part) { return part.name == lower; });
     if (found == std::end(names)) {
@@ -179,6 +187,7 @@ class ClassLayout {
       detail::fail(train.string(), ": expected a folder for each class, found none",
                    loose > 0 ? detail::text_of(", and ", loose, " images without a label") : "");
     }
+    if (train_.size() == 1) check_only_class(train_[0]);
     std::size_t images = 0;
     for (const ClassFolder& one : train_) {
       images += one.files.size();
@@ -192,6 +201,19 @@ class ClassLayout {
       if (has_images(folder_ / name))
         found_.notes.add(FolderProblem::Kind::other, folder_ / name,
                          "this folder is no part (train, val, test): it is not read");
+  }
+
+  // train/train/<class>/ and train/images/<class>/, as archives unpack, would be one class.
+  static void check_only_class(const ClassFolder& one) {
+    std::set<std::string> folders;
+    for (const auto& file : one.files) {
+      const std::filesystem::path below = file.lexically_relative(one.path);
+      if (below.begin() == below.end() || std::next(below.begin()) == below.end()) return;
+      folders.insert(below.begin()->string());
+    }
+    detail::check(folders.size() < 2, one.path.parent_path().string(),
+                  ": expected a folder for each class, found one, ", one.path.string(), ", with ",
+                  folders.size(), " folders in it: if these are the classes, move them up");
   }
 
   // The label of a class; empty, with a note, for one that is unknown.

@@ -187,10 +187,14 @@ inline std::vector<Opener> file_openers(bool of_model = false) {
            }}};
 }
 
-// Throws where a folder in this one is a data set: archives are often unpacked into one more
-// folder.
+// Throws where there are parts without train, or a folder in this one is a data set: archives are
+// often unpacked into one more folder.
 inline void check_nested(const std::filesystem::path& folder) {
-  for (const std::string& name : find_parts(folder).others)
+  const PartFolders parts = find_parts(folder);
+  for (const auto& part : {parts.val, parts.test})
+    detail::check(part.empty(), folder.string(), ": not a data set that is known: it has ",
+                  part.filename().string(), ", but no folder train to train on");
+  for (const std::string& name : parts.others)
     detail::check(!is_class_folders(folder / name), folder.string(), ": is no data set, but ",
                   (folder / name).string(), " is one: give that folder");
 }
