@@ -229,7 +229,8 @@ TEST_CASE("EXIF's orientation may be any type of whole number") {
     CHECK(decoded(with_exif(samples::jpeg_rgb, tiff_of(4, value, true))) == as_stored);
   for (const int type : {0, 2, 5, 7, 10, 11, 12, 77})
     CHECK(decoded(with_exif(samples::jpeg_rgb, tiff_of(type, 6, true))) == as_stored);
-  CHECK(decoded(with_exif(samples::jpeg_rgb, tiff_of(3, 6, true, 2))) == as_stored);
+  CHECK(decoded(with_exif(samples::jpeg_rgb, tiff_of(3, 6, true, 2))) == turned);
+  CHECK(decoded(with_exif(samples::jpeg_rgb, tiff_of(3, 6, true, 3))) == as_stored);
 }
 
 TEST_CASE("orientation from XMP, in JPEG and in PNG") {

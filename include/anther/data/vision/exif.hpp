@@ -56,7 +56,10 @@ inline std::optional<int> stated_exif_orientation(ByteSpan tiff) {
       default:
         break;
     }
-    const bool valid = u32(entry + 4) == 1 && value >= 1 && value <= 8;
+    // Of two SHORTs, as some programs write it, the first counts, as in Pillow.
+    const std::uint32_t count = u32(entry + 4);
+    const bool shorts = u16(entry + 2) == 3;
+    const bool valid = (count == 1 || (count == 2 && shorts)) && value >= 1 && value <= 8;
     return valid ? static_cast<int>(value) : 1;
   }
   return {};
