@@ -145,7 +145,8 @@ void run(const Options& o) {
 int main(int argc, char** argv) {
   Options o;
   CLI::App app("Converts weights between safetensors files.");
-  app.add_option("in", o.in, "a checkpoint, a run's folder, or PyTorch's weights with --model")->required();
+  app.add_option("in", o.in, "a checkpoint, a run's folder, or PyTorch's weights with --model")
+      ->required();
   app.add_option("out", o.out)->required();
   add_model_flags(app, o.model, ": what PyTorch's weights are of");
   app.add_option("--seed", o.model.seed, "of a head that is drawn anew")->capture_default_str();
