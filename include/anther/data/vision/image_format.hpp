@@ -98,7 +98,7 @@ inline ImageHeader check_image(ByteSpan file, std::string_view name) {
   } else if (header.format.empty()) {
     const std::string_view kind = io::file_kind(file);
     detail::check(!kind.empty(), name,
-                  ": not an image that is known (expected JPEG, PNG, BMP or GIF)");
+                  ": not an image that is known (expected JPEG, PNG, BMP, GIF or WebP)");
     detail::fail(name, ": not an image but ", kind, io::advice_for(kind));
   } else {
     detail::fail(name, ": ", header.format, " is not supported; convert it to JPEG or PNG");
