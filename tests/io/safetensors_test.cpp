@@ -57,6 +57,22 @@ TEST_CASE("safetensors: checksums are zlib's, and no concern of other programs")
   CHECK(file.entry("b").crc32 == 0xB20E96B1u);
   CHECK(anther::io::read_text_file(path).find("\"crc32\":\"") != std::string::npos);
 
+  // Another program puts a prefix before all names, or another name, and keeps the metadata.
+  const auto renamed = [&](const std::string& a, const std::string& b) {
+    const auto copy = folder / "copy.safetensors";
+    const std::vector<anther::io::SafetensorsTensor> others = {
+        {b, {3}, std::span<const float>(values)}, {a, {0}, std::span<const float>()}};
+    const std::string text = anther::io::read_text_file(path);
+    const std::size_t at = text.find("\"crc32\":\"") + 9;
+    anther::io::write_safetensors(
+        copy, others, {{"key", "text"}, {"crc32", text.substr(at, text.find('"', at) - at)}});
+    return error_of([&] { anther::io::SafetensorsFile(copy).check_all_bytes(); });
+  };
+  CHECK(renamed("module.a", "module.b") == "");
+  CHECK(renamed("ema.module.a", "ema.module.b") == "");
+  CHECK(renamed("module.a", "model.b").find("names, shapes or metadata") != std::string::npos);
+  CHECK(renamed("a", "c").find("names, shapes or metadata") != std::string::npos);
+
   // One number changed.
   std::string bytes = anther::io::read_text_file(path);
   bytes[bytes.size() - 2] ^= 1;

@@ -5,7 +5,7 @@
 // The tensors' are in the order of their names. What the header says is: each tensor's name, type
 // and shape, and the other metadata, in an order that no writer changes. So a copy made by another
 // program is found whole, and one of which only the numbers were changed is not. Each is what
-// zlib.crc32 gives.
+// zlib.crc32 gives. A prefix before all names, as wrappers of PyTorch put it there, is no damage.
 #pragma once
 
 #include <algorithm>
@@ -71,7 +71,22 @@ inline void take_checksums(SafetensorsHeader& header, const std::string& where) 
   std::ranges::sort(order, {}, &SafetensorsEntry::name);
   const bool fits = written.size() == 8 * (order.size() + 1);
   for (std::size_t i = 0; fits && i < order.size(); ++i) order[i]->crc32 = number(i + 1);
-  detail::check(fits && checksums_of(header.entries, header.metadata) == written, where,
+  // PyTorch's wrappers put a prefix ("module.") before all names, and who saves them may have kept
+  // the metadata: the names that were written are those without it, in the same order.
+  const auto right_without = [&](std::size_t prefix) {
+    std::vector<SafetensorsEntry> named = header.entries;
+    for (SafetensorsEntry& tensor : named) tensor.name.erase(0, prefix);
+    return checksums_of(named, header.metadata) == written;
+  };
+  bool right = fits && right_without(0);
+  if (fits && !right && !order.empty()) {
+    const std::string &first = order.front()->name, &last = order.back()->name;
+    for (std::size_t i = 0; !right && i < first.size() && i < last.size(); ++i) {
+      if (first[i] != last[i]) break;
+      if (first[i] == '.') right = right_without(i + 1);
+    }
+  }
+  detail::check(right, where,
                 "names, shapes or metadata are not those that were written: the file is damaged, "
                 "or another program has changed it and kept the metadata \"",
                 checksum_key, "\"");
