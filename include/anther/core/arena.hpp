@@ -30,7 +30,7 @@ class Arena {
     if (blocks_.size() > 1) {
       const std::int64_t total = used();
       blocks_.clear();
-      blocks_.push_back(AlignedBuffer<std::byte>::uninitialized(total));
+      blocks_.push_back(AlignedBuffer<std::byte>::uninitialized(with_room(total)));
     }
     used_ = 0;
     full_ = 0;
@@ -45,12 +45,17 @@ class Arena {
   }
 
  private:
+  // A block is a little larger than it has to be. Else, where the next step needs a few bytes more,
+  // a second one is made, of which the largest piece takes all. What is not used takes no memory.
+  static std::int64_t with_room(std::int64_t bytes) {
+    return bytes + bytes / 16 / alignment * alignment;
+  }
   std::byte* allocate_bytes(std::int64_t bytes) {
     constexpr std::int64_t unit = alignment;
     constexpr std::int64_t least_block = 1 << 16;
     bytes = (bytes + unit - 1) / unit * unit;
     if (blocks_.empty() || used_ + bytes > blocks_.back().size()) {
-      const std::int64_t size = std::max({bytes, capacity() / 2, least_block});
+      const std::int64_t size = std::max({with_room(bytes), capacity() / 2, least_block});
       blocks_.push_back(AlignedBuffer<std::byte>::uninitialized(size));
       full_ += used_;
       used_ = 0;
