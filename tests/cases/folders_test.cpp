@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <set>
@@ -155,6 +156,81 @@ TEST_CASE("layouts that would be mistaken for classes are refused") {
   flat_val.add("train", 3);
   flat_val.add_file("val/1.png");
   CHECK(contains(flat_val.error(), "val: expected a folder for each class, found 1 images"));
+}
+
+TEST_CASE("parts under longer names, and parts that are links") {
+  for (const auto& [train, val, test] : {std::array{"trainset", "valset", "testset"},
+                                         {"train_images", "val_images", "test_images"},
+                                         {"train2017", "val2017", "test2017"},
+                                         {"Training Data", "Validate", "Tests"},
+                                         {"train", "eval", "test1"},
+                                         {"train-dataset", "evaluation", "testing_img"}}) {
+    const DataFolder folder;
+    folder.add(train, 4);
+    folder.add(val, 2);
+    folder.add(test, 3);
+    CAPTURE(train);
+    CHECK(folder.open().train->size() == 12);
+    CHECK(folder.open().val->size() == 6);
+    CHECK(folder.open().test->size() == 9);
+    // The plain name goes before.
+    folder.add("val", 1);
+    CHECK(folder.open().val->size() == 3);
+    CHECK(says(folder.open().warnings, std::string(val) + ": this folder is no part"));
+  }
+  // As competitions have it: pictures, and a table of their labels. These are no two classes.
+  const DataFolder flat;
+  for (const char* place : {"train_images/", "test_images/"})
+    for (int i = 0; i < 4; ++i) flat.add_file(place + std::to_string(i) + ".png");
+  CHECK(contains(flat.error(),
+                 "train_images: expected a folder for each class, found none, and 4 "
+                 "images without a label; where a table"));
+  // Without one to train on these are classes.
+  const DataFolder classes;
+  classes.add(".", 3, {"test1", "test2", "eval"});
+  CHECK(classes.open().class_names.size() == 3);
+
+  const DataFolder linked;
+  linked.add("train", 4);
+  fs::create_directory_symlink("/nowhere", linked.path() / "valid");
+  CHECK(contains(linked.error(), "valid: a link that leads nowhere"));
+}
+
+TEST_CASE("folders that are no classes: annotations, parts within classes, one class") {
+  for (const char* place : {"", "train/"})
+    for (const char* other : {"masks", "labels", "Annotations"}) {
+      const DataFolder folder;
+      folder.add_file(std::string(place) + "images/1.png");
+      folder.add_file(std::string(place) + "images/2.png");
+      folder.add_file(std::string(place) + other + "/1.png");
+      CHECK(contains(folder.error(), std::string("found images and ") + other));
+    }
+  const DataFolder within;
+  for (const char* name : {"a", "b"})
+    for (const char* part : {"train", "test"}) within.add_file(fs::path(name) / part / "1.png");
+  CHECK(contains(within.error(), "the parts within the classes: move "));
+  CHECK(contains(within.error(), "/a/train to "));
+  CHECK(contains(within.error(), "/train/a, and the others"));
+  const DataFolder once_more;
+  once_more.add("train", 4);
+  once_more.add("val/val", 2);
+  CHECK(contains(once_more.error(), "/val/val, with 3 folders in it"));
+  const DataFolder one;
+  one.add("train", 4, {"only"});
+  CHECK(says(one.open().warnings, "there is one class only, only: nothing to tell apart"));
+}
+
+TEST_CASE("classes whose names only look alike are named together") {
+  const DataFolder folder;
+  folder.add("train", 3, {"caf\u00E9", "Rose", "tulip"});
+  folder.add("val", 1, {"cafe\u0301", "rose"});
+  const std::string error = folder.error();
+  CHECK(contains(error, "no such class in train, but caf\u00E9, which differs in capitals or"));
+  CHECK(io::look_alike("Rose", "rOSE"));
+  CHECK(io::look_alike("\uD55C", "\u1112\u1161\u11AB"));
+  for (const char* other : {"roses", "rote", "ros\u00E9", ""})
+    CHECK_FALSE(io::look_alike("rose", other));
+  CHECK_FALSE(io::look_alike("caf\u00E9", "cafe"));
 }
 
 TEST_CASE("test without labels: flat, or in one folder that is no class") {

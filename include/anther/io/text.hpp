@@ -165,6 +165,22 @@ inline std::size_t letter_count(std::string_view text) {
   return letters_of(text).size();
 }
 
+// Whether two texts differ only in capitals of ASCII, or in whether the marks of a letter are
+// stored apart from it (as macOS does): people take them for the same.
+inline bool look_alike(std::string_view a, std::string_view b) {
+  const auto left = letters_of(a), right = letters_of(b);
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  const auto same = [&](std::string_view one, std::string_view other) {
+    if (std::equal(one.begin(), one.end(), other.begin(), other.end(),
+                   [&](char x, char y) { return lower(x) == lower(y); }))
+      return true;
+    const CodePoint first = code_point_at(one, 0), second = code_point_at(other, 0);
+    const bool one_has_marks = first.bytes < one.size(), other_has = second.bytes < other.size();
+    return one_has_marks != other_has && (one_has_marks ? second : first).value >= 0x80;
+  };
+  return std::equal(left.begin(), left.end(), right.begin(), right.end(), same);
+}
+
 // The first `count` letters.
 inline std::string_view first_letters(std::string_view text, std::size_t count) {
   const auto letters = letters_of(text);

@@ -4,7 +4,7 @@
 //   train/<class>/ alone, or <class>/       a share of each class is held out to validate on
 //   and test/<class>/ beside either         evaluated at the end, and nothing is chosen by it
 //
-// Folders of parts have other names too (parts_of_names), in capitals or not. What is held out
+// Folders of parts have other names too (class_parts.hpp), in capitals or not. What is held out
 // follows from a file's name: more files, or another place of the folder, move none of the others.
 #pragma once
 
@@ -25,6 +25,7 @@
 #include "anther/core/check.hpp"
 #include "anther/core/random.hpp"
 #include "anther/data/vision/class_folders.hpp"
+#include "anther/data/vision/class_parts.hpp"
 
 namespace anther::inline v0_1::vision {
 
@@ -41,71 +42,6 @@ struct ClassFolderOptions {
   // needed.
   std::vector<std::string> class_names = {};
 };
-
-// The folders of the parts; empty where there is none.
-struct PartFolders {
-  std::filesystem::path train, val, test;
-  std::vector<std::string> others = {};  // names of folders that are no part
-
-  bool any() const { return !train.empty() || !val.empty() || !test.empty(); }
-};
-
-// The name of a folder in small letters, without "set": "training" of "Training_Set".
-inline std::string name_of_part(const std::string& folder) {
-  std::string name = lower_case(folder);
-  for (const std::string_view set : {"_set", "-set", " set"})
-    if (name.size() > set.size() && name.ends_with(set)) name.resize(name.size() - set.size());
-  return name;
-}
-
-// Throws where a part has two folders.
-inline PartFolders find_parts(const std::filesystem::path& folder) {
-  using Place = std::filesystem::path PartFolders::*;
-  struct NameOfPart {
-    std::string_view name;
-    Place place;
-  };
-  constexpr NameOfPart names[] = {
-      {"train", &PartFolders::train}, {"training", &PartFolders::train}, {"val", &PartFolders::val},
-      {"valid", &PartFolders::val},   {"validation", &PartFolders::val}, {"dev", &PartFolders::val},
-      {"test", &PartFolders::test},   {"testing", &PartFolders::test}};
-  PartFolders parts;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
-    if (!entry.is_directory(error) || is_system_name(name)) continue;
-    const std::string lower = name_of_part(name);
-    const auto found = std::find_if(std::begin(names), std::end(names),
-                                    [&](const NameOfPart& part) { return part.name == lower; });
-    if (found == std::end(names)) {
-      parts.others.push_back(name);
-      continue;
-    }
-    std::filesystem::path& place = parts.*found->place;
-    detail::check(place.empty(), folder.string(), ": expected one folder for a part, found ",
-                  std::min(place.filename().string(), name), " and ",
-                  std::max(place.filename().string(), name));
-    place = entry.path();
-  }
-  std::sort(parts.others.begin(), parts.others.end());
-  return parts;
-}
-
-// Whether the folder is a data set of class folders: it has a folder to train on, or no folder of a
-// part but at least two with images in them, which are classes.
-inline bool is_class_folders(const std::filesystem::path& folder) {
-  const PartFolders parts = find_parts(folder);
-  if (parts.any()) return !parts.train.empty();
-  return std::count_if(parts.others.begin(), parts.others.end(), [&](const std::string& name) {
-           return loose_images(folder / name) > 0;
-         }) >= 2;
-}
-
-// Whether the folder holds folders that may be classes or parts.
-inline bool has_folders(const std::filesystem::path& folder) {
-  const PartFolders parts = find_parts(folder);
-  return parts.any() || !parts.others.empty();
-}
 
 // What open_class_folders found.
 struct ClassFolders {
@@ -185,9 +121,16 @@ class ClassLayout {
     if (train_.empty()) {
       const std::int64_t loose = loose_images(train);
       detail::fail(train.string(), ": expected a folder for each class, found none",
-                   loose > 0 ? detail::text_of(", and ", loose, " images without a label") : "");
+                   loose > 0 ? detail::text_of(", and ", loose,
+                                               " images without a label; where a table or their "
+                                               "names have the labels, move them into folders")
+                             : "");
     }
     if (train_.size() == 1) check_only_class(train_[0]);
+    check_no_annotations();
+    if (train_.size() == 1)
+      found_.notes.add(FolderProblem::Kind::other, train,
+                       "there is one class only, " + train_[0].name + ": nothing to tell apart");
     std::size_t images = 0;
     for (const ClassFolder& one : train_) {
       images += one.files.size();
@@ -203,6 +146,29 @@ class ClassLayout {
                          "this folder is no part (train, val, test): it is not read");
   }
 
+  // images/ beside masks/ or labels/ is data for segmentation or detection.
+  void check_no_annotations() const {
+    constexpr std::array<std::string_view, 4> pictures = {"images", "image", "imgs", "jpegimages"};
+    constexpr std::array<std::string_view, 8> others = {
+        "masks",       "mask",       "labels",  "label",
+        "annotations", "annotation", "trimaps", "segmentationclass"};
+    const auto is_one_of = [](const auto& words, const std::string& name) {
+      return std::find(words.begin(), words.end(), lower_case(name)) != words.end();
+    };
+    std::string picture, other;
+    for (const ClassFolder& one : train_) {
+      if (is_one_of(pictures, one.name))
+        picture = one.name;
+      else if (is_one_of(others, one.name))
+        other = one.name;
+      else
+        return;
+    }
+    detail::check(picture.empty() || other.empty(), found_.parts.train.string(),
+                  ": expected a folder for each class, found ", picture, " and ", other,
+                  ", as data for segmentation or detection have");
+  }
+
   // train/train/<class>/ and train/images/<class>/, as archives unpack, would be one class.
   static void check_only_class(const ClassFolder& one) {
     std::set<std::string> folders;
@@ -216,15 +182,32 @@ class ClassLayout {
                   folders.size(), " folders in it: if these are the classes, move them up");
   }
 
+  bool is_class(const std::string& name) const {
+    const auto& names = found_.class_names;
+    return std::find(names.begin(), names.end(), name) != names.end();
+  }
+
+  // val/val/<class>/, where train/ has these classes.
+  void check_one_more(const std::vector<ClassFolder>& classes) const {
+    if (classes.size() != 1 || is_class(classes[0].name)) return;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(classes[0].path, error))
+      if (entry.is_directory(error) && is_class(io::to_utf8(entry.path().filename().string())))
+        return check_only_class(classes[0]);
+  }
+
   // The label of a class; empty, with a note, for one that is unknown.
   std::optional<int> label_of(const ClassFolder& one) {
     const auto& names = found_.class_names;
     const auto place = std::find(names.begin(), names.end(), one.name);
     if (place != names.end()) return static_cast<int>(place - names.begin());
-    if (!one.files.empty())
-      found_.notes.add(FolderProblem::Kind::unknown_class, one.path,
-                       options_.class_names.empty() ? "there is no such class in train"
-                                                    : "the model has no such class");
+    if (one.files.empty()) return {};
+    std::string text = options_.class_names.empty() ? "there is no such class in train"
+                                                    : "the model has no such class";
+    for (const std::string& name : names)
+      if (io::look_alike(name, one.name))
+        text += ", but " + name + ", which differs in capitals or in how accents are stored";
+    found_.notes.add(FolderProblem::Kind::unknown_class, one.path, std::move(text));
     return {};
   }
 
@@ -253,10 +236,6 @@ class ClassLayout {
   }
 
   void read_val_and_test() {
-    const auto is_class = [&](const ClassFolder& one) {
-      const auto& names = found_.class_names;
-      return std::find(names.begin(), names.end(), one.name) != names.end();
-    };
     if (const auto& folder = found_.parts.val; !folder.empty()) {
       const auto classes = classes_in(folder);
       const std::int64_t loose = loose_images(folder);
@@ -264,14 +243,16 @@ class ClassLayout {
                     ": expected a folder for each class, found ", loose,
                     " images without a label; take the folder away, and a share of train is held "
                     "out in its place");
+      check_one_more(classes);
       found_.val = labelled(classes);
       found_.val_is_empty = found_.val == nullptr;
       if (found_.val) note_empty_classes(classes);
     }
     if (const auto& folder = found_.parts.test; !folder.empty()) {
       const auto classes = classes_in(folder);
+      check_one_more(classes);
       // test/1.jpg, ... or test/unknown/1.jpg, ..., as tools want it that read folders only.
-      if (classes.empty() || (classes.size() == 1 && !is_class(classes[0]))) {
+      if (classes.empty() || (classes.size() == 1 && !is_class(classes[0].name))) {
         found_.unlabelled_test = loose_images(folder);
         for (const ClassFolder& one : classes) found_.unlabelled_test += std::ssize(one.files);
         found_.test_is_empty = found_.unlabelled_test == 0;

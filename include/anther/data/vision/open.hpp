@@ -100,9 +100,10 @@ inline std::string description_of(const std::filesystem::path& folder, const Cla
   }
   if (!found.notes.others.empty()) {
     std::int64_t count = 0;
-    for (const auto& [ending, files] : found.notes.others) count += files;
+    for (const auto& [other, files] : found.notes.others) count += files;
+    const std::string& ending = found.notes.others.begin()->first;
     add(count, count == 1 ? " file that is no image" : " files that are no images",
-        " passed over (", found.notes.others.begin()->first,
+        " passed over (", ending.empty() ? "without an ending" : ending,
         found.notes.others.size() > 1 ? ", ...)" : ")");
   }
   if (found.notes.unsupported > 0)
@@ -187,13 +188,25 @@ inline std::vector<Opener> file_openers(bool of_model = false) {
            }}};
 }
 
-// Throws where there are parts without train, or a folder in this one is a data set: archives are
-// often unpacked into one more folder.
+// Throws where there are parts without train, each class has parts of its own, or a folder in this
+// one is a data set: archives are often unpacked into one more folder.
 inline void check_nested(const std::filesystem::path& folder) {
   const PartFolders parts = find_parts(folder);
   for (const auto& part : {parts.val, parts.test})
     detail::check(part.empty(), folder.string(), ": not a data set that is known: it has ",
                   part.filename().string(), ", but no folder train to train on");
+  std::vector<std::filesystem::path> within;  // <class>/train
+  for (const std::string& name : parts.others) {
+    const auto train = find_parts(folder / name).train;
+    if (!train.empty() && loose_images(train) > 0) within.push_back(train);
+  }
+  if (within.size() > 1) {
+    const auto& first = within[0];
+    detail::fail(folder.string(), ": expected train/<class>/, ..., found the parts within the ",
+                 "classes: move ", first.string(), " to ",
+                 (folder / first.filename() / first.parent_path().filename()).string(),
+                 ", and the others in the same way");
+  }
   for (const std::string& name : parts.others)
     detail::check(!is_class_folders(folder / name), folder.string(), ": is no data set, but ",
                   (folder / name).string(), " is one: give that folder");
