@@ -16,6 +16,7 @@ in this repository.
 import argparse
 import collections
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -46,7 +47,8 @@ class Dumper:
         if self.process is None:
             self.process = subprocess.Popen([self.program], stdin=subprocess.PIPE,
                                             stdout=subprocess.PIPE)
-        self.process.stdin.write(str(path).encode() + b"\n")
+        name = os.fsencode(path)  # names need not be UTF-8
+        self.process.stdin.write(name + b"\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
@@ -55,7 +57,7 @@ class Dumper:
             return None, None
         answer = json.loads(line)
         if "error" in answer:
-            return None, answer["error"].removeprefix(f"{path}: ")
+            return None, answer["error"].removeprefix(name.decode("utf-8", "replace") + ": ")
         shape = (answer["height"], answer["width"], 3)
         data = self.process.stdout.read(shape[0] * shape[1] * 3)
         return np.frombuffer(data, np.uint8).reshape(shape), None
@@ -104,6 +106,7 @@ def written_by_pillow(folder, seed):
             for progressive in (False, True):
                 save(f"q{quality}s{subsampling}p{int(progressive)}.jpg", rgb, quality=quality,
                      subsampling=subsampling, progressive=progressive)
+    save(os.fsdecode(b"fl\xe4che.png"), rgb)  # a name that is not UTF-8
     save("restart.jpg", rgb, restart_marker_blocks=3)
     for width, height in ((1, 1), (2, 7), (3, 5), (8, 40), (17, 2), (31, 33)):
         for subsampling in (0, 1, 2):
@@ -139,13 +142,14 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("folders", nargs="*", type=pathlib.Path)
     options = p.parse_args()
+    sys.stdout.reconfigure(errors="backslashreplace")
     dumper = Dumper(options.dump_image)
     print(f"Pillow {Image.__version__} (libjpeg-turbo {features.version('libjpeg_turbo')}, "
           f"WebP {features.version('webp')}); Anther: {dumper.decoders()}")
     with tempfile.TemporaryDirectory() as temporary:
         if options.folders:
             files = sorted(f for folder in options.folders for f in folder.rglob("*")
-                           if f.is_file())
+                           if f.is_file() and "\n" not in str(f))
         else:
             files = written_by_pillow(pathlib.Path(temporary), options.seed)
         failed = compare(files, dumper, options)
