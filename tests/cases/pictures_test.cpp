@@ -128,6 +128,29 @@ TEST_CASE("a progressive JPEG that ends between two scans is refused") {
   CHECK(contains(error_of([&] { decoded(cut + Bytes(300, 0x31)); }), "truncated"));
 }
 
+TEST_CASE("a JPEG without Huffman tables, as webcams store it, has those of the standard") {
+  for (const Bytes* jpeg : {&samples::jpeg_rgb, &samples::jpeg_grey}) {
+    Bytes without(jpeg->begin(), jpeg->begin() + 2);
+    std::size_t at = 2, left_out = 0;
+    for (bool more = true; more;) {
+      const std::size_t length = 2 + load_be16(&(*jpeg)[at + 2]);
+      const auto begin = jpeg->begin() + static_cast<std::ptrdiff_t>(at);
+      more = (*jpeg)[at + 1] != 0xDA;
+      if ((*jpeg)[at + 1] == 0xC4)
+        ++left_out;
+      else
+        without.insert(without.end(), begin, begin + static_cast<std::ptrdiff_t>(length));
+      at += length;
+    }
+    without.insert(without.end(), jpeg->begin() + static_cast<std::ptrdiff_t>(at), jpeg->end());
+    CHECK(left_out > 0);
+    CHECK(decoded(without) == decoded(*jpeg));
+    const auto decoder = image_decoders().jpeg.exchange(nullptr);
+    CHECK(decoded(without) == decoded(*jpeg));
+    image_decoders().jpeg = decoder;
+  }
+}
+
 TEST_CASE("every scan walked code by code ends where the decoder finds its end") {
   for (const Bytes* jpeg : jpegs()) {
     JpegFile walked(*jpeg, "picture", true);

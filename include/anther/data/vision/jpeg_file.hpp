@@ -18,6 +18,7 @@
 #include "anther/data/vision/exif.hpp"
 #include "anther/data/vision/image_limits.hpp"
 #include "anther/data/vision/jpeg_scan.hpp"
+#include "anther/data/vision/jpeg_tables.hpp"
 
 namespace anther::inline v0_1::vision {
 
@@ -57,6 +58,7 @@ class JpegFile {
     frame_ = {};
     scans_ = 0;
     components_ = 0;
+    tables_ = 0;
     adobe_transform_ = -1;
     orientation_ = {};
     rewritten_ = {0xFF, 0xD8};
@@ -88,6 +90,7 @@ class JpegFile {
       const ByteSpan segment = file_.subspan(at + 2, length - 2);
       const bool used = segment_of(marker, segment, exact);
       if (!used && !exact && !is_known(marker)) return false;
+      if (marker == 0xDA && !has_tables(segment, exact)) return false;
       if (exact && used)
         rewritten_.insert(rewritten_.end(), file_.begin() + static_cast<std::ptrdiff_t>(at - 2),
                           file_.begin() + static_cast<std::ptrdiff_t>(at + length));
@@ -161,12 +164,35 @@ class JpegFile {
       const std::size_t end = at + 17 + codes;
       detail::check(codes <= 256 && end <= segment.size(), name_,
                     ": corrupt JPEG (a Huffman table)");
+      if ((segment[at] & 0xEE) == 0) tables_ |= 1 << (segment[at] >> 3 | (segment[at] & 1));
       if (exact && (segment[at] & 15) < 4) {
         auto& tables = segment[at] >> 4 == 0 ? frame_.dc : frame_.ac;
         tables[segment[at] & 15] = JpegCodes(&segment[at + 1], segment.subspan(at + 17, codes));
       }
       at = end;
     }
+  }
+
+  // Whether the tables of a scan are there. Exact: where they are not, it adds those of the
+  // standard.
+  bool has_tables(ByteSpan scan, bool exact) {
+    int missing = 0;
+    for (std::size_t i = 1; !frame_.progressive && i + 1 < scan.size() && i < 2u * scan[0]; i += 2)
+      missing |= (1 << (scan[i + 1] >> 4 & 1) | 4 << (scan[i + 1] & 1)) & ~tables_;
+    if (missing == 0) return true;
+    if (!exact) return false;
+    const auto add = [&](int bit, ByteSpan table) {
+      if ((missing & 1 << bit) == 0) return;
+      rewritten_.insert(rewritten_.end(),
+                        {0xFF, 0xC4, 0, static_cast<std::uint8_t>(table.size() + 2)});
+      rewritten_.insert(rewritten_.end(), table.begin(), table.end());
+      huffman_tables(table, true);
+    };
+    add(0, jpeg_standard_dc0);
+    add(1, jpeg_standard_dc1);
+    add(2, jpeg_standard_ac0);
+    add(3, jpeg_standard_ac1);
+    return true;
   }
 
   void frame_header(std::uint8_t marker, ByteSpan segment) {
@@ -297,6 +323,7 @@ class JpegFile {
   std::string_view name_;
   std::int64_t width_ = 0, height_ = 0;
   std::uint32_t components_ = 0;
+  int tables_ = 0;  // bits: DC 0, DC 1, AC 0, AC 1, where they were defined
   int adobe_transform_ = -1;
   int scans_ = 0;
   Orientation orientation_;
