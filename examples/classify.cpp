@@ -66,8 +66,8 @@ std::filesystem::path weights_at_hand() {
   const std::filesystem::path runs = std::filesystem::path("runs") / "train_flowers";
   const int last = last_run_number(runs);
   for (int number = last; number > 0; --number) {
-    const auto weights = weights_of(runs / std::to_string(number));
-    if (!std::filesystem::is_regular_file(weights)) continue;
+    const auto weights = weights_in_run(runs / std::to_string(number));
+    if (weights.empty()) continue;
     if (number < last)
       std::printf("The latest run, %s, has no weights yet; the newest that has some is taken.\n",
                   (runs / std::to_string(last)).c_str());

@@ -37,6 +37,21 @@ void unwrap(io::SafetensorsFile& file, const RegisteredModel& model,
   if (!said.empty()) std::printf("%s\n", said.c_str());
 }
 
+// The options that the weights tell go before those of a preset: statistics of BatchNorm are of a
+// model with BatchNorm.
+void take_what_weights_tell(const io::SafetensorsFile& file, const RegisteredModel& model,
+                            nlohmann::json& options) {
+  for (const auto& [tensor, told] : model.traits.told_by) {
+    if (!file.find(tensor)) continue;
+    for (const auto& [key, value] : told.items()) {
+      if (options.at(key) == value) continue;
+      std::printf("The weights have %s: %s is %s, not %s\n", tensor.c_str(), key.c_str(),
+                  value.dump().c_str(), options.at(key).dump().c_str());
+      options[key] = value;
+    }
+  }
+}
+
 // The number of classes of the head in a file: its weight is (classes, channels).
 std::int64_t classes_in(const io::SafetensorsFile& file, const RegisteredModel& model,
                         const nlohmann::json& options) {
@@ -72,6 +87,7 @@ ModelCard card_of(io::SafetensorsFile& file, const Options& o) {
   }
   const RegisteredModel& model = *chosen_model(card).model;
   unwrap(file, model, card.options);
+  if (given) take_what_weights_tell(file, model, card.options);
   if (model.has_option("num_classes")) {
     // As many classes as the file's head has, unless told otherwise.
     if (given && o.model.num_classes == 0)

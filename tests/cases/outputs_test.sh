@@ -86,6 +86,16 @@ for command in "convert_weights run c.safetensors" "export_onnx run c.onnx" "emb
   [[ $(<status) == 0 && -s ${command##* } ]] || fail "a closed pipe ended: $command ($(<status))"
 done
 
+# A folder that is no run; and weights that tell an option that the flags have otherwise.
+run 1 embed data x.hpp
+says "^embed: data: expected a file of weights (.safetensors) or the folder of a run"
+made=("${small[@]}")
+made[1]=${made[1]%\}}', "local_norm": "bn"}'
+run 0 train_flowers --data-dir data "${made[@]}" --output normed
+run 0 convert_weights normed/weights/best.safetensors c.safetensors --model xxs "${small[@]:0:2}"
+says 'The weights have norm.running_mean: local_norm is "bn", not "gn"'
+run 0 train_flowers --data-dir data "${made[@]}" --initial-checkpoint normed --output started
+
 # What an unpacked archive of macOS has beside each picture, and the newest run that has weights.
 mkdir mac
 cp "${pictures[0]}" mac/photo.png

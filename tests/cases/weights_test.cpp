@@ -57,7 +57,8 @@ TEST_CASE("what is no safetensors file is named, with what to do about it") {
     }
     CHECK(contains(text, "model.safetensors: expected weights as a safetensors file, got "));
   }
-  CHECK(contains(error(""), "expected a safetensors file, got 0 bytes"));
+  CHECK(contains(error(""), "got an empty file: a download"));
+  CHECK(contains(error("\0\0\0\0\0\0\0\0\0\0"sv), "got a file of zeros: a download"));
   CHECK(contains(error("\xFF\xFE\xFD\xFC\xFB\xFA\xF9\xF8\xF7"), "the first 8 bytes give a header"));
 }
 
@@ -122,6 +123,30 @@ TEST_CASE("prefixes that wrappers leave are found, said and taken off") {
   }
   write_renamed(path, net, {""});
   CHECK(unwrapped(path, net) == "");
+}
+
+TEST_CASE("a folder for weights: a run's, or what to give in its place") {
+  const TemporaryFolder folder;
+  const auto make = [&](const std::string& file) {
+    std::filesystem::create_directories((folder / file).parent_path());
+    write(folder / file, "x");
+  };
+  const auto error = [&](const char* name) { return error_of([&] { weights_of(folder / name); }); };
+  make("data/train/a/1.png");
+  CHECK(contains(error("data"),
+                 "data: expected a file of weights (.safetensors) or the folder of a "
+                 "run, which has weights/best.safetensors; this folder has none"));
+  make("run/args.json");
+  CHECK(contains(error("run"), "run: this run has no weights yet"));
+  make("runs/1/weights/last.safetensors");
+  CHECK(weights_of(folder / "runs/1") == folder / "runs/1/weights/last.safetensors");
+  make("runs/1/weights/best.safetensors");
+  CHECK(weights_of(folder / "runs/1") == folder / "runs/1/weights/best.safetensors");
+  CHECK(contains(error("runs"), "There is " + (folder / "runs/1").string()));
+  make("hub/model.safetensors");
+  make("hub/config.json");
+  CHECK(contains(error("hub"), "There is " + (folder / "hub/model.safetensors").string()));
+  CHECK(weights_of(folder / "nothing") == folder / "nothing");  // opening it says so
 }
 
 TEST_CASE("what stands beside the weights is passed over") {

@@ -14,6 +14,10 @@ namespace anther::inline v0_1::io {
 // A phrase for people ("a Git LFS pointer"); "" where the bytes tell nothing.
 inline std::string_view file_kind(std::span<const std::uint8_t> bytes) {
   using namespace std::string_view_literals;
+  if (bytes.empty()) return "an empty file";
+  if (bytes.size() >= 8 &&
+      std::all_of(bytes.begin(), bytes.end(), [](std::uint8_t byte) { return byte == 0; }))
+    return "a file of zeros";
   // Text may have a byte order mark and white space ahead.
   std::size_t skip = bytes.size() >= 3 && bytes[0] == 0xEF && bytes[1] == 0xBB && bytes[2] == 0xBF
                          ? std::size_t{3}
@@ -81,7 +85,11 @@ inline std::string_view file_kind(std::span<const std::uint8_t> bytes) {
 
 // What to do about it: a text to follow the kind, or "".
 inline std::string_view advice_for(std::string_view kind) {
-  constexpr std::array<std::array<std::string_view, 2>, 4> advice = {{
+  constexpr std::string_view again =
+      ": a download or a copy that broke off, or a disk that was full, leaves such; fetch it again";
+  constexpr std::array<std::array<std::string_view, 2>, 6> advice = {{
+      {"an empty file", again},
+      {"a file of zeros", again},
       {"a Git LFS pointer",
        ", which stands for the file itself: run `git lfs install` and `git lfs pull` in its "
        "repository, or download the file from its page"},

@@ -53,7 +53,8 @@ class SafetensorsFile {
     const std::int64_t size = file_.size();
     std::uint64_t length = 0;
     if (size >= 8) file_.read_at(0, &length, sizeof length);
-    if (size < 8 || length > static_cast<std::uint64_t>(std::min(max_safetensors_header, size - 8)))
+    if (size < 8 || length == 0 ||
+        length > static_cast<std::uint64_t>(std::min(max_safetensors_header, size - 8)))
       fail_as_another_kind(size, length);
     std::string json(static_cast<std::size_t>(length), '\0');
     data_begin_ = 8 + static_cast<std::int64_t>(length);

@@ -62,6 +62,8 @@ struct ModelTraits {
   std::vector<WeightScheme> schemes = {};
   // Options that matter only in training: weights also fit a model with other values of them.
   std::vector<std::string> training_options = {};
+  // Options that a file of weights itself tells: where it has the tensor of this name, they are so.
+  std::map<std::string, nlohmann::json> told_by = {};
 };
 
 // A model of the registry.

@@ -79,14 +79,34 @@ inline ModelCard model_card_of(const io::SafetensorsFile& file) {
   return card;
 }
 
-// The weights that a path stands for: the file itself, or the best weights of a run's folder.
+// The best weights in a run's folder, before the first evaluation the last; empty where there are
+// none.
+inline std::filesystem::path weights_in_run(const std::filesystem::path& folder) {
+  std::error_code error;
+  for (const char* name : {"best.safetensors", "last.safetensors"})
+    if (auto path = folder / "weights" / name; std::filesystem::exists(path, error)) return path;
+  return {};
+}
+
+// The weights that a path stands for: the file itself, or those in a run's folder. Throws where a
+// folder is no run or has no weights yet, and says what to give.
 inline std::filesystem::path weights_of(const std::filesystem::path& path) {
   std::error_code error;
   if (!std::filesystem::is_directory(path, error)) return path;
-  const auto best = path / "weights" / "best.safetensors",
-             last = path / "weights" / "last.safetensors";
-  return !std::filesystem::exists(best, error) && std::filesystem::exists(last, error) ? last
-                                                                                       : best;
+  if (auto weights = weights_in_run(path); !weights.empty()) return weights;
+  detail::check(!std::filesystem::exists(path / "args.json", error), path.string(),
+                ": this run has no weights yet: they come with its first epoch");
+  // What people mean instead: a folder of runs, or one with a file of weights.
+  std::filesystem::path meant;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    const bool is_meant = entry.is_directory(error) ? !weights_in_run(entry.path()).empty()
+                                                    : entry.path().extension() == ".safetensors";
+    if (is_meant && (meant.empty() || meant < entry.path())) meant = entry.path();
+  }
+  detail::fail(path.string(),
+               ": expected a file of weights (.safetensors) or the folder of a run, which has "
+               "weights/best.safetensors; this folder has none",
+               meant.empty() ? "" : ". There is " + meant.string());
 }
 
 }  // namespace anther::inline v0_1

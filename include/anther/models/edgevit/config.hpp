@@ -29,6 +29,7 @@ inline const RegisterModel<EdgeViT<float>> registered_edgevit(
                 .schemes = {{.name = "official",
                              .recognised_by = "patch_embed1.proj.weight",
                              .names = official_edgevit_names}},
-                .training_options = {"drop", "drop_path", "init"}});
+                .training_options = {"drop", "drop_path", "init"},
+                .told_by = {{"norm.running_mean", {{"local_norm", "bn"}}}}});
 
 }  // namespace anther::inline v0_1
