@@ -8,11 +8,13 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "anther/core/check.hpp"
 #include "anther/io/atomic_file.hpp"
 #include "anther/io/file.hpp"
 #include "anther/train/callback.hpp"
+#include "anther/train/checkpoint.hpp"
 #include "train_options.hpp"
 
 // Why a run cannot go on with another value of an option (by its name in JSON); "" where it can.
@@ -101,6 +103,26 @@ inline anther::FitProgress reopened(anther::FitProgress progress, const TrainOpt
   check(o.time_budget == 0 || !changes.empty(), run, ": the run is finished");
   progress.finished = false;
   return progress;
+}
+
+// Throws where a folder is no run, and says which one may be meant: that which holds it, or the
+// newest in it.
+inline void check_is_run(const std::filesystem::path& folder) {
+  std::error_code error;
+  const auto is_run = [&](const std::filesystem::path& path) {
+    return std::filesystem::exists(path / "args.json", error);
+  };
+  if (is_run(folder)) return;
+  std::filesystem::path meant;
+  for (auto path = folder.parent_path(); meant.empty() && path.has_filename();
+       path = path.parent_path())
+    if (is_run(path)) meant = path;
+  if (meant.empty()) meant = anther::newest_run(folder).value_or("");
+  anther::detail::fail("--resume: ", folder.string(),
+                       std::filesystem::exists(folder, error)
+                           ? ": expected the folder of a run, which has args.json"
+                           : ": no such folder",
+                       meant.empty() ? "" : ". There is " + meant.string());
 }
 
 // Says what changed, and writes args.json anew: with today's options, and with the changes of all

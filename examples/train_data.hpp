@@ -184,8 +184,9 @@ inline anther::data::LoaderOptions loader_options(const TrainOptions& o) {
 inline std::int64_t images_of_epoch(std::int64_t images, anther::data::LoaderOptions loading) {
   loading.batch_size = loading.whole_batch;
   const std::int64_t used = anther::data::samples_of_epoch(images, loading);
-  anther::detail::check(used > 0, "--drop-last: leaves none of ", images,
-                        " images, with a --batch-size of ", loading.whole_batch);
+  anther::detail::check(used > 0, loading.drop_last ? "--drop-last" : "BatchNorm",
+                        ": leaves none of ", images, " images, with a --batch-size of ",
+                        loading.whole_batch);
   if (used < images && !loading.drop_last)
     std::printf(
         "The last batch of an epoch would have %lld image, too few for BatchNorm: it is left out, "

@@ -61,7 +61,7 @@ std::int64_t part_of(std::int64_t batch, std::int64_t most) {
 
 // Weights to start from; without a card where the file says nothing but them.
 struct StartingWeights {
-  explicit StartingWeights(const std::string& path) : file(path) {
+  explicit StartingWeights(const std::string& path) : file(weights_of(path)) {
     if (file.metadata().contains("architecture")) card = model_card_of(file);
   }
   io::SafetensorsFile file;
@@ -250,6 +250,11 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
     loading.least_batch = 2;
   }
   loading.whole_batch = o.batch_size;
+  detail::check(!whole_batch || o.batch_size > 1 ||
+                    !needs_two_samples(model, Shape{sizes.first(), sizes.first(), 3}),
+                "--batch-size: expected at least 2, as BatchNorm would have one value a channel of "
+                "one image of ",
+                sizes.first(), " pixels, got 1");
   const std::int64_t images = images_of_epoch(data.train->size(), loading);
   detail::check(!has_batch_norm || o.micro_batch == 0,
                 "--micro-batch: expected 0, as the model has BatchNorm, got ", o.micro_batch);
@@ -447,7 +452,10 @@ Invocation read_arguments(int argc, char** argv) {
   detail::check(config.empty() || resume.empty(),
                 "--resume: takes its options from the run, not from a file");
   if (!config.empty()) read_options(config, options);
-  if (!resume.empty()) read_options(resume + "/args.json", options);
+  if (!resume.empty()) {
+    check_is_run(resume);
+    read_options(resume + "/args.json", options);
+  }
   const TrainOptions before = options;
 
   CLI::App app(

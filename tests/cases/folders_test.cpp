@@ -433,6 +433,14 @@ TEST_CASE("a model is evaluated on folders of some of its classes") {
   const DataFolder parts;  // without a folder to train on
   parts.add("test", 3, {"b"});
   CHECK(parts.open({.class_names = model}).test->size() == 3);
+  const DataFolder below;
+  below.add("images", 2);
+  CHECK(contains(below.error({.hold_out = false, .class_names = model}),
+                 "/images, with 3 folders in it: if these are the classes"));
+  const DataFolder flat;
+  flat.add_file("1.png");
+  CHECK(contains(flat.error({.hold_out = false, .class_names = model}),
+                 ": expected a folder for each class, found 1 images without a label"));
   const DataFolder one;
   one.add(".", 3, {"b"});
   CHECK(one.open({.hold_out = false, .class_names = model}).test->size() == 3);

@@ -136,6 +136,27 @@ rm -rf log
 run 0 "${tiny[@]}" --batch-size 1 --epochs 1 --output lines
 (($(grep -c "^Epoch 1/1" log) == 10)) || fail "expected ten lines of progress"
 
+# A run that began with another decoder of JPEG says so when it goes on; with its own it says nothing.
+cp -r lines decoder
+sed -i 's/"decoder": "[^"]*"/"decoder": "stb"/' decoder/args.json
+grep -q '"decoder": "stb"' decoder/args.json || fail "args.json does not have the decoder"
+run 0 --resume decoder --epochs 2
+says "JPEG was decoded by stb before, and is by "
+run 0 --resume lines --epochs 2
+! grep -q "JPEG was decoded by" log || fail "the run's own decoder is called another"
+
+# What is no run says so, and which is meant.
+mkdir runs_of_mine
+cp -r lines runs_of_mine/1
+run 1 --resume data
+says "^train_flowers: --resume: data: expected the folder of a run, which has args.json$"
+run 1 --resume nowhere
+says "^train_flowers: --resume: nowhere: no such folder$"
+run 1 --resume lines/weights/last.state.safetensors
+says "There is lines$"
+run 1 --resume runs_of_mine
+says "There is runs_of_mine/1$"
+
 # Two processes on one run: the second one names the first.
 "$program" "${endless[@]}" --output busy >busy.log 2>&1 &
 pid=$!
@@ -153,6 +174,9 @@ run 0 --resume busy --epochs "$(wc -l <busy/results.csv)" # the lock goes with t
 run 0 "${data[@]}" --preset original --batch-size 32 --epochs 2 --output alone
 says "1 image, too few for BatchNorm: it is left out"
 [[ $(wc -l <alone/steps.csv) == 3 ]] || fail "the single image was not left out"
+run 1 "${data[@]}" --preset original --batch-size 1 --output single
+says "^train_flowers: --batch-size: expected at least 2, as BatchNorm"
+[[ ! -e single ]] || fail "--batch-size 1: a folder was made"
 run 0 "${short[@]}" --epochs 1 --micro-batch 2 --drop-last --output dropped
 [[ $(wc -l <dropped/steps.csv) == 5 ]] || fail "--drop-last did not leave out the last batch"
 [[ $(tail -n 1 dropped/steps.csv | cut -d , -f 2) == 1 ]] || fail "the epoch of --drop-last is cut"

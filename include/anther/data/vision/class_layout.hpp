@@ -99,6 +99,7 @@ class ClassLayout {
     train_ = classes_in(parts.train);
     if (of_model) {
       found_.class_names = options.class_names;
+      check_one_more(train_);
     } else {
       for (const ClassFolder& one : train_) found_.class_names.push_back(one.name);
       std::sort(found_.class_names.begin(), found_.class_names.end());

@@ -188,8 +188,9 @@ inline std::vector<Opener> file_openers(bool of_model = false) {
            }}};
 }
 
-// Throws where there are parts without train, each class has parts of its own, or a folder in this
-// one is a data set: archives are often unpacked into one more folder.
+// Throws where there are parts without train, each class has parts of its own, there are pictures
+// without labels only, or a folder in this one is a data set: archives are often unpacked into one
+// more folder.
 inline void check_nested(const std::filesystem::path& folder) {
   const PartFolders parts = find_parts(folder);
   for (const auto& part : {parts.val, parts.test})
@@ -210,6 +211,9 @@ inline void check_nested(const std::filesystem::path& folder) {
   for (const std::string& name : parts.others)
     detail::check(!is_class_folders(folder / name), folder.string(), ": is no data set, but ",
                   (folder / name).string(), " is one: give that folder");
+  const std::int64_t loose = loose_images(folder);
+  detail::check(loose == 0, folder.string(), ": expected a folder for each class, found ", loose,
+                " images without a label");
 }
 
 // Opens a data set by its folder, or by another word that one of the `more` openers knows; these
