@@ -25,15 +25,6 @@ case ${1:-} in
 esac
 other=${1:-}
 
-# same FOLDER WHAT: that run has the files of `one`. Times and places are not compared.
-same() {
-  local file
-  for file in weights/last.safetensors weights/best.safetensors weights/last_ema.safetensors steps.csv \
-    confusion_matrix.csv test.json; do
-    [[ -e one/$file || -e $1/$file ]] || continue
-    cmp "one/$file" "$1/$file" >&2 || fail "$recipe, $2: another $file"
-  done
-}
 rows() { wc -l 2>/dev/null <"$1/steps.csv" || echo 0; }
 has_rows() { (($(rows "$1") > $2)); }
 
@@ -64,7 +55,7 @@ stopped() {
   done
   ((status == 0)) || fail "$recipe, stopped $stops times: expected status 0, got $status"
   ((stops > 0)) || fail "$recipe: it was never stopped"
-  same parts "stopped $stops times"
+  same_run parts "stopped $stops times"
   all_stops=$((all_stops + stops))
 }
 
@@ -72,15 +63,7 @@ runs=0
 all_stops=0
 for file in "$recipes"/*.json; do
   recipe=$(basename "$file" .json)
-  # Growing sizes and warm-ups are made to fit two epochs of 15 steps.
-  size=32
-  [[ $recipe == flowers ]] && size=32@1:64@1
-  model=(--model xxs --options '{"dims": [12, 24, 36, 48], "depths": [1, 1, 1, 1], "heads": [1, 1, 1, 1]}')
-  [[ $recipe == fine_tune ]] && model=(--model mobilenet_v2 --options '{"width_mult": 0.25}')
-  images=60
-  [[ $recipe == paper ]] && images=240 # four batches a step
-  flags=(--config "$file" --data-dir painted --limit "$images" --batch-size 4 --epochs 2 --warmup-epochs 1
-    --img-size "$size" "${model[@]}" --seed 3)
+  recipe_flags "$file"
   rm -rf one
   run 0 "${flags[@]}" --threads 1 --workers 0 --output one
   (($(rows one) >= 31)) || fail "$recipe: expected 30 steps, got $(($(rows one) - 1))"
@@ -88,14 +71,14 @@ for file in "$recipes"/*.json; do
     read -r threads workers <<<"$combination"
     rm -rf many
     run 0 "${flags[@]}" --threads "$threads" --workers "$workers" --output many
-    same many "$threads threads, $workers workers"
+    same_run many "$threads threads, $workers workers"
     runs=$((runs + 1))
   done
   stopped "$stops_of_each"
   if [[ -n $other ]]; then
     rm -rf many
     program=$other run 0 "${flags[@]}" --threads 2 --output many
-    same many "$other"
+    same_run many "$other"
   fi
 done
 echo "determinism_test: $runs runs and $all_stops stops gave the same files"

@@ -7,6 +7,8 @@ set -euo pipefail
 program=$1
 mpiexec=$2
 kills=${3:-1}
+# shellcheck source=tests/wait_for.sh
+source "$(dirname "$0")/../wait_for.sh"
 work=$(mktemp -d)
 job=
 cleanup() {
@@ -37,14 +39,6 @@ run() {
   fi
   ((expected == 0)) && ((status == 0)) || { ((expected)) && ((status)); } ||
     fail "status $status of $ranks ranks: $*"
-}
-wait_for() {
-  local i
-  for ((i = 0; i < 3000; ++i)); do
-    "$@" 2>/dev/null && return
-    sleep 0.02
-  done
-  fail "waited in vain for: $*"
 }
 rows() { [[ -e $1/steps.csv ]] && (($(wc -l <"$1/steps.csv") > $2)); }
 # The tensors of a file. What stands before them has the time.
