@@ -11,6 +11,9 @@ constexpr bool gemm_has_few_shapes = ANTHER_VECTOR_ISA == 0 && vector_registers 
 constexpr int gemm_tile_rows(int vectors) {
   const bool many = vector_registers == 32;
   if (gemm_has_few_shapes) return 4;
+#if defined(__aarch64__)
+  if (vectors == 3) return 7;  // for 8, GCC keeps some of the sums in memory
+#endif
   return vectors == 3 ? (many ? 8 : 4) : vectors == 2 ? (many ? 10 : 6) : 12;
 }
 // Whether there is also a tile of one row less. (Only products of very few columns are one vector

@@ -87,6 +87,15 @@ ANTHER_INLINE Vec<T> fma(const Vec<T>& a, const Vec<T>& b, const Vec<T>& c) {
     return {__builtin_ia32_vfmaddps256(a.raw, b.raw, c.raw)};
   else
     return {__builtin_ia32_vfmaddpd256(a.raw, b.raw, c.raw)};
+#elif defined(__aarch64__) && ANTHER_VECTOR_BYTES == 16 && defined(__clang__)
+  // One instruction, also where the caller's flags forbid the compiler to contract.
+#pragma clang fp contract(on)
+  return {a.raw * b.raw + c.raw};
+#elif defined(__aarch64__) && ANTHER_VECTOR_BYTES == 16
+  if constexpr (sizeof(T) == 4)
+    return {__builtin_aarch64_fmav4sf(a.raw, b.raw, c.raw)};
+  else
+    return {__builtin_aarch64_fmav2df(a.raw, b.raw, c.raw)};
 #else
   return {a.raw * b.raw + c.raw};
 #endif
