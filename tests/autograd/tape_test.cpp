@@ -12,11 +12,13 @@
 
 #include "anther/autograd/gradient_check.hpp"
 #include "anther/nn/module.hpp"
+#include "anther/nn/linear.hpp"
 #include "anther/ops/activation.hpp"
 #include "anther/ops/arithmetic.hpp"
 #include "anther/ops/conv2d.hpp"
 #include "anther/ops/dropout.hpp"
 #include "anther/ops/linear.hpp"
+#include "anther/ops/reduce.hpp"
 #include "anther/ops/norm.hpp"
 #include "anther/ops/pointwise.hpp"
 #include "anther/optim/adam.hpp"
@@ -108,6 +110,32 @@ TEST_CASE("tape: a lazy result has the bits of a stored one, with any number of 
     }
     set_num_threads(0);
   }
+}
+
+TEST_CASE("tape: the gradient of a lazy result that another op reads as a whole, before or after") {
+  ParameterStore<double> store;
+  const Linear<double> fc(store, 20, 7);
+  store.initialize(3);
+  std::vector<double> x(50 * 20);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = normal(RandomKey(1), i);
+  std::vector<double> dx[4];  // of the linear layer's sum, of the other, of both, in either order
+  for (const int which : {0, 1, 2, 3}) {
+    Tape<double> tape;
+    tape.begin();
+    const Variable<double> in = tape.input({50, 20}, x, true), y = gelu(in);
+    const auto first = [&] { return sum(fc(y)); };
+    const auto second = [&] { return sum(y * y); };
+    Variable<double> loss = which == 1 || which == 3 ? second() : first();
+    if (which == 2) loss = loss + second();
+    if (which == 3) loss = loss + first();
+    tape.zero_gradients();
+    tape.backward(loss);
+    const auto gradient = tape.gradient(in);
+    dx[which].assign(gradient.begin(), gradient.end());
+  }
+  for (std::size_t i = 0; i < x.size(); ++i)
+    for (const int which : {2, 3})
+      CHECK(dx[which][i] == doctest::Approx(dx[0][i] + dx[1][i]).epsilon(1e-12));
 }
 
 TEST_CASE("tape: a lazy result takes no memory unless something reads it as a whole") {

@@ -129,8 +129,10 @@ class Call {
     for (; first < last; first += step)
       after.compute_rows(output() + first * columns, first, std::min(step, last - first));
   }
+  // Not where another reader has left a gradient of the whole result: `backward` will add that.
   bool has_backward_rows() const {
-    return entry_.op->backward_rows != nullptr && tape_.is_stored(input_id(0));
+    return entry_.op->backward_rows != nullptr && tape_.is_stored(input_id(0)) &&
+           !output_gradient();
   }
   void backward_rows(const GradientTarget<T>& dx, T* y, const T* dy, std::int64_t first,
                      std::int64_t count) const {
