@@ -4,8 +4,10 @@
 //   bench_model --model resnet18 --classes 1000 --mode infer --batch 1
 //
 // Counters: images_per_s, gflops (6 or 2 times the forward's multiply-accumulates), fma_peak_share
-// (of the peak measured before and after), peak_rss_mb (of the process, so a run has one row).
-// --profile prints where the time goes. Google Benchmark's own options (--benchmark_format=json,
+// (of the peak measured before and after), peak_rss_mb (of the process after its first steps:
+// Google Benchmark begins anew with more of them, which leaves holes in the heap). --profile prints
+// where the time goes, --memory what memory is held for. Google Benchmark's own options
+// (--benchmark_format=json,
 // ...) work too.
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
@@ -34,8 +36,26 @@ struct Options {
   bool recompute = false;
   std::int64_t batch = 128, micro_batch = 0, bn_group = 0, lanes = 0, img_size = 224, classes = 102,
                threads = 0;
-  bool profile = false;
+  bool profile = false, memory = false;
 };
+
+// What a training step's memory is for.
+void print_memory(const ParameterStore<float>& store, const Trainer<float>& trainer,
+                  const Adam<float>& adam) {
+  const TapeMemory tapes = trainer.memory();
+  std::int64_t moments = 0;
+  for (const auto& state : adam.state()) moments += state.values.size() * std::int64_t{4};
+  const auto print = [](const char* what, std::int64_t bytes) {
+    std::fprintf(stderr, "%-24s %8.1f MiB\n", what, static_cast<double>(bytes) / (1 << 20));
+  };
+  print("weights", store.size() * std::int64_t{4});
+  print("packed weights", store.packed_bytes());
+  print("moments", moments);
+  print("gradients of weights", tapes.parameter_gradients);
+  print("maps", tapes.values);
+  print("gradients of maps", tapes.gradients);
+  print("scratch, entries", tapes.scratch + tapes.entries);
+}
 
 double peak_rss_mb() {
   rusage usage{};
@@ -103,6 +123,12 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
     trainer->commit();
   };
   step();  // memory is taken, weights are packed
+  step();
+  static const double peak_rss = peak_rss_mb();
+  if (static bool printed = false; o.memory && train && !printed) {
+    print_memory(store, *trainer, *adam);
+    printed = true;
+  }
   profile.clear();
   const double seconds = bench::seconds_of([&] {
     for (auto _ : state) step();
@@ -116,7 +142,7 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
   state.counters["gflops"] = gflops;
   state.counters["fma_peak_share"] = gflops / peak;
   state.counters["peak_gflops"] = peak;
-  state.counters["peak_rss_mb"] = peak_rss_mb();
+  state.counters["peak_rss_mb"] = peak_rss;
   if (o.profile) std::fputs(profile.table(stage_modules(store)).c_str(), stderr);
 }
 
@@ -149,6 +175,7 @@ int main(int argc, char** argv) {
   app.add_option("--classes", o.classes)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--threads", o.threads, "0: all")->capture_default_str();
   app.add_flag("--profile", o.profile, "print the time of each op and stage");
+  app.add_flag("--memory", o.memory, "print what a training step holds memory for");
   CLI11_PARSE(app, argc, argv);
   try {
     if (o.threads > 0) set_num_threads(static_cast<int>(o.threads));

@@ -43,6 +43,26 @@ struct TapeEntry {
   std::string where() const { return detail::text_of(layer, layer.empty() ? "" : ": ", op->name); }
 };
 
+// What a tape holds memory for, in bytes.
+struct TapeMemory {
+  std::int64_t values = 0;               // results, and what forward keeps: maps
+  std::int64_t gradients = 0;            // of those
+  std::int64_t scratch = 0;              // of the op that runs
+  std::int64_t parameter_gradients = 0;  // where they are the tape's own
+  std::int64_t entries = 0;
+
+  std::int64_t total() const {
+    return values + gradients + scratch + parameter_gradients + entries;
+  }
+  void add(const TapeMemory& other) {
+    values += other.values;
+    gradients += other.gradients;
+    scratch += other.scratch;
+    parameter_gradients += other.parameter_gradients;
+    entries += other.entries;
+  }
+};
+
 // A call of a layer; calls are recorded in the order in which they end.
 struct LayerCall {
   std::string_view path;

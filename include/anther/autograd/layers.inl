@@ -63,6 +63,17 @@ void Tape<T>::use_gradients(ParameterStore<T>& store, std::span<T> gradients) {
   use.gradients = gradients;
 }
 
+template <class T>
+TapeMemory Tape<T>::memory() const {
+  TapeMemory memory{.values = values_memory_.capacity() + block_memory_.capacity(),
+                    .gradients = slots_.memory_bytes(),
+                    .scratch = scratch_.capacity(),
+                    .entries = entries_memory_.capacity()};
+  for (const StoreUse& use : stores_)
+    memory.parameter_gradients += use.own.size() * static_cast<std::int64_t>(sizeof(T));
+  return memory;
+}
+
 // Layers and blocks.
 
 template <class T>

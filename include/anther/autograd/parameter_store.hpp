@@ -248,6 +248,14 @@ class ParameterStore {
     return entry.pack == pack ? entry.data.data() : nullptr;
   }
 
+  // Bytes of the packed weights that are kept.
+  std::int64_t packed_bytes() const {
+    std::int64_t size = 0;
+    for (const auto& of_parameter : packed_)
+      for (const Packed& entry : of_parameter) size += entry.data.size();
+    return size * static_cast<std::int64_t>(sizeof(T));
+  }
+
   // Whether packed weights are kept. They take as much memory again as the weights, and a program
   // that makes only one pass does not need them. Does not change any result.
   void keep_packed(bool keep) const { keeps_packed_.store(keep, std::memory_order_relaxed); }

@@ -257,14 +257,9 @@ class Tape {
     return variable.tape_ != nullptr && at(id_of(variable)).wants_gradient;
   }
 
-  // Bytes held for values, gradients and scratch.
-  std::int64_t memory_bytes() const {
-    std::int64_t bytes = values_memory_.capacity() + block_memory_.capacity() +
-                         slots_.memory_bytes() + scratch_.capacity() + entries_memory_.capacity();
-    for (const StoreUse& use : stores_)
-      bytes += use.own.size() * static_cast<std::int64_t>(sizeof(T));
-    return bytes;
-  }
+  // The memory held, and its bytes.
+  TapeMemory memory() const;
+  std::int64_t memory_bytes() const { return memory().total(); }
 
  private:
   friend class Call<T>;

@@ -39,6 +39,13 @@ class TapePool {
     Tape<T>* tape_;
   };
 
+  // Of all tapes; while none of them runs.
+  TapeMemory memory() const {
+    TapeMemory all;
+    for (const auto& tape : tapes_) all.add(tape->memory());
+    return all;
+  }
+
  private:
   std::mutex mutex_;
   std::vector<std::unique_ptr<Tape<T>>> tapes_;

@@ -65,6 +65,13 @@ class Trainer {
       gradients_.emplace_back(model.store().size());
   }
 
+  // What the tapes hold; the gradients of parameters are the lanes'.
+  TapeMemory memory() const {
+    TapeMemory all = tapes_.memory();
+    for (const auto& g : gradients_) all.parameter_gradients += std::ssize(std::as_bytes(g.span()));
+    return all;
+  }
+
   // Begins a step; a batch follows in one or more parts. step: the number of the optimiser's step,
   // which seeds dropout.
   void begin_step(std::int64_t step) {
