@@ -168,7 +168,62 @@ int wrong_gradients(const Unit& unit, std::int64_t rows, std::int64_t outs, std:
   return wrong;
 }
 
+// A map in bfloat16 of these numbers, in memory of floats.
+std::vector<float> as_map(const std::vector<float>& values) {
+  std::vector<float> map((values.size() + 1) / 2);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    as_bf16(map.data())[i] =
+        static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(rounded(values[i])) >> 16);
+  return map;
+}
+
+// The same products of and to maps in bfloat16, which are those of floats, rounded: 1 + 2 + 4 in
+// the result for what is wrong in y of floats and of a map, and dw.
+int wrong_products_of_maps(const Unit& unit, std::int64_t rows, std::int64_t columns,
+                           std::int64_t depth) {
+  const auto x = numbers("x", rows * depth, false), w = numbers("w", columns * depth, false);
+  const auto dy = numbers("dy", rows * columns, false), bias = numbers("bias", columns, false);
+  const auto packed = packed_weight(
+      w,
+      {.columns = columns, .depth = depth, .column_stride = depth, .depth_stride = 1, .bf16 = 1});
+  std::vector<float> y(dy.size()), again(dy.size()), map(dy.size() / 2 + 9, -12345.0f),
+      dw(w.size()), dw_again(w.size());
+  const Prepared prepared(unit);
+  GemmDims d = dense_gemm(rows, columns, depth, 1);
+  GemmTnDims tn{rows, columns, depth, columns, depth, depth, 1};
+  unit.gemm({y.data(), nullptr, x.data(), packed.data(), bias.data()}, d, 0, bf16_panels(columns));
+  unit.gemm_tn(dw.data(), dy.data(), x.data(), tn);
+  d.x_bf16 = tn.x_bf16 = tn.dy_bf16 = 1;
+  const auto x_map = as_map(x), dy_map = as_map(dy), y_map = as_map(y);
+  const GemmOperands<float> of_map{again.data(), nullptr, x_map.data(), packed.data(), bias.data()};
+  unit.gemm(of_map, d, 0, bf16_panels(columns));
+  unit.gemm_tn(dw_again.data(), dy_map.data(), x_map.data(), tn);
+  d.y_bf16 = 1;
+  unit.gemm({map.data(), nullptr, x_map.data(), packed.data(), bias.data()}, d, 0,
+            bf16_panels(columns));
+  int wrong = (y != again ? 1 : 0) + (dw != dw_again ? 4 : 0);
+  for (std::size_t i = 0; i < y.size(); ++i)
+    if (as_bf16(map.data())[i] != as_bf16(y_map.data())[i]) wrong |= 2;
+  for (std::size_t i = (y.size() + 1) / 2; i < map.size(); ++i)
+    if (map[i] != -12345.0f) wrong |= 2;
+  return wrong;
+}
+
 }  // namespace
+
+TEST_CASE("products in bfloat16: of maps that are stored so, and to one") {
+  for (const Unit& unit : units()) {
+    CAPTURE(unit.name);
+    for (const std::int64_t rows : {1, 31, 70})
+      for (const std::int64_t columns : {5, 16, 33, 144})
+        for (const std::int64_t depth : {3, 36, 64}) {
+          CAPTURE(rows);
+          CAPTURE(columns);
+          CAPTURE(depth);
+          CHECK(wrong_products_of_maps(unit, rows, columns, depth) == 0);
+        }
+  }
+}
 
 TEST_CASE("products in bfloat16: every instruction set has the bits of the definition") {
   for (const Unit& unit : units()) {

@@ -14,6 +14,7 @@
 #include "anther/nn/linear.hpp"
 #include "anther/nn/norm.hpp"
 #include "anther/ops/reduce.hpp"
+#include "anther/ops/shape.hpp"
 
 namespace {
 
@@ -98,6 +99,59 @@ TEST_CASE("amp: near float, with the same bits for any number of threads and as 
   set_num_threads(0);
   // Both precisions of a store's packed weights, in turn.
   CHECK(run(net, x, false).value == in_float.value);
+}
+
+TEST_CASE("amp: the map before GELU is stored in bfloat16, and others get its numbers as floats") {
+  ParameterStore<float> store;
+  const Scope<float> scope(store);
+  const Linear<float> fc1(scope / "fc1", 20, 70), fc2(scope / "fc2", 70, 20);
+  store.initialize(3);
+  const auto x = random_tensor<float>({50, 20}, 1);
+  // others: who reads the map besides fc2, by way of GELU.
+  const auto gradients = [&](bool amp, int others) {
+    Tape<float> tape;
+    tape.begin({.amp = amp});
+    const Variable<float> h = fc1(tape.input(x)), g = gelu(h), y = fc2(g);
+    Variable<float> loss = mean(y * y);
+    if (others == 1) loss = loss + mean(h * h);
+    if (others == 2) loss = loss + mean(reshape(h, {70, 50}) * 0.5f);
+    if (others == 3) loss = loss + mean(g);
+    if (amp)
+      for (const float value : h.value())
+        CHECK((std::bit_cast<std::uint32_t>(value) & 0xffff) == 0);
+    tape.zero_gradients();
+    tape.backward(loss);
+    const auto all = tape.gradients();
+    return std::vector<float>(all.begin(), all.end());
+  };
+  for (const int others : {0, 1, 2, 3}) {
+    CAPTURE(others);
+    CHECK(relative_error(gradients(true, others), gradients(false, others)) < 0.02);
+  }
+}
+
+TEST_CASE("amp: what is computed again has the same bits") {
+  struct Stage : Module<float> {
+    explicit Stage(const Scope<float>& scope)
+        : Module(scope, "Stage", {.stage = true}), inner(scope / "inner") {}
+    Variable<float> forward(Variable<float> x) const override { return inner(x); }
+    Net<float> inner;
+  };
+  ParameterStore<float> store;
+  const Stage stage(store);
+  store.initialize(3);
+  const auto x = random_tensor<float>({2, 33, 31, 3}, 1);
+  std::vector<float> results[2];
+  for (const bool recompute : {false, true}) {
+    Tape<float> tape;
+    tape.begin({.recompute = recompute, .amp = true});
+    const Variable<float> y = stage(tape.input(x));
+    tape.zero_gradients();
+    tape.backward(mean(y * y));
+    const auto gradients = tape.gradients();
+    results[recompute].assign(gradients.begin(), gradients.end());
+  }
+  CHECK(results[0] == results[1]);
 }
 
 TEST_CASE("amp: a linear layer and its gradients are products of rounded numbers") {

@@ -9,7 +9,9 @@
 
 #include "anther/autograd/tape.hpp"
 #include "anther/core/parallel_for.hpp"
+#include "anther/kernels/bf16_map.hpp"
 #include "anther/kernels/elementwise.hpp"
+#include "anther/kernels/gemm_dims.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -43,14 +45,24 @@ class Call {
   // Null if the input is absent, or lazy and the op takes it so.
   const T* input(int i) const {
     if (!has_input(i)) return nullptr;
-    return i == 0 && entry_.op->takes_lazy ? tape_.at(input_id(0)).data
-                                           : tape_.stored_for_call(input_id(i));
+    const bool as_it_is = i == 0 && entry_.op->takes_lazy && !tape_.at(input_id(0)).narrow;
+    return as_it_is ? tape_.at(input_id(0)).data : tape_.stored_for_call(input_id(i));
+  }
+  // The first input, if it is stored as a map in bfloat16; else null.
+  const std::uint16_t* bf16_input() const {
+    const auto& value = tape_.at(input_id(0));
+    return value.narrow ? kernels::as_bf16(value.data) : nullptr;
   }
   // The first input's rows from `first` on: where they are stored, or computed to `room`, by the
   // calling thread alone. For an op whose rows are those of its input.
   const T* input_rows(T* room, std::int64_t first, std::int64_t count) const {
     const auto& value = tape_.at(input_id(0));
-    if (value.data) return value.data + first * value.shape.back();
+    const std::int64_t columns = value.shape.back();
+    if (value.narrow) {
+      kernels::bf16_widen(room, kernels::as_bf16(value.data) + first * columns, count * columns);
+      return room;
+    }
+    if (value.data) return value.data + first * columns;
     Call(tape_, tape_.entry(value.producer)).compute_rows(room, first, count);
     return room;
   }
@@ -61,6 +73,9 @@ class Call {
   T* output(int i = 0) const {
     return tape_.at(i == 0 && entry_.into >= 0 ? entry_.into : output_id(i)).data;
   }
+  // Whether the first result, or its gradient, is a map in bfloat16.
+  bool output_is_bf16() const { return tape_.at(output_id(0)).narrow; }
+  bool output_gradient_is_bf16() const { return tape_.at(output_id(0)).narrow_gradient; }
   std::int32_t* output_integers(int i = 0) const { return tape_.at(output_id(i)).integers; }
   // What forward adds to its result (its shape is the result's), or null.
   const T* add() const { return entry_.add < 0 ? nullptr : tape_.stored_for_call(entry_.add); }
@@ -107,6 +122,31 @@ class Call {
       compute_rows(y + at, row, rows);
     });
   }
+  // The same to a map in bfloat16, of a lazy op that reads one.
+  bool has_bf16_rows() const { return entry_.op->bf16_forward_rows && bf16_input(); }
+  void compute_bf16_rows(std::uint16_t* y, std::int64_t first, std::int64_t count) const {
+    entry_.op->bf16_forward_rows(*this, y, first, count);
+  }
+  void bf16_forward_rows(std::uint16_t* y, std::int64_t first, std::int64_t count) const {
+    for_row_tiles(first, count, [&](std::int64_t row, std::int64_t rows, std::int64_t at) {
+      entry_.op->bf16_forward_rows(*this, y + at, row, rows);
+    });
+  }
+  // Where the gradient of its first input goes, if that is to be a map in bfloat16; else null.
+  std::uint16_t* bf16_input_gradient() const {
+    if (!entry_.op->bf16_backward_rows || !tape_.takes_bf16_gradient(entry_)) return nullptr;
+    auto& value = tape_.at(input_id(0));
+    value.slot = tape_.slots_.take((value.shape.numel() + 1) / 2);
+    value.narrow_gradient = true;
+    return kernels::as_bf16(tape_.slots_.data(value.slot));
+  }
+  void bf16_backward_rows(std::uint16_t* dx, std::uint16_t* y, const T* dy, std::int64_t first,
+                          std::int64_t count) const {
+    for_row_tiles(first, count, [&](std::int64_t row, std::int64_t rows, std::int64_t at) {
+      const std::int64_t begin = row * output_shape().back();
+      entry_.op->bf16_backward_rows(*this, dx + begin, y ? y + at : nullptr, dy + at, row, rows);
+    });
+  }
   // The same, by the calling thread alone.
   void compute_rows(T* y, std::int64_t first, std::int64_t count) const {
     entry_.op->forward_rows(*this, y, first, count);
@@ -132,7 +172,7 @@ class Call {
   // Not where another reader has left a gradient of the whole result: `backward` will add that.
   bool has_backward_rows() const {
     return entry_.op->backward_rows != nullptr && tape_.is_stored(input_id(0)) &&
-           !output_gradient();
+           !output_gradient() && !bf16_input();
   }
   void backward_rows(const GradientTarget<T>& dx, T* y, const T* dy, std::int64_t first,
                      std::int64_t count) const {
@@ -162,7 +202,7 @@ class Call {
       if (const T* kept = value.parameter.store->packed(value.parameter.number, use, pack))
         return kept;
     T* memory = workspace(kernels::packed_size<T>(pack));
-    kernels::pack_weight(memory, static_cast<const T*>(value.data), pack);
+    kernels::pack_weight(memory, input(i), pack);
     return memory;
   }
 
@@ -183,5 +223,6 @@ class Call {
 
 }  // namespace anther::inline v0_1
 
+#include "anther/autograd/bf16_maps.inl"
 #include "anther/autograd/layers.inl"
 #include "anther/autograd/tape.inl"

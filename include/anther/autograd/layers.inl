@@ -135,11 +135,13 @@ void Tape<T>::end_block(const Variable<T>& result) {
       return;
     }
     const auto size = static_cast<std::size_t>(value.shape.numel());
-    if (value.data) value.data = keep(std::span<const T>(value.data, size), values_memory_);
+    const std::size_t stored = value.narrow ? (size + 1) / 2 : size;
+    if (value.data) value.data = keep(std::span<const T>(value.data, stored), values_memory_);
     if (value.integers)
       value.integers = keep(std::span<const std::int32_t>(value.integers, size), values_memory_);
   });
-  if (at(id).base >= 0 && kept.data) at(id).data = kept.data + at(id).first;
+  if (at(id).base >= 0 && kept.data)
+    at(id).data = as_floats(at(id).base, values_memory_) + at(id).first;
   if (at(id).base >= 0 && kept.integers) at(id).integers = kept.integers + at(id).first;
   if (!single) blocks_.push_back(block_);
   drop(block_);
@@ -176,7 +178,7 @@ void Tape<T>::recompute(const Block& block) {
     Value& first = at(again.outputs[0]);
     if (first.base >= 0) {
       const Value& base = at(first.base);
-      if (base.data) first.data = base.data + first.first;
+      if (base.data) first.data = as_floats(first.base, block_memory_) + first.first;
       if (base.integers) first.integers = base.integers + first.first;
       continue;
     }

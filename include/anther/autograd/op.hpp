@@ -57,6 +57,17 @@ struct Op {
   bool applies_rows = false;
   // Whether its products can be of numbers in bfloat16 (TapeOptions::amp, call.bf16()).
   bool takes_bf16 = false;
+  // Whether forward can store its first result as a map in bfloat16 (call.output_is_bf16()), and
+  // backward take such a gradient. Under amp the tape wants that where the next op is a lazy one
+  // which takes a map in bfloat16, by the two functions below.
+  bool stores_bf16 = false;
+  // Of a lazy op, optional: forward_rows and backward_rows where the first input
+  // (call.bf16_input()), y and dx are maps in bfloat16. Pointers are to row `first`; y may be null
+  // in backward.
+  void (*bf16_forward_rows)(const Call<T>& call, std::uint16_t* y, std::int64_t first,
+                            std::int64_t count) = nullptr;
+  void (*bf16_backward_rows)(const Call<T>& call, std::uint16_t* dx, std::uint16_t* y, const T* dy,
+                             std::int64_t first, std::int64_t count) = nullptr;
   // Bit i says that input i (or result i) holds integers: labels, indices. Integers have no
   // gradients.
   std::uint32_t integer_inputs = 0;

@@ -199,7 +199,7 @@ class Tape {
   // The elements of a value by its number; empty if it has none (in a dry run), or integers.
   std::span<const T> elements_of(int id) const {
     const Value& value = at(id);
-    if (value.data == nullptr) return {};
+    if (value.data == nullptr || value.narrow) return {};
     return {value.data, static_cast<std::size_t>(value.shape.numel())};
   }
   std::span<const std::int32_t> integers_of(int id) const {
@@ -230,7 +230,7 @@ class Tape {
     check_readable({&id, 1});
     run_pending({&id, 1});
     store(id);
-    return elements_of(id);
+    return {as_floats(id, values_memory_), static_cast<std::size_t>(at(id).shape.numel())};
   }
   std::span<const std::int32_t> integers_of(const Variable<T>& variable) const {
     const Value& value = at(id_of(variable));
@@ -281,6 +281,8 @@ class Tape {
     // Of a block that has ended, and not its result: no op outside of the block may read it. If it
     // was stored, it is stored again when the block is computed again.
     bool within_block = false, stored_again = false;
+    bool narrow = false, narrow_gradient = false;  // maps in bfloat16: bf16_maps.inl
+    int readers = 0;                               // how many inputs and views read it
   };
   // A store whose parameters were used by passes of this tape.
   struct StoreUse {
@@ -325,7 +327,7 @@ class Tape {
   void run_pending(std::span<const int> read = {});
   // Computes a value that is not stored: a lazy result, or one that an addition has taken over.
   void store(int id);
-  // A value's elements for the op that runs. If it is cheap, they are computed, for this op alone.
+  // A value's elements as floats for the op that runs. If it is cheap, they are computed for it.
   T* stored_for_call(int id);
   bool is_cheap(int id) const {
     return is_lazy(id) && entries_[static_cast<std::size_t>(at(id).producer)].op->is_cheap;
@@ -337,6 +339,10 @@ class Tape {
   }
   void run_forward(const Entry& entry);
   void run_backward(const Entry& entry);
+  // Maps in bfloat16: bf16_maps.inl.
+  void choose_bf16(const Op<T>& op, std::span<const int> inputs);
+  T* as_floats(int id, Arena& memory);
+  bool takes_bf16_gradient(const Entry& lazy) const;
   // Blocks: layers.inl.
   struct Block {
     int first_entry = -1, last_entry = -1;

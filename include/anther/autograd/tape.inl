@@ -77,12 +77,14 @@ std::span<const Variable<T>> Tape<T>::record(const Op<T>& op, const void* attrib
               .layer = layer()};
   check_readable(entry.inputs);
   const bool may_merge = op.is_addition && pending_ == 1;
+  choose_bf16(op, entry.inputs);
   if (!may_merge) run_pending(entry.inputs);
   bool wants_gradient = false;
   for (std::size_t i = 0; i < entry.inputs.size(); ++i) {
     const int id = entry.inputs[i];
     if (id < 0) continue;
     wants_gradient |= at(id).wants_gradient;
+    ++at(root_of(id).id).readers;
     if (may_merge) continue;  // done below
     if (i == 0 && op.takes_lazy && is_lazy(id))
       entry.lazy = at(id).producer;
@@ -147,6 +149,7 @@ Variable<T> Tape<T>::record_view(const Op<T>& op, const void* attributes, const 
         " from element ", first, " on is not within ", at(of).shape);
   run_pending({&of, 1});
   store(of);
+  ++at(root_of(of).id).readers;
   const Root root = root_of(of);
   const int id = add_value(shape, at(of).wants_gradient);
   Value& value = at(id);
@@ -154,7 +157,7 @@ Variable<T> Tape<T>::record_view(const Op<T>& op, const void* attributes, const 
   value.first = root.first + first;
   value.holds_integers = at(of).holds_integers;
   value.producer = static_cast<int>(entries_.size());
-  if (at(of).data) value.data = at(of).data + first;
+  if (at(of).data) value.data = as_floats(of, memory_of(of)) + first;
   if (at(of).integers) value.integers = at(of).integers + first;
   int* ids = entries_memory_.allocate<int>(2);
   ids[0] = of;
@@ -205,7 +208,7 @@ void Tape<T>::run_forward(const Entry& entry) {
     if (at(id).holds_integers)
       at(id).integers = memory.template allocate<std::int32_t>(size);
     else
-      at(id).data = memory.template allocate<T>(size);
+      at(id).data = memory.template allocate<T>(at(id).narrow ? (size + 1) / 2 : size);
   }
   if (entry.op->forward) run(entry, entry.op->forward, false);
 }
@@ -266,7 +269,7 @@ T* Tape<T>::stored_for_call(int id) {
     Call<T>(*this, entry(value.producer)).forward_rows(data, 0, value.shape.rows());
     stored_for_call_.push_back(id);
   }
-  return value.data;
+  return as_floats(id, scratch_);
 }
 
 // Backward.
@@ -342,6 +345,7 @@ void Tape<T>::run_backward(const Entry& entry) {
     Value& result = at(entry.outputs[static_cast<std::size_t>(i)]);
     if (result.slot >= 0) slots_.release(result.slot);
     result.slot = -1;
+    result.narrow_gradient = false;
   }
 }
 

@@ -118,8 +118,8 @@ void gemm_and(T* y, const T* add, const T* x, const T* packed, const T* bias, co
     const std::int64_t row = tiles.row(row_tile);
     GemmDims part = d;
     part.rows = tiles.row(row_tile + 1) - row;
-    body({y + row * d.y_stride, add ? add + row * d.add_stride : nullptr, x + row * d.x_stride,
-          packed, bias},
+    body({map_at(y, row * d.y_stride, d.y_bf16), add ? add + row * d.add_stride : nullptr,
+          map_at(x, row * d.x_stride, d.x_bf16), packed, bias},
          part, tiles.begin(panels, panel_tile, tiles.panel_tiles),
          tiles.begin(panels, panel_tile + 1, tiles.panel_tiles));
     if (tiles.panel_tiles == 1) finish(row, part.rows);
@@ -172,13 +172,14 @@ void gemm_of_rows(T* y, const T* add, const RowsOf& rows_of, const T* packed, co
   parallel_for(tiles.row_tiles, gemm_work(d), [&](std::int64_t tile) {
     const std::int64_t row = tiles.row(tile);
     const std::int64_t count = tiles.row(tile + 1) - row;
-    T* x = threads == 1 ? workspace : workspace + row * d.depth;
+    T* x = threads == 1 ? workspace : map_at(workspace, row * d.depth, d.x_bf16);
     rows_of(x, row, count);
     GemmDims part = d;
     part.rows = count;
     part.x_stride = d.depth;
-    body({y + row * d.y_stride, add ? add + row * d.add_stride : nullptr, x, packed, bias}, part, 0,
-         panels);
+    body({map_at(y, row * d.y_stride, d.y_bf16), add ? add + row * d.add_stride : nullptr, x,
+          packed, bias},
+         part, 0, panels);
     finish(row, count);
   });
 }
@@ -246,9 +247,13 @@ void gemm_tn(T* dw, const T* dy, const T* x, T* workspace, const GemmTnDims& d) 
       to_stride = d.columns;
       for (std::int64_t i = 0; i < outs; ++i) std::fill_n(to + i * to_stride, columns, T(0));
     }
-    body(to, dy + row * d.dy_stride + out, x + row * d.x_stride + column,
-         {std::min(tiles.chunk_rows, d.rows - row), outs, columns, d.dy_stride, d.x_stride,
-          to_stride, d.bf16});
+    GemmTnDims part = d;
+    part.rows = std::min(tiles.chunk_rows, d.rows - row);
+    part.outs = outs;
+    part.columns = columns;
+    part.dw_stride = to_stride;
+    body(to, map_at(dy, row * d.dy_stride + out, d.dy_bf16),
+         map_at(x, row * d.x_stride + column, d.x_bf16), part);
   });
   if (tiles.chunks == 1) return;
   const auto add_row = ANTHER_SELECT(gemm_tn_add_row<T>);

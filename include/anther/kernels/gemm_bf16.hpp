@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "anther/core/amx.hpp"
+#include "anther/kernels/bf16_map.hpp"
 #include "anther/kernels/gemm_dims.hpp"
 #include "anther/kernels/vec.hpp"
 
@@ -52,31 +53,36 @@ struct Bf16Block {
 #define ANTHER_BODY "anther/kernels/gemm_bf16.inl"
 #include "anther/kernels/for_each_isa.inl"
 
-// Only float has products in bfloat16.
-template <class T>
-inline constexpr bool has_bf16 = sizeof(T) == 4;
-
 // What a product is made of. Only the sums by FMA are compiled for each instruction set. All else
 // that is not for AMX is compiled once, for the baseline: every program pays for the time that it
 // takes to compile.
 template <class T>
 struct Bf16Unit {
   std::int64_t a_tile;  // how many pairs of bytes a tile of A has
-  decltype(&baseline::bf16_pack_a<T, false>) pack_a;
-  decltype(&baseline::bf16_pack_b<T, false>) pack_b;
-  decltype(&baseline::bf16_pack_transposed<T, false>) pack_transposed;
+  decltype(&baseline::bf16_pack_a<T, false, T>) pack_a;
+  decltype(&baseline::bf16_pack_b<T, false, T>) pack_b;
+  decltype(&baseline::bf16_pack_transposed<T, false, T>) pack_transposed;
+  // The same of maps in bfloat16.
+  decltype(&baseline::bf16_pack_a<T, false, std::uint16_t>) pack_map_a;
+  decltype(&baseline::bf16_pack_b<T, false, std::uint16_t>) pack_map_b;
+  decltype(&baseline::bf16_pack_transposed<T, false, std::uint16_t>) pack_map_transposed;
   decltype(&baseline::bf16_pack_rows<T>) pack_rows;
   decltype(&baseline::bf16_copy_columns<T>) copy_columns;
+  decltype(&baseline::bf16_narrow_columns<T, false>) narrow_columns;
   void (*block)(const Bf16Block<T>& p, int row_tiles, int column_tiles);
 };
 template <class T>
 Bf16Unit<T> bf16_fma_unit(decltype(Bf16Unit<T>::block) block) {
   return {2 * bf16_tile,
-          &baseline::bf16_pack_a<T, false>,
-          &baseline::bf16_pack_b<T, false>,
-          &baseline::bf16_pack_transposed<T, false>,
+          &baseline::bf16_pack_a<T, false, T>,
+          &baseline::bf16_pack_b<T, false, T>,
+          &baseline::bf16_pack_transposed<T, false, T>,
+          &baseline::bf16_pack_a<T, false, std::uint16_t>,
+          &baseline::bf16_pack_b<T, false, std::uint16_t>,
+          &baseline::bf16_pack_transposed<T, false, std::uint16_t>,
           &baseline::bf16_pack_rows<T>,
           &baseline::bf16_copy_columns<T>,
+          &baseline::bf16_narrow_columns<T, false>,
           block};
 }
 #if defined(__x86_64__) && !defined(ANTHER_TEST_BASELINE_VECTOR_BYTES)
@@ -86,11 +92,15 @@ Bf16Unit<T> bf16_amx_unit() {
     return {};
   else
     return {bf16_tile,
-            &avx512::bf16_pack_a<T, true>,
-            &avx512::bf16_pack_b<T, true>,
-            &avx512::bf16_pack_transposed<T, true>,
+            &avx512::bf16_pack_a<T, true, T>,
+            &avx512::bf16_pack_b<T, true, T>,
+            &avx512::bf16_pack_transposed<T, true, T>,
+            &avx512::bf16_pack_a<T, true, std::uint16_t>,
+            &avx512::bf16_pack_b<T, true, std::uint16_t>,
+            &avx512::bf16_pack_transposed<T, true, std::uint16_t>,
             &avx512::bf16_pack_rows<T>,
             &avx512::bf16_copy_columns<T>,
+            &avx512::bf16_narrow_columns<T, true>,
             &avx512::bf16_amx_block<T>};
 }
 #endif
@@ -139,6 +149,9 @@ class DenormalsAsZeros {
   DenormalsAsZeros& operator=(const DenormalsAsZeros&) = delete;
 };
 
+// A depth beyond this is cut.
+inline constexpr std::int64_t bf16_most_depth = 4096;
+
 // Panels of 32 columns: what threads may share.
 inline std::int64_t bf16_panels(std::int64_t columns) {
   return (columns + 31) / 32;
@@ -150,11 +163,12 @@ std::int64_t bf16_packed_size(std::int64_t columns, std::int64_t depth) {
   return (columns + 15) / 16 * 16 * ((depth + 31) / 32 * 32) / in_one;
 }
 
-// A block of which rows x columns exist, where tiles are partial or there is something to add:
-// y = (start + A B) + add. The sums are in memory of its own.
+// A block of which rows x columns exist, where tiles are partial, y is in bfloat16, or there is
+// something to add: y = (start + A B) + add. The sums are in memory of its own.
 template <class T>
 void bf16_block_at_edge(const Bf16Unit<T>& unit, const Bf16Block<T>& whole, std::int64_t rows,
-                        std::int64_t columns, const T* add, std::int64_t add_stride) {
+                        std::int64_t columns, const T* add, std::int64_t add_stride,
+                        bool y_is_bf16) {
   alignas(64) T start[32 * 32], sums[32 * 32];
   const int row_tiles = rows > 16 ? 2 : 1, column_tiles = columns > 16 ? 2 : 1;
   Bf16Block<T> p = whole;
@@ -168,24 +182,27 @@ void bf16_block_at_edge(const Bf16Unit<T>& unit, const Bf16Block<T>& whole, std:
   p.y = sums;
   p.y_stride = 32;
   unit.block(p, row_tiles, column_tiles);
-  unit.copy_columns(whole.y, whole.y_stride, sums, 32, add, add_stride, rows, columns);
+  if (y_is_bf16)
+    unit.narrow_columns(as_bf16(whole.y), whole.y_stride, sums, 32, rows, columns);
+  else
+    unit.copy_columns(whole.y, whole.y_stride, sums, 32, add, add_stride, rows, columns);
 }
 template <class T>
 void bf16_any_block(const Bf16Unit<T>& unit, const Bf16Block<T>& p, std::int64_t rows,
-                    std::int64_t columns, const T* add, std::int64_t add_stride) {
-  if (rows % 16 == 0 && columns % 16 == 0 && !add)
+                    std::int64_t columns, const T* add, std::int64_t add_stride,
+                    bool y_is_bf16 = false) {
+  if (rows % 16 == 0 && columns % 16 == 0 && !add && !y_is_bf16)
     unit.block(p, static_cast<int>(rows / 16), static_cast<int>(columns / 16));
   else
-    bf16_block_at_edge(unit, p, rows, columns, add, add_stride);
+    bf16_block_at_edge(unit, p, rows, columns, add, add_stride, y_is_bf16);
 }
 
 // y (rows, columns) = x (rows, depth) B + bias + add, for the panels first to last - 1. Where there
-// is no bias and add is y, the sums start from it.
+// is no bias and add is y, the sums start from it. A y in bfloat16 needs a depth of at most 4096.
 template <class T>
 void bf16_gemm(const Bf16Unit<T>& unit, const GemmOperands<T>& o, const GemmDims& d,
                std::int64_t first, std::int64_t last) {
-  // A depth beyond this is cut.
-  constexpr std::int64_t most_steps = 128, room = most_steps * 2 * bf16_tile;
+  constexpr std::int64_t most_steps = bf16_most_depth / 32, room = most_steps * 2 * bf16_tile;
   alignas(64) std::uint16_t a[room];
   const auto* const packed = reinterpret_cast<const std::uint16_t*>(o.packed);
   const std::int64_t all_steps = bf16_steps(d.depth);
@@ -200,16 +217,22 @@ void bf16_gemm(const Bf16Unit<T>& unit, const GemmOperands<T>& o, const GemmDims
     for (std::int64_t row = 0; row < d.rows; row += 16 * at_once) {
       const std::int64_t rows = d.rows - row < 16 * at_once ? d.rows - row : 16 * at_once;
       const std::int64_t k = 32 * done, left = d.depth - k;
-      for (std::int64_t i = 0; i < rows; i += 16)
-        unit.pack_a(a + i / 16 * a_stride, o.x + (row + i) * d.x_stride + k, d.x_stride,
-                    rows - i < 16 ? rows - i : 16, left < 32 * most_steps ? left : 32 * most_steps);
+      const std::int64_t depth = left < 32 * most_steps ? left : 32 * most_steps;
+      for (std::int64_t i = 0; i < rows; i += 16) {
+        const T* const x = map_at(o.x, (row + i) * d.x_stride + k, d.x_bf16);
+        const std::int64_t here = rows - i < 16 ? rows - i : 16;
+        if (d.x_bf16 != 0)
+          unit.pack_map_a(a + i / 16 * a_stride, as_bf16(x), d.x_stride, here, depth);
+        else
+          unit.pack_a(a + i / 16 * a_stride, x, d.x_stride, here, depth);
+      }
       for (std::int64_t number = first; number < last; ++number) {
         const std::int64_t column = 32 * number;
         const std::int64_t columns = d.columns - column < 32 ? d.columns - column : 32;
         const std::int64_t b_stride = bf16_b_stride(columns);
         const std::int64_t pair = at_once > 1 ? 32 : 16;
         for (std::int64_t i = 0; i < rows; i += pair) {
-          T* const y = o.y + (row + i) * d.y_stride + column;
+          T* const y = map_at(o.y, (row + i) * d.y_stride + column, d.y_bf16);
           const T* const add =
               o.add && !goes_on ? o.add + (row + i) * d.add_stride + column : nullptr;
           bf16_any_block<T>(unit,
@@ -224,7 +247,8 @@ void bf16_gemm(const Bf16Unit<T>& unit, const GemmOperands<T>& o, const GemmDims
                              .start_stride = goes_on ? d.y_stride : 0,
                              .y = y,
                              .y_stride = d.y_stride},
-                            rows - i < pair ? rows - i : pair, columns, add, d.add_stride);
+                            rows - i < pair ? rows - i : pair, columns, add, d.add_stride,
+                            d.y_bf16 != 0);
         }
       }
     }
@@ -244,14 +268,23 @@ void bf16_gemm_tn(const Bf16Unit<T>& unit, T* dw, const T* dy, const T* x, const
     for (std::int64_t row = 0; row < d.rows; row += most_rows) {
       const std::int64_t rows = d.rows - row < most_rows ? d.rows - row : most_rows;
       const std::int64_t steps = bf16_steps(rows);
-      unit.pack_b(b, x + row * d.x_stride + column, d.x_stride, rows, columns);
+      const T* const here = map_at(x, row * d.x_stride + column, d.x_bf16);
+      if (d.x_bf16 != 0)
+        unit.pack_map_b(b, as_bf16(here), d.x_stride, rows, columns);
+      else
+        unit.pack_b(b, here, d.x_stride, rows, columns);
       for (std::int64_t out = 0; out < d.outs; out += 32) {
         const std::int64_t outs = d.outs - out < 32 ? d.outs - out : 32;
         for (std::int64_t i = 0; i < outs; i += 16)
-          for (std::int64_t step = 0; step < steps; ++step)
-            unit.pack_transposed(a + i / 16 * a_stride + step * unit.a_tile,
-                                 dy + (row + 32 * step) * d.dy_stride + out + i, d.dy_stride,
-                                 rows - 32 * step, outs - i);
+          for (std::int64_t step = 0; step < steps; ++step) {
+            std::uint16_t* const tile = a + i / 16 * a_stride + step * unit.a_tile;
+            const T* const from = map_at(dy, (row + 32 * step) * d.dy_stride + out + i, d.dy_bf16);
+            if (d.dy_bf16 != 0)
+              unit.pack_map_transposed(tile, as_bf16(from), d.dy_stride, rows - 32 * step,
+                                       outs - i);
+            else
+              unit.pack_transposed(tile, from, d.dy_stride, rows - 32 * step, outs - i);
+          }
         for (std::int64_t n = 0; n < columns; n += 32) {
           T* const to = dw + out * d.dw_stride + column + n;
           bf16_any_block<T>(unit,

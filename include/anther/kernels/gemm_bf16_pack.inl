@@ -1,38 +1,16 @@
-// The bodies of gemm_bf16.hpp: rounding to bfloat16, and packing.
+// The bodies of gemm_bf16.hpp: packing.
 //
 // Both operands are copied into tiles, each of 32 elements of the depth. A tile of B has 16 rows of
 // 16 columns, and each element is a pair: those of an even k and of the next one. A tile of A has
 // 16 rows of 32 elements: in bfloat16 for AMX; as floats, rounded, for FMA, which need not widen
-// them then. Beyond the edges stand zeros.
+// them then. Beyond the edges stand zeros. Source is T, or std::uint16_t of a map that is stored in
+// bfloat16 (bf16_map.hpp).
 
-// Rounded floats: the upper half of each lane is the bfloat16, the lower half zero.
-template <class T>
-struct Bf16Lanes {
-  typedef unsigned Raw __attribute__((vector_size(ANTHER_VECTOR_BYTES)));
-  typedef unsigned Memory __attribute__((vector_size(ANTHER_VECTOR_BYTES), aligned(2), may_alias));
-  Raw raw;
-};
-
-// To nearest, ties to even; denormals become zeros, and a NaN stays one.
-template <class T>
-ANTHER_INLINE Bf16Lanes<T> bf16_round(const Vec<T>& a) {
-  using Raw = typename Bf16Lanes<T>::Raw;
-  const Raw bits = reinterpret_cast<Raw>(a.raw), exponent = bits & 0x7f800000u,
-            fraction = bits & 0x007fffffu;
-  const Raw rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
-  const Raw kept = ((exponent == 0x7f800000u) & (fraction != 0u)) ? bits | 0x00400000u : rounded;
-  return {(exponent == 0u ? bits & 0x80000000u : kept) & 0xffff0000u};
-}
 // Two rows of floats as one of pairs.
 template <class T>
 ANTHER_INLINE Bf16Lanes<T> bf16_pairs(const Vec<T>& even, const Vec<T>& odd) {
   return {(bf16_round(even).raw >> 16) | bf16_round(odd).raw};
 }
-template <class T>
-ANTHER_INLINE void bf16_store(const Bf16Lanes<T>& lanes, void* to) {
-  *static_cast<typename Bf16Lanes<T>::Memory*>(to) = lanes.raw;
-}
-
 #if ANTHER_VECTOR_ISA == 3
 // The same by AVX512-BF16, which every processor with AMX has.
 template <class T>
@@ -91,10 +69,57 @@ ANTHER_INLINE void bf16_transpose16(Vec<T> (&r)[16]) {
 
 // Packing.
 
+// A row of pairs: up to a vector of two rows, of which each may be null.
+template <class T, bool amx>
+ANTHER_INLINE Bf16Lanes<T> bf16_pairs_at(const T* even, const T* odd, std::int64_t count) {
+  const Vec<T> first = even ? Vec<T>::load_partial(even, count) : Vec<T>::zero();
+  const Vec<T> second = odd ? Vec<T>::load_partial(odd, count) : Vec<T>::zero();
+#if ANTHER_VECTOR_ISA == 3
+  if constexpr (amx) return bf16_convert_pairs(first, second);
+#endif
+  return bf16_pairs(first, second);
+}
+template <class T, bool amx>
+ANTHER_INLINE Bf16Lanes<T> bf16_pairs_at(const std::uint16_t* even, const std::uint16_t* odd,
+                                         std::int64_t count) {
+  const Bf16Lanes<T> zero = {};
+  return {((even ? bf16_load<T>(even, count) : zero).raw >> 16) |
+          (odd ? bf16_load<T>(odd, count) : zero).raw};
+}
+// Up to a vector of numbers, as rounded floats.
+template <class T>
+ANTHER_INLINE Bf16Lanes<T> bf16_rounded_at(const T* from, std::int64_t count) {
+  return bf16_round(Vec<T>::load_partial(from, count));
+}
+template <class T>
+ANTHER_INLINE Bf16Lanes<T> bf16_rounded_at(const std::uint16_t* from, std::int64_t count) {
+  return bf16_load<T>(from, count);
+}
+#if ANTHER_VECTOR_ISA == 3
+// A row of a tile of A for AMX: up to 32 numbers.
+template <class T>
+ANTHER_INLINE void bf16_row_of_a(std::uint16_t* to, const T* from, std::int64_t count) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  const std::int64_t second = count > lanes ? lanes : 0;
+  bf16_store(bf16_convert(Vec<T>::load_partial(from, count),
+                          Vec<T>::load_partial(from + second, second > 0 ? count - lanes : 0)),
+             to);
+}
+template <class T>
+ANTHER_INLINE void bf16_row_of_a(std::uint16_t* to, const std::uint16_t* from, std::int64_t count) {
+  std::uint16_t room[32] = {};
+  if (count < 32) {
+    for (std::int64_t i = 0; i < count; ++i) room[i] = from[i];
+    from = room;
+  }
+  bf16_store(Bf16Lanes<T>{*reinterpret_cast<const typename Bf16Lanes<T>::Memory*>(from)}, to);
+}
+#endif
+
 // A's tiles of up to 16 rows of x, of which `depth` elements count: the tiles of one row of tiles
 // follow each other.
-template <class T, bool amx>
-void bf16_pack_a(std::uint16_t* to, const T* x, std::int64_t x_stride, std::int64_t rows,
+template <class T, bool amx, class Source>
+void bf16_pack_a(std::uint16_t* to, const Source* x, std::int64_t x_stride, std::int64_t rows,
                  std::int64_t depth) {
   constexpr std::int64_t lanes = Vec<T>::lanes, tile = (amx ? 1 : 2) * bf16_tile;
   for (std::int64_t i = 0; i < rows; ++i, x += x_stride, to += tile / 16) {
@@ -102,46 +127,38 @@ void bf16_pack_a(std::uint16_t* to, const T* x, std::int64_t x_stride, std::int6
     std::int64_t k = 0;
 #if ANTHER_VECTOR_ISA == 3
     if constexpr (amx) {
-      for (; k + 32 <= depth; k += 32, at += tile)
-        bf16_store(bf16_convert(Vec<T>::load(x + k), Vec<T>::load(x + k + lanes)), at);
-      if (k == depth) continue;
-      const std::int64_t left = depth - k, second = left > lanes ? lanes : 0;
-      bf16_store(bf16_convert(Vec<T>::load_partial(x + k, left),
-                              Vec<T>::load_partial(x + k + second, second > 0 ? left - lanes : 0)),
-                 at);
+      for (; k + 32 <= depth; k += 32, at += tile) bf16_row_of_a<T>(at, x + k, 32);
+      if (k < depth) bf16_row_of_a<T>(at, x + k, depth - k);
       continue;
     }
 #endif
     for (; k < depth; k += 32, at += tile)
       for (std::int64_t n = 0; n < 32; n += lanes)
-        bf16_store(bf16_round(k + n < depth ? Vec<T>::load_partial(x + k + n, depth - k - n)
-                                            : Vec<T>::zero()),
+        bf16_store(k + n < depth ? bf16_rounded_at<T>(x + k + n, depth - k - n) : Bf16Lanes<T>{},
                    at + 2 * n);
   }
 }
 
 // One tile of A from the transpose of dy: `outs` of its columns, up to 16, and up to 32 of its
 // rows.
-template <class T, bool amx>
-void bf16_pack_transposed(std::uint16_t* to, const T* dy, std::int64_t dy_stride, std::int64_t rows,
-                          std::int64_t outs) {
+template <class T, bool amx, class Source>
+void bf16_pack_transposed(std::uint16_t* to, const Source* dy, std::int64_t dy_stride,
+                          std::int64_t rows, std::int64_t outs) {
 #if ANTHER_VECTOR_ISA == 3
   if constexpr (amx) {
     Vec<T> pairs[16];
     if (rows >= 32 && outs >= 16) {
       ANTHER_UNROLL for (int p = 0; p < 16; ++p) {
-        const auto both = bf16_convert_pairs(Vec<T>::load(dy + 2 * p * dy_stride),
-                                             Vec<T>::load(dy + (2 * p + 1) * dy_stride));
-        pairs[p].raw = reinterpret_cast<typename Vec<T>::Raw>(both.raw);
+        const Source* const even = dy + 2 * p * dy_stride;
+        pairs[p] = bf16_widened(bf16_pairs_at<T, amx>(even, even + dy_stride, 16));
       }
     } else {
       T room[16][16];
       for (std::int64_t p = 0; p < 16; ++p) {
-        const T *even = dy + 2 * p * dy_stride, *odd = even + dy_stride;
-        bf16_store(
-            bf16_convert_pairs(2 * p < rows ? Vec<T>::load_partial(even, outs) : Vec<T>::zero(),
-                               2 * p + 1 < rows ? Vec<T>::load_partial(odd, outs) : Vec<T>::zero()),
-            room[p]);
+        const Source *even = dy + 2 * p * dy_stride, *odd = even + dy_stride;
+        bf16_store(bf16_pairs_at<T, amx>(2 * p < rows ? even : nullptr,
+                                         2 * p + 1 < rows ? odd : nullptr, outs),
+                   room[p]);
       }
       ANTHER_UNROLL for (int p = 0; p < 16; ++p) pairs[p] = Vec<T>::load(room[p]);
     }
@@ -152,45 +169,38 @@ void bf16_pack_transposed(std::uint16_t* to, const T* dy, std::int64_t dy_stride
     return;
   }
 #endif
-  T tile[16][32] = {};
+  Source tile[16][32] = {};
   for (std::int64_t r = 0; r < rows && r < 32; ++r)
     for (std::int64_t i = 0; i < outs && i < 16; ++i) tile[i][r] = dy[r * dy_stride + i];
   bf16_pack_a<T, false>(to, tile[0], 32, 16, 32);
 }
 
 // A row of a tile of B: pairs of up to 16 columns of two rows, of which odd may be null.
-template <class T, bool amx>
-ANTHER_INLINE void bf16_pack_pairs(std::uint16_t* to, const T* even, const T* odd,
+template <class T, bool amx, class Source>
+ANTHER_INLINE void bf16_pack_pairs(std::uint16_t* to, const Source* even, const Source* odd,
                                    std::int64_t columns) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   for (std::int64_t n = 0; n < 16; n += lanes) {
     const std::int64_t here = n < columns ? columns - n : 0, at = here > 0 ? n : 0;
-    const Vec<T> first = even ? Vec<T>::load_partial(even + at, here) : Vec<T>::zero();
-    const Vec<T> second = odd ? Vec<T>::load_partial(odd + at, here) : Vec<T>::zero();
-#if ANTHER_VECTOR_ISA == 3
-    if constexpr (amx) {
-      bf16_store(bf16_convert_pairs(first, second), to + 2 * n);
-      continue;
-    }
-#endif
-    bf16_store(bf16_pairs(first, second), to + 2 * n);
+    bf16_store(bf16_pairs_at<T, amx>(even ? even + at : nullptr, odd ? odd + at : nullptr, here),
+               to + 2 * n);
   }
 }
 
 // All tiles of B, which is x: up to 512 rows of `columns` elements.
-template <class T, bool amx>
-void bf16_pack_b(std::uint16_t* to, const T* x, std::int64_t x_stride, std::int64_t rows,
+template <class T, bool amx, class Source>
+void bf16_pack_b(std::uint16_t* to, const Source* x, std::int64_t x_stride, std::int64_t rows,
                  std::int64_t columns) {
   const std::int64_t steps = bf16_steps(rows), whole = columns / 32 * 32;
   const std::int64_t last_stride = bf16_b_stride(columns - whole);
   for (std::int64_t r = 0; r < 32 * steps; r += 2) {
-    const T *even = x + r * x_stride, *odd = even + x_stride;
+    const Source *even = x + r * x_stride, *odd = even + x_stride;
     std::uint16_t* at = to + r / 32 * 2 * bf16_tile + r % 32 * 16;
     std::int64_t n = 0;
     if (r + 1 < rows) {
       for (; n < whole; n += 32, at += 2 * steps * bf16_tile) {
-        bf16_pack_pairs<T, amx>(at, even + n, odd + n, 16);
-        bf16_pack_pairs<T, amx>(at + bf16_tile, even + n + 16, odd + n + 16, 16);
+        bf16_pack_pairs<T, amx, Source>(at, even + n, odd + n, 16);
+        bf16_pack_pairs<T, amx, Source>(at + bf16_tile, even + n + 16, odd + n + 16, 16);
       }
     } else {
       if (r >= rows) even = nullptr;
@@ -198,7 +208,7 @@ void bf16_pack_b(std::uint16_t* to, const T* x, std::int64_t x_stride, std::int6
     }
     for (; n < columns; n += 16) {
       const std::int64_t panel = n / 32 * 32, stride = panel < whole ? 2 * bf16_tile : last_stride;
-      bf16_pack_pairs<T, amx>(
+      bf16_pack_pairs<T, amx, Source>(
           to + panel * 32 * steps + (n - panel) * 32 + r / 32 * stride + r % 32 * 16,
           even ? even + n : nullptr, odd ? odd + n : nullptr, columns - n);
     }
@@ -218,6 +228,15 @@ void bf16_copy_columns(T* to, std::int64_t to_stride, const T* from, std::int64_
       value.store_partial(to + i * to_stride + n, here);
     }
   }
+}
+
+// The same, rounded to bfloat16, without an addition.
+template <class T, bool converts>
+void bf16_narrow_columns(std::uint16_t* to, std::int64_t to_stride, const T* from,
+                         std::int64_t from_stride, std::int64_t rows, std::int64_t columns) {
+  for (std::int64_t i = 0; i < rows; ++i, to += to_stride, from += from_stride)
+    for (std::int64_t n = 0; n < columns; n += Vec<T>::lanes)
+      bf16_store_rounded<T, converts>(Vec<T>::load(from + n), to + n, columns - n);
 }
 
 // One panel of pack.depth rows of B, which are read from b as `rows` says.
@@ -245,7 +264,7 @@ void bf16_pack_rows(std::uint16_t* packed, const T* b, const PackOptions& pack,
       const std::int64_t here = columns - 16 * tile < 16 ? columns - 16 * tile : 16;
       if (pack.column_stride == 1) {
         for (std::int64_t p = 0; p < 16; ++p)
-          bf16_pack_pairs<T, false>(
+          bf16_pack_pairs<T, false, T>(
               packed + 32 * p, k + 2 * p < pack.depth ? from + at[2 * p] : nullptr,
               k + 2 * p + 1 < pack.depth ? from + at[2 * p + 1] : nullptr, here);
         continue;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 namespace anther::inline v0_1::kernels {
 
@@ -11,25 +12,45 @@ struct GemmDims {
   std::int64_t rows = 0, columns = 0, depth = 0;
   std::int64_t x_stride = 0, y_stride = 0, add_stride = 0;
   std::int64_t bf16 = 0;  // 1: x and B are rounded to bfloat16 (gemm_bf16.hpp); B is packed so
+  // 1: x or y is stored in bfloat16 (bf16_map.hpp), and its pointer is one to such a map. Nothing
+  // is added to such a y. Both need bf16.
+  std::int64_t x_bf16 = 0, y_bf16 = 0;
 
   // Calls visit with all members, in their order.
   template <class Visit>
   constexpr decltype(auto) members(const Visit& visit) const {
-    return visit(rows, columns, depth, x_stride, y_stride, add_stride, bf16);
+    return visit(rows, columns, depth, x_stride, y_stride, add_stride, bf16, x_bf16, y_bf16);
   }
 };
 
 struct GemmTnDims {
   std::int64_t rows = 0, outs = 0, columns = 0;
   std::int64_t dy_stride = 0, x_stride = 0, dw_stride = 0;
-  std::int64_t bf16 = 0;  // 1: dy and x are rounded to bfloat16
+  std::int64_t bf16 = 0;                 // 1: dy and x are rounded to bfloat16
+  std::int64_t dy_bf16 = 0, x_bf16 = 0;  // 1: they are stored in bfloat16
 
   // Calls visit with all members, in their order.
   template <class Visit>
   constexpr decltype(auto) members(const Visit& visit) const {
-    return visit(rows, outs, columns, dy_stride, x_stride, dw_stride, bf16);
+    return visit(rows, outs, columns, dy_stride, x_stride, dw_stride, bf16, dy_bf16, x_bf16);
   }
 };
+
+// Element `first` of a map of T, or of a map in bfloat16 whose pointer is written as one to T.
+template <class T>
+T* map_at(T* map, std::int64_t first, std::int64_t bf16) {
+  using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
+  const auto size = bf16 != 0 ? 2 : static_cast<std::int64_t>(sizeof(T));
+  return reinterpret_cast<T*>(reinterpret_cast<Byte*>(map) + first * size);
+}
+template <class T>
+const std::uint16_t* as_bf16(const T* map) {
+  return reinterpret_cast<const std::uint16_t*>(map);
+}
+template <class T>
+std::uint16_t* as_bf16(T* map) {
+  return reinterpret_cast<std::uint16_t*>(map);
+}
 
 // What a product writes and reads, or a part of it. add and bias may be null.
 template <class T>

@@ -9,9 +9,10 @@ namespace anther::inline v0_1 {
 
 template <class T>
 struct DryRun {
-  // shape: of the input, including its batch.
-  DryRun(const Module<T>& model, const Shape& shape, Profile* profile = nullptr) {
-    tape.begin({.training = false, .backward = false, .dry_run = true, .profile = profile});
+  // shape: of the input, including its batch. amp: as in TapeOptions.
+  DryRun(const Module<T>& model, const Shape& shape, Profile* profile = nullptr, bool amp = false) {
+    tape.begin(
+        {.training = false, .backward = false, .dry_run = true, .amp = amp, .profile = profile});
     input = tape.input(shape);
     output = model(input);
   }

@@ -31,7 +31,7 @@ class Inference {
   Inference(const Module<T>& model, const Shape& shape, Profile* profile = nullptr,
             bool amp = false)
       : model_(model),
-        pass_(model, shape, profile),
+        pass_(model, shape, profile, amp),
         input_(tape_.id_of(pass_.input)),
         output_(tape_.id_of(pass_.output)),
         plan_(tape_, input_, output_),
@@ -53,8 +53,8 @@ class Inference {
         if (value(root.id).data) value(id).data = value(root.id).data + root.first;
         if (value(root.id).integers) value(id).integers = value(root.id).integers + root.first;
       }
+    value(output_).narrow = false;
     tape_.options_.dry_run = false;
-    tape_.options_.amp = amp;
   }
   Inference(const Inference&) = delete;
   Inference& operator=(const Inference&) = delete;

@@ -4,6 +4,7 @@
 
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/gelu.hpp"
+#include "anther/kernels/gelu_bf16.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -36,6 +37,18 @@ inline constexpr Op<T> gelu_op = {
             kernels::gelu_backward(dx.to + at, add, dy, x, count * columns);
         },
     .backward_in_place = true,
+    .bf16_forward_rows =
+        [](const Call<T>& call, std::uint16_t* y, std::int64_t first, std::int64_t count) {
+          const std::int64_t columns = call.output_shape().back();
+          kernels::gelu_bf16_forward<T>(y, call.bf16_input() + first * columns, count * columns);
+        },
+    .bf16_backward_rows =
+        [](const Call<T>& call, std::uint16_t* dx, std::uint16_t* y, const T* dy,
+           std::int64_t first, std::int64_t count) {
+          const std::int64_t columns = call.output_shape().back();
+          kernels::gelu_bf16_backward<T>(dx, y, dy, call.bf16_input() + first * columns,
+                                         count * columns);
+        },
 };
 
 // x Phi(x), where Phi is that of the normal distribution (Hendrycks and Gimpel 2016).

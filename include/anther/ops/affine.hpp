@@ -24,7 +24,11 @@ void bias_backward(const Call<T>& call, const T* dy, std::int64_t rows) {
   const std::int64_t channels = call.input_shape(2).numel();
   call.start(dbias, channels);
   const kernels::ColumnSumsDims sums{.rows = rows, .columns = channels, .stride = channels};
-  kernels::column_sums(dbias.to, dy, call.workspace(kernels::column_sums_workspace(sums)), sums);
+  T* workspace = call.workspace(kernels::column_sums_workspace(sums));
+  if (call.output_gradient_is_bf16())
+    kernels::bf16_column_sums(dbias.to, kernels::as_bf16(dy), workspace, sums);
+  else
+    kernels::column_sums(dbias.to, dy, workspace, sums);
 }
 
 // Throws unless weight and bias are empty, or have one element for each channel.

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "anther/autograd/tape.hpp"
+#include "anther/kernels/bf16_map.hpp"
 #include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gemm.hpp"
 #include "anther/ops/affine.hpp"
@@ -27,65 +28,91 @@ inline constexpr Op<T> linear_op = {
     .forward =
         [](Call<T>& call) {
           const std::int64_t rows = call.input_shape(0).rows(), in = call.input_shape(0).back();
-          const std::int64_t out = call.output_shape().back();
-          const T* packed = call.packed(1, PackUse::forward, linear_pack(out, in, call.bf16()));
-          const kernels::GemmDims d = kernels::dense_gemm(rows, out, in, call.bf16());
+          const std::int64_t out = call.output_shape().back(), bf16 = call.bf16();
+          const T* packed = call.packed(1, PackUse::forward, linear_pack(out, in, bf16));
           const auto lazy = call.lazy_input();
+          kernels::GemmDims d = kernels::dense_gemm(rows, out, in, bf16);
+          // Sums over a great depth cannot go by way of bfloat16.
+          d.y_bf16 = call.output_is_bf16() && in <= kernels::bf16_most_depth;
+          d.x_bf16 = bf16 != 0 && lazy && lazy->has_bf16_rows();
+          const bool rounds = call.output_is_bf16() && d.y_bf16 == 0;
+          T* const y = rounds ? call.workspace(rows * out) : call.output();
           const auto apply = [&](std::int64_t first, std::int64_t count) {
             call.apply_rows(first, count);
           };
-          if (!lazy) {
-            kernels::gemm_and<T>(call.output(), call.add(), call.input(0), packed, call.input(2), d,
-                                 apply);
-            return;
-          }
-          kernels::gemm_of_rows<T>(
-              call.output(), call.add(),
-              [&](T* to, std::int64_t first, std::int64_t count) {
-                lazy->compute_rows(to, first, count);
-              },
-              packed, call.input(2),
-              call.workspace(kernels::computed_rows(rows, available_threads(), call.bf16()) * in),
-              d, apply);
+          if (lazy)
+            kernels::gemm_of_rows<T>(
+                y, call.add(),
+                [&](T* to, std::int64_t first, std::int64_t count) {
+                  if (d.x_bf16 != 0)
+                    lazy->compute_bf16_rows(kernels::as_bf16(to), first, count);
+                  else
+                    lazy->compute_rows(to, first, count);
+                },
+                packed, call.input(2),
+                call.workspace(kernels::computed_rows(rows, available_threads(), bf16 != 0) * in),
+                d, apply);
+          else
+            kernels::gemm_and<T>(y, call.add(), call.input(0), packed, call.input(2), d, apply);
+          if (rounds) kernels::bf16_narrow(kernels::as_bf16(call.output()), y, rows * out);
         },
     .backward =
         [](Call<T>& call) {
           const std::int64_t rows = call.input_shape(0).rows(), in = call.input_shape(0).back();
-          const std::int64_t out = call.output_shape().back();
+          const std::int64_t out = call.output_shape().back(), bf16 = call.bf16();
           const T* dy = call.output_gradient();
+          const std::int64_t dy_bf16 = call.output_gradient_is_bf16();
           const auto lazy = call.lazy_input();
-          const bool through = lazy && lazy->has_backward_rows();
-          const auto dx = through ? lazy->input_gradient(0) : call.input_gradient(0);
+          // Where the gradient goes through the lazy op while its rows are in the cache: as a map
+          // in bfloat16, or as floats.
+          std::uint16_t* const narrow_dx =
+              bf16 != 0 && lazy ? lazy->bf16_input_gradient() : nullptr;
+          const bool through = lazy && !narrow_dx && lazy->has_backward_rows();
+          const auto dx = narrow_dx ? GradientTarget<T>{}
+                          : through ? lazy->input_gradient(0)
+                                    : call.input_gradient(0);
           const auto dweight = call.input_gradient(1);
 
-          const T* packed = dx ? call.packed(1, PackUse::input_gradient,
-                                             {.columns = in,
-                                              .depth = out,
-                                              .column_stride = 1,
-                                              .depth_stride = in,
-                                              .bf16 = call.bf16()})
-                               : nullptr;
+          const T* packed = dx || narrow_dx ? call.packed(1, PackUse::input_gradient,
+                                                          {.columns = in,
+                                                           .depth = out,
+                                                           .column_stride = 1,
+                                                           .depth_stride = in,
+                                                           .bf16 = bf16})
+                                            : nullptr;
           const auto multiply = [&](T* to, const T* add, std::int64_t first, std::int64_t count) {
-            kernels::gemm<T>(to, add, dy + first * out, packed, nullptr,
-                             kernels::dense_gemm(count, in, out, call.bf16()));
+            kernels::GemmDims d = kernels::dense_gemm(count, in, out, bf16);
+            d.x_bf16 = dy_bf16;
+            kernels::gemm<T>(to, add, kernels::map_at(dy, first * out, dy_bf16), packed, nullptr,
+                             d);
           };
-          const T* x = call.input(0);
+          const T* x = lazy ? nullptr : call.input(0);
+          const std::int64_t x_bf16 = bf16 != 0 && lazy && lazy->has_bf16_rows();
           T* x_rows = nullptr;
-          if (lazy && dweight) x = x_rows = call.workspace(rows * in);
-          if (through && dx) {
-            const std::int64_t block =
-                kernels::computed_rows(rows, available_threads(), call.bf16());
+          if (lazy && dweight)
+            x = x_rows = call.workspace(x_bf16 ? (rows * in + 1) / 2 : rows * in);
+          const auto x_at = [&](std::int64_t first) {
+            return x_rows ? kernels::map_at(x_rows, first * in, x_bf16) : nullptr;
+          };
+          if (narrow_dx || (through && dx)) {
+            const std::int64_t block = kernels::computed_rows(rows, available_threads(), bf16 != 0);
             T* dx_rows = call.workspace(block * in);  // of the lazy result
             for (std::int64_t first = 0; first < rows; first += block) {
               const std::int64_t count = std::min(block, rows - first);
               multiply(dx_rows, nullptr, first, count);
-              lazy->backward_rows(dx, x_rows ? x_rows + first * in : nullptr, dx_rows, first,
-                                  count);
+              if (narrow_dx)
+                lazy->bf16_backward_rows(narrow_dx, kernels::as_bf16(x_at(first)), dx_rows, first,
+                                         count);
+              else
+                lazy->backward_rows(dx, x_bf16 ? nullptr : x_at(first), dx_rows, first, count);
             }
-          } else {
-            if (dx) multiply(dx.to, dx.add, 0, rows);
-            if (x_rows) lazy->forward_rows(x_rows, 0, rows);
+          } else if (dx) {
+            multiply(dx.to, dx.add, 0, rows);
           }
+          if (x_rows && x_bf16 && !narrow_dx)
+            lazy->bf16_forward_rows(kernels::as_bf16(x_rows), 0, rows);
+          else if (x_rows && !x_bf16 && !(through && dx))
+            lazy->forward_rows(x_rows, 0, rows);
 
           if (dweight) {
             call.start(dweight, out * in);
@@ -95,7 +122,9 @@ inline constexpr Op<T> linear_op = {
                                               .dy_stride = out,
                                               .x_stride = in,
                                               .dw_stride = in,
-                                              .bf16 = call.bf16()};
+                                              .bf16 = bf16,
+                                              .dy_bf16 = dy_bf16,
+                                              .x_bf16 = x_bf16};
             kernels::gemm_tn<T>(dweight.to, dy, x,
                                 call.workspace(kernels::gemm_tn_workspace<T>(product)), product);
           }
@@ -109,6 +138,7 @@ inline constexpr Op<T> linear_op = {
     .takes_lazy = true,
     .applies_rows = true,
     .takes_bf16 = true,
+    .stores_bf16 = true,
 };
 
 // x (..., C), weight (O, C) or (O, 1, 1, C), bias (O) or empty. Throws if they do not fit.

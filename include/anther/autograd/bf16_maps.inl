@@ -1,0 +1,37 @@
+// The bodies of tape.hpp for maps in bfloat16. Under amp, the result of an op that stores_bf16 is
+// such a map where the next op is lazy and takes one: of fc2(gelu(fc1(x))) the tape keeps fc1's
+// result so, and its gradient is one where nobody else reads it. `data` is then the address of
+// numbers of 16 bits. Ops that take floats get a copy in floats.
+
+namespace anther::inline v0_1 {
+
+// Before the op that has waited runs, and op is recorded: whether the first's result is a map in
+// bfloat16.
+template <class T>
+void Tape<T>::choose_bf16(const Op<T>& op, std::span<const int> inputs) {
+  if (!kernels::has_bf16<T> || !options_.amp || pending_ != 1 || !op.bf16_backward_rows) return;
+  const Entry& before = entries_.back();
+  if (!before.op->stores_bf16 || before.outputs[0] != inputs[0]) return;
+  at(inputs[0]).narrow = true;
+}
+
+// A value's numbers as floats: where they are, or else a copy.
+template <class T>
+T* Tape<T>::as_floats(int id, Arena& memory) {
+  const Value& value = at(id);
+  if (!value.narrow || value.data == nullptr) return value.data;
+  T* floats = memory.template allocate<T>(value.shape.numel());
+  kernels::bf16_widen(floats, kernels::as_bf16(value.data), value.shape.numel());
+  return floats;
+}
+
+// Whether the gradient of what a lazy op reads may be in bfloat16: nobody else reads that, nor the
+// op's result.
+template <class T>
+bool Tape<T>::takes_bf16_gradient(const Entry& lazy) const {
+  const Value& x = at(lazy.inputs[0]);
+  return x.narrow && x.wants_gradient && x.slot < 0 && x.readers == 1 &&
+         at(lazy.outputs[0]).readers == 1 && x.data != nullptr;
+}
+
+}  // namespace anther::inline v0_1
