@@ -323,6 +323,12 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
   } else {
     options.progress =
         fit_progress_from_json(load_last_state(folder.weights(), *optimizer, average));
+    const auto before = earlier_state(folder.weights() / "last.state.safetensors", 1);
+    if (options.progress.finished && changes.empty() && std::filesystem::exists(before) &&
+        !std::filesystem::exists(folder / "report.html")) {
+      std::printf("It was ended before its test and its report: once more from the state before\n");
+      options.progress = fit_progress_from_json(load_state(before, *optimizer, average));
+    }
     options.progress = reopened(options.progress, o, changes, resume);
     tell_decoder(folder / "args.json");
     record_changes(folder / "args.json", o, changes, options.progress, optimizer->steps());

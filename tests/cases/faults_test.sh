@@ -22,6 +22,17 @@ for state in last.state last.state.1 last.state.2; do
 done
 [[ ! -e kept/weights/last.state.3.safetensors ]] || fail "one state too many was kept"
 
+# Killed after the last state, before the test and the report: both are made up for.
+cp -r kept unreported
+rm unreported/test.json unreported/report.html
+run 0 --resume unreported
+says "ended before its test and its report"
+cmp kept/test.json unreported/test.json || fail "the test that was made up for is another"
+cmp kept/weights/last.safetensors unreported/weights/last.safetensors || fail "it has other weights"
+[[ -e unreported/report.html ]] || fail "the report was not made up for"
+run 1 --resume unreported
+says "the run is finished"
+
 # A flipped bit: found, named, and the state before it goes on.
 cp -r kept damaged
 size=$(stat -c %s damaged/weights/last.state.safetensors)
