@@ -39,6 +39,7 @@ UNITS = [
     (r"kernels/(loss|log_sum)", "ops/losses"),
     (r"kernels/(pointwise|binary)", "kernels/pointwise"),
     (r"kernels/recurrent", "nn/recurrent"),
+    (r"kernels/cross_entropy", "ops/op_cases"),
     (r"kernels/(embedding|select|topk)", "ops/indices"),
     (r"kernels/(broadcast|map|permute|reduce)", "ops/op_cases"),
     (r"ops/(attention|softmax)", "ops/attention"),
