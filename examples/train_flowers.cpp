@@ -323,11 +323,12 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
   } else {
     options.progress =
         fit_progress_from_json(load_last_state(folder.weights(), *optimizer, average));
-    const auto before = earlier_state(folder.weights() / "last.state.safetensors", 1);
+    const auto last = folder.weights() / "last.state.safetensors", before = earlier_state(last, 1);
     if (options.progress.finished && changes.empty() && std::filesystem::exists(before) &&
         !std::filesystem::exists(folder / "report.html")) {
       std::printf("It was ended before its test and its report: once more from the state before\n");
-      options.progress = fit_progress_from_json(load_state(before, *optimizer, average));
+      std::filesystem::rename(before, last);  // or a second kill would leave two finished ones
+      options.progress = fit_progress_from_json(load_state(last, *optimizer, average));
     }
     options.progress = reopened(options.progress, o, changes, resume);
     tell_decoder(folder / "args.json");
