@@ -15,6 +15,7 @@
 #include "anther/distributed/launcher.hpp"
 #include "anther/distributed/message.hpp"
 #include "anther/distributed/process_group.hpp"
+#include "anther/distributed/texts.hpp"
 #include "anther/train/agreement.hpp"
 #include "train_options.hpp"
 

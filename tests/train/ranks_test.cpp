@@ -18,6 +18,7 @@
 #include "anther/data/vision/image_set.hpp"
 #include "anther/data/vision/mix.hpp"
 #include "anther/distributed/launcher.hpp"
+#include "anther/distributed/texts.hpp"
 #include "anther/io/file.hpp"
 #include "anther/nn/activation.hpp"
 #include "anther/nn/conv.hpp"

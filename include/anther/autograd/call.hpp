@@ -2,12 +2,12 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
 #include "anther/autograd/tape.hpp"
+#include "anther/core/clock.hpp"
 #include "anther/core/parallel_for.hpp"
 #include "anther/kernels/bf16_map.hpp"
 #include "anther/kernels/elementwise.hpp"

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "anther/autograd/tape.hpp"
@@ -66,27 +67,29 @@ struct GradientCheckResult {
 
 // function(tape, variables) -> a Variable<double> of any shape, computed from the inputs and, if
 // `store` is given, from its parameters. These are checked too, and have their old values
-// afterwards.
-template <class Function>
-GradientCheckResult check_gradients(std::vector<Tensor<double>> inputs, const Function& function,
+// afterwards. Real is always double: as a parameter, it has a program that checks nothing compile
+// nothing of this.
+template <class Function, class Real = double>
+GradientCheckResult check_gradients(std::type_identity_t<std::vector<Tensor<Real>>> inputs,
+                                    const Function& function,
                                     const GradientCheckOptions& options = {},
-                                    ParameterStore<double>* store = nullptr) {
+                                    std::type_identity_t<ParameterStore<Real>>* store = nullptr) {
   const RandomKey key = RandomKey(options.seed).fold("gradient check");
   TapeOptions tape_options = options.tape;
   if (!tape_options.random) tape_options.random = key.fold("pass");  // the same in every pass
-  Tape<double> tape;
+  Tape<Real> tape;
   std::vector<double> weight;
   const auto run = [&](bool backward) {
     tape_options.backward = backward;
     tape.begin(tape_options);
-    std::vector<Variable<double>> variables;
-    for (const Tensor<double>& input : inputs) variables.push_back(tape.input(input, backward));
-    const Variable<double> y = function(tape, variables);
+    std::vector<Variable<Real>> variables;
+    for (const Tensor<Real>& input : inputs) variables.push_back(tape.input(input, backward));
+    const Variable<Real> y = function(tape, variables);
     if (weight.empty()) {
       weight.resize(static_cast<std::size_t>(y.shape().numel()));
       for (std::size_t i = 0; i < weight.size(); ++i) weight[i] = normal(key, i);
     }
-    const Variable<double> loss = weighted_sum<double>(y, weight);
+    const Variable<Real> loss = weighted_sum<Real>(y, weight);
     const double value = loss.item();
     std::vector<std::vector<double>> gradients;
     if (backward) {

@@ -14,7 +14,6 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
-#include <functional>
 #include <mutex>
 #include <span>
 #include <string>
@@ -186,7 +185,10 @@ class ParameterStore {
     Pending& of_part = pending_[static_cast<std::size_t>(part)];
     const std::span<T> values = slice(of_part.values.span(), buffers_, number);
     char& has = of_part.has[static_cast<std::size_t>(number)];
-    if (!has) std::ranges::copy(buffer(number), values.begin());
+    if (!has) {
+      const std::span<const T> before = buffer(number);
+      std::copy(before.begin(), before.end(), values.begin());
+    }
     has = 1;
     any_pending_ = true;
     return values;
@@ -209,9 +211,9 @@ class ParameterStore {
         if (!part.has[static_cast<std::size_t>(i)]) continue;
         const std::span<const T> from = slice(part.values.span(), buffers_, i);
         if (parts++ == 0)
-          std::ranges::copy(from, to.begin());
+          std::copy(from.begin(), from.end(), to.begin());
         else
-          std::ranges::transform(to, from, to.begin(), std::plus<T>());
+          for (std::size_t k = 0; k < to.size(); ++k) to[k] += from[k];
       }
       if (parts > 1)
         for (T& value : to) value /= static_cast<T>(parts);
@@ -320,7 +322,7 @@ class ParameterStore {
   }
 
   void forget_pending() {
-    for (Pending& part : pending_) std::ranges::fill(part.has, char{0});
+    for (Pending& part : pending_) std::fill(part.has.begin(), part.has.end(), char{0});
     any_pending_ = false;
   }
 

@@ -7,9 +7,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <map>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -24,7 +24,7 @@ class Profile {
   void add(std::string_view op, std::string_view layer, bool backward, double seconds,
            std::int64_t macs) {
     const std::lock_guard lock(mutex_);
-    Row& row = at(at(rows_, layer), op);
+    Row& row = row_of(layer, op);
     row.calls[backward] += 1;
     row.seconds[backward] += seconds;
     row.macs += macs;
@@ -39,27 +39,31 @@ class Profile {
   // stages: the paths of the model's stages (stage_modules(store)). A layer outside them is listed
   // under the first part of its path. Times are in milliseconds, summed over the threads. GFLOP/s
   // count 2 for each multiply-accumulate, and are those of one thread. What a lazy op computes
-  // counts for the op that reads it.
+  // counts for the op that reads it. A template, so that only programs that call it compile it.
+  template <class = void>
   std::string table(const std::vector<std::string>& stage_paths = {}) const {
     const std::lock_guard lock(mutex_);
-    std::vector<std::pair<std::string, Row>> rows;
-    std::map<std::string, Row> stages;
+    std::vector<Row> rows, stages;
     Row all;
-    std::map<std::pair<std::string, std::string>, Row> by_stage;
-    for (const auto& [layer, ops] : rows_)
-      for (const auto& [op, row] : ops) {
-        const std::string stage = stage_of(layer, stage_paths);
-        by_stage[{stage, op}].add(row);
-        stages[stage].add(row);
-        all.add(row);
-      }
-    for (const auto& [stage_and_op, row] : by_stage)
-      rows.emplace_back(stage_and_op.first + "  " + stage_and_op.second, row);
-    std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
-      return a.second.total() > b.second.total();
-    });
+    const auto add_to = [](std::vector<Row>& sums, const std::string& stage, const std::string& op,
+                           const Row& row) {
+      const auto place = place_of(sums, stage, op);
+      if (place == sums.end() || place->layer != stage || place->op != op)
+        sums.insert(place, Row{stage, op})->add(row);
+      else
+        place->add(row);
+    };
+    for (const Row& row : rows_) {
+      const std::string stage = stage_of(row.layer, stage_paths);
+      add_to(rows, stage, row.op, row);
+      add_to(stages, stage, "", row);
+      all.add(row);
+    }
+    for (Row& row : rows) row.layer += "  " + row.op;
+    std::stable_sort(rows.begin(), rows.end(),
+                     [](const Row& a, const Row& b) { return a.total() > b.total(); });
     std::size_t width = 10;
-    for (const auto& [name, row] : rows) width = std::max(width, name.size());
+    for (const Row& row : rows) width = std::max(width, row.layer.size());
     std::string text =
         line(width, "stage  op", "calls", "forward ms", "backward ms", "share", "GFLOP/s");
     const auto add = [&](const std::string& name, const Row& row) {
@@ -68,9 +72,9 @@ class Profile {
                    number(1e3 * row.seconds[1]), number(100 * row.total() / all.total()) + " %",
                    rate > 0 ? number(rate) : "");
     };
-    for (const auto& [name, row] : rows) add(name, row);
+    for (const Row& row : rows) add(row.layer, row);
     text += std::string(width + 57, '-') + "\n";
-    for (const auto& [name, row] : stages) add(name.empty() ? "(none)" : name, row);
+    for (const Row& row : stages) add(row.layer.empty() ? "(none)" : row.layer, row);
     add("all", all);
     return text;
   }
@@ -84,6 +88,7 @@ class Profile {
   }
 
   struct Row {
+    std::string layer, op;
     std::int64_t calls[2] = {0, 0};  // forward, backward
     double seconds[2] = {0, 0};
     std::int64_t macs = 0;  // forward and backward
@@ -110,15 +115,30 @@ class Profile {
     return text;
   }
 
-  // The value of a name, inserted if there is none. A look-up allocates nothing.
-  template <class Map>
-  static typename Map::mapped_type& at(Map& map, std::string_view name) {
-    const auto found = map.find(name);
-    return found != map.end() ? found->second : map[std::string(name)];
+  // Where the row of a layer and an op is, or belongs: rows are in the order of both.
+  template <class Rows>
+  static auto place_of(Rows& rows, std::string_view layer, std::string_view op) {
+    std::size_t first = 0, last = rows.size();
+    while (first < last) {
+      const std::size_t middle = (first + last) / 2;
+      const int order = layer.compare(rows[middle].layer);
+      if (order > 0 || (order == 0 && op.compare(rows[middle].op) > 0))
+        first = middle + 1;
+      else
+        last = middle;
+    }
+    return rows.begin() + static_cast<std::ptrdiff_t>(first);
+  }
+
+  // The row of a layer and an op, inserted if there is none. A look-up allocates nothing.
+  Row& row_of(std::string_view layer, std::string_view op) {
+    const auto place = place_of(rows_, layer, op);
+    if (place != rows_.end() && place->layer == layer && place->op == op) return *place;
+    return *rows_.insert(place, Row{std::string(layer), std::string(op)});
   }
 
   mutable std::mutex mutex_;
-  std::map<std::string, std::map<std::string, Row, std::less<>>, std::less<>> rows_;
+  std::vector<Row> rows_;
 };
 
 }  // namespace anther::inline v0_1

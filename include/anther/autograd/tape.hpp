@@ -116,7 +116,7 @@ class Tape {
   // From now on they are added to this memory. The tape's own, which gradients() gave, is freed.
   void use_gradients(ParameterStore<T>& store, std::span<T> gradients);
   void zero_gradients() {
-    for (const StoreUse& use : stores_) std::ranges::fill(use.gradients, T(0));
+    for (const StoreUse& use : stores_) std::fill(use.gradients.begin(), use.gradients.end(), T(0));
   }
 
   // Runs an op and records it. result: the shape of its result. kept: the shapes of what forward
@@ -179,8 +179,10 @@ class Tape {
              const Shape& input);
   // result: null where the layer has thrown.
   void leave(const Variable<T>* result);
-  std::span<const LayerCall> layer_calls() const { return layer_calls_; }
-  std::span<const Entry> entries() const { return entries_; }
+  std::span<const LayerCall> layer_calls() const {
+    return {layer_calls_.data(), layer_calls_.size()};
+  }
+  std::span<const Entry> entries() const { return {entries_.data(), entries_.size()}; }
   // How many ops have run; it tells the calls of one layer apart. An addition that the op before it
   // computes does not count.
   std::int64_t calls() const { return std::ssize(entries_) - merged_; }

@@ -178,7 +178,7 @@ void Tape<T>::run_pending(std::span<const int> read) {
   const std::size_t first = entries_.size() - static_cast<std::size_t>(pending_);
   pending_ = 0;
   Entry& op = entries_[first];
-  if (op.into >= 0 && std::ranges::find(read, op.outputs[0]) != read.end()) {
+  if (op.into >= 0 && std::find(read.begin(), read.end(), op.outputs[0]) != read.end()) {
     op.add = op.into = -1;
     entries_[first + 1].merged = false;
     --merged_;
@@ -232,11 +232,11 @@ void Tape<T>::run(const Entry& entry, void (*function)(Call<T>&), bool backward)
   if (options_.profile == nullptr) {
     function(call);
   } else {
-    const auto begin = std::chrono::steady_clock::now();
+    const double begin = detail::steady_seconds();
     function(call);
-    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+    const double seconds = detail::steady_seconds() - begin;
     const std::int64_t macs = entry.op->macs ? entry.op->macs(call) * (backward ? 2 : 1) : 0;
-    options_.profile->add(entry.op->name, entry.layer, backward, time.count(), macs);
+    options_.profile->add(entry.op->name, entry.layer, backward, seconds, macs);
   }
   for (const int id : stored_for_call_) at(id).data = nullptr;
   stored_for_call_.clear();

@@ -7,18 +7,20 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
-#include <system_error>
-#include <thread>
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
+#else
+#include <system_error>
+#include <thread>
 #endif
 #ifdef __linux__
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+
+#include "anther/core/clock.hpp"
 
 namespace anther::inline v0_1::detail {
 
@@ -26,10 +28,10 @@ namespace anther::inline v0_1::detail {
 inline std::uint32_t wait_while(const std::atomic<std::uint32_t>& word, std::uint32_t old) {
   // Loops of a pass follow each other within microseconds. To wake a thread takes tens of them on
   // an idle machine, but up to a time slice where other programs run on its core.
-  constexpr auto longest_spin = std::chrono::microseconds(100);
+  constexpr double longest_spin = 100e-6;  // seconds
   std::uint32_t value = word.load(std::memory_order_acquire);
   if (value != old) return value;
-  const auto begin = std::chrono::steady_clock::now();
+  const double begin = steady_seconds();
   do {
     for (int i = 0; i < 16; ++i) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -40,7 +42,7 @@ inline std::uint32_t wait_while(const std::atomic<std::uint32_t>& word, std::uin
       value = word.load(std::memory_order_acquire);
       if (value != old) return value;
     }
-  } while (std::chrono::steady_clock::now() - begin < longest_spin);
+  } while (steady_seconds() - begin < longest_spin);
   while ((value = word.load(std::memory_order_acquire)) == old) word.wait(old);
   return value;
 }
@@ -110,14 +112,42 @@ class ThreadPool {
 
   void start_threads(int count) {
     for (; started_ < count; ++started_) {
-      try {
-        std::thread([this, number = started_ + 1, seen = loops_.load(std::memory_order_relaxed)] {
-          serve(number, seen);
-        }).detach();
-      } catch (const std::system_error&) {
+      auto* const start = new Start{this, started_ + 1, loops_.load(std::memory_order_relaxed)};
+      if (!start_thread(start)) {
+        delete start;
         return;  // no more can be had
       }
     }
+  }
+
+  // What a new thread is told, and deletes.
+  struct Start {
+    ThreadPool* pool;
+    int number;
+    std::uint32_t seen;
+  };
+  static void* begin_thread(void* context) {
+    const Start start = *static_cast<const Start*>(context);
+    delete static_cast<const Start*>(context);
+    start.pool->serve(start.number, start.seen);
+    return nullptr;
+  }
+  // <thread> costs every program more to compile than all of core/: it is for systems without
+  // POSIX's threads.
+  static bool start_thread(Start* start) {
+#if defined(__unix__) || defined(__APPLE__)
+    pthread_t thread;
+    if (::pthread_create(&thread, nullptr, begin_thread, start) != 0) return false;
+    ::pthread_detach(thread);
+    return true;
+#else
+    try {
+      std::thread(begin_thread, start).detach();
+      return true;
+    } catch (const std::system_error&) {
+      return false;
+    }
+#endif
   }
 
   void serve(int number, std::uint32_t seen) {

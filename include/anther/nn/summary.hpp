@@ -6,7 +6,6 @@
 #include <array>
 #include <cstdint>
 #include <cstdio>
-#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,13 +33,28 @@ struct ModelSummary {
   int element_size = 4;
 };
 
+namespace detail {
+// A number for each name: 0 at first. (A std::map would be compiled by every program.)
+class NamedCounts {
+ public:
+  std::int64_t& operator[](std::string_view name) {
+    for (auto& [known, count] : counts_)
+      if (known == name) return count;
+    return counts_.emplace_back(name, 0).second;
+  }
+
+ private:
+  std::vector<std::pair<std::string, std::int64_t>> counts_;
+};
+}  // namespace detail
+
 // The summary of a model for an input of a shape (N, H, W, C). Computes nothing.
 template <class T>
 ModelSummary summarize(const Module<T>& model, const Shape& input) {
   DryRun<T> pass(model, input);
   Tape<T>& tape = pass.tape;
 
-  std::map<std::string, std::int64_t, std::less<>> parameters_of, macs_of;
+  detail::NamedCounts parameters_of, macs_of;
   ModelSummary summary;
   summary.input = input;
   summary.element_size = sizeof(T);
@@ -55,19 +69,16 @@ ModelSummary summarize(const Module<T>& model, const Shape& input) {
   for (const auto& entry : tape.entries())
     if (entry.op->macs) {
       const std::int64_t macs = entry.op->macs(Call<T>(tape, entry));
-      macs_of[std::string(entry.layer)] += macs;
+      macs_of[entry.layer] += macs;
       summary.macs += macs;
     }
 
-  std::map<std::string, int, std::less<>> number;
+  detail::NamedCounts number;
   for (const auto& call : tape.layer_calls()) {
     if (call.depth == 0 || call.container) continue;
     const std::string path(call.path), type(call.type);
     // The parameters and ops of a layer that is called twice are counted at the first call.
-    const auto take = [&](auto& counts) {
-      const auto found = counts.find(path);
-      return found == counts.end() ? 0 : std::exchange(found->second, 0);
-    };
+    const auto take = [&](detail::NamedCounts& counts) { return std::exchange(counts[path], 0); };
     summary.layers.push_back({detail::text_of(type, "-", ++number[type]), path, call.input,
                               call.output, take(parameters_of), take(macs_of)});
   }
@@ -94,8 +105,9 @@ inline std::string torch_shape_text(const Shape& shape) {
 
 // The table, in the form of paddle.summary, with one more column for multiply-accumulates. Shapes
 // are in PyTorch's order. Sizes are in units of 2^20 bytes. The forward/backward size counts the
-// output of every layer twice.
-inline std::string to_string(const ModelSummary& summary) {
+// output of every layer twice. A template, so that only programs that call it compile it.
+template <class = void>
+std::string to_string(const ModelSummary& summary) {
   constexpr std::size_t columns = 5;
   std::vector<std::array<std::string, columns>> rows;
   rows.push_back({"Layer (type)", "Input Shape", "Output Shape", "Param #", "Mult-Adds"});

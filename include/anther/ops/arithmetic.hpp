@@ -72,7 +72,8 @@ inline kernels::BroadcastDims broadcast_dims(const Shape& result,
                                              std::initializer_list<Shape> inputs) {
   kernels::BroadcastDims d;
   std::int64_t stride[kernels::BroadcastDims::max_inputs] = {};
-  std::ranges::transform(inputs, stride, [](const Shape& input) { return input.numel(); });
+  std::transform(inputs.begin(), inputs.end(), stride,
+                 [](const Shape& input) { return input.numel(); });
   for (int axis = 0; axis < result.rank(); ++axis) {
     std::int64_t steps[kernels::BroadcastDims::max_inputs] = {};
     int i = 0;

@@ -65,7 +65,7 @@ Variable<T> permute(const Variable<T>& x, std::span<const int> dims) {
     shape.push_back(in[axis]);
   }
   PermuteAttributes attributes{permute_dims(in, axes), permute_dims(shape, back), {}};
-  std::ranges::copy(axes, attributes.axes);
+  std::copy(axes.begin(), axes.end(), attributes.axes);
   // Axes of extent 1 may move without a copy.
   if (attributes.forward.rank == 1) return reshape(x, shape);
   return x.tape().apply(permute_op<T>, attributes, {x}, shape);

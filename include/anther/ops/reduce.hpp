@@ -71,7 +71,7 @@ inline constexpr Op<T> sum_op = {
           }
           kernels::BroadcastDims d = reduce_broadcast(a.dims);
           static constexpr T zero = 0;
-          if (!dx.add) std::ranges::fill(d.stride[0], 0);
+          if (!dx.add) std::fill(std::begin(d.stride[0]), std::end(d.stride[0]), 0);
           kernels::binary_forward<T, kernels::Binary::add>(dx.to, dx.add ? dx.add : &zero, dy, d);
         },
 };
@@ -126,8 +126,8 @@ std::vector<int> reduced_axes(const Variable<T>& x, std::span<const int> dims, c
   for (const int dim : dims) axes.push_back(checked_axis(x, dim, op));
   if (dims.empty())
     for (int axis = 0; axis < x.shape().rank(); ++axis) axes.push_back(axis);
-  std::ranges::sort(axes);
-  x.tape().check(std::ranges::adjacent_find(axes) == axes.end(), op,
+  std::sort(axes.begin(), axes.end());
+  x.tape().check(std::adjacent_find(axes.begin(), axes.end()) == axes.end(), op,
                  ": expected each axis once, got one of them twice");
   return axes;
 }
@@ -138,7 +138,7 @@ Variable<T> without_axes(const Variable<T>& y, const Shape& x, const std::vector
                          bool keepdim) {
   Shape shape;
   for (int axis = 0; axis < x.rank(); ++axis) {
-    const bool reduced = std::ranges::binary_search(axes, axis);
+    const bool reduced = std::binary_search(axes.begin(), axes.end(), axis);
     if (!reduced || keepdim) shape.push_back(reduced ? 1 : x[axis]);
   }
   return y.shape() == shape ? y : reshape(y, shape);
@@ -193,7 +193,7 @@ Variable<T> extreme(const Op<T>& op, const Variable<T>& x, std::span<const int> 
   std::vector<int> order;
   std::int64_t reduced = 1;
   for (int axis = 0; axis < in.rank(); ++axis)
-    if (!std::ranges::binary_search(axes, axis)) order.push_back(axis);
+    if (!std::binary_search(axes.begin(), axes.end(), axis)) order.push_back(axis);
   for (const int axis : axes) order.push_back(axis), reduced *= in[axis];
   x.tape().check(reduced > 0, op.name, ": expected at least one element to choose from, got ", in);
   const bool neighbours = axes.empty() || axes.back() - axes.front() + 1 == std::ssize(axes);

@@ -30,8 +30,9 @@ class ModelEma {
     store_.check_readable();
     values_ = AlignedBuffer<T>(store_.size());
     buffers_ = AlignedBuffer<T>(std::ssize(store_.buffer_values()));
-    std::ranges::copy(std::as_const(store_).values(), values_.span().begin());
-    std::ranges::copy(std::as_const(store_).buffer_values(), buffers_.span().begin());
+    const ParameterStore<T>& store = store_;
+    std::copy_n(store.values().data(), values_.size(), values_.data());
+    std::copy_n(store.buffer_values().data(), buffers_.size(), buffers_.data());
   }
 
   double decay_at(std::int64_t step) const {
@@ -55,8 +56,9 @@ class ModelEma {
   // go on.
   void swap() {
     const auto edit = store_.edit();
-    std::ranges::swap_ranges(edit.values(), values_.span());
-    std::ranges::swap_ranges(edit.buffer_values(), buffers_.span());
+    std::swap_ranges(values_.data(), values_.data() + values_.size(), edit.values().data());
+    std::swap_ranges(buffers_.data(), buffers_.data() + buffers_.size(),
+                     edit.buffer_values().data());
   }
 
   ParameterStore<T>& store() const { return store_; }

@@ -197,7 +197,7 @@ class Optimizer {
         detail::check(steps_ == 0, "optimizer: the store has gained parameters after step ",
                       steps_);
         state.values = AlignedBuffer<T>(size);
-        std::ranges::fill(state.values.span(), initial_);
+        std::fill_n(state.values.data(), size, initial_);
       }
   }
 

@@ -14,6 +14,7 @@
 
 #include "anther/distributed/message.hpp"
 #include "anther/distributed/process_group.hpp"
+#include "anther/distributed/texts.hpp"
 #include "anther/train/callback.hpp"
 #include "anther/train/metrics.hpp"
 

@@ -17,6 +17,7 @@
 #include "anther/data/loader.hpp"
 #include "anther/distributed/message.hpp"
 #include "anther/distributed/process_group.hpp"
+#include "anther/distributed/texts.hpp"
 #include "anther/nn/dry_run.hpp"
 #include "anther/nn/module.hpp"
 #include "anther/optim/clip_grad.hpp"

@@ -13,6 +13,7 @@
 #include "anther/core/version.hpp"
 #include "anther/data/loader.hpp"
 #include "anther/distributed/process_group.hpp"
+#include "anther/distributed/texts.hpp"
 #include "anther/optim/schedule.hpp"
 #include "anther/train/callback.hpp"
 #include "anther/train/metrics.hpp"

@@ -27,6 +27,7 @@
 #include "anther/data/batch.hpp"
 #include "anther/distributed/message.hpp"
 #include "anther/distributed/process_group.hpp"
+#include "anther/distributed/texts.hpp"
 #include "anther/kernels/optimizer.hpp"
 #include "anther/nn/module.hpp"
 #include "anther/train/callback.hpp"

@@ -10,6 +10,7 @@
 #include <anther/train/objectives.hpp>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <vector>
 
