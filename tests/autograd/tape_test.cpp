@@ -11,16 +11,16 @@
 #include <vector>
 
 #include "anther/autograd/gradient_check.hpp"
-#include "anther/nn/module.hpp"
 #include "anther/nn/linear.hpp"
+#include "anther/nn/module.hpp"
 #include "anther/ops/activation.hpp"
 #include "anther/ops/arithmetic.hpp"
 #include "anther/ops/conv2d.hpp"
 #include "anther/ops/dropout.hpp"
 #include "anther/ops/linear.hpp"
-#include "anther/ops/reduce.hpp"
 #include "anther/ops/norm.hpp"
 #include "anther/ops/pointwise.hpp"
+#include "anther/ops/reduce.hpp"
 #include "anther/optim/adam.hpp"
 #include "tests/io/temporary_folder.hpp"
 

@@ -6,7 +6,6 @@
 // Micro-batch m belongs to lane m % lanes. A lane has its own tape and gradient buffer and runs on
 // one thread at a time, and the gradients of the lanes are added in a fixed order. So memory and
 // bits depend on micro-batch and lanes, but not on the number of threads. Of several ranks (see
-// distributed/process_group.hpp) each has some of the lanes.
 #pragma once
 
 #include <algorithm>
@@ -26,7 +25,6 @@
 #include "anther/core/parallel_for.hpp"
 #include "anther/data/batch.hpp"
 #include "anther/distributed/message.hpp"
-#include "anther/distributed/process_group.hpp"
 #include "anther/distributed/texts.hpp"
 #include "anther/kernels/optimizer.hpp"
 #include "anther/nn/module.hpp"
