@@ -116,8 +116,8 @@ class Profile {
   }
 
   // Where the row of a layer and an op is, or belongs: rows are in the order of both.
-  template <class Rows>
-  static auto place_of(Rows& rows, std::string_view layer, std::string_view op) {
+  static std::vector<Row>::iterator place_of(std::vector<Row>& rows, std::string_view layer,
+                                             std::string_view op) {
     std::size_t first = 0, last = rows.size();
     while (first < last) {
       const std::size_t middle = (first + last) / 2;

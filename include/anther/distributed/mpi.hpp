@@ -40,7 +40,7 @@
 #include "anther/core/parallel_for.hpp"
 #include "anther/distributed/launcher.hpp"
 #include "anther/distributed/message.hpp"
-#include "anther/distributed/process_group.hpp"
+#include "anther/distributed/texts.hpp"
 
 namespace anther::inline v0_1 {
 
