@@ -21,7 +21,7 @@
 #include "anther/core/check.hpp"
 #include "anther/core/tensor.hpp"
 #include "anther/distributed/message.hpp"
-#include "anther/distributed/process_group.hpp"
+#include "anther/distributed/texts.hpp"
 #include "anther/kernels/optimizer.hpp"
 
 namespace anther::inline v0_1 {
