@@ -287,7 +287,7 @@ TEST_CASE("CIFAR-10: planes become pixels, sizes and labels are checked") {
 
 TEST_CASE("a folder of another kind is refused, and told what is known") {
   const Folder folder;
-  folder.write("photo.jpg", samples::jpeg_rgb);
+  folder.write("photo.dat", samples::jpeg_rgb);
   const std::string error = error_of([&] { open_data(folder.path().string()); });
   CHECK(contains(error, folder.path().string() + ": not a data set that is known"));
   CHECK(contains(error, "train/<class>/"));
@@ -295,8 +295,11 @@ TEST_CASE("a folder of another kind is refused, and told what is known") {
   CHECK(contains(error_of([&] { open_data(folder.path().string(), {}, {opener()}); }),
                  "Expected one of: the word painted, Flowers-102 ("));
   CHECK(contains(error_of([] { open_data("painted"); }), "painted: no such folder"));
-  CHECK(contains(error_of([&] { open_data((folder.path() / "photo.jpg").string()); }),
+  CHECK(contains(error_of([&] { open_data((folder.path() / "photo.dat").string()); }),
                  "expected a folder, found a file"));
+  folder.write("photo.jpg", samples::jpeg_rgb);
+  CHECK(contains(error_of([&] { open_data(folder.path().string()); }),
+                 "expected a folder for each class, found 1 images without a label"));
 }
 
 TEST_CASE("painted flowers are a function of seed, index and size") {
