@@ -159,8 +159,8 @@ def units_in(folder):
 class Bench:
     """Builds and runs units. sound: the seconds of each that has passed; 0 if it fails by itself."""
 
-    def __init__(self, compiler, library, sound):
-        self.compiler, self.library, self.sound, self.spent = compiler, library, sound, 0.0
+    def __init__(self, compiler, archive, sound):
+        self.compiler, self.archive, self.sound, self.spent = compiler, archive, sound, 0.0
         self.common = [compiler, "-std=c++20", "-fopenmp", "-w", f"-I{BUILD}/changed", "-Iinclude", "-I.", "-Iexamples"]
         BUILD.mkdir(parents=True, exist_ok=True)
         kernels = "".join(f"#define ANTHER_SCALAR {scalar}\n"
@@ -210,7 +210,7 @@ class Bench:
         if not built:
             return False, text
         return self.command([self.compiler, "-fopenmp", f"{BUILD}/main.o", f"{BUILD}/unit.o",
-                             *([] if kernels else [self.library]), "-lpthread", "-o", f"{BUILD}/unit"])
+                             *([] if kernels else [self.archive]), "-lpthread", "-o", f"{BUILD}/unit"])
 
     def run(self, unit, every_isa, seconds=120):
         """The test that fails, or None."""
@@ -270,7 +270,7 @@ def main():
     parser.add_argument("--narrow", action="store_true", help="only the units that are named for a header")
     parser.add_argument("--again", action="store_true", help="only what survived, with the tests of now")
     parser.add_argument("--compiler", default="g++")
-    parser.add_argument("--library", default="build/release/libanther.a", help="default: %(default)s")
+    parser.add_argument("--archive", default="build/release/libanther.a", help="default: %(default)s")
     arguments = parser.parse_args()
     os.chdir(ROOT)
     file = BUILD / f"seed{arguments.seed}.json"
@@ -281,7 +281,7 @@ def main():
     results, same_tests = state["results"], state["tests"] == tests
     if not same_tests:
         state["sound"] = {}
-    bench = Bench(arguments.compiler, arguments.library, state["sound"])
+    bench = Bench(arguments.compiler, arguments.archive, state["sound"])
 
     def save():
         state["seconds"] += bench.spent
