@@ -22,6 +22,7 @@
 #include "anther/core/version.hpp"
 #include "anther/kernels/gemm.hpp"
 #include "anther/kernels/packed_weight.hpp"
+#include "anther/kernels/use_bf16.hpp"
 #include "bench/numbers.hpp"
 #include "bench/peaks.hpp"
 
@@ -127,6 +128,7 @@ void add_layer(const Layer& l) {
     kernels::gemm_tn<float>(to->data(), dy->data(), x_merged->data(), workspace->data(), tn);
   });
   // The same in bfloat16.
+  kernels::use_bf16<float>();
   auto forward_bf16 = share(AlignedBuffer<float>(kernels::bf16_packed_size<float>(out, in)));
   auto backward_bf16 = share(AlignedBuffer<float>(kernels::bf16_packed_size<float>(in, out)));
   kernels::pack_weight<float>(

@@ -15,6 +15,8 @@
 #include "anther/core/random.hpp"
 #include "anther/kernels/conv2d.hpp"
 #include "anther/kernels/gemm.hpp"
+#include "anther/kernels/packed_weight.hpp"
+#include "anther/kernels/use_bf16.hpp"
 
 namespace {
 
@@ -104,6 +106,7 @@ std::vector<float> numbers(std::string_view name, std::int64_t count, bool tiny,
 std::vector<float> packed_weight(const std::vector<float>& weight, const PackOptions& pack) {
   std::vector<float> packed(static_cast<std::size_t>(packed_size<float>(pack)),
                             std::numeric_limits<float>::quiet_NaN());
+  use_bf16<float>();
   pack_weight(packed.data(), weight.data(), pack);
   return packed;
 }

@@ -21,7 +21,7 @@ T* Tape<T>::as_floats(int id, Arena& memory) {
   const Value& value = at(id);
   if (!value.narrow || value.data == nullptr) return value.data;
   T* floats = memory.template allocate<T>(value.shape.numel());
-  kernels::bf16_widen(floats, kernels::as_bf16(value.data), value.shape.numel());
+  kernels::bf16_kernels<T>().widen(floats, kernels::as_bf16(value.data), value.shape.numel());
   return floats;
 }
 

@@ -9,7 +9,7 @@
 #include "anther/autograd/tape.hpp"
 #include "anther/core/clock.hpp"
 #include "anther/core/parallel_for.hpp"
-#include "anther/kernels/bf16_map.hpp"
+#include "anther/kernels/bf16.hpp"
 #include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gemm_dims.hpp"
 
@@ -59,7 +59,8 @@ class Call {
     const auto& value = tape_.at(input_id(0));
     const std::int64_t columns = value.shape.back();
     if (value.narrow) {
-      kernels::bf16_widen(room, kernels::as_bf16(value.data) + first * columns, count * columns);
+      kernels::bf16_kernels<T>().widen(room, kernels::as_bf16(value.data) + first * columns,
+                                       count * columns);
       return room;
     }
     if (value.data) return value.data + first * columns;

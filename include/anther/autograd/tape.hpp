@@ -21,6 +21,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "anther/autograd/amp.hpp"
 #include "anther/autograd/entry.hpp"
 #include "anther/autograd/gradient_slots.hpp"
 #include "anther/autograd/parameter_store.hpp"
@@ -44,7 +45,7 @@ struct TapeOptions {
   // Mixed precision: products of operands rounded to bfloat16, in the ops that take such (linear
   // layers and convolutions); sums, and all else, are in float. For float alone: with double it
   // changes nothing.
-  bool amp = false;
+  Amp amp = {};
   // What dropout draws from. Without a key, every pass of a tape has a different one.
   std::optional<RandomKey> random = {};
   std::int64_t first_sample = 0;  // the number of the micro-batch's first sample in its batch

@@ -10,6 +10,7 @@ ANTHER_CLASS(Tape)
 ANTHER_CLASS(Call)
 ANTHER_CLASS(Variable)
 ANTHER_CLASS(ParameterStore)
+ANTHER_TEMPLATE void kernels::use_bf16<ANTHER_SCALAR>();
 
 // Functions that share a name are spelled out.
 ANTHER_TEMPLATE ANTHER_VARIABLE operator+(const ANTHER_VARIABLE&, const ANTHER_VARIABLE&);

@@ -48,7 +48,8 @@ class Arena {
   // A block is a little larger than it has to be. Else, where the next step needs a few bytes more,
   // a second one is made, of which the largest piece takes all. What is not used takes no memory.
   static std::int64_t with_room(std::int64_t bytes) {
-    return bytes + bytes / 16 / alignment * alignment;
+    constexpr std::int64_t unit = alignment;
+    return bytes + bytes / 16 / unit * unit;
   }
   std::byte* allocate_bytes(std::int64_t bytes) {
     constexpr std::int64_t unit = alignment;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstdarg>
 #include <cstdio>
 #include <stdexcept>
 #include <string>
@@ -24,34 +25,44 @@ class Error : public std::runtime_error {
 
 namespace detail {
 
-// The text of one part of a message. Anther's own types are written by to_string(x).
-inline void append_text(std::string& text, std::string_view part) {
+// The text of one part of a message. Anther's own types are written by to_string(x). What makes
+// messages is cold: the compiler makes it small, and is done with it sooner.
+[[gnu::cold]] inline void append_text(std::string& text, std::string_view part) {
   text += part;
 }
 inline void append_text(std::string& text, char part) {
   text += part;
 }
+[[gnu::cold]] inline void append_number(std::string& text, const char* format, ...) {
+  char digits[32];
+  va_list number;
+  va_start(number, format);
+  std::vsnprintf(digits, sizeof digits, format, number);
+  va_end(number);
+  text += digits;
+}
 template <std::integral Integer>
 void append_text(std::string& text, Integer part) {
-  text += std::to_string(part);
+  if constexpr (std::signed_integral<Integer>)
+    append_number(text, "%lld", static_cast<long long>(part));
+  else
+    append_number(text, "%llu", static_cast<unsigned long long>(part));
 }
 template <std::floating_point Real>
 void append_text(std::string& text, Real part) {
-  char digits[32];
-  std::snprintf(digits, sizeof digits, "%.9g", static_cast<double>(part));
-  text += digits;
+  append_number(text, "%.9g", static_cast<double>(part));
 }
 template <class Value>
 requires requires(const Value& value) {
   { to_string(value) } -> std::convertible_to<std::string>;
 }
-void append_text(std::string& text, const Value& part) {
+[[gnu::cold]] void append_text(std::string& text, const Value& part) {
   text += to_string(part);
 }
 
 // The parts, written one after another.
 template <class... Parts>
-std::string text_of(const Parts&... parts) {
+[[gnu::cold]] std::string text_of(const Parts&... parts) {
   std::string text;
   (append_text(text, parts), ...);
   return text;
@@ -59,7 +70,7 @@ std::string text_of(const Parts&... parts) {
 
 // Throws Error with the parts as its message.
 template <class... Parts>
-[[noreturn]] void fail(const Parts&... parts) {
+[[noreturn, gnu::cold]] void fail(const Parts&... parts) {
   throw Error(text_of(parts...));
 }
 

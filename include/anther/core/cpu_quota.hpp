@@ -17,13 +17,13 @@ namespace anther::inline v0_1 {
 namespace detail {
 
 // A quota and a period in microseconds, as processors; 0 where they are no limit, or no numbers.
-inline double processors_of(const std::string& quota, const std::string& period) {
+[[gnu::cold]] inline double processors_of(const std::string& quota, const std::string& period) {
   const double share = std::strtod(quota.c_str(), nullptr) / std::strtod(period.c_str(), nullptr);
   return std::isfinite(share) && share > 0 ? share : 0;
 }
 
 // A file's first line of at most 4,095 characters; empty where it cannot be read.
-inline std::string first_line(const std::string& path) {
+[[gnu::cold]] inline std::string first_line(const std::string& path) {
   std::string line;
   if (std::FILE* file = std::fopen(path.c_str(), "r")) {
     char text[4096];
@@ -34,7 +34,8 @@ inline std::string first_line(const std::string& path) {
 }
 
 // The parts of a text between separators; empty ones are left out.
-inline std::vector<std::string> parts_of(const std::string& text, const char* separators) {
+[[gnu::cold]] inline std::vector<std::string> parts_of(const std::string& text,
+                                                       const char* separators) {
   std::vector<std::string> parts;
   for (std::size_t end = 0;;) {
     const std::size_t begin = text.find_first_not_of(separators, end);
@@ -44,7 +45,7 @@ inline std::vector<std::string> parts_of(const std::string& text, const char* se
   }
 }
 
-inline double quota_of_group(const std::string& group) {
+[[gnu::cold]] inline double quota_of_group(const std::string& group) {
   std::vector<std::string> both = parts_of(first_line(group + "/cpu.max"), " \n");  // version 2
   both.resize(2);
   const double quota = processors_of(both[0], both[1]);
@@ -54,7 +55,7 @@ inline double quota_of_group(const std::string& group) {
 }
 
 // The folders of a group's name, from the top: of "/a/../b/./c" they are b and c.
-inline std::vector<std::string> folders_of_group(const std::string& name) {
+[[gnu::cold]] inline std::vector<std::string> folders_of_group(const std::string& name) {
   std::vector<std::string> folders;
   for (std::string& part : parts_of(name, "/\n")) {
     if (part == ".." && !folders.empty()) folders.pop_back();
@@ -68,7 +69,7 @@ inline std::vector<std::string> folders_of_group(const std::string& name) {
 // The processors that this process may use by the quota of its group, and of those that hold it:
 // 1.5, say. 0: there is no limit, or none that can be read. root: the folder that proc/ and sys/
 // are in.
-inline double cpu_quota(const std::string& root = "") {
+[[gnu::cold]] inline double cpu_quota(const std::string& root = "") {
   double least = 0;
   std::FILE* groups = std::fopen((root + "/proc/self/cgroup").c_str(), "r");
   if (groups == nullptr) return 0;

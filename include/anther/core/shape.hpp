@@ -76,7 +76,7 @@ inline std::string to_string(const Shape& shape) {
   std::string text = "(";
   for (int axis = 0; axis < shape.rank(); ++axis) {
     if (axis > 0) text += ", ";
-    text += std::to_string(shape[axis]);
+    detail::append_text(text, shape[axis]);
   }
   return text + ")";
 }

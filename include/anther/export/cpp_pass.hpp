@@ -36,8 +36,7 @@ class CppPass : public CodeBuilder {
         dtype_(dtype),
         sources_(std::move(sources),
                  {{"anther/core/cpu.hpp", "anther/export/generated/serial.inl"},
-                  {"anther/core/parallel_for.hpp", "anther/export/generated/serial.inl"},
-                  {"anther/kernels/gemm_bf16.hpp", "anther/export/generated/no_bf16.inl"}}),
+                  {"anther/core/parallel_for.hpp", "anther/export/generated/serial.inl"}}),
         rows_(plan_.entries().size()) {
     sources_.add(runtime);
     for (std::size_t i = 0; i < plan_.entries().size(); ++i) add_entry(i);

@@ -14,10 +14,6 @@ namespace anther::inline v0_1::kernels {
 #define ANTHER_BODY "anther/kernels/bf16_map.inl"
 #include "anther/kernels/for_each_isa.inl"
 
-// Only float has products and maps in bfloat16.
-template <class T>
-inline constexpr bool has_bf16 = sizeof(T) == 4;
-
 // ANTHER_SELECT for a body whose template arguments are the scalar and whether it rounds by
 // AVX512-BF16: ANTHER_SELECT_BF16(bf16_narrow, T)(y, x, count).
 #if defined(__x86_64__) && !defined(ANTHER_TEST_BASELINE_VECTOR_BYTES)
@@ -30,32 +26,28 @@ inline constexpr bool has_bf16 = sizeof(T) == 4;
 // y = x, rounded, or as floats again.
 template <class T>
 void bf16_narrow(std::uint16_t* y, const T* x, std::int64_t count) {
-  if constexpr (has_bf16<T>)
-    for_blocks(count, 200, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-      ANTHER_SELECT_BF16(bf16_narrow, T)(y + first, x + first, length);
-    });
+  for_blocks(count, 200, [&](std::int64_t first, std::int64_t length, std::int64_t) {
+    ANTHER_SELECT_BF16(bf16_narrow, T)(y + first, x + first, length);
+  });
 }
 template <class T>
 void bf16_widen(T* y, const std::uint16_t* x, std::int64_t count) {
-  if constexpr (has_bf16<T>)
-    for_blocks(count, 200, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-      ANTHER_SELECT(bf16_widen<T>)(y + first, x + first, length);
-    });
+  for_blocks(count, 200, [&](std::int64_t first, std::int64_t length, std::int64_t) {
+    ANTHER_SELECT(bf16_widen<T>)(y + first, x + first, length);
+  });
 }
 
 // column_sums of a dy in bfloat16.
 template <class T>
 void bf16_column_sums(T* dbias, const std::uint16_t* dy, T* workspace, const ColumnSumsDims& d) {
-  if constexpr (has_bf16<T>) {
-    const std::int64_t step = d.tile_rows(), padded = d.padded_columns();
-    parallel_for(d.tiles(), d.rows * d.columns / 4, [&](std::int64_t tile) {
-      T* sum = workspace + tile * padded;
-      std::fill_n(sum, padded, T(0));
-      ANTHER_SELECT(bf16_column_sums<T>)
-      (sum, dy + tile * step * d.stride, std::min(step, d.rows - tile * step), d.columns, d.stride);
-    });
-    ANTHER_SELECT(column_sums<T>)(dbias, workspace, d.tiles(), d.columns, padded);
-  }
+  const std::int64_t step = d.tile_rows(), padded = d.padded_columns();
+  parallel_for(d.tiles(), d.rows * d.columns / 4, [&](std::int64_t tile) {
+    T* sum = workspace + tile * padded;
+    std::fill_n(sum, padded, T(0));
+    ANTHER_SELECT(bf16_column_sums<T>)
+    (sum, dy + tile * step * d.stride, std::min(step, d.rows - tile * step), d.columns, d.stride);
+  });
+  ANTHER_SELECT(column_sums<T>)(dbias, workspace, d.tiles(), d.columns, padded);
 }
 
 }  // namespace anther::inline v0_1::kernels

@@ -12,20 +12,18 @@ namespace anther::inline v0_1::kernels {
 
 template <class T>
 void gelu_bf16_forward(std::uint16_t* y, const std::uint16_t* x, std::int64_t count) {
-  if constexpr (has_bf16<T>)
-    for_blocks(count, 300, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-      ANTHER_SELECT_BF16(gelu_bf16_forward, T)(y + first, x + first, length);
-    });
+  for_blocks(count, 300, [&](std::int64_t first, std::int64_t length, std::int64_t) {
+    ANTHER_SELECT_BF16(gelu_bf16_forward, T)(y + first, x + first, length);
+  });
 }
 // And y again, where it is not null.
 template <class T>
 void gelu_bf16_backward(std::uint16_t* dx, std::uint16_t* y, const T* dy, const std::uint16_t* x,
                         std::int64_t count) {
-  if constexpr (has_bf16<T>)
-    for_blocks(count, 500, [&](std::int64_t first, std::int64_t length, std::int64_t) {
-      ANTHER_SELECT_BF16(gelu_bf16_backward, T)
-      (dx + first, y ? y + first : nullptr, dy + first, x + first, length);
-    });
+  for_blocks(count, 500, [&](std::int64_t first, std::int64_t length, std::int64_t) {
+    ANTHER_SELECT_BF16(gelu_bf16_backward, T)
+    (dx + first, y ? y + first : nullptr, dy + first, x + first, length);
+  });
 }
 
 }  // namespace anther::inline v0_1::kernels

@@ -10,7 +10,7 @@
 #include <cstdint>
 
 #include "anther/core/parallel_for.hpp"
-#include "anther/kernels/gemm_bf16.hpp"
+#include "anther/kernels/bf16.hpp"
 #include "anther/kernels/gemm_dims.hpp"
 #include "anther/kernels/vec.hpp"
 
@@ -49,15 +49,11 @@ std::int64_t panels_of(std::int64_t columns, bool bf16) {
 }
 template <class T>
 auto gemm_body(bool bf16) {
-  const auto body = ANTHER_SELECT(gemm<T>);
-  if constexpr (has_bf16<T>) return bf16 ? &bf16_product<T> : body;
-  return body;
+  return bf16 ? bf16_kernels<T>().product : ANTHER_SELECT(gemm<T>);
 }
 template <class T>
 auto gemm_tn_body(bool bf16) {
-  const auto body = ANTHER_SELECT(gemm_tn<T>);
-  if constexpr (has_bf16<T>) return bf16 ? &bf16_product_tn<T> : body;
-  return body;
+  return bf16 ? bf16_kernels<T>().product_tn : ANTHER_SELECT(gemm_tn<T>);
 }
 
 // How a product is cut into tiles for parallel_for: its rows by about 96, into as many tiles for

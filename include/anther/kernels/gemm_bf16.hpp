@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "anther/core/amx.hpp"
+#include "anther/kernels/bf16.hpp"
 #include "anther/kernels/bf16_map.hpp"
 #include "anther/kernels/gemm_dims.hpp"
 #include "anther/kernels/vec.hpp"
@@ -88,20 +89,17 @@ Bf16Unit<T> bf16_fma_unit(decltype(Bf16Unit<T>::block) block) {
 #if defined(__x86_64__) && !defined(ANTHER_TEST_BASELINE_VECTOR_BYTES)
 template <class T>
 Bf16Unit<T> bf16_amx_unit() {
-  if constexpr (!has_bf16<T>)
-    return {};
-  else
-    return {bf16_tile,
-            &avx512::bf16_pack_a<T, true, T>,
-            &avx512::bf16_pack_b<T, true, T>,
-            &avx512::bf16_pack_transposed<T, true, T>,
-            &avx512::bf16_pack_a<T, true, std::uint16_t>,
-            &avx512::bf16_pack_b<T, true, std::uint16_t>,
-            &avx512::bf16_pack_transposed<T, true, std::uint16_t>,
-            &avx512::bf16_pack_rows<T>,
-            &avx512::bf16_copy_columns<T>,
-            &avx512::bf16_narrow_columns<T, true>,
-            &avx512::bf16_amx_block<T>};
+  return {bf16_tile,
+          &avx512::bf16_pack_a<T, true, T>,
+          &avx512::bf16_pack_b<T, true, T>,
+          &avx512::bf16_pack_transposed<T, true, T>,
+          &avx512::bf16_pack_a<T, true, std::uint16_t>,
+          &avx512::bf16_pack_b<T, true, std::uint16_t>,
+          &avx512::bf16_pack_transposed<T, true, std::uint16_t>,
+          &avx512::bf16_pack_rows<T>,
+          &avx512::bf16_copy_columns<T>,
+          &avx512::bf16_narrow_columns<T, true>,
+          &avx512::bf16_amx_block<T>};
 }
 #endif
 template <class T>
@@ -148,20 +146,6 @@ class DenormalsAsZeros {
   DenormalsAsZeros(const DenormalsAsZeros&) = delete;
   DenormalsAsZeros& operator=(const DenormalsAsZeros&) = delete;
 };
-
-// A depth beyond this is cut.
-inline constexpr std::int64_t bf16_most_depth = 4096;
-
-// Panels of 32 columns: what threads may share.
-inline std::int64_t bf16_panels(std::int64_t columns) {
-  return (columns + 31) / 32;
-}
-// Elements of T that the packed B (depth, columns) takes.
-template <class T>
-std::int64_t bf16_packed_size(std::int64_t columns, std::int64_t depth) {
-  constexpr std::int64_t in_one = sizeof(T) / 2;
-  return (columns + 15) / 16 * 16 * ((depth + 31) / 32 * 32) / in_one;
-}
 
 // A block of which rows x columns exist, where tiles are partial, y is in bfloat16, or there is
 // something to add: y = (start + A B) + add. The sums are in memory of its own.
@@ -304,30 +288,24 @@ void bf16_gemm_tn(const Bf16Unit<T>& unit, T* dw, const T* dy, const T* x, const
   }
 }
 
-// The bodies, as those of gemm.hpp. They are of float alone: call them where has_bf16.
+// The bodies that use_bf16.hpp names.
 template <class T>
 void bf16_product(const GemmOperands<T>& o, const GemmDims& d, std::int64_t first,
                   std::int64_t last) {
-  if constexpr (has_bf16<T>) {
-    const DenormalsAsZeros zeros;
-    if (uses_amx()) configure_amx();
-    bf16_gemm(bf16_unit_in_use<T>(), o, d, first, last);
-  }
+  const DenormalsAsZeros zeros;
+  if (uses_amx()) configure_amx();
+  bf16_gemm(bf16_unit_in_use<T>(), o, d, first, last);
 }
 template <class T>
 void bf16_product_tn(T* dw, const T* dy, const T* x, const GemmTnDims& d) {
-  if constexpr (has_bf16<T>) {
-    const DenormalsAsZeros zeros;
-    if (uses_amx()) configure_amx();
-    bf16_gemm_tn(bf16_unit_in_use<T>(), dw, dy, x, d);
-  }
+  const DenormalsAsZeros zeros;
+  if (uses_amx()) configure_amx();
+  bf16_gemm_tn(bf16_unit_in_use<T>(), dw, dy, x, d);
 }
-
 template <class T>
 void bf16_pack(T* packed, const T* b, const PackOptions& pack, const PackRows& rows,
                std::int64_t panel) {
-  if constexpr (has_bf16<T>)
-    bf16_unit_in_use<T>().pack_rows(reinterpret_cast<std::uint16_t*>(packed), b, pack, rows, panel);
+  bf16_unit_in_use<T>().pack_rows(reinterpret_cast<std::uint16_t*>(packed), b, pack, rows, panel);
 }
 
 }  // namespace anther::inline v0_1::kernels

@@ -56,9 +56,7 @@ inline std::int64_t pack_rows_before(const TapClass& row, const TapClass& column
 // The body that packs a panel.
 template <class T>
 auto gemm_pack_body(bool bf16) {
-  const auto body = ANTHER_SELECT(gemm_pack_rows<T>);
-  if constexpr (has_bf16<T>) return bf16 ? &bf16_pack<T> : body;
-  return body;
+  return bf16 ? bf16_kernels<T>().pack : ANTHER_SELECT(gemm_pack_rows<T>);
 }
 
 template <class T>

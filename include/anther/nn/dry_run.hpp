@@ -10,7 +10,7 @@ namespace anther::inline v0_1 {
 template <class T>
 struct DryRun {
   // shape: of the input, including its batch. amp: as in TapeOptions.
-  DryRun(const Module<T>& model, const Shape& shape, Profile* profile = nullptr, bool amp = false) {
+  DryRun(const Module<T>& model, const Shape& shape, Profile* profile = nullptr, Amp amp = {}) {
     tape.begin(
         {.training = false, .backward = false, .dry_run = true, .amp = amp, .profile = profile});
     input = tape.input(shape);

@@ -28,8 +28,7 @@ class Inference {
  public:
   // shape: of the input, including its batch. amp: as in TapeOptions. The model and the profile
   // outlive this object.
-  Inference(const Module<T>& model, const Shape& shape, Profile* profile = nullptr,
-            bool amp = false)
+  Inference(const Module<T>& model, const Shape& shape, Profile* profile = nullptr, Amp amp = {})
       : model_(model),
         pass_(model, shape, profile, amp),
         input_(tape_.id_of(pass_.input)),

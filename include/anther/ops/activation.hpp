@@ -3,8 +3,8 @@
 #pragma once
 
 #include "anther/autograd/tape.hpp"
+#include "anther/kernels/bf16.hpp"
 #include "anther/kernels/gelu.hpp"
-#include "anther/kernels/gelu_bf16.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -40,14 +40,15 @@ inline constexpr Op<T> gelu_op = {
     .bf16_forward_rows =
         [](const Call<T>& call, std::uint16_t* y, std::int64_t first, std::int64_t count) {
           const std::int64_t columns = call.output_shape().back();
-          kernels::gelu_bf16_forward<T>(y, call.bf16_input() + first * columns, count * columns);
+          kernels::bf16_kernels<T>().gelu_forward(y, call.bf16_input() + first * columns,
+                                                  count * columns);
         },
     .bf16_backward_rows =
         [](const Call<T>& call, std::uint16_t* dx, std::uint16_t* y, const T* dy,
            std::int64_t first, std::int64_t count) {
           const std::int64_t columns = call.output_shape().back();
-          kernels::gelu_bf16_backward<T>(dx, y, dy, call.bf16_input() + first * columns,
-                                         count * columns);
+          kernels::bf16_kernels<T>().gelu_backward(dx, y, dy, call.bf16_input() + first * columns,
+                                                   count * columns);
         },
 };
 

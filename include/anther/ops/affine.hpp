@@ -26,7 +26,7 @@ void bias_backward(const Call<T>& call, const T* dy, std::int64_t rows) {
   const kernels::ColumnSumsDims sums{.rows = rows, .columns = channels, .stride = channels};
   T* workspace = call.workspace(kernels::column_sums_workspace(sums));
   if (call.output_gradient_is_bf16())
-    kernels::bf16_column_sums(dbias.to, kernels::as_bf16(dy), workspace, sums);
+    kernels::bf16_kernels<T>().column_sums(dbias.to, kernels::as_bf16(dy), workspace, sums);
   else
     kernels::column_sums(dbias.to, dy, workspace, sums);
 }

@@ -9,7 +9,7 @@
 #include <cstdint>
 
 #include "anther/autograd/tape.hpp"
-#include "anther/kernels/bf16_map.hpp"
+#include "anther/kernels/bf16.hpp"
 #include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gemm.hpp"
 #include "anther/ops/affine.hpp"
@@ -54,7 +54,8 @@ inline constexpr Op<T> linear_op = {
                 d, apply);
           else
             kernels::gemm_and<T>(y, call.add(), call.input(0), packed, call.input(2), d, apply);
-          if (rounds) kernels::bf16_narrow(kernels::as_bf16(call.output()), y, rows * out);
+          if (rounds)
+            kernels::bf16_kernels<T>().narrow(kernels::as_bf16(call.output()), y, rows * out);
         },
     .backward =
         [](Call<T>& call) {

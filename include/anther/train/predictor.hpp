@@ -27,7 +27,7 @@ namespace anther::inline v0_1 {
 
 struct PredictorOptions {
   std::int64_t part = 0;       // samples of a pass, at most; 0: automatic_part of the sample
-  bool amp = false;            // products in bfloat16: TapeOptions::amp
+  Amp amp = {};                // products in bfloat16: TapeOptions::amp
   Profile* profile = nullptr;  // gains the time of every op, where not null
 };
 

@@ -27,7 +27,7 @@ struct TrainerOptions {
   // Backward computes each stage of the model again, instead of keeping it: TapeOptions::recompute.
   bool recompute = false;
   // Mixed precision: products in bfloat16, all else in float. TapeOptions::amp.
-  bool amp = false;
+  Amp amp = {};
   std::uint64_t seed = 0;
   Profile* profile = nullptr;  // gains the time of every op, where not null
   // The ranks that share each step; null: one process. Bits do not depend on it.
