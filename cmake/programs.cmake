@@ -40,7 +40,6 @@ target_link_libraries(anther_models PRIVATE anther_compiled anther_io anther_dat
                                             anther_warnings)
 target_compile_options(anther_models PRIVATE ${level_of_programs})
 target_compile_definitions(anther_models INTERFACE ANTHER_MODELS_LINKED)
-target_precompile_headers(anther_models REUSE_FROM anther_programs)
 
 # anther_program(NAME SOURCE...)
 function(anther_program name)

@@ -81,7 +81,7 @@ mv gone elsewhere
 status=0
 wait "$pid" || status=$?
 ((status == 1)) || fail "a vanished folder: expected status 1, got $status"
-says "gone/.*: cannot write: No such file or directory"
+says "gone/.*: cannot \(write\|rename the finished file\): No such file or directory"
 [[ -e elsewhere/weights/last.state.safetensors ]] || fail "the state has vanished, too"
 done_before=$(tail -n 1 elsewhere/results.csv | cut -d, -f1)
 run 0 --resume elsewhere --epochs $((done_before + 1))
