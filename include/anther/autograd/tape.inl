@@ -238,6 +238,7 @@ void Tape<T>::run(const Entry& entry, void (*function)(Call<T>&), bool backward)
     const std::int64_t macs = entry.op->macs ? entry.op->macs(call) * (backward ? 2 : 1) : 0;
     options_.profile->add(entry.op->name, entry.layer, backward, seconds, macs);
   }
+  clear_upper_vectors();
   for (const int id : stored_for_call_) at(id).data = nullptr;
   stored_for_call_.clear();
   scratch_.reset();

@@ -16,6 +16,7 @@
 #include <string>
 
 #include "anther/core/check.hpp"
+#include "anther/core/isa.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -40,6 +41,7 @@ inline thread_local bool inside_parallel_for = false;
 // for the tiles after it (core/amx.hpp) is given up.
 inline thread_local void (*at_thread_end)() = nullptr;
 inline void end_thread() {
+  clear_upper_vectors();
   if (at_thread_end != nullptr) at_thread_end();
   at_thread_end = nullptr;
 }

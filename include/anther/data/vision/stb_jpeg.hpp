@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/isa.hpp"
 #include "anther/data/vision/bytes.hpp"
 #include "anther/data/vision/image.hpp"
 #include "anther/data/vision/jpeg_cmyk.hpp"
@@ -106,6 +107,7 @@ class StbJpeg {
       const char* reason = stb::anther_stbi_failure_reason();
       detail::fail(name, ": cannot be decoded (", reason ? reason : "corrupt", ")");
     }
+    clear_upper_vectors();
     for (int i = 0; i < context_.img_n; ++i) {
       const auto& part = jpeg_->img_comp[i];
       planes_.emplace_back(JpegPlane::Samples{part.data, part.w2, part.x, part.y,
@@ -145,6 +147,7 @@ class StbJpeg {
       }
       rgb_from_inverted_cmyk(inks.data(), to, image.width);
     }
+    clear_upper_vectors();
     return image;
   }
 
