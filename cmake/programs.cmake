@@ -34,7 +34,9 @@ set(level_of_programs $<$<CONFIG:Release>:-O1>)
 target_compile_options(anther_programs PRIVATE ${level_of_programs})
 
 # All models of the tree in the registry, compiled once for the programs that link this.
-file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/models.cpp" CONTENT "#include \"anther/models/models.hpp\"\n")
+# anther.hpp names what comes from anther::compiled.
+file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/models.cpp"
+     CONTENT "#include \"anther/anther.hpp\"\n#include \"anther/models/models.hpp\"\n")
 add_library(anther_models OBJECT EXCLUDE_FROM_ALL "${PROJECT_BINARY_DIR}/models.cpp")
 target_link_libraries(anther_models PRIVATE anther_compiled anther_io anther_data ${anther_decoders}
                                             anther_warnings)
