@@ -455,12 +455,13 @@ class CaseArguments : public OpArguments<T> {
   }
   Tensor<T> numbers(const std::string& name, const Shape& shape) const {
     Tensor<T> tensor(shape);
+    const RandomKey of_input = key(name);
     for (std::int64_t i = 0; i < tensor.size(); ++i) {
       const auto at = static_cast<std::uint64_t>(i);
       // Such as float has, so that both types compute from the same numbers.
       tensor[i] = static_cast<T>(static_cast<float>(
-          case_.low == case_.high ? normal(key(name), at)
-                                  : case_.low + (case_.high - case_.low) * uniform(key(name), at)));
+          case_.low == case_.high ? normal(of_input, at)
+                                  : case_.low + (case_.high - case_.low) * uniform(of_input, at)));
     }
     return tensor;
   }

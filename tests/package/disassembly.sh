@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # AVX instructions may stand only in anther::kernels::avx2 and anther::kernels::avx512, and in those of
 # anther::vision; AVX-512's only in the latter: everywhere else they would run on processors that lack them.
+# vzeroupper may stand anywhere: it runs where the processor has it (core/isa.hpp).
 #
 # usage: disassembly.sh check FILE...                       looks at object files and programs
 #        disassembly.sh kernels FOLDER COMPILER FLAG...     compiles every kernel, for float and double
@@ -33,6 +34,7 @@ check() {
     /^ *[0-9a-f]+:\t/ {
       instruction = substr($0, index($0, "\t") + 1)
       wide = instruction ~ /%zmm|%k[0-7]|%[xy]mm(1[6-9]|2[0-9]|3[01])/
+      if (instruction ~ /^vzeroupper/) next
       if (!wide && instruction !~ /^v[a-z]/ && instruction !~ /%ymm/) next
       if (place == "elsewhere") report("AVX")
       else if (wide && place != "avx512") report("AVX-512")
@@ -57,7 +59,7 @@ compile() {
 # stdin: those headers.
 instantiations() {
   awk '
-    function flush_declaration(   name, rest, types, i) {
+    function flush_declaration(   name, rest, types, count, i) {
       sub(/[{;].*/, "", text)
       sub(/^ *template <class T> */, "", text)
       if (text ~ /^(struct|class|using|inline constexpr|constexpr|concept|requires|friend)/) return
@@ -65,10 +67,12 @@ instantiations() {
       gsub(/\[\[[a-z]*\]\] */, "", text)
       sub(/^(inline|static) /, "", text)
       i = index(text, "(")
+      if (i == 0) return
       name = substr(text, 1, i - 1)
       rest = substr(text, i)
-      split("float double", types, " ")
-      for (i = 1; i <= 2; ++i) {
+      # Kernels in bfloat16 are those of float alone.
+      count = split(name ~ / (bf16_[a-z_]*|gelu_bf16_[a-z]*)$/ ? "float" : "float double", types, " ")
+      for (i = 1; i <= count; ++i) {
         line = "template " name "<T>" rest
         # mawk has no word boundaries.
         while (match(line, /[^A-Za-z0-9_]T[^A-Za-z0-9_]/))
@@ -112,8 +116,7 @@ case $mode in
       grep -o 'ANTHER_SELECT([a-z0-9_]*<T>' | sed 's/.*(//; s/<T>//' | sort -u)
     for body in "${bodies[@]}"; do
       scalars=(float double)
-      # Maps in bfloat16 are widened to float alone.
-      [[ $body == bf16_widen || $body == bf16_column_sums ]] && scalars=(float)
+      [[ $body == *bf16* ]] && scalars=(float)
       for name in {baseline,avx2,avx512}::"$body"; do
         for scalar in "${scalars[@]}"; do
           grep -qF "$name<$scalar>" "$folder/symbols" && continue

@@ -29,16 +29,19 @@ inline constexpr Op<T> weighted_sum_op = {
         [](Call<T>& call) {
           T total = 0;
           const T* weight = call.template attributes<const T*>();
-          for (std::int64_t i = 0; i < call.input_shape(0).numel(); ++i)
-            total += weight[i] * call.input(0)[i];
+          const T* x = call.input(0);
+          const std::int64_t count = call.input_shape(0).numel();
+          for (std::int64_t i = 0; i < count; ++i) total += weight[i] * x[i];
           *call.output() = total;
         },
     .backward =
         [](Call<T>& call) {
           const auto dx = call.input_gradient(0);
           const T* weight = call.template attributes<const T*>();
-          for (std::int64_t i = 0; dx && i < call.input_shape(0).numel(); ++i)
-            dx.to[i] = (dx.add ? dx.add[i] : T(0)) + *call.output_gradient() * weight[i];
+          const T dy = *call.output_gradient();
+          const std::int64_t count = dx ? call.input_shape(0).numel() : 0;
+          for (std::int64_t i = 0; i < count; ++i)
+            dx.to[i] = (dx.add ? dx.add[i] : T(0)) + dy * weight[i];
         },
 };
 

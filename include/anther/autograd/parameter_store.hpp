@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "anther/autograd/parameter.hpp"
+#include "anther/core/parallel_for.hpp"
 #include "anther/core/random.hpp"
 #include "anther/core/tensor.hpp"
 #include "anther/kernels/packed_weight.hpp"
@@ -170,7 +171,9 @@ class ParameterStore {
     const RandomKey key = RandomKey(seed).fold("initialize");
     discard_buffers();
     const Edit edit(*this);
-    for (const ParameterInfo& info : parameters_) initialize(info, edit.values(), key);
+    parallel_for(std::ssize(parameters_), 50 * parameters_size_, [&](std::int64_t i) {
+      initialize(parameters_[static_cast<std::size_t>(i)], edit.values(), key);
+    });
     for (const ParameterInfo& info : buffers_) initialize(info, edit.buffer_values(), key);
   }
 
