@@ -99,13 +99,6 @@ TEST_CASE("JPEG's two decoders take the same files, and agree on the pixels") {
     }
 }
 
-// FNV-1a of the pixels.
-std::uint64_t digest(const Image& image) {
-  std::uint64_t hash = 14695981039346656037u;
-  for (const std::uint8_t level : image.pixels) hash = (hash ^ level) * 1099511628211u;
-  return hash;
-}
-
 TEST_CASE("stb's pixels of usual pictures are what they were") {
   const Without without(image_decoders().jpeg);
   const std::pair<const Bytes*, std::uint64_t> pictures[] = {

@@ -7,18 +7,13 @@
 
 #include "anther/data/vision/decode.hpp"
 #include "tests/cases/jpeg_samples.hpp"
+#include "tests/cases/made_pictures.hpp"
 
 namespace {
 
 using namespace anther;
 using namespace anther::vision;
-
-// FNV-1a of the pixels.
-std::uint64_t digest(const Image& image) {
-  std::uint64_t hash = 14695981039346656037u;
-  for (const std::uint8_t level : image.pixels) hash = (hash ^ level) * 1099511628211u;
-  return hash;
-}
+using made_pictures::digest;
 
 TEST_CASE("JPEG: by stb and by libjpeg, Pillow's pixels, bit for bit") {
   auto& decoder = image_decoders().jpeg;

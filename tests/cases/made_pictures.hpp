@@ -36,6 +36,12 @@ inline void add_le(Bytes& bytes, std::uint32_t value, int size) {
 inline void add_be(Bytes& bytes, std::uint32_t value, int size) {
   for (int i = size - 1; i >= 0; --i) bytes.push_back(static_cast<std::uint8_t>(value >> 8 * i));
 }
+// FNV-1a of the pixels.
+inline std::uint64_t digest(const Image& image) {
+  std::uint64_t hash = 14695981039346656037u;
+  for (const std::uint8_t level : image.pixels) hash = (hash ^ level) * 1099511628211u;
+  return hash;
+}
 inline Image decoded(const Bytes& file) {
   return anther::vision::decode_image(file, "picture");
 }

@@ -22,7 +22,7 @@ using namespace anther;
 using test_files::contains;
 using test_files::error_of;
 
-std::string repeated(std::string_view text, int times) {
+std::string text_times(std::string_view text, int times) {
   std::string all;
   for (int i = 0; i < times; ++i) all += text;
   return all;
@@ -37,7 +37,7 @@ const std::vector<std::string> names = {
     "\u1112\u1161\u11AB\u1100\u116E\u11A8\u110B\u1165 "
     "\u1112\u1161\u11AB\u1100\u116E\u11A8\u110B\u1165",
     "🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻🌻",
-    repeated("\U0001F469\u200D\U0001F33E", 27),  // one letter each
+    text_times("\U0001F469\u200D\U0001F33E", 27),  // one letter each
     "fl\xE4"
     "che, which is in Latin-1 and long",
     "<daisy> & \"co\"",

@@ -9,10 +9,10 @@ namespace {
 
 using namespace anther;
 
-struct Moments {
+struct MeanAndVariance {
   double mean = 0, variance = 0;
 };
-Moments moments_of(const auto& draw) {
+MeanAndVariance mean_and_variance_of(const auto& draw) {
   constexpr int count = 20'000;
   double sum = 0, squares = 0;
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -26,8 +26,8 @@ Moments moments_of(const auto& draw) {
 TEST_CASE("gamma: mean and variance are the shape") {
   for (const double shape : {0.3, 1.0, 2.5, 20.0}) {
     CAPTURE(shape);
-    const auto [mean, variance] =
-        moments_of([&](RandomKey key) { return std::exp(log_gamma_variate(key, shape)); });
+    const auto [mean, variance] = mean_and_variance_of(
+        [&](RandomKey key) { return std::exp(log_gamma_variate(key, shape)); });
     CHECK(mean == doctest::Approx(shape).epsilon(0.05));
     CHECK(variance == doctest::Approx(shape).epsilon(0.1));
   }
@@ -39,7 +39,7 @@ TEST_CASE("beta: mean a / (a + b), variance ab / (a + b)^2 (a + b + 1)") {
     CAPTURE(a);
     CAPTURE(b);
     const auto [mean, variance] =
-        moments_of([&, a = a, b = b](RandomKey key) { return beta_variate(key, a, b); });
+        mean_and_variance_of([&, a = a, b = b](RandomKey key) { return beta_variate(key, a, b); });
     CHECK(mean == doctest::Approx(a / (a + b)).epsilon(0.02));
     CHECK(variance == doctest::Approx(a * b / ((a + b) * (a + b) * (a + b + 1))).epsilon(0.04));
   }

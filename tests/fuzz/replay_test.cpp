@@ -14,14 +14,38 @@
 
 #include "anther/core/random.hpp"
 
-using Target = int(const std::uint8_t*, std::size_t);
-extern "C" {
-Target fuzz_cgroup, fuzz_cifar, fuzz_csv, fuzz_exif, fuzz_idx, fuzz_image, fuzz_json, fuzz_mat,
-    fuzz_safetensors;
-}
+// Each has the one function that libFuzzer calls, here under its own name.
+#define LLVMFuzzerTestOneInput fuzz_cgroup
+#include "tests/fuzz/fuzz_cgroup.cpp"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_cifar
+#include "tests/fuzz/fuzz_cifar.cpp"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_csv
+#include "tests/fuzz/fuzz_csv.cpp"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_exif
+#include "tests/fuzz/fuzz_exif.cpp"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_idx
+#include "tests/fuzz/fuzz_idx.cpp"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_image
+#include "tests/fuzz/fuzz_image.cpp"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_json
+#include "tests/fuzz/fuzz_json.cpp"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_mat
+#include "tests/fuzz/fuzz_mat.cpp"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_safetensors
+#include "tests/fuzz/fuzz_safetensors.cpp"
+#undef LLVMFuzzerTestOneInput
 
 namespace {
 
+using Target = int(const std::uint8_t*, std::size_t);
 using Input = std::vector<std::uint8_t>;
 
 std::vector<Input> seeds_of(const std::string& target) {

@@ -9,7 +9,7 @@
 
 #include "tests/kernels/norm_reference.hpp"
 
-namespace {
+namespace batch_norm_test {
 
 using namespace norm_test;
 
@@ -226,4 +226,4 @@ TEST_CASE("batch norm: the same bits for any number of threads") {
   }
 }
 
-}  // namespace
+}  // namespace batch_norm_test

@@ -12,7 +12,7 @@
 
 #include "anther/kernels/gelu_bf16.hpp"
 
-namespace {
+namespace bf16_map_test {
 
 using namespace anther;
 using namespace anther::kernels;
@@ -31,8 +31,6 @@ Map all_numbers() {
 double normal_function(double x) {
   return std::erfc(-x / std::sqrt(2.0)) / 2;
 }
-
-}  // namespace
 
 TEST_CASE("maps in bfloat16: rounding and widening") {
   const Map map = all_numbers();
@@ -129,3 +127,5 @@ TEST_CASE("GELU of maps in bfloat16: one rounding for all instruction sets") {
   baseline::gelu_bf16_forward<float, false>(y.data(), x.data(), count);
   CHECK(y == expected);
 }
+
+}  // namespace bf16_map_test

@@ -7,7 +7,7 @@
 
 #include "tests/kernels/depthwise_reference.hpp"
 
-namespace {
+namespace conv2d_test {
 
 using namespace depthwise_test;
 using namespace anther::kernels;
@@ -193,4 +193,4 @@ TEST_CASE("convolution has the same bits for any number of threads") {
   anther::set_num_threads(0);
 }
 
-}  // namespace
+}  // namespace conv2d_test

@@ -4,7 +4,7 @@
 
 #include "tests/kernels/flat_reference.hpp"
 
-namespace {
+namespace cross_entropy_test {
 
 using namespace flat_test;
 using anther::kernels::CrossEntropyDims;
@@ -172,4 +172,4 @@ TEST_CASE("cross entropy with several threads") {
   });
 }
 
-}  // namespace
+}  // namespace cross_entropy_test

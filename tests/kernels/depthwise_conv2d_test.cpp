@@ -7,7 +7,7 @@
 
 #include "tests/kernels/depthwise_reference.hpp"
 
-namespace {
+namespace depthwise_conv2d_test {
 
 using namespace depthwise_test;
 using anther::kernels::DepthwiseConv2dDims;
@@ -226,4 +226,4 @@ TEST_CASE("depth-wise convolution: the same bits for any number of threads") {
   }
 }
 
-}  // namespace
+}  // namespace depthwise_conv2d_test

@@ -7,7 +7,7 @@
 
 #include "tests/kernels/depthwise_reference.hpp"
 
-namespace {
+namespace depthwise_conv_transpose2d_test {
 
 using namespace depthwise_test;
 using Dims = anther::kernels::DepthwiseConvTranspose2dDims;
@@ -191,4 +191,4 @@ TEST_CASE("depth-wise transposed convolution: the same bits for any number of th
   }
 }
 
-}  // namespace
+}  // namespace depthwise_conv_transpose2d_test

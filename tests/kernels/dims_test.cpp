@@ -32,7 +32,7 @@
 #include "anther/kernels/subsample.hpp"
 #include "anther/kernels/topk.hpp"
 
-namespace {
+namespace dims_test {
 
 using namespace anther;
 using namespace anther::kernels;
@@ -53,8 +53,6 @@ void check_members() {
   std::iota(numbers.begin(), numbers.end(), 1);
   CHECK(members == numbers);
 }
-
-}  // namespace
 
 TEST_CASE("dims: members() has all members in their order") {
   check_members<AttentionDims>();
@@ -84,3 +82,5 @@ TEST_CASE("dims: members() has all members in their order") {
   check_members<SubsampleDims>();
   check_members<TopkDims>();
 }
+
+}  // namespace dims_test

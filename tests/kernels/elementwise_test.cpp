@@ -4,7 +4,7 @@
 
 #include "tests/kernels/flat_reference.hpp"
 
-namespace {
+namespace elementwise_test {
 
 using namespace flat_test;
 
@@ -124,4 +124,4 @@ TEST_CASE("element-wise operations with several threads") {
   });
 }
 
-}  // namespace
+}  // namespace elementwise_test

@@ -6,7 +6,7 @@
 
 #include "tests/kernels/flat_reference.hpp"
 
-namespace {
+namespace gelu_test {
 
 using namespace flat_test;
 using Real = long double;
@@ -130,4 +130,4 @@ TEST_CASE("gelu with several threads") {
   });
 }
 
-}  // namespace
+}  // namespace gelu_test

@@ -18,7 +18,7 @@
 #include "anther/kernels/packed_weight.hpp"
 #include "anther/kernels/use_bf16.hpp"
 
-namespace {
+namespace gemm_bf16_test {
 
 using namespace anther;
 using namespace anther::kernels;
@@ -212,8 +212,6 @@ int wrong_products_of_maps(const Unit& unit, std::int64_t rows, std::int64_t col
   return wrong;
 }
 
-}  // namespace
-
 TEST_CASE("products in bfloat16: of maps that are stored so, and to one") {
   for (const Unit& unit : units()) {
     CAPTURE(unit.name);
@@ -360,3 +358,5 @@ TEST_CASE("convolutions in bfloat16: forward and both gradients") {
     CHECK(worst(dw) < 3e-6);
   }
 }
+
+}  // namespace gemm_bf16_test

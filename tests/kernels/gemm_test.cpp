@@ -12,7 +12,7 @@
 #include "anther/core/openmp.hpp"
 #include "anther/core/random.hpp"
 
-namespace {
+namespace gemm_test {
 
 using anther::kernels::GemmDims;
 using anther::kernels::GemmTnDims;
@@ -348,4 +348,4 @@ TEST_CASE_TEMPLATE("gemm, gemm_tn: NaN and infinity reach every result they take
   }
 }
 
-}  // namespace
+}  // namespace gemm_test

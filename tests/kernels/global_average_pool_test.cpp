@@ -7,7 +7,7 @@
 
 #include "tests/kernels/depthwise_reference.hpp"
 
-namespace {
+namespace global_average_pool_test {
 
 using namespace depthwise_test;
 using anther::kernels::GlobalAveragePoolDims;
@@ -77,4 +77,4 @@ TEST_CASE("the global average: finite differences") {
   });
 }
 
-}  // namespace
+}  // namespace global_average_pool_test

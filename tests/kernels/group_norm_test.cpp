@@ -8,7 +8,7 @@
 
 #include "tests/kernels/norm_reference.hpp"
 
-namespace {
+namespace group_norm_test {
 
 using namespace norm_test;
 using anther::kernels::GroupNormDims;
@@ -243,4 +243,4 @@ TEST_CASE("group norm: gradients that are not wanted, y in place, NaN and consta
   for (const float value : y) CHECK(std::abs(value) < 1e-2f);
 }
 
-}  // namespace
+}  // namespace group_norm_test

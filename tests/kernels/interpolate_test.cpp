@@ -7,7 +7,7 @@
 
 #include "tests/kernels/depthwise_reference.hpp"
 
-namespace {
+namespace interpolate_test {
 
 using namespace depthwise_test;
 using namespace anther::kernels;
@@ -96,4 +96,4 @@ TEST_CASE("interpolation with several threads") {
   anther::set_num_threads(0);
 }
 
-}  // namespace
+}  // namespace interpolate_test

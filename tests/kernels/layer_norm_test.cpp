@@ -9,7 +9,7 @@
 
 #include "tests/kernels/norm_reference.hpp"
 
-namespace {
+namespace layer_norm_test {
 
 using namespace norm_test;
 
@@ -226,4 +226,4 @@ TEST_CASE("layer norm: gradients that are not wanted, in place, NaN") {
   CHECK(!std::isnan(y[36]));
 }
 
-}  // namespace
+}  // namespace layer_norm_test

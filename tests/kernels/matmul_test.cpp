@@ -5,7 +5,7 @@
 #include "anther/ops/matmul.hpp"
 #include "tests/kernels/flat_reference.hpp"
 
-namespace {
+namespace matmul_test {
 
 using namespace flat_test;
 using namespace anther;
@@ -130,4 +130,4 @@ TEST_CASE("matmul with several threads") {
   }
 }
 
-}  // namespace
+}  // namespace matmul_test

@@ -7,7 +7,7 @@
 #include "anther/kernels/reduce.hpp"
 #include "tests/kernels/flat_reference.hpp"
 
-namespace {
+namespace nan_test {
 
 using namespace flat_test;
 using namespace anther::kernels;
@@ -179,4 +179,4 @@ TEST_CASE_TEMPLATE("clamp and relu of NaN, at any place", T, float, double) {
   check_pointwise<Pointwise::relu, T>(1);
 }
 
-}  // namespace
+}  // namespace nan_test

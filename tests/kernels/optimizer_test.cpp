@@ -4,7 +4,7 @@
 
 #include "tests/kernels/flat_reference.hpp"
 
-namespace {
+namespace optimizer_test {
 
 using namespace flat_test;
 using anther::kernels::AdamStep;
@@ -245,4 +245,4 @@ TEST_CASE("optimisers with several threads") {
   });
 }
 
-}  // namespace
+}  // namespace optimizer_test

@@ -4,7 +4,7 @@
 
 #include "tests/kernels/flat_reference.hpp"
 
-namespace {
+namespace pointwise_test {
 
 using namespace flat_test;
 using namespace anther::kernels;
@@ -89,4 +89,4 @@ TEST_CASE_TEMPLATE("derivatives at kinks are PyTorch's", T, float, double) {
   CHECK(derivative_at<Pointwise::pow>(T(0), {0, 0}) == T(0));
 }
 
-}  // namespace
+}  // namespace pointwise_test

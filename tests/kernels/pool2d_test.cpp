@@ -9,7 +9,7 @@
 
 #include "tests/kernels/depthwise_reference.hpp"
 
-namespace {
+namespace pool2d_test {
 
 using namespace depthwise_test;
 using namespace anther::kernels;
@@ -188,4 +188,4 @@ TEST_CASE("pooling with several threads") {
   anther::set_num_threads(0);
 }
 
-}  // namespace
+}  // namespace pool2d_test

@@ -4,7 +4,7 @@
 
 #include "tests/kernels/flat_reference.hpp"
 
-namespace {
+namespace rms_norm_test {
 
 using namespace flat_test;
 using namespace anther::kernels;
@@ -75,4 +75,4 @@ TEST_CASE("RMSNorm with several threads") {
   });
 }
 
-}  // namespace
+}  // namespace rms_norm_test

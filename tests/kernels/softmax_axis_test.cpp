@@ -4,7 +4,7 @@
 
 #include "tests/kernels/flat_reference.hpp"
 
-namespace {
+namespace softmax_axis_test {
 
 using namespace flat_test;
 using namespace anther::kernels;
@@ -88,4 +88,4 @@ TEST_CASE("softmax over an axis with several threads") {
   });
 }
 
-}  // namespace
+}  // namespace softmax_axis_test

@@ -4,7 +4,7 @@
 
 #include "tests/kernels/flat_reference.hpp"
 
-namespace {
+namespace softmax_test {
 
 using namespace flat_test;
 using anther::kernels::SoftmaxDims;
@@ -149,4 +149,4 @@ TEST_CASE("softmax with several threads") {
   });
 }
 
-}  // namespace
+}  // namespace softmax_test

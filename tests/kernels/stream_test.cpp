@@ -16,7 +16,7 @@
 #include "anther/kernels/softmax.hpp"
 #include "tests/kernels/flat_reference.hpp"
 
-namespace {
+namespace stream_test {
 
 using namespace flat_test;
 
@@ -196,4 +196,4 @@ TEST_CASE("LayerNorm's parameters have the same gradients") {
   CHECK(streamed == whole);
 }
 
-}  // namespace
+}  // namespace stream_test

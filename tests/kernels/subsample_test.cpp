@@ -6,7 +6,7 @@
 
 #include "tests/kernels/depthwise_reference.hpp"
 
-namespace {
+namespace subsample_test {
 
 using namespace depthwise_test;
 using anther::kernels::SubsampleDims;
@@ -61,4 +61,4 @@ TEST_CASE("subsampling with several threads") {
   anther::set_num_threads(0);
 }
 
-}  // namespace
+}  // namespace subsample_test

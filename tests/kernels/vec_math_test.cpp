@@ -34,7 +34,7 @@ void function_of(VecFunction function, T* y, const T* x, std::int64_t count) {
 
 }  // namespace anther::inline v0_1::kernels
 
-namespace {
+namespace vec_math_test {
 
 // From `least` to `greatest`, and close to 0.
 template <class T>
@@ -153,4 +153,4 @@ TEST_CASE_TEMPLATE("max and min of infinities and NaN", T, float, double) {
   }
 }
 
-}  // namespace
+}  // namespace vec_math_test

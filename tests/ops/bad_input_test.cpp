@@ -12,7 +12,6 @@
 namespace {
 
 using namespace anther;
-using namespace anther::kernels;
 
 std::string message_of(const std::function<void()>& call) {
   try {

@@ -11,7 +11,6 @@
 namespace {
 
 using namespace anther;
-using namespace anther::kernels;
 using Variables = std::vector<Variable<double>>;
 
 struct Row {

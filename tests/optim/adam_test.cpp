@@ -17,7 +17,7 @@ namespace {
 using namespace anther;
 
 // The formulas, one value at a time.
-struct Naive {
+struct NaiveAdam {
   double value, m = 0, v = 0;
   void step(double g, std::int64_t t, double lr, const AdamOptions& o, bool decay) {
     const double wd = decay ? o.weight_decay : 0;
@@ -37,7 +37,7 @@ template <class T>
 double worst_difference(const AdamOptions& options) {
   ParameterStore<T> store;
   add_parameters(store);
-  std::vector<Naive> expected;
+  std::vector<NaiveAdam> expected;
   std::vector<bool> decays, padding(static_cast<std::size_t>(store.size()), true);
   for (const T value : store.values()) expected.push_back({.value = static_cast<double>(value)});
   decays.resize(expected.size());

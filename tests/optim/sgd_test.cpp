@@ -12,7 +12,7 @@
 namespace {
 
 // torch.optim.SGD's documented formulas, one value at a time.
-struct Naive {
+struct NaiveSgd {
   double value, buffer = 0;
   void step(double g, int t, double lr, const SgdOptions& o, bool decay) {
     if (decay) g += o.weight_decay * value;
@@ -29,7 +29,7 @@ double worst_difference(const SgdOptions& options) {
   ParameterStore<T> store;
   add_parameters(store);
   Sgd<T> sgd(store, options);
-  std::vector<Naive> expected;
+  std::vector<NaiveSgd> expected;
   for (const T value : store.values()) expected.push_back({.value = static_cast<double>(value)});
   for (int t = 1; t <= 30; ++t) {
     const std::vector<T> gradients = gradients_of(store, t);

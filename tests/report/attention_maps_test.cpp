@@ -17,9 +17,8 @@ using namespace anther::report;
 using namespace anther::vision;
 
 // Attention, twice, right on the image: its channels are q, k and v, of so many heads.
-struct Attends : Module<double> {
-  Attends(const Scope<double>& scope, std::int64_t heads_)
-      : Module(scope, "Attends"), heads(heads_) {}
+struct Heads : Module<double> {
+  Heads(const Scope<double>& scope, std::int64_t heads_) : Module(scope, "Heads"), heads(heads_) {}
   Variable<double> forward(Variable<double> x) const override {
     self_attention(x, heads);
     return self_attention(x, heads);
@@ -52,7 +51,7 @@ TEST_CASE("attention maps: what each position receives, against the formula") {
     }
 
   ParameterStore<double> store;
-  const Attends model(store, heads);
+  const Heads model(store, heads);
   const auto maps = attention_maps<double>(model, {1, height, width, channels}, image);
   REQUIRE(maps.size() == 2);
   for (const AttentionMap& map : maps) {

@@ -35,8 +35,8 @@ TEST_CASE("report: base64 of the test vectors of RFC 4648, section 10") {
 }
 
 // The image is q, k and v of one head of one channel.
-struct Attends : Module<float> {
-  explicit Attends(const Scope<float>& scope) : Module(scope, "Attends") {}
+struct OneHead : Module<float> {
+  explicit OneHead(const Scope<float>& scope) : Module(scope, "OneHead") {}
   Variable<float> forward(Variable<float> x) const override { return self_attention(x, 1); }
 };
 
@@ -78,7 +78,7 @@ struct Source {
   }
 
   ParameterStore<float> store;
-  Attends model{store};
+  OneHead model{store};
   PaintedFlowers data{PaintedOptions{.size = 8, .image_size = 40, .seed = 1}};
   std::vector<std::string> class_names = {"rose", "<lily>", "never seen"};
   Preprocess preprocess{.image_size = 32};

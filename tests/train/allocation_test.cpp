@@ -221,7 +221,7 @@ TEST_CASE("allocation: a training step in its steady state makes none") {
       for (int warm_up = 0; warm_up < 3; ++warm_up) train();
       // On a busy machine a thread may come to its first lane late, and then takes its memory,
       // once. A steady state is a long row of steps without any.
-      constexpr int enough = 12;
+      constexpr int enough = 6;
       int quiet = 0;
       for (int i = 0; i < 60 && quiet < enough; ++i)
         quiet = allocations_of(train) == 0 ? quiet + 1 : 0;

@@ -26,8 +26,9 @@ using namespace anther::detail;
 using namespace anther::io;
 using namespace anther::kernels;
 
-struct Model {
-  Model(std::int64_t classes, std::uint64_t seed, edgevit::NormKind local = edgevit::NormKind::bn)
+struct TunedModel {
+  TunedModel(std::int64_t classes, std::uint64_t seed,
+             edgevit::NormKind local = edgevit::NormKind::bn)
       : model(store, options(classes, local)) {
     store.initialize(seed);
   }
@@ -64,9 +65,9 @@ data::Batch images(std::int64_t count) {
 TEST_CASE("fine-tuning: weights of another number of classes, with a new head") {
   const TemporaryFolder folder;
   const auto path = folder / "a.safetensors";
-  Model a(7, 1);
+  TunedModel a(7, 1);
   save_weights<float>(path, a.store, a.store.values(), {});
-  const auto body_is_equal = [&](const Model& b) {
+  const auto body_is_equal = [&](const TunedModel& b) {
     for (const ParameterInfo& info : b.store.parameters())
       if (!info.name.starts_with("head.") &&
           !std::ranges::equal(a.value(info.name), b.value(info.name)))
@@ -76,18 +77,18 @@ TEST_CASE("fine-tuning: weights of another number of classes, with a new head") 
   const std::vector<std::string> head = {"head.weight", "head.bias"};
   const LoadWeightsOptions another_head{.replaced = {"head"}};
 
-  Model same(7, 2);
+  TunedModel same(7, 2);
   CHECK(load_weights(SafetensorsFile(path), same.store, another_head).empty());
   CHECK(body_is_equal(same));
   CHECK(std::ranges::equal(a.value("head.weight"), same.value("head.weight")));
 
-  Model other(5, 2), fresh(5, 2);
+  TunedModel other(5, 2), fresh(5, 2);
   CHECK(load_weights(SafetensorsFile(path), other.store, another_head) == head);
   CHECK(body_is_equal(other));
   CHECK(std::ranges::equal(other.value("head.weight"), fresh.value("head.weight")));
 
   // As many classes, but others: the caller says so.
-  Model renamed(7, 2), start(7, 2);
+  TunedModel renamed(7, 2), start(7, 2);
   CHECK(load_weights(SafetensorsFile(path), renamed.store,
                      {.replaced = {"head"}, .replace_always = true}) == head);
   CHECK(body_is_equal(renamed));
@@ -97,7 +98,7 @@ TEST_CASE("fine-tuning: weights of another number of classes, with a new head") 
 TEST_CASE("fine-tuning: a file without a head, or of another model") {
   const TemporaryFolder folder;
   const auto path = folder / "a.safetensors";
-  Model a(7, 1);
+  TunedModel a(7, 1);
   TorchTensors<float> tensors;
   const auto add = [&](const std::string& as, const std::string& name) {
     for (int i = 0; i < std::ssize(a.store.parameters()); ++i) {
@@ -111,7 +112,7 @@ TEST_CASE("fine-tuning: a file without a head, or of another model") {
     tensors.add(a.store.buffers()[static_cast<std::size_t>(i)].name,
                 a.store.buffers()[static_cast<std::size_t>(i)], std::as_const(a.store).buffer(i));
   write_safetensors(path, tensors.tensors(), {});
-  Model b(7, 2);
+  TunedModel b(7, 2);
   CHECK(load_weights(SafetensorsFile(path), b.store, {.replaced = {"head"}}) ==
         std::vector<std::string>{"head.weight", "head.bias"});
 
@@ -133,7 +134,7 @@ TEST_CASE("fine-tuning: a file without a head, or of another model") {
 
 TEST_CASE("fine-tuning: what is frozen") {
   const auto frozen_names = [](const char* what) {
-    Model m(7, 1);
+    TunedModel m(7, 1);
     const std::int64_t count = freeze(m.store, what);
     std::int64_t expected = 0;
     std::vector<std::string> names;
@@ -176,7 +177,7 @@ TEST_CASE("fine-tuning: a model without a head has no body") {
 
 TEST_CASE("fine-tuning: with frozen statistics all else learns, in micro-batches too") {
   const auto steps = [](std::int64_t micro_batch, bool head_alone) {
-    auto m = std::make_unique<Model>(7, 1);
+    auto m = std::make_unique<TunedModel>(7, 1);
     for (const auto edit = m->store.edit(); float& x : edit.buffer_values()) x += 0.25f;
     const std::vector<float> weights(m->store.values().begin(), m->store.values().end());
     const std::vector<float> buffers(m->store.buffer_values().begin(),
@@ -213,7 +214,7 @@ TEST_CASE("fine-tuning: with frozen statistics all else learns, in micro-batches
 }
 
 TEST_CASE("fine-tuning: frozen layers keep all their bits, BatchNorm's statistics too") {
-  Model m(7, 1);
+  TunedModel m(7, 1);
   // Not the start, which would hide a step back to it.
   for (const auto edit = m.store.edit(); float& x : edit.buffer_values()) x += 0.25f;
   freeze(m.store, "stages.0,stages.2.2");
@@ -278,7 +279,7 @@ TEST_CASE("fine-tuning: a frozen BatchNorm is the same in training as in evaluat
 }
 
 TEST_CASE("fine-tuning: layer-wise decay of the rate") {
-  const Model m(7, 1);
+  const TunedModel m(7, 1);
   const std::vector<double> scales = layer_decay_scales(m.store, 0.5);
   std::map<std::string, double> found;
   for (std::size_t i = 0; i < scales.size(); ++i) found[m.store.parameters()[i].name] = scales[i];

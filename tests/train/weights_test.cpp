@@ -20,16 +20,16 @@ namespace {
 using namespace anther;
 using namespace anther::io;
 
-struct Model {
-  explicit Model(const std::string& preset = "original", std::uint64_t seed = 1,
-                 std::int64_t num_classes = 10)
+struct SavedModel {
+  explicit SavedModel(const std::string& preset = "original", std::uint64_t seed = 1,
+                      std::int64_t num_classes = 10)
       : net(store, edgevit_options("xxs", num_classes, preset)) {
     store.initialize(seed);
     const auto edit = store.edit();
     for (int i = 0; i < std::ssize(store.buffers()); ++i)
       for (float& value : edit.buffer(i)) value += static_cast<float>(seed);
   }
-  bool operator==(const Model& other) const {
+  bool operator==(const SavedModel& other) const {
     return std::ranges::equal(store.values(), other.store.values()) &&
            std::ranges::equal(store.buffer_values(), other.store.buffer_values());
   }
@@ -48,7 +48,7 @@ void load_named(const std::filesystem::path& path, ParameterStore<float>& store)
 }
 
 TEST_CASE("names: the authors' for every tensor of EdgeViT, and each once") {
-  const Model model;
+  const SavedModel model;
   const WeightNames names = official_edgevit_names(weight_names(model.store));
   const auto official = [&](const std::string& name) { return name_in(names, name); };
   CHECK(official("stages.0.0.conv.weight") == "patch_embed1.proj.weight");
@@ -89,7 +89,7 @@ TEST_CASE("names: a file of the authors' names is recognised, both ways") {
   const TemporaryFolder folder;
   const auto path = folder / "official.safetensors";
   for (const char* preset : {"original", "improved"}) {
-    const Model a(preset, 1);
+    const SavedModel a(preset, 1);
     save_weights<float>(path, a.store, a.values(), {},
                         {.batches = 7, .names = official_edgevit_names(weight_names(a.store))});
     const SafetensorsFile file(path);
@@ -97,7 +97,7 @@ TEST_CASE("names: a file of the authors' names is recognised, both ways") {
     CHECK_FALSE(file.find("stages.0.0.conv.weight"));
     if (std::string(preset) == "original")
       CHECK(file.read<std::int64_t>("blocks1.0.LocalAgg.norm1.num_batches_tracked")[0] == 7);
-    Model b(preset, 2);
+    SavedModel b(preset, 2);
     CHECK_FALSE(a == b);
     CHECK(load_weights(file, b.store, names_of(file, b.store)).empty());
     CHECK(a == b);
@@ -107,10 +107,10 @@ TEST_CASE("names: a file of the authors' names is recognised, both ways") {
 TEST_CASE("names: differences are listed in the file's names") {
   const TemporaryFolder folder;
   const auto path = folder / "official.safetensors";
-  const Model a("original", 1, 10);
+  const SavedModel a("original", 1, 10);
   save_weights<float>(path, a.store, a.values(), {},
                       {.names = official_edgevit_names(weight_names(a.store))});
-  Model improved("improved"), more("original", 1, 12);
+  SavedModel improved("improved"), more("original", 1, 12);
   const std::string message = error_of([&] { load_named(path, improved.store); });
   CHECK(contains(message, "(33 differences)"));
   CHECK(contains(message, "\n  not of this model: blocks3.2.LocalAgg.norm1.running_mean"));
@@ -121,20 +121,20 @@ TEST_CASE("names: differences are listed in the file's names") {
 TEST_CASE("weights: a head for other classes keeps its start where that is asked for") {
   const TemporaryFolder folder;
   const auto path = folder / "a.safetensors";
-  const Model a("improved", 1, 10);
+  const SavedModel a("improved", 1, 10);
   save_weights<float>(path, a.store, a.values(), {});
-  const Model fresh("improved", 2, 12);
-  Model b("improved", 2, 12);
+  const SavedModel fresh("improved", 2, 12);
+  SavedModel b("improved", 2, 12);
   const LoadWeightsOptions options{.replaced = {"head"}};
   CHECK(load_weights(SafetensorsFile(path), b.store, options) ==
         std::vector<std::string>{"head.weight", "head.bias"});
   const int last = static_cast<int>(b.store.parameters().size()) - 1;
   for (int i = 0; i <= last; ++i) {
-    const Model& expected = i < last - 1 ? a : fresh;
+    const SavedModel& expected = i < last - 1 ? a : fresh;
     CHECK(std::ranges::equal(std::as_const(b.store).value(i), expected.store.value(i)));
   }
   // A head that fits is taken.
-  Model same("improved", 2, 10);
+  SavedModel same("improved", 2, 10);
   CHECK(load_weights(SafetensorsFile(path), same.store, options).empty());
   CHECK(same == a);
 }
@@ -167,13 +167,13 @@ TEST_CASE("weights: a fully connected layer and a 1x1 convolution are one") {
 TEST_CASE("weights: f16 on request, rounded to nearest; counts stay whole numbers") {
   const TemporaryFolder folder;
   const auto path = folder / "half.safetensors";
-  Model a("original", 1);
+  SavedModel a("original", 1);
   save_weights<float>(path, a.store, a.values(), {}, {.batches = 5000, .dtype = Dtype::f16});
   const SafetensorsFile file(path);
   CHECK(file.entry("head.weight").dtype == Dtype::f16);
   CHECK(file.entry("norm.running_var").dtype == Dtype::f16);
   CHECK(file.read<std::int64_t>("norm.num_batches_tracked")[0] == 5000);
-  Model b("original", 2);
+  SavedModel b("original", 2);
   load_weights(file, b.store);
   bool rounded = true;
   for (std::size_t i = 0; i < a.values().size(); ++i)
