@@ -185,7 +185,7 @@ class Bench:
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=limits,
                                        start_new_session=True, env=environment)
             # What waits for ever uses no processor. Turns are counted: no clock, which also runs while all is paused.
-            for _ in range(400 * seconds):
+            for _ in range(100 * seconds):
                 if process.poll() is not None:
                     break
                 time.sleep(0.05)

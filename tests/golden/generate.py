@@ -141,6 +141,35 @@ def rounded(t):
     return t.to(torch.bfloat16).to(t.dtype)
 
 
+class GeluOfMaps(torch.autograd.Function):
+    """GELU of a map that is stored in bfloat16, as the gradient of that is, by the polynomials of
+    kernels/gelu_bf16.inl: those of exact numbers would be rounded to other sides here and there."""
+    VALUE = (-0.00193053205, 0.00496270834, -0.00607019337, 0.00965321437, -0.0184839759,
+             0.0288576558, -0.040236976, 0.054637488, -0.0771858841, 0.156906039)
+    DERIVATIVE = (0.0119352657, -0.0293628536, 0.0284602474, -0.0362113826, 0.0697617307,
+                  -0.0938373357, 0.0978995264, -0.093922019, 0.086987406, -0.0900131986,
+                  0.159431547)
+
+    @staticmethod
+    def of(x, coefficients):
+        c = x.clamp(-4.5, 4.5)
+        t, p = 2 * c * c / 4.5**2 - 1, 0
+        for coefficient in coefficients:
+            p = p * t + coefficient
+        return 0.5 + c * p
+
+    @staticmethod
+    def forward(ctx, x):
+        x = rounded(x)
+        ctx.save_for_backward(x)
+        return x.clamp(min=-4.5) * GeluOfMaps.of(x, GeluOfMaps.VALUE)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, = ctx.saved_tensors
+        return rounded(dy * GeluOfMaps.of(x, GeluOfMaps.DERIVATIVE))
+
+
 @contextlib.contextmanager
 def bf16_products(on):
     """Linear layers and convolutions in bfloat16, but for depth-wise ones."""
@@ -183,7 +212,8 @@ def cases():
     yield "xxs_gn_groups_1", options("xxs", "improved", gn_groups=1), False
     yield "xxs_ffn_kernel_3", options("xxs", "improved", ffn_kernel=3), False
     yield "xs_table", options("xs", "improved", table=True), False
-    yield "small_bf16", None, False
+    yield "small_bf16", SmallNet, False
+    yield "maps_bf16", MapsNet, False
 
 
 class SmallNet(torch.nn.Module):
@@ -202,9 +232,25 @@ class SmallNet(torch.nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class MapsNet(torch.nn.Module):
+    """GELU between two linear layers: what it reads, and the gradient of that, are in bfloat16."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = torch.nn.Conv2d(3, 16, 4, stride=4)
+        self.fc1 = torch.nn.Linear(16, 40)
+        self.fc2 = torch.nn.Linear(40, 17)
+        self.head = torch.nn.Linear(17, CLASSES)
+
+    def forward(self, x):
+        x = self.embed(x).permute(0, 2, 3, 1)
+        return self.head(self.fc2(GeluOfMaps.apply(self.fc1(x))).mean((1, 2)))
+
+
 def build(o, dtype):
-    """The model with weights and running statistics from the formula."""
-    model = (edgevit_torch.edgevit(**o) if o else SmallNet()).to(dtype)
+    """The model, EdgeViT with options or a class, with weights and running statistics from the
+    formula."""
+    model = (edgevit_torch.edgevit(**o) if isinstance(o, dict) else o()).to(dtype)
     with torch.no_grad():
         for name, t in model.state_dict().items():
             if t.is_floating_point():  # num_batches_tracked is not
@@ -251,7 +297,8 @@ def case_json(name, o, result, losses):
     def digests(tensors):
         return [dict(name=n, shape=list(t.shape), **digest(n, t)) for n, t in tensors.items()]
 
-    case = dict(case=name, options=o, batch=BATCH, img_size=SIZE, labels=result["labels"].tolist(),
+    case = dict(case=name, options=o if isinstance(o, dict) else None, batch=BATCH, img_size=SIZE,
+                labels=result["labels"].tolist(),
                 eval_logits=result["eval_logits"].tolist(),
                 train_logits=result["train_logits"].tolist(), loss=result["loss"],
                 gradients=digests(result["gradients"]))

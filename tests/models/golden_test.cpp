@@ -196,6 +196,21 @@ struct SmallNet : Module<float> {
   Linear<float> head;
 };
 
+// MapsNet of generate.py.
+struct MapsNet : Module<float> {
+  explicit MapsNet(const Scope<float>& scope)
+      : Module(scope, "MapsNet"),
+        embed(scope / "embed", 3, 16, {.kernel_size = 4, .stride = 4}),
+        fc1(scope / "fc1", 16, 40),
+        fc2(scope / "fc2", 40, 17),
+        head(scope / "head", 17, 10) {}
+  Variable<float> forward(Variable<float> x) const override {
+    return head(global_average_pool(fc2(gelu(fc1(embed(x))))));
+  }
+  Conv2d<float> embed;
+  Linear<float> fc1, fc2, head;
+};
+
 }  // namespace
 
 TEST_CASE("the formula of the golden files") {
@@ -247,4 +262,12 @@ TEST_CASE("products in bfloat16") {
   const SmallNet model(store);
   fill_by_formula(store);
   check_passes<float>(model, store, read_golden("small_bf16"), 1e-4, true);
+}
+
+// What is stored in bfloat16 is rounded besides.
+TEST_CASE("maps in bfloat16") {
+  ParameterStore<float> store;
+  const MapsNet model(store);
+  fill_by_formula(store);
+  check_passes<float>(model, store, read_golden("maps_bf16"), 1e-4, true);
 }
