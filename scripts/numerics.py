@@ -18,7 +18,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "numerics.md"
-HEADS = ("| op | results | gradients |", "| function | float | double |")
+HEADS = ("| op | results | gradients |", "| function | float | double |",
+         "| model, bfloat16 | all gradients | loss |")
 LIMIT = 2e-5
 
 
@@ -27,9 +28,9 @@ def tables_of(text):
     lines = text.splitlines()
     tables = {}
     for head in HEADS:
-        if lines.count(head) != 1:
-            sys.exit(f"numerics.py: expected one table with the head {head}")
         rows = tables[head] = {}
+        if head not in lines:
+            continue
         for line in lines[lines.index(head) + 2:]:
             if not line.startswith("|"):
                 break
@@ -79,8 +80,10 @@ def problems(page, now):
         for name in sorted(page[head].keys() ^ now[head].keys()):
             yield f"{name}: only {'the page' if name in page[head] else 'the program'} has it"
         for name in page[head].keys() & now[head].keys():
+            # The difference of two losses may be small by chance.
+            least = 0 if head == HEADS[2] else 1 / 3
             for said, number in zip(page[head][name], now[head][name]):
-                if not said / 3 <= number <= said * 1.3:
+                if not said * least <= number <= said * 1.3:
                     yield f"{name}: the page says {said:g}, and it is {number:g}"
     for name, numbers in now[HEADS[0]].items():
         if not name.endswith(", bfloat16") and not max(numbers) <= LIMIT:

@@ -1,12 +1,14 @@
 // Prints the tables of docs/numerics.md, for the instruction set in use: for each op of
 // tests/op_cases.hpp, the worst error beside double over the op's cases, of results and of
 // gradients, in float and with products in bfloat16; for each function, the worst error in units in
-// the last place. scripts/numerics.py puts the worst of all instruction sets into the page, and
-// compares.
+// the last place; for some models, how far a step with --amp is from one in float (on the best
+// instruction set only: bfloat16 has the same bits on all). scripts/numerics.py puts the worst of
+// all instruction sets into the page, and compares.
 #include <cstdio>
 #include <map>
 #include <string>
 
+#include "anther/models/models.hpp"
 #include "tests/op_numerics.hpp"
 
 namespace {
@@ -126,10 +128,51 @@ void print_functions() {
                 worst_ulps_of_softmax<float>(size), worst_ulps_of_softmax<double>(size));
 }
 
+struct Step {
+  double loss;
+  std::vector<float> gradients;
+};
+// A step of training: images of normally distributed numbers, each of a class of its own.
+Step step_of(const Module<float>& model, bool amp) {
+  constexpr std::int64_t images = 2, size = 224;
+  Tensor<float> x({images, size, size, 3});
+  for (std::int64_t i = 0; i < x.size(); ++i)
+    x[i] = static_cast<float>(normal(RandomKey(7), static_cast<std::uint64_t>(i)));
+  Tape<float> tape;
+  tape.begin({.amp = amp});
+  const std::vector<std::int32_t> labels = {1, 2};
+  const Variable<float> loss = cross_entropy<float>(model(tape.input(x)), labels);
+  tape.backward(loss);
+  return {static_cast<double>(loss.item()), {tape.gradients().begin(), tape.gradients().end()}};
+}
+
+void print_models() {
+  std::printf(
+      "| model, bfloat16 | all gradients | loss |\n"
+      "| --- | ---: | ---: |\n");
+  for (const char* name : {"xxs", "s", "resnet18", "mobilenet_v2", "vit_tiny"}) {
+    ParameterStore<float> store;
+    const auto model = choose_model(name, {{"num_classes", 1000}}).make(store);
+    store.initialize(1);
+    const Step exact = step_of(*model, false), rounded = step_of(*model, true);
+    double difference = 0, whole = 0;
+    for (std::size_t i = 0; i < exact.gradients.size(); ++i) {
+      const double g = exact.gradients[i];
+      difference += (rounded.gradients[i] - g) * (rounded.gradients[i] - g);
+      whole += g * g;
+    }
+    std::printf("| %s | %.1e | %.1e |\n", name, std::sqrt(difference / whole),
+                std::abs(rounded.loss - exact.loss) / exact.loss);
+  }
+}
+
 }  // namespace
 
 int main() {
   print_ops();
   std::printf("\n");
   print_functions();
+  if (isa() != best_isa()) return 0;
+  std::printf("\n");
+  print_models();
 }
