@@ -65,8 +65,8 @@ UNITS = [
     (r"io/", "io/safetensors io/csv"),
 ]
 # Units of other folders, for what survives those of its own.
-MORE = {"kernels": "ops/op_cases ops/attention nn/layers", "ops": "nn/layers nn/edgevit",
-        "optim": "train/trainer", "nn": "models/registry models/zoo", "data": "cases/folders cases/pictures",
+MORE = {"kernels": "ops/op_cases ops/attention nn/layers", "ops": "nn/layers nn/edgevit export/op_cases",
+        "optim": "train/trainer nn/layers", "nn": "models/registry models/zoo", "data": "cases/folders cases/pictures",
         "train": "cases/weights cases/names"}
 
 # For each kind of mistake: what it looks for (its first group is replaced), and by what.

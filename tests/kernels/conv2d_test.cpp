@@ -126,6 +126,7 @@ TEST_CASE_TEMPLATE("convolution agrees with plain loops", T, float, double) {
   compare<T>(dims(1, 5, 4, 3, 1, 1, 1));   // one tap, and a border
   compare<T>(dims(1, 3, 5, 6, 2, 4, 0));   // pixels that no patch takes
   compare<T>(dims(1, 16, 3, 2, 3, 1, 5));  // patches that are all padding
+  compare<T>(dims(1, 66, 2, 3, 2, 1, 0));  // rows that the weight's gradient takes in chunks
 }
 
 TEST_CASE_TEMPLATE("convolution by Winograd's way agrees with plain loops", T, float, double) {

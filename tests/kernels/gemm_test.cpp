@@ -224,11 +224,11 @@ TEST_CASE_TEMPLATE("gemm_tn: every tail of rows, outs and columns", T, float, do
 }
 
 TEST_CASE_TEMPLATE("gemm_tn: EdgeViT's shapes, and more rows than a block", T, float, double) {
-  const std::int64_t shapes[][3] = {{96, 36, 36},   {97, 36, 144},  {200, 144, 36}, {400, 48, 48},
-                                    {300, 40, 72},  {196, 240, 60}, {49, 288, 576}, {20, 1536, 384},
-                                    {500, 3, 27},   {2, 102, 288},  {193, 48, 3},   {800, 36, 36},
-                                    {2400, 12, 9},  {1600, 40, 21}, {1200, 5, 3},   {130, 192, 9},
-                                    {120, 1000, 60}};
+  const std::int64_t shapes[][3] = {
+      {96, 36, 36},   {97, 36, 144},   {200, 144, 36},  {400, 48, 48},  {300, 40, 72},
+      {196, 240, 60}, {49, 288, 576},  {20, 1536, 384}, {500, 3, 27},   {2, 102, 288},
+      {193, 48, 3},   {800, 36, 36},   {2400, 12, 9},   {1600, 40, 21}, {1200, 5, 3},
+      {130, 192, 9},  {120, 1000, 60}, {4500, 5, 3},    {6200, 12, 50}};
   for (const auto& shape : shapes) {
     const std::int64_t rows = shape[0], outs = shape[1], columns = shape[2];
     for (const std::int64_t padding : {0, 1, 6}) {

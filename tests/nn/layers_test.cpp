@@ -112,6 +112,28 @@ TEST_CASE("layers: a start of one's own") {
   CHECK(store.value(conv.bias.number)[3] == 6);
 }
 
+TEST_CASE("layers: one input alone, and none") {
+  ParameterStore<float> store;
+  const Scope<float> root(store);
+  const Linear<float> one(root / "one", 1, 40), none(root / "none", 0, 3);
+  store.initialize(1);
+  check_uniform(store, "one.weight", 1);
+  for (const float bias : std::as_const(store).value(none.bias.number)) CHECK(bias == 0);
+}
+
+TEST_CASE("layers: a 1x1 convolution with a border, steps or groups is none of pixels alone") {
+  ParameterStore<float> store;
+  const Scope<float> root(store);
+  const Conv2d<float> border(root / "border", 4, 6, {.padding = 1}),
+      steps(root / "steps", 4, 6, {.stride = 2}), groups(root / "groups", 4, 6, {.groups = 2});
+  store.initialize(1);
+  Tape<float> tape;
+  const Variable<float> x = tape.input(Tensor<float>({1, 5, 5, 4}));
+  CHECK(border(x).shape() == Shape{1, 7, 7, 6});
+  CHECK(steps(x).shape() == Shape{1, 3, 3, 6});
+  CHECK(groups(x).shape() == Shape{1, 5, 5, 6});
+}
+
 TEST_CASE("layers: what cannot be built is refused, with the layer's path") {
   ParameterStore<float> store;
   const Scope<float> scope = Scope<float>(store) / "stem" / 0;

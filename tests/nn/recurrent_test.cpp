@@ -119,4 +119,12 @@ TEST_CASE("GRU and LSTM: in pieces, and with steps before samples, the same bits
   check_pieces<LSTM<float>>();
 }
 
+TEST_CASE("recurrent layers: one at least") {
+  ParameterStore<float> store;
+  const GRU<float> one(Scope<float>(store) / "one", 3, 4);
+  CHECK(store.parameters().size() == 4);
+  CHECK_THROWS_WITH_AS(GRU<float>(Scope<float>(store) / "none", 3, 4, {.num_layers = 0}),
+                       "none: expected a num_layers of at least 1, got 0", Error);
+}
+
 }  // namespace

@@ -316,6 +316,11 @@ TEST_CASE("ops refuse what does not fit") {
          const auto a = x({2, 3});
          huber_loss(a, a.tape().input(Tensor<float>({3})));
        }},
+      {"smooth_l1_loss: expected a beta of at least 0, got -1",
+       [&] {
+         const auto a = x({2, 3});
+         smooth_l1_loss(a, a, -1);
+       }},
       {"huber_loss: expected a delta of more than 0, got 0",
        [&] {
          const auto a = x({2, 3});

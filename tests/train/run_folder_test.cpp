@@ -26,7 +26,7 @@ TEST_CASE("run folder: counts from 1, one above the highest") {
     CHECK(run / "args.json" == run.path() / "args.json");
   }
   fs::remove_all(root / "a/2");
-  for (const char* name : {"10", "012", "x", "11b", "-5", "99999999999999999999"})
+  for (const char* name : {"10", "032", "x", "31b", "-5", "99999999999999999999"})
     fs::create_directory(root / "a" / name);
   anther::io::write_file_atomically(root / "a/20", "a file");
   CHECK(RunFolder({.root = root, .experiment = "a"}).path() == root / "a/21");
