@@ -42,6 +42,7 @@ import argparse
 import contextlib
 import json
 import math
+import os
 import pathlib
 import sys
 
@@ -381,6 +382,8 @@ def main():
                    help="also print how far PyTorch in float32 is from float64")
     p.add_argument("--output", type=pathlib.Path, default=HERE, metavar="DIR")
     a = p.parse_args()
+    if os.environ.get("ANTHER_LONG_TESTS"):
+        a.steps = p.get_default("steps")
     if not 1 <= a.steps <= STEPS or (a.steps < STEPS and (a.float32 or not a.check)):
         p.error(f"--steps: expected 1 to {STEPS}, and --check")
     torch.set_num_threads(1)

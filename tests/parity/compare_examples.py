@@ -10,6 +10,7 @@ of examples/character_model.hpp on characters of docs/design.md. Losses may diff
 Needs torch. Exit status: 0 all agree, 1 some do not, 2 it could not start, 77 no torch.
 """
 import argparse
+import os
 import pathlib
 import sys
 
@@ -83,6 +84,8 @@ def main():
     p.add_argument("--run-examples", type=pathlib.Path,
                    default=driver.default_program("run_examples"))
     a = p.parse_args()
+    if os.environ.get("ANTHER_LONG_TESTS"):
+        a.steps = p.get_default("steps")
     driver.check_program(a.run_examples)
     failed = 0
     for kind in ("regression", "transformer", "gru"):

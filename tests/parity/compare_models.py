@@ -35,6 +35,7 @@ Needs torch (1.13 or 2.x) and numpy. Exit status: 0 all agree, 1 some do not,
 """
 import argparse
 import json
+import os
 import pathlib
 import sys
 import time
@@ -172,6 +173,8 @@ def main():
     p.add_argument("--run-model", type=pathlib.Path, default=driver.default_program("run_model"),
                    metavar="PATH", help="default: %(default)s")
     a = p.parse_args()
+    if os.environ.get("ANTHER_LONG_TESTS"):
+        a.steps = p.get_default("steps")
     dtypes = a.dtypes.split(",")
     for value, known in ((a.variants, edgevit_torch.VARIANTS), (a.presets, edgevit_torch.PRESETS),
                          (a.dtypes, driver.TOLERANCE)):
