@@ -316,6 +316,22 @@ TEST_CASE("ops refuse what does not fit") {
          const auto a = x({2, 3});
          huber_loss(a, a.tape().input(Tensor<float>({3})));
        }},
+      {"gru: expected gates (N, T, 3 H) and a weight (3 H, H), got (2, 6) and (6, 2)",
+       [&] {
+         gru(x({2, 6}), x({6, 2}));
+       }},
+      {"gru: expected gates (N, T, 3 H) and a weight (3 H, H), got (2, 4, 6) and (6, 2, 1)",
+       [&] {
+         gru(x({2, 4, 6}), x({6, 2, 1}));
+       }},
+      {"gru: expected gates (N, T, 3 H) and a weight (3 H, H), got (2, 4, 8) and (8, 2)",
+       [&] {
+         gru(x({2, 4, 8}), x({8, 2}));
+       }},
+      {"lstm: expected gates (N, T, 4 H) and a weight (4 H, H), got (2, 4, 7) and (8, 2)",
+       [&] {
+         lstm(x({2, 4, 7}), x({8, 2}));
+       }},
       {"smooth_l1_loss: expected a beta of at least 0, got -1",
        [&] {
          const auto a = x({2, 3});

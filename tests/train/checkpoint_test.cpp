@@ -1,4 +1,5 @@
 #include "anther/train/checkpoint.hpp"
+#include "anther/train/checkpoint_callback.hpp"
 
 #include <doctest/doctest.h>
 
@@ -123,6 +124,18 @@ TEST_CASE("state: comes back with the same bits, and with the run's progress") {
   load_weights(SafetensorsFile(path), b.store, {.ignored = "optimizer."});
   CHECK(contains(error_of([&] { load_weights(SafetensorsFile(path), b.store); }),
                  "not of this model: optimizer.exp_avg.conv.bias"));
+}
+
+TEST_CASE("state: every number of a run's progress comes back") {
+  nlohmann::json json = to_json(FitProgress{});
+  double number = 1;
+  for (auto& [name, value] : json.items()) {
+    if (value.is_number_integer()) value = static_cast<std::int64_t>(++number);
+    if (value.is_number_float()) value = ++number + 0.5;
+    if (value.is_boolean()) value = true;
+  }
+  json["metric_sums"]["top1"] = {3.0, 4.0};
+  CHECK(to_json(fit_progress_from_json(json)) == json);
 }
 
 TEST_CASE("state: averaged weights come back too, and are asked for where there are none") {
