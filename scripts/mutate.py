@@ -142,7 +142,7 @@ def units_for(group, path, own, narrow):
     stem = path.rsplit(".", 1)[0]
     named = [unit for unit in units_in(os.path.dirname(stem)) if stem.startswith(unit)]
     fitting = next((units.split() for pattern, units in UNITS if re.match(pattern, stem)), [])
-    first = sorted(named, key=len)[-1:] + fitting + (["ops/op_cases"] if group == "ops" else [])
+    first = sorted(named, key=len)[-1:] + fitting + (["ops/op_cases", "ops/bad_input"] if group == "ops" else [])
     found = [(unit, own) for unit in first]
     if not narrow:
         found += [(unit, True) for unit in first if group == "kernels"]

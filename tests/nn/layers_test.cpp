@@ -99,6 +99,20 @@ TEST_CASE("layers: PyTorch's names, shapes and default start") {
   }
 }
 
+TEST_CASE("multi-head attention: PyTorch's names and start") {
+  ParameterStore<float> store;
+  const MultiheadAttention<float> attention(Scope<float>(store) / "attn", 24, 4);
+  CHECK(names_of(store) == std::vector<std::string>{"attn.in_proj_weight", "attn.out_proj.weight",
+                                                    "attn.out_proj.bias", "attn.in_proj_bias"});
+  store.initialize(4);
+  check_uniform(store, "attn.in_proj_weight", std::sqrt(6.0 / (24 + 72)));  // Xavier's
+  check_uniform(store, "attn.out_proj.weight", 1 / std::sqrt(24));
+  for (const char* bias : {"attn.in_proj_bias", "attn.out_proj.bias"})
+    for (const float value : store.slice_of(
+             store.values(), static_cast<int>(&info_of(store, bias) - store.parameters().data())))
+      CHECK(value == 0);
+}
+
 TEST_CASE("layers: a start of one's own") {
   ParameterStore<float> store;
   const Linear<float> linear(store, 3, 4,

@@ -47,6 +47,29 @@ TEST_CASE("cross_entropy: ignored rows have no loss and no gradient; without any
         0);
 }
 
+TEST_CASE("cross_entropy with label smoothing, weights and a label left out: PyTorch's formula") {
+  const double values[] = {0.5, -1, 2, 1, 0, -2, 3, 3, 1};
+  const Tensor<double> logits({3, 3}, values);
+  const std::vector<std::int32_t> labels = {2, 0, 7};
+  const double weights[] = {1, 2, 0.5}, smoothing = 0.2;
+  double sum = 0, all = 0;
+  for (std::size_t row = 0; row < 2; ++row) {
+    double total = 0;
+    for (std::size_t c = 0; c < 3; ++c) total += std::exp(values[row * 3 + c]);
+    const auto label = static_cast<std::size_t>(labels[row]);
+    for (std::size_t c = 0; c < 3; ++c) {
+      const double log_p = values[row * 3 + c] - std::log(total);
+      sum -= weights[c] * log_p * (smoothing / 3 + (c == label ? 1 - smoothing : 0));
+    }
+    all += weights[label];
+  }
+  Tape<double> tape;
+  const auto x = tape.input(logits);
+  CHECK(cross_entropy<double>(x, labels,
+                              {.label_smoothing = smoothing, .weight = weights, .ignore_index = 7})
+            .item() == doctest::Approx(sum / all).epsilon(1e-12));
+}
+
 // In float, against the same in double: what is taken off a logit is its row's greatest, exactly.
 TEST_CASE("softmax and cross_entropy keep their digits with logits in the hundreds") {
   constexpr std::int64_t rows = 50, classes = 13;

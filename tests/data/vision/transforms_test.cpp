@@ -116,6 +116,13 @@ TEST_CASE("resize_tensor follows its formula: two neighbours, half-pixel centres
   }
 }
 
+TEST_CASE("nothing is resized to or from nothing") {
+  const Image image(4, 3);
+  for (const auto& [width, height] : {std::pair{0, 2}, {2, 0}, {-1, 2}, {2, -1}})
+    CHECK_THROWS_AS(resize_antialias(image, width, height), Error);
+  CHECK_THROWS_AS(resize_antialias(Image{}, 2, 2), Error);
+}
+
 TEST_CASE("to_tensor divides by 255, then takes off the mean and divides by the deviation") {
   const Image image = pattern(5, 4);
   std::vector<float> out(5 * 4 * 3);
