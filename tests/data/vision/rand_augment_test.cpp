@@ -141,6 +141,7 @@ TEST_CASE("a shifted picture shows what is beyond the crop, where there is somet
 
 TEST_CASE("timm's way of writing it") {
   CHECK(parse_auto_augment("rand") == RandAugmentOptions{});
+  CHECK(parse_auto_augment("rand-m0-n1") == RandAugmentOptions{.n = 1, .m = 0});
   CHECK(parse_auto_augment("rand-m9-n2-mstd0.5-inc1") ==
         RandAugmentOptions{.n = 2, .m = 9, .mstd = 0.5});
   CHECK(parse_auto_augment("rand-p0.25-n3-m6.5") ==
