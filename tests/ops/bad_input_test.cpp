@@ -316,6 +316,7 @@ TEST_CASE("ops refuse what does not fit") {
          const auto a = x({2, 3});
          huber_loss(a, a.tape().input(Tensor<float>({3})));
        }},
+      {"flatten: expected (N, ...), got ()", [&] { flatten(x({})); }},
       {"gru: expected gates (N, T, 3 H) and a weight (3 H, H), got (2, 6) and (6, 2)",
        [&] {
          gru(x({2, 6}), x({6, 2}));
@@ -584,4 +585,11 @@ TEST_CASE("a variable of an earlier pass, or of another tape, is refused") {
   CHECK_THROWS_AS(x + other.input(Tensor<float>({2, 3})), Error);
   tape.begin();
   CHECK_THROWS_AS(gelu(x), Error);
+}
+
+TEST_CASE("flatten: of maps, and of samples that are single numbers") {
+  Tape<float> tape;
+  CHECK(flatten(tape.input(Tensor<float>({2, 3, 4}))).shape() == Shape{2, 12});
+  CHECK(flatten(tape.input(Tensor<float>({3}))).shape() == Shape{3, 1});
+  CHECK(flatten(tape.input(Tensor<float>({0, 4}))).shape() == Shape{0, 0});
 }
