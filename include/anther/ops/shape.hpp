@@ -62,7 +62,9 @@ template <class T>
 Variable<T> flatten(const Variable<T>& x) {
   const Shape& in = x.shape();
   x.tape().check(in.rank() >= 1, "flatten: expected (N, ...), got ", in);
-  return reshape(x, Shape{in[0], in[0] > 0 ? in.numel() / in[0] : 0});
+  std::int64_t rest = 1;
+  for (int axis = 1; axis < in.rank(); ++axis) rest *= in[axis];
+  return reshape(x, Shape{in[0], rest});
 }
 
 // Where parts of an axis are among the elements of the whole: `outer` times, `inner` elements for
