@@ -66,8 +66,8 @@ UNITS = [
 ]
 # Units of other folders, for what survives those of its own.
 MORE = {"kernels": "ops/op_cases ops/attention nn/layers", "ops": "nn/layers nn/edgevit export/op_cases",
-        "optim": "train/trainer nn/layers", "nn": "models/registry models/zoo", "data": "cases/folders cases/pictures",
-        "train": "cases/weights cases/names"}
+        "optim": "train/trainer nn/layers", "nn": "models/registry models/zoo", "data": "cases/folders cases/pictures cases/decoders",
+        "train": "cases/weights cases/names train/ranks export/cpp_header"}
 
 # For each kind of mistake: what it looks for (its first group is replaced), and by what.
 OPPOSITE = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==", "&&": "||", "||": "&&", "+": "-",
@@ -146,9 +146,9 @@ def units_for(group, path, own, narrow):
     found = [(unit, own) for unit in first]
     if not narrow:
         found += [(unit, True) for unit in first if group == "kernels"]
+        found += [(unit, own) for unit in MORE[group].split()]
         folders = ["ops"] if group == "kernels" else GROUPS[group]
         found += [(unit, own) for folder in folders for unit in units_in(f"{folder}/**") if "beside" not in unit]
-        found += [(unit, own) for unit in MORE[group].split()]
     return dict.fromkeys(found)
 
 
