@@ -70,6 +70,19 @@ TEST_CASE("bytes between a JPEG's scan and its end marker change nothing") {
   }
 }
 
+TEST_CASE("stray bytes before a restart marker change nothing") {
+  const Bytes& good = written_samples::jpeg_restart;
+  std::size_t at = last_scan(good);
+  while (good[at] != 0xFF || good[at + 1] != 0xD0) ++at;
+  const auto marker = static_cast<std::ptrdiff_t>(at);
+  const Bytes head(good.begin(), good.begin() + marker), tail(good.begin() + marker, good.end());
+  for (const Bytes& filling :
+       {Bytes(9, 0x5A), repeated({0x5A, 0xFF, 0x00}, 4), Bytes{0xFF, 0xFF}, Bytes{0x00}}) {
+    CAPTURE(filling.size());
+    CHECK(decoded(head + filling + tail) == decoded(good));
+  }
+}
+
 TEST_CASE("bytes that belong nowhere in a JPEG's header change nothing") {
   for (const Bytes& filling : {Bytes{0xFF, 0x00}, Bytes{0xFF, 0x00, 0x17}, Bytes{0xFF, 0xD3},
                                Bytes{0xFF, 0x01}, Bytes{0xFF, 0xD8}, Bytes(7, 0)})
