@@ -69,8 +69,8 @@ UNITS = [
 ]
 # Units of other folders, for what survives those of its own.
 MORE = {"kernels": "ops/op_cases ops/attention nn/layers", "ops": "nn/layers nn/edgevit export/op_cases",
-        "optim": "train/trainer nn/layers", "nn": "models/registry models/zoo", "data": "cases/folders cases/pictures cases/decoders",
-        "train": "cases/weights cases/names train/ranks export/cpp_header"}
+        "optim": "train/trainer nn/layers", "nn": "models/registry models/zoo",
+        "data": "cases/folders cases/pictures cases/decoders", "train": "cases/weights cases/names train/ranks"}
 
 # For each kind of mistake: what it looks for (its first group is replaced), and by what.
 OPPOSITE = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==", "&&": "||", "||": "&&", "+": "-",

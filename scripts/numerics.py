@@ -6,8 +6,8 @@
 
 Errors are those of tests/print_numerics: the worst of all instruction sets that this processor has.
 Compilers differ a little, and so may a processor that has fewer instruction sets: --check allows an error
-to be 1.3 times what the page says, or a third of it. What is exact must stay so, and in float no op may
-have an error above 2e-5.
+to be 1.3 times what the page says, or a third of it, and a little more for whole models. What is exact must
+stay so, and in float no op may have an error above 2e-5.
 """
 import argparse
 import math
@@ -80,10 +80,13 @@ def problems(page, now):
         for name in sorted(page[head].keys() ^ now[head].keys()):
             yield f"{name}: only {'the page' if name in page[head] else 'the program'} has it"
         for name in page[head].keys() & now[head].keys():
-            # The difference of two losses may be small by chance.
-            least = 0 if head == HEADS[2] else 1 / 3
-            for said, number in zip(page[head][name], now[head][name]):
-                if not said * least <= number <= said * 1.3:
+            for column, (said, number) in enumerate(zip(page[head][name], now[head][name])):
+                least, most = said / 3, said * 1.3
+                if head == HEADS[2]:
+                    # Instruction sets sum floats in other orders, so that here and there another operand is
+                    # rounded up; and the difference of two losses may be small by chance.
+                    least, most = (said / 3, said * 1.5) if column == 0 else (0, max(said * 3, 1e-3))
+                if not least <= number <= most:
                     yield f"{name}: the page says {said:g}, and it is {number:g}"
     for name, numbers in now[HEADS[0]].items():
         if not name.endswith(", bfloat16") and not max(numbers) <= LIMIT:
