@@ -10,6 +10,16 @@ install(
   TARGETS anther_compiled
   EXPORT anther-targets
   ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+if(TARGET anther_compiled_all) # apart, as it is read where anther::io and anther::data are found
+  install(
+    TARGETS anther_compiled_all
+    EXPORT anther-all-targets
+    ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+  install(
+    EXPORT anther-all-targets
+    NAMESPACE anther::
+    DESTINATION "${package_dir}")
+endif()
 install(
   DIRECTORY "${PROJECT_SOURCE_DIR}/include/anther"
   DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"

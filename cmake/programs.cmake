@@ -6,8 +6,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   # It takes "text" + string for an overlapping copy.
   target_compile_options(anther_warnings INTERFACE -Wno-restrict)
 endif()
-target_compile_options(
-  anther_compiled PRIVATE $<TARGET_PROPERTY:anther_warnings,INTERFACE_COMPILE_OPTIONS>)
+foreach(library IN ITEMS anther_compiled anther_compiled_all)
+  target_compile_options(
+    ${library} PRIVATE $<TARGET_PROPERTY:anther_warnings,INTERFACE_COMPILE_OPTIONS>)
+endforeach()
 
 # Our own programs have every decoder that there is.
 set(anther_decoders "")
@@ -22,7 +24,7 @@ endforeach()
 function(anther_precompiled_header name)
   file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/empty.cpp" CONTENT "")
   add_library(${name} OBJECT EXCLUDE_FROM_ALL "${PROJECT_BINARY_DIR}/empty.cpp")
-  target_link_libraries(${name} PUBLIC anther_compiled anther_io anther_data ${anther_decoders}
+  target_link_libraries(${name} PUBLIC anther_compiled_all ${anther_decoders}
                                 PRIVATE anther_warnings)
   target_precompile_headers(${name} PRIVATE ${ARGN})
 endfunction()
@@ -38,16 +40,14 @@ target_compile_options(anther_programs PRIVATE ${level_of_programs})
 file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/models.cpp"
      CONTENT "#include \"anther/anther.hpp\"\n#include \"anther/models/models.hpp\"\n")
 add_library(anther_models OBJECT EXCLUDE_FROM_ALL "${PROJECT_BINARY_DIR}/models.cpp")
-target_link_libraries(anther_models PRIVATE anther_compiled anther_io anther_data ${anther_decoders}
-                                            anther_warnings)
+target_link_libraries(anther_models PRIVATE anther_compiled_all ${anther_decoders} anther_warnings)
 target_compile_options(anther_models PRIVATE ${level_of_programs})
 target_compile_definitions(anther_models INTERFACE ANTHER_MODELS_LINKED)
 
 # anther_program(NAME SOURCE...)
 function(anther_program name)
   add_executable(${name} ${ARGN})
-  target_link_libraries(${name} PRIVATE anther_compiled anther_io anther_data ${anther_decoders}
-                                        anther_warnings)
+  target_link_libraries(${name} PRIVATE anther_compiled_all ${anther_decoders} anther_warnings)
   target_compile_options(${name} PRIVATE ${level_of_programs})
   target_precompile_headers(${name} REUSE_FROM anther_programs)
 endfunction()

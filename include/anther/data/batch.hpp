@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/core/random.hpp"
 #include "anther/core/tensor.hpp"
 
@@ -30,7 +31,8 @@ struct Batch {
 
 // Makes `part` hold the targets and indices of samples first, ..., first + count - 1 of a batch. It
 // has no inputs.
-inline void copy_targets(const Batch& batch, std::int64_t first, std::int64_t count, Batch& part) {
+ANTHER_ONCE void copy_targets(const Batch& batch, std::int64_t first, std::int64_t count,
+                              Batch& part) {
   const auto copy = [&](const auto& from, auto& to) {
     const std::int64_t each = from.empty() ? 0 : std::ssize(from) / batch.size();
     to.assign(from.begin() + first * each, from.begin() + (first + count) * each);
@@ -71,8 +73,8 @@ struct LoaderOptions {
 };
 
 // The order in which an epoch goes through samples 0, ..., count - 1.
-inline std::vector<std::int64_t> epoch_order(std::int64_t count, bool shuffle, std::uint64_t seed,
-                                             std::int64_t epoch) {
+ANTHER_ONCE std::vector<std::int64_t> epoch_order(std::int64_t count, bool shuffle,
+                                                  std::uint64_t seed, std::int64_t epoch) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(count));
   std::iota(order.begin(), order.end(), std::int64_t{0});
   if (!shuffle) return order;
@@ -92,7 +94,7 @@ inline Shape shape_of_samples(std::int64_t count, const Shape& sample) {
 
 // How many samples of `available` ones an epoch has: all but those of a last batch that is left
 // out.
-inline std::int64_t samples_of_epoch(std::int64_t available, const LoaderOptions& options) {
+ANTHER_ONCE std::int64_t samples_of_epoch(std::int64_t available, const LoaderOptions& options) {
   const std::int64_t whole = options.whole_batch > 0 ? options.whole_batch : options.batch_size;
   const std::int64_t last = available % whole;
   if (options.drop_last) return available - last;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/core/tensor.hpp"
 #include "anther/data/batch.hpp"
 #include "anther/data/dataset.hpp"
@@ -87,8 +88,8 @@ struct TableOptions {
 
 // Reads a table of numbers from a CSV file: the features are the inputs, the target is a number.
 // Throws, naming the file, if a column is missing, or a cell that is used is not a number.
-inline std::shared_ptr<const Table> read_table(const std::filesystem::path& path,
-                                               const TableOptions& options) {
+ANTHER_ONCE std::shared_ptr<const Table> read_table(const std::filesystem::path& path,
+                                                    const TableOptions& options) {
   const io::CsvTable csv = io::read_csv(path);
   std::vector<std::string> names = options.features;
   if (names.empty())
@@ -150,7 +151,7 @@ class Subset final : public Dataset {
 struct SplitParts {
   DatasetPointer first, second;
 };
-inline SplitParts split(const DatasetPointer& data, double share, std::uint64_t seed) {
+ANTHER_ONCE SplitParts split(const DatasetPointer& data, double share, std::uint64_t seed) {
   detail::check(data != nullptr && data->size() >= 2,
                 "split: expected a data set of at least 2 samples");
   detail::check(share > 0 && share < 1, "split: expected a share between 0 and 1, got ", share);

@@ -11,6 +11,7 @@
 // be added before main begins.
 #pragma once
 
+#include "anther/core/once.hpp"
 #include "anther/export/code_builder.hpp"
 #include "anther/export/cpp_ops/attention.hpp"
 #include "anther/export/cpp_ops/convolution.hpp"
@@ -29,7 +30,7 @@
 namespace anther::inline v0_1::exports {
 
 // The program's table, which begins with the engine's ops.
-inline CppForms& cpp_forms() {
+ANTHER_ONCE CppForms& cpp_forms() {
   struct Table : CppForms {
     Table() {
       add_attention_cpp(*this);

@@ -9,11 +9,12 @@
 #include <string_view>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 
 namespace anther::inline v0_1::exports {
 
 // A number as C++ writes it, exactly.
-inline std::string code_of(double number) {
+ANTHER_ONCE std::string code_of(double number) {
   if (std::isinf(number)) return number > 0 ? "__builtin_inf()" : "-__builtin_inf()";
   char digits[40];
   std::snprintf(digits, sizeof digits, "%a", number);
@@ -47,7 +48,7 @@ std::string code_list(const First& first, const Rest&... rest) {
 }
 
 // Whether a word can name the header's namespace: an identifier that the language does not reserve.
-inline bool is_namespace_name(std::string_view word) {
+ANTHER_ONCE bool is_namespace_name(std::string_view word) {
   constexpr std::string_view taken =
       " alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t "
       "char32_t char8_t class co_await co_return co_yield compl concept const const_cast consteval "
@@ -64,7 +65,7 @@ inline bool is_namespace_name(std::string_view word) {
 }
 
 // Text as a string literal; all but printable ASCII by its octal code.
-inline std::string string_literal(std::string_view text) {
+ANTHER_ONCE std::string string_literal(std::string_view text) {
   std::string literal = "\"";
   for (const char letter : text) {
     const auto code = static_cast<unsigned char>(letter);

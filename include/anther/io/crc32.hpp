@@ -9,6 +9,8 @@
 #include <cstring>
 #include <span>
 
+#include "anther/core/once.hpp"
+
 namespace anther::inline v0_1::io {
 
 // tables[k][b]: the remainder of the byte b with k zero bytes after it.
@@ -27,7 +29,7 @@ constexpr std::array<std::array<std::uint32_t, 256>, 8> make_crc32_tables() {
 inline constexpr auto crc32_tables = make_crc32_tables();
 
 // Of these bytes; before: what it is of the bytes ahead of them, to go on from.
-inline std::uint32_t crc32(const void* from, std::size_t count, std::uint32_t before = 0) {
+ANTHER_ONCE std::uint32_t crc32(const void* from, std::size_t count, std::uint32_t before = 0) {
   const auto& tables = crc32_tables;
   const auto* bytes = static_cast<const std::uint8_t*>(from);
   std::uint32_t crc = ~before;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/io/atomic_file.hpp"
 #include "anther/io/file.hpp"
 
@@ -29,7 +30,7 @@ requires std::integral<Number> || std::floating_point<Number> std::string csv_ce
   return {text, std::to_chars(text, text + sizeof text, number).ptr};
 }
 // Text with a comma or a quote is put in quotes; a line break is an error.
-inline std::string csv_cell(std::string_view text) {
+ANTHER_ONCE std::string csv_cell(std::string_view text) {
   detail::check(text.find_first_of("\r\n") == std::string_view::npos,
                 "csv: expected text without line breaks, got ", text);
   if (text.find_first_of(",\"") == std::string_view::npos) return std::string(text);
@@ -39,7 +40,7 @@ inline std::string csv_cell(std::string_view text) {
 }
 
 // The cells of a line, without their quotes.
-inline std::vector<std::string> split_csv_line(std::string_view line) {
+ANTHER_ONCE std::vector<std::string> split_csv_line(std::string_view line) {
   std::vector<std::string> cells(1);
   bool in_quotes = false;
   for (std::size_t i = 0; i < line.size(); ++i) {
@@ -72,7 +73,7 @@ struct CsvTable {
 
 // Reads a table. A last line without its end, as a killed program leaves it, is ignored. A row with
 // more or fewer cells than there are columns is an error that names the file and the line.
-inline CsvTable read_csv(const std::filesystem::path& path) {
+ANTHER_ONCE CsvTable read_csv(const std::filesystem::path& path) {
   const std::string content = read_text_file(path);
   CsvTable table;
   std::int64_t number = 0;

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 
 namespace anther::inline v0_1::io {
 
@@ -125,7 +126,7 @@ class File {
 
 // The whole content of a regular file of text, without the byte order mark that Windows' programs
 // put ahead of it. Throws, naming the file, if it is in UTF-16.
-inline std::string read_text_file(const std::filesystem::path& path) {
+ANTHER_ONCE std::string read_text_file(const std::filesystem::path& path) {
   const File file = File::open_for_reading(path);
   std::string content(static_cast<std::size_t>(file.size()), '\0');
   file.read_at(0, content.data(), file.size());
@@ -136,7 +137,7 @@ inline std::string read_text_file(const std::filesystem::path& path) {
 }
 
 // Its lines, without their ends ("\n" or "\r\n"), and without empty ones at the end.
-inline std::vector<std::string> read_lines(const std::filesystem::path& path) {
+ANTHER_ONCE std::vector<std::string> read_lines(const std::filesystem::path& path) {
   const std::string content = read_text_file(path);
   std::vector<std::string> lines;
   for (std::size_t begin = 0; begin < content.size();) {

@@ -9,10 +9,12 @@
 #include <span>
 #include <string_view>
 
+#include "anther/core/once.hpp"
+
 namespace anther::inline v0_1::io {
 
 // A phrase for people ("a Git LFS pointer"); "" where the bytes tell nothing.
-inline std::string_view file_kind(std::span<const std::uint8_t> bytes) {
+ANTHER_ONCE std::string_view file_kind(std::span<const std::uint8_t> bytes) {
   using namespace std::string_view_literals;
   if (bytes.empty()) return "an empty file";
   if (bytes.size() >= 8 &&
@@ -84,7 +86,7 @@ inline std::string_view file_kind(std::span<const std::uint8_t> bytes) {
 }
 
 // What to do about it: a text to follow the kind, or "".
-inline std::string_view advice_for(std::string_view kind) {
+ANTHER_ONCE std::string_view advice_for(std::string_view kind) {
   constexpr std::string_view again =
       ": a download or a copy that broke off, or a disk that was full, leaves such; fetch it again";
   constexpr std::array<std::array<std::string_view, 2>, 6> advice = {{
@@ -105,7 +107,7 @@ inline std::string_view advice_for(std::string_view kind) {
 }
 
 // The same where weights were wanted.
-inline std::string_view weights_advice_for(std::string_view kind) {
+ANTHER_ONCE std::string_view weights_advice_for(std::string_view kind) {
   if (kind == "a zip archive" || kind == "a Python pickle" || kind == "a tar archive")
     return ", as PyTorch's .pth, .pt, .bin and .ckpt files are. If it is one, convert it: python3 "
            "examples/convert_pth.py FILE OUT.safetensors (PyTorch itself can: "

@@ -34,6 +34,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 
 namespace anther::inline v0_1::io {
 
@@ -182,7 +183,7 @@ concept HasMembers = requires(Options& o) {
 
 // JSON from a file. Nothing that Anther writes is nested deeply, and walking over deep JSON would
 // use up the stack. Throws what nlohmann's parser does, and Error where it is deep.
-inline nlohmann::json parse_shallow_json(const std::string& text) {
+ANTHER_ONCE nlohmann::json parse_shallow_json(const std::string& text) {
   return nlohmann::json::parse(text, [](int depth, auto, auto&) {
     detail::check(depth < 16, "expected JSON of a few levels");
     return true;

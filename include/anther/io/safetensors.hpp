@@ -29,6 +29,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/core/shape.hpp"
 #include "anther/core/tensor.hpp"
 #include "anther/io/atomic_file.hpp"
@@ -231,10 +232,10 @@ struct WriteSafetensorsOptions {
 // on nothing else; they are those of safetensors' own writer, except for the order of the metadata.
 // Throws Error, naming the file and the tensor, if a name occurs twice, a size does not match, or a
 // finite value is too large for the dtype.
-inline void write_safetensors(const std::filesystem::path& path,
-                              std::span<const SafetensorsTensor> tensors,
-                              std::map<std::string, std::string> metadata = {},
-                              const WriteSafetensorsOptions& options = {}) {
+ANTHER_ONCE void write_safetensors(const std::filesystem::path& path,
+                                   std::span<const SafetensorsTensor> tensors,
+                                   std::map<std::string, std::string> metadata = {},
+                                   const WriteSafetensorsOptions& options = {}) {
   const std::string file_name = path.string();
   const auto dtype = [](const SafetensorsTensor& tensor) {
     return tensor.dtype ? *tensor.dtype

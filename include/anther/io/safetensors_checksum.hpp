@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/io/crc32.hpp"
 #include "anther/io/safetensors_header.hpp"
 
@@ -25,7 +26,7 @@ namespace anther::inline v0_1::io {
 
 inline constexpr const char checksum_key[] = "crc32";
 
-inline std::string hexadecimal(std::uint32_t number) {
+ANTHER_ONCE std::string hexadecimal(std::uint32_t number) {
   std::string text(8, '0');
   for (auto digit = text.rbegin(); digit != text.rend(); ++digit, number >>= 4)
     *digit = "0123456789abcdef"[number & 15];
@@ -33,8 +34,8 @@ inline std::string hexadecimal(std::uint32_t number) {
 }
 
 // The value of the metadata entry, of tensors that have a checksum each.
-inline std::string checksums_of(std::span<const SafetensorsEntry> tensors,
-                                const std::map<std::string, std::string>& metadata) {
+ANTHER_ONCE std::string checksums_of(std::span<const SafetensorsEntry> tensors,
+                                     const std::map<std::string, std::string>& metadata) {
   std::vector<const SafetensorsEntry*> order;
   for (const SafetensorsEntry& tensor : tensors) order.push_back(&tensor);
   std::ranges::sort(order, {}, &SafetensorsEntry::name);
@@ -52,7 +53,7 @@ inline std::string checksums_of(std::span<const SafetensorsEntry> tensors,
 // Takes the checksums out of the metadata and gives each tensor its own. Throws, the message
 // starting with `where`, if the header does not say what was written. A file without checksums is
 // right.
-inline void take_checksums(SafetensorsHeader& header, const std::string& where) {
+ANTHER_ONCE void take_checksums(SafetensorsHeader& header, const std::string& where) {
   const auto found = header.metadata.find(checksum_key);
   if (found == header.metadata.end()) return;
   const std::string written = found->second;

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/core/shape.hpp"
 #include "anther/io/dtype.hpp"
 
@@ -45,7 +46,7 @@ struct SafetensorsHeader {
 };
 
 // Text from a file, for a message: short, and without anything that a terminal would obey.
-inline std::string printable(std::string_view text, std::size_t longest = 300) {
+ANTHER_ONCE std::string printable(std::string_view text, std::size_t longest = 300) {
   std::string result;
   for (const char c : text.substr(0, longest))
     result += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
@@ -56,7 +57,7 @@ inline std::string in_quotes(std::string_view text) {
 }
 
 // Text as JSON has it, in quotes. Throws, the message starting with `where`, unless it is UTF-8.
-inline std::string json_string(const std::string& text, std::string_view where) {
+ANTHER_ONCE std::string json_string(const std::string& text, std::string_view where) {
   try {
     return nlohmann::json(text).dump();
   } catch (const nlohmann::json::exception&) {
@@ -234,8 +235,9 @@ class SafetensorsHeaderParser : public nlohmann::json_sax<nlohmann::json> {
 // Parses and checks the header of a file with `data_bytes` bytes after it: known dtypes, shapes
 // whose sizes do not overflow, each tensor's bytes as many as its shape needs, and all of them
 // together covering the data exactly once. Throws Error, the message starting with `where`.
-inline SafetensorsHeader parse_safetensors_header(std::string_view json, std::int64_t data_bytes,
-                                                  const std::string& where) {
+ANTHER_ONCE SafetensorsHeader parse_safetensors_header(std::string_view json,
+                                                       std::int64_t data_bytes,
+                                                       const std::string& where) {
   // The parser takes a byte order mark at the start and a zero byte as the end.
   detail::check(json.starts_with('{'), where, "expected it to start with '{'");
   detail::check(json.find('\0') == std::string_view::npos, where, "has a zero byte");

@@ -22,13 +22,14 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/io/file.hpp"
 #include "anther/io/protobuf.hpp"
 
 namespace anther::inline v0_1::io {
 
 // CRC-32C (Castagnoli; RFC 3720, section 12.1), a table look-up a byte.
-inline std::uint32_t crc32c(std::string_view bytes) {
+ANTHER_ONCE std::uint32_t crc32c(std::string_view bytes) {
   static constexpr auto table = [] {
     std::array<std::uint32_t, 256> entries{};
     for (std::uint32_t i = 0; i < 256; ++i) {
@@ -54,7 +55,7 @@ std::string little_endian(Number number) {
 }
 
 // Data as a record of TFRecord. Its checksums are masked: turned by 15 bits, plus a constant.
-inline std::string tf_record(std::string_view data) {
+ANTHER_ONCE std::string tf_record(std::string_view data) {
   const auto masked = [](std::string_view bytes) {
     return little_endian(std::rotr(crc32c(bytes), 15) + 0xA282EAD8u);
   };

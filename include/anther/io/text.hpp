@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "anther/core/once.hpp"
+
 namespace anther::inline v0_1::io {
 
 // A code point of UTF-8 text and the bytes that it takes; a byte that is not UTF-8 is one by
@@ -22,7 +24,7 @@ struct CodePoint {
 };
 
 // at: the place of its first byte, less than text.size().
-inline CodePoint code_point_at(std::string_view text, std::size_t at) {
+ANTHER_ONCE CodePoint code_point_at(std::string_view text, std::size_t at) {
   const auto byte = [&](std::size_t i) {
     return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
   };
@@ -43,7 +45,7 @@ inline CodePoint code_point_at(std::string_view text, std::size_t at) {
 
 // The text as UTF-8, which JSON, SVG and HTML need: a byte that is not UTF-8 is written as \xE4.
 // Names of files on Linux may be any bytes.
-inline std::string to_utf8(std::string_view text) {
+ANTHER_ONCE std::string to_utf8(std::string_view text) {
   constexpr char digits[] = "0123456789ABCDEF";
   std::string result;
   for (std::size_t at = 0; at < text.size();) {
@@ -58,7 +60,7 @@ inline std::string to_utf8(std::string_view text) {
 }
 
 // What to_utf8 wrote, as it was: a path from a JSON file leads to its file again.
-inline std::string from_utf8(std::string_view text) {
+ANTHER_ONCE std::string from_utf8(std::string_view text) {
   const auto digit = [&](std::size_t at) {
     const std::size_t found = std::string_view("0123456789ABCDEF").find(text[at]);
     return found == std::string_view::npos ? 16u : static_cast<unsigned>(found);
@@ -77,7 +79,7 @@ inline std::string from_utf8(std::string_view text) {
   return result;
 }
 
-inline bool is_utf8(std::string_view text) {
+ANTHER_ONCE bool is_utf8(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
     const CodePoint point = code_point_at(text, at);
     if (!point.valid) return false;
@@ -100,7 +102,7 @@ bool is_in(char32_t value, const Range (&ranges)[N]) {
 
 // What belongs to the letter before it: accents, vowel signs, the parts of decomposed Hangul (as
 // macOS stores names), selectors, skin colours.
-inline bool extends(char32_t value) {
+ANTHER_ONCE bool extends(char32_t value) {
   static constexpr Range ranges[] = {
       {0x0300, 0x036F},   {0x0483, 0x0489},   {0x0591, 0x05BD},   {0x05BF, 0x05BF},
       {0x05C1, 0x05C2},   {0x05C4, 0x05C5},   {0x05C7, 0x05C7},   {0x0610, 0x061A},
@@ -125,7 +127,7 @@ inline bool extends(char32_t value) {
 }
 
 // What takes two columns of a terminal: the scripts of East Asia, emoji.
-inline bool is_wide(char32_t value) {
+ANTHER_ONCE bool is_wide(char32_t value) {
   static constexpr Range ranges[] = {
       {0x1100, 0x115F},   {0x2E80, 0x303E},   {0x3041, 0xA4CF},   {0xAC00, 0xD7A3},
       {0xF900, 0xFAFF},   {0xFE30, 0xFE6F},   {0xFF00, 0xFF60},   {0xFFE0, 0xFFE6},
@@ -139,7 +141,7 @@ inline bool is_wide(char32_t value) {
 
 // The letters of a text as people count them: a code point with the marks that belong to it, a flag
 // of two signs, signs that a joiner makes one. They point into the text.
-inline std::vector<std::string_view> letters_of(std::string_view text) {
+ANTHER_ONCE std::vector<std::string_view> letters_of(std::string_view text) {
   constexpr char32_t joiner = 0x200D;
   const auto is_flag = [](char32_t value) { return value >= 0x1F1E6 && value <= 0x1F1FF; };
   std::vector<std::string_view> letters;
@@ -167,7 +169,7 @@ inline std::size_t letter_count(std::string_view text) {
 
 // Whether two texts differ only in capitals of ASCII, or in whether the marks of a letter are
 // stored apart from it (as macOS does): people take them for the same.
-inline bool look_alike(std::string_view a, std::string_view b) {
+ANTHER_ONCE bool look_alike(std::string_view a, std::string_view b) {
   const auto left = letters_of(a), right = letters_of(b);
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
   const auto same = [&](std::string_view one, std::string_view other) {
@@ -195,7 +197,7 @@ inline std::string shortened(std::string_view text, std::size_t most) {
 }
 
 // The columns that the text takes in a terminal, and the text with spaces up to so many.
-inline std::size_t terminal_columns(std::string_view text) {
+ANTHER_ONCE std::size_t terminal_columns(std::string_view text) {
   std::size_t columns = 0;
   for (const std::string_view letter : letters_of(text)) {
     const CodePoint point = code_point_at(letter, 0);

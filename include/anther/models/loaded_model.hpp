@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/io/safetensors.hpp"
 #include "anther/models/registry.hpp"
 #include "anther/train/model_card.hpp"
@@ -24,8 +25,9 @@ namespace anther::inline v0_1 {
 
 // What a module is, according to the registry. A module that is not registered gets the name of its
 // type and no options: its weights can be saved, but not loaded by name.
-inline ModelCard card_of(const Module<float>& module, std::vector<std::string> class_names = {},
-                         nlohmann::json preprocess = {}) {
+ANTHER_ONCE ModelCard card_of(const Module<float>& module,
+                              std::vector<std::string> class_names = {},
+                              nlohmann::json preprocess = {}) {
   ModelCard card;
   card.class_names = std::move(class_names);
   card.preprocess = std::move(preprocess);
@@ -39,7 +41,7 @@ inline ModelCard card_of(const Module<float>& module, std::vector<std::string> c
 }
 
 // The model that a card names. Throws if it is not registered in this program.
-inline ChosenModel chosen_model(const ModelCard& card) {
+ANTHER_ONCE ChosenModel chosen_model(const ModelCard& card) {
   const RegisteredModel* model = ModelRegistry::global().find(card.architecture);
   detail::check(model != nullptr, "the model \"", io::printable(card.architecture),
                 "\" is not registered in this program, which knows ",
@@ -49,7 +51,7 @@ inline ChosenModel chosen_model(const ModelCard& card) {
 
 // The shape of a sample of a card's model: as the card says, or else as the model says for images
 // of `size` pixels a side (0: as preprocess says). Throws if none of these says it.
-inline Shape sample_shape_of(const ModelCard& card, std::int64_t size = 0) {
+ANTHER_ONCE Shape sample_shape_of(const ModelCard& card, std::int64_t size = 0) {
   if (card.sample.rank() > 0) return card.sample;
   if (size == 0 && card.preprocess.is_object()) size = card.preprocess.value("image_size", size);
   const Shape shape = chosen_model(card).sample_shape(size);

@@ -44,6 +44,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/io/json_members.hpp"
 #include "anther/io/safetensors_header.hpp"
 #include "anther/nn/module.hpp"
@@ -165,7 +166,7 @@ class ModelRegistry {
 };
 
 // The model of this name. Throws, listing all names, if there is none.
-inline const RegisteredModel& registered_model(std::string_view name) {
+ANTHER_ONCE const RegisteredModel& registered_model(std::string_view name) {
   const RegisteredModel* model = ModelRegistry::global().find(name);
   detail::check(model != nullptr, "model: expected one of ", ModelRegistry::global().names(),
                 ", got ", io::printable(name));
@@ -184,8 +185,8 @@ struct ChosenModel {
 };
 
 // A model by its own name or that of a variant, with more options on top.
-inline ChosenModel choose_model(const std::string& name,
-                                const nlohmann::json& options = nlohmann::json::object()) {
+ANTHER_ONCE ChosenModel choose_model(const std::string& name,
+                                     const nlohmann::json& options = nlohmann::json::object()) {
   detail::check(options.is_object(), "model options: expected a JSON object, got ",
                 options.type_name());
   nlohmann::json given = nlohmann::json::object();

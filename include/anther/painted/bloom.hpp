@@ -7,13 +7,14 @@
 #include <cstddef>
 #include <numbers>
 
+#include "anther/core/once.hpp"
 #include "anther/painted/painting.hpp"
 
 namespace anther::inline v0_1::painted {
 
 // The angle of a direction in radians, within 1e-5: several times faster than std::atan2, and the
 // same bits whatever the library.
-inline float angle_of(float x, float y) {
+ANTHER_ONCE float angle_of(float x, float y) {
   const float ax = std::fabs(x), ay = std::fabs(y);
   const float z = std::min(ax, ay) / std::max(std::max(ax, ay), 1e-20f), z2 = z * z;
   float angle = z * (0.9998660f +
@@ -169,9 +170,9 @@ class Layers {
 };
 
 // Adds one petal at the pixel (x, y), in the bloom's own coordinates (radius 1).
-inline void add_petal(Layers& layers, const Bloom& bloom, const BloomKind& kind,
-                      const PetalOutline& outline, const PetalRow::Petal& petal, float x, float y,
-                      float per_pixel) {
+ANTHER_ONCE void add_petal(Layers& layers, const Bloom& bloom, const BloomKind& kind,
+                           const PetalOutline& outline, const PetalRow::Petal& petal, float x,
+                           float y, float per_pixel) {
   const float along = x * petal.c + y * petal.s;
   if (along <= 0) return;
   const float u = (along - kind.petal_foot) * petal.per_span;
@@ -204,8 +205,8 @@ inline void add_petal(Layers& layers, const Bloom& bloom, const BloomKind& kind,
 }
 
 // Adds the centre at the pixel (x, y); angle and distance are its polar coordinates.
-inline void add_centre(Layers& layers, const Bloom& bloom, const BloomKind& kind, float x, float y,
-                       float angle, float distance, float per_pixel) {
+ANTHER_ONCE void add_centre(Layers& layers, const Bloom& bloom, const BloomKind& kind, float x,
+                            float y, float angle, float distance, float per_pixel) {
   const float radius = kind.centre_radius;
   if (kind.centre == CentreStyle::bare || distance > 2.6f * radius) return;
   if (kind.centre == CentreStyle::disc) {  // a dome of florets
@@ -236,9 +237,9 @@ inline void add_centre(Layers& layers, const Bloom& bloom, const BloomKind& kind
 }
 
 // Adds a row of petals at the pixel (x, y), the one with the highest number in front.
-inline void add_row(Layers& layers, const Bloom& bloom, const BloomKind& kind,
-                    const PetalOutline& outline, const PetalRow& row, float x, float y, float angle,
-                    float per_pixel) {
+ANTHER_ONCE void add_row(Layers& layers, const Bloom& bloom, const BloomKind& kind,
+                         const PetalOutline& outline, const PetalRow& row, float x, float y,
+                         float angle, float per_pixel) {
   const int n = row.count;
   constexpr float per_turn = 1 / (2 * std::numbers::pi_v<float>);
   const float place = (angle - row.phase) * static_cast<float>(n) * per_turn;
@@ -258,7 +259,8 @@ inline void add_row(Layers& layers, const Bloom& bloom, const BloomKind& kind,
 }
 
 // Paints the bloom over what is on the canvas.
-inline void paint_bloom(Canvas& canvas, const Bloom& bloom, const BloomKind& kind, Draws& draws) {
+ANTHER_ONCE void paint_bloom(Canvas& canvas, const Bloom& bloom, const BloomKind& kind,
+                             Draws& draws) {
   const PetalOutline outline(kind);
   const std::array<PetalRow, 3> rows{PetalRow(kind, 0, draws), PetalRow(kind, 1, draws),
                                      PetalRow(kind, 2, draws)};

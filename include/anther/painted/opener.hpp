@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "anther/core/once.hpp"
 #include "anther/data/vision/open.hpp"
 #include "anther/painted/painted.hpp"
 
@@ -20,7 +21,7 @@ struct OpenerOptions {
   std::int64_t test = 1020;
 };
 
-inline vision::Opener opener(const OpenerOptions& sizes = {}) {
+ANTHER_ONCE vision::Opener opener(const OpenerOptions& sizes = {}) {
   const auto open = [sizes](const std::string&, const vision::OpenOptions& options) {
     // Each part has a seed of its own: no image is in two parts.
     const auto part = [&](std::int64_t size, std::string_view name) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/core/random.hpp"
 #include "anther/data/vision/image_set.hpp"
 #include "anther/painted/bloom.hpp"
@@ -66,7 +67,7 @@ class PaintedFlowers final : public vision::ImageSet {
 };
 
 // Soil, grass, foliage, sky, a wall or shade, with leaves and spots of colour out of focus.
-inline void paint_background(Canvas& canvas, Draws& draws) {
+ANTHER_ONCE void paint_background(Canvas& canvas, Draws& draws) {
   const float size = static_cast<float>(canvas.size());
   Colour low, high;
   switch (draws.below(6)) {
@@ -110,8 +111,8 @@ inline void paint_background(Canvas& canvas, Draws& draws) {
 }
 
 // A bloom of the kind. Everything about it but its kind is random.
-inline void paint_flower(Canvas& canvas, const Kind& kind, float x, float y, float radius,
-                         Draws& draws) {
+ANTHER_ONCE void paint_flower(Canvas& canvas, const Kind& kind, float x, float y, float radius,
+                              Draws& draws) {
   const Paint paint = kind.paints[static_cast<std::size_t>(draws.below(4))];
   const float light = draws.between(0, 6.283f), fade = draws.between(0, .25f);
   const Colour grey{.6f, .6f, .6f};
@@ -143,7 +144,7 @@ inline void paint_flower(Canvas& canvas, const Kind& kind, float x, float y, flo
 }
 
 // Exposure, a tint, light from one side, dark corners, and the sensor's noise; then 8 bits.
-inline vision::Image develop(Canvas& canvas, Draws& draws, RandomKey noise_key) {
+ANTHER_ONCE vision::Image develop(Canvas& canvas, Draws& draws, RandomKey noise_key) {
   const float size = static_cast<float>(canvas.size());
   const float exposure = draws.between(.75f, 1.25f), noise = draws.between(.01f, .04f);
   const Colour tint{draws.between(.9f, 1.1f), draws.between(.94f, 1.06f),
@@ -178,7 +179,7 @@ inline vision::Image develop(Canvas& canvas, Draws& draws, RandomKey noise_key) 
   return image;
 }
 
-inline PaintedFlowers::Painted PaintedFlowers::painted(std::int64_t index) const {
+ANTHER_ONCE PaintedFlowers::Painted PaintedFlowers::painted(std::int64_t index) const {
   detail::check(index >= 0 && index < size(), "painted flowers: expected an index below ", size(),
                 ", got ", index);
   const RandomKey key =

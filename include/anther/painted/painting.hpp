@@ -10,6 +10,7 @@
 #include <numbers>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/core/random.hpp"
 
 namespace anther::inline v0_1::painted {
@@ -25,7 +26,7 @@ inline Colour mix(Colour a, Colour b, float share) {
 }
 
 // hue in turns (0 red, 1/3 green), saturation and value between 0 and 1.
-inline Colour hsv(float hue, float saturation, float value) {
+ANTHER_ONCE Colour hsv(float hue, float saturation, float value) {
   const auto part = [&](float offset) {
     const float turn = (hue + offset) - std::floor(hue + offset);
     const float ramp = std::clamp(std::fabs(turn * 6 - 3) - 1, 0.0f, 1.0f);
@@ -136,7 +137,7 @@ class SmoothNoise {
 };
 
 // Fills the canvas with clouds between two colours: noise of two sizes, `cell` the larger.
-inline void paint_clouds(Canvas& canvas, Draws& draws, Colour dark, Colour light, float cell) {
+ANTHER_ONCE void paint_clouds(Canvas& canvas, Draws& draws, Colour dark, Colour light, float cell) {
   SmoothNoise coarse(draws, canvas.size(), cell), fine(draws, canvas.size(), cell * 0.27f);
   for (int y = 0; y < canvas.size(); ++y) {
     const std::vector<float>&large = coarse.row(y), &small = fine.row(y);
@@ -148,8 +149,8 @@ inline void paint_clouds(Canvas& canvas, Draws& draws, Colour dark, Colour light
 }
 
 // A leaf from a point in a direction: two arcs that meet in a tip, with a paler midrib.
-inline void paint_leaf(Canvas& canvas, float x, float y, float length, float width, float turn,
-                       Colour colour, float softness) {
+ANTHER_ONCE void paint_leaf(Canvas& canvas, float x, float y, float length, float width, float turn,
+                            Colour colour, float softness) {
   const float c = std::cos(turn), s = std::sin(turn);
   const float per_length = 1 / length, per_width = 1 / width, sharpness = 1 / softness;
   canvas.between(x, y, x + c * length, y + s * length, width + softness,
@@ -168,8 +169,8 @@ inline void paint_leaf(Canvas& canvas, float x, float y, float length, float wid
 }
 
 // A soft round spot: a flower far out of focus, or a patch of light.
-inline void paint_spot(Canvas& canvas, float x, float y, float radius, Colour colour,
-                       float strength, float softness) {
+ANTHER_ONCE void paint_spot(Canvas& canvas, float x, float y, float radius, Colour colour,
+                            float strength, float softness) {
   canvas.between(x, y, x, y, radius + softness, [&](float px, float py, Pixel& pixel) {
     const float distance = radius - std::hypot(px - x, py - y);
     pixel.colour = mix(pixel.colour, colour, strength * coverage(distance / softness));

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "anther/autograd/tape.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/vision/image.hpp"
 #include "anther/nn/module.hpp"
 #include "anther/ops/attention.hpp"
@@ -56,7 +57,7 @@ std::vector<AttentionMap> attention_maps(const Module<T>& model, const Shape& sh
 }
 
 // A map at (y, x) of a picture of height x width pixels, bilinear between the positions' centres.
-inline double attention_at(const AttentionMap& map, int y, int x, int height, int width) {
+ANTHER_ONCE double attention_at(const AttentionMap& map, int y, int x, int height, int width) {
   struct Place {
     std::int64_t below, above;
     double share;  // of the one above
@@ -80,7 +81,7 @@ inline double attention_at(const AttentionMap& map, int y, int x, int height, in
 
 // A map over its picture. The picture is grey; the more attention, the more of a colour is added,
 // from violet over orange to yellow, for the least to the most of the map.
-inline vision::Image attention_over(const vision::Image& picture, const AttentionMap& map) {
+ANTHER_ONCE vision::Image attention_over(const vision::Image& picture, const AttentionMap& map) {
   constexpr std::array<std::array<double, 3>, 4> colors = {
       {{60, 15, 110}, {190, 50, 90}, {250, 140, 30}, {255, 240, 120}}};
   const auto [least, most] = std::minmax_element(map.received.begin(), map.received.end());

@@ -8,10 +8,12 @@
 #include <string>
 #include <string_view>
 
+#include "anther/core/once.hpp"
+
 namespace anther::inline v0_1::report {
 
 // RFC 4648, section 4.
-inline std::string base64(std::span<const std::uint8_t> bytes) {
+ANTHER_ONCE std::string base64(std::span<const std::uint8_t> bytes) {
   constexpr std::string_view digits =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string text;

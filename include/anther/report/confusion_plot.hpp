@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/io/atomic_file.hpp"
 #include "anther/io/csv.hpp"
 #include "anther/report/plot_data.hpp"
@@ -131,8 +132,8 @@ class ConfusionPlot {
 };
 
 // A row for each true class, a column for each predicted one.
-inline std::string confusion_csv(const ConfusionMatrix& matrix,
-                                 const std::vector<std::string>& class_names) {
+ANTHER_ONCE std::string confusion_csv(const ConfusionMatrix& matrix,
+                                      const std::vector<std::string>& class_names) {
   detail::check(std::ssize(class_names) == matrix.classes(), "confusion matrix: expected ",
                 matrix.classes(), " class names, got ", class_names.size());
   std::string text = "true/predicted";
@@ -148,8 +149,9 @@ inline std::string confusion_csv(const ConfusionMatrix& matrix,
 }
 
 // Writes the picture or the table, depending on the ending of the file's name (.svg, .csv).
-inline void write_confusion_matrix(const std::filesystem::path& path, const ConfusionMatrix& matrix,
-                                   const std::vector<std::string>& class_names) {
+ANTHER_ONCE void write_confusion_matrix(const std::filesystem::path& path,
+                                        const ConfusionMatrix& matrix,
+                                        const std::vector<std::string>& class_names) {
   const std::string ending = path.extension().string();
   detail::check(ending == ".svg" || ending == ".csv", path.string(),
                 ": expected a name that ends in .svg or .csv");

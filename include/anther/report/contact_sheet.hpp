@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/batch.hpp"
 #include "anther/data/vision/color.hpp"
 #include "anther/data/vision/image.hpp"
@@ -28,8 +29,8 @@ struct ContactSheetOptions {
 };
 
 // An image of a batch as levels: the normalisation is undone, and what is out of range is cut off.
-inline vision::Image denormalized(const float* values, int width, int height,
-                                  const vision::Preprocess& preprocess) {
+ANTHER_ONCE vision::Image denormalized(const float* values, int width, int height,
+                                       const vision::Preprocess& preprocess) {
   vision::Image image(width, height);
   for (std::size_t i = 0; i < image.pixels.size(); ++i)
     image.pixels[i] = static_cast<std::uint8_t>(
@@ -39,9 +40,9 @@ inline vision::Image denormalized(const float* values, int width, int height,
 
 // Two lines of at most `columns` letters: the name, cut at a space if possible; or, for a mixed
 // image, both names with their shares.
-inline std::vector<std::string> caption(const data::Batch& batch, std::size_t i,
-                                        const std::vector<std::string>& class_names,
-                                        std::size_t columns) {
+ANTHER_ONCE std::vector<std::string> caption(const data::Batch& batch, std::size_t i,
+                                             const std::vector<std::string>& class_names,
+                                             std::size_t columns) {
   const auto name = [&](std::int32_t label) -> std::string {
     const auto at = static_cast<std::size_t>(label);
     // A name in letters that the font lacks says less than its number.
@@ -61,9 +62,10 @@ inline std::vector<std::string> caption(const data::Batch& batch, std::size_t i,
 }
 
 // Small images are shown larger, each pixel as a square.
-inline vision::Image contact_sheet(const data::Batch& batch, const vision::Preprocess& preprocess,
-                                   const std::vector<std::string>& class_names,
-                                   const ContactSheetOptions& options = {}) {
+ANTHER_ONCE vision::Image contact_sheet(const data::Batch& batch,
+                                        const vision::Preprocess& preprocess,
+                                        const std::vector<std::string>& class_names,
+                                        const ContactSheetOptions& options = {}) {
   detail::check(batch.size() > 0 && batch.inputs.shape().rank() == 4,
                 "contact sheet: expected a batch with images, got ", batch.size());
   detail::check(options.images >= 1 && options.columns >= 1,

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/io/atomic_file.hpp"
 #include "anther/io/csv.hpp"
 #include "anther/report/plot.hpp"
@@ -122,7 +123,7 @@ class CurvePanels {
 
 // The chart; its subtitle has the best epoch. Series without any value are left out. A value that
 // is not finite is a gap; an epoch without an evaluation is not.
-inline Plot training_plot(const TrainingCurves& curves) {
+ANTHER_ONCE Plot training_plot(const TrainingCurves& curves) {
   using detail::text_of;
   std::string subtitle =
       text_of(curves.epochs.size(), curves.epochs.size() == 1 ? " epoch, " : " epochs, ",
@@ -150,8 +151,8 @@ inline Plot training_plot(const TrainingCurves& curves) {
 }
 
 // The curves of a run, from its steps.csv and results.csv. Missing columns stay unknown.
-inline TrainingCurves training_curves(const io::CsvTable& steps, const io::CsvTable& results,
-                                      std::string title, std::string val_name) {
+ANTHER_ONCE TrainingCurves training_curves(const io::CsvTable& steps, const io::CsvTable& results,
+                                           std::string title, std::string val_name) {
   TrainingCurves curves{.title = std::move(title), .val_name = std::move(val_name)};
   for (const std::string& column : results.columns)
     if (column.starts_with("val/") && column != "val/loss")

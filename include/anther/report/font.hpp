@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "anther/core/once.hpp"
 #include "anther/data/vision/image.hpp"
 #include "anther/report/letters.hpp"
 
@@ -91,7 +92,7 @@ inline constexpr Glyph glyphs[] = {
 };
 // clang-format on
 
-inline std::array<std::uint8_t, 7> glyph_of(char sign) {
+ANTHER_ONCE std::array<std::uint8_t, 7> glyph_of(char sign) {
   if (sign == ' ') return {};
   if (sign >= 'a' && sign <= 'z') sign = static_cast<char>(sign - 'a' + 'A');
   for (const Glyph& glyph : glyphs)
@@ -102,8 +103,8 @@ inline std::array<std::uint8_t, 7> glyph_of(char sign) {
 using Colour = std::array<std::uint8_t, 3>;
 
 // Writes a line of text with its upper left corner at (x, y). What does not fit is left out.
-inline void draw_text(vision::Image& image, int x, int y, std::string_view text,
-                      const Colour& colour) {
+ANTHER_ONCE void draw_text(vision::Image& image, int x, int y, std::string_view text,
+                           const Colour& colour) {
   for (const char sign : to_ascii(text)) {
     const std::array<std::uint8_t, 7> rows = glyph_of(sign);
     for (int row = 0; row < 7; ++row)

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/io/text.hpp"
 
 namespace anther::inline v0_1::report {
@@ -58,7 +59,7 @@ inline constexpr LetterTable letter_tables[] = {
 // clang-format on
 
 // The letter as ASCII; "?" where the tables have none.
-inline std::string_view ascii_of(char32_t letter) {
+ANTHER_ONCE std::string_view ascii_of(char32_t letter) {
   struct Sign {
     char32_t from;
     std::string_view to;
@@ -83,7 +84,7 @@ inline std::string_view ascii_of(char32_t letter) {
   return "?";
 }
 
-inline std::string to_ascii(std::string_view text) {
+ANTHER_ONCE std::string to_ascii(std::string_view text) {
   std::string result;
   for (const std::string_view letter : io::letters_of(text)) {
     const io::CodePoint point = io::code_point_at(letter, 0);

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/io/text.hpp"
 
 namespace anther::inline v0_1::report {
@@ -55,7 +56,7 @@ struct Plot {
 
 // At most about 1000 points, which is enough for the eye: of each run of neighbours the lowest and
 // the highest, so that spikes stay. A run with nothing to draw becomes a gap.
-inline std::vector<PlotPoint> thinned(const std::vector<PlotPoint>& points) {
+ANTHER_ONCE std::vector<PlotPoint> thinned(const std::vector<PlotPoint>& points) {
   constexpr std::size_t most = 2000, runs = 500;
   if (points.size() <= most) return points;
   std::vector<PlotPoint> result;
@@ -79,7 +80,7 @@ inline std::vector<PlotPoint> thinned(const std::vector<PlotPoint>& points) {
 
 // Text as it stands in XML or HTML, between tags or quotes; control characters are left out, and
 // bytes that are not UTF-8 are written as \xE4.
-inline std::string xml_escaped(std::string_view text) {
+ANTHER_ONCE std::string xml_escaped(std::string_view text) {
   std::string result;
   for (const char c : io::to_utf8(text)) {
     if (c == '&')
@@ -97,7 +98,7 @@ inline std::string xml_escaped(std::string_view text) {
 }
 
 // A number with a point and so many decimals, whatever the locale.
-inline std::string fixed_decimals(double value, int decimals) {
+ANTHER_ONCE std::string fixed_decimals(double value, int decimals) {
   char text[400];
   const auto end =
       std::to_chars(text, text + sizeof text, value, std::chars_format::fixed, decimals).ptr;

@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 
 namespace anther::inline v0_1::report {
 
@@ -33,7 +34,7 @@ inline std::string formatted(const char* format, double value) {
 }
 
 // Seconds as 45s, 1:05 or 2:00:07, rounded; "?" if they are not a length of time.
-inline std::string format_duration(double seconds) {
+ANTHER_ONCE std::string format_duration(double seconds) {
   if (!(seconds >= 0 && seconds < 1e9)) return "?";
   const std::int64_t all = std::llround(seconds);
   if (all < 60) return detail::text_of(all, "s");

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/core/version.hpp"
 #include "anther/data/vision/image_set.hpp"
 #include "anther/data/vision/png.hpp"
@@ -368,8 +369,8 @@ struct RunReport {
   std::string test = {};  // what the test gave at the end; empty: none
 };
 
-inline void write_run_report(const RunReport& report, const Module<float>& model,
-                             const vision::ImageSet& data, const Evaluation& evaluation) {
+ANTHER_ONCE void write_run_report(const RunReport& report, const Module<float>& model,
+                                  const vision::ImageSet& data, const Evaluation& evaluation) {
   const double megabytes = static_cast<double>(peak_memory_bytes()) / (1 << 20);
   std::vector<std::pair<std::string, std::string>> facts;
   if (!report.test.empty()) facts.emplace_back("test top-1, best weights", report.test);

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/distributed/message.hpp"
 #include "anther/distributed/process_group.hpp"
 #include "anther/distributed/texts.hpp"
@@ -93,7 +94,7 @@ inline void get_sums(Message& message, MetricSums& metrics) {
 }
 
 // Rank 0's progress. Values of metrics are not in it: they follow from the sums.
-inline FitProgress broadcast(ProcessGroup& group, FitProgress progress) {
+ANTHER_ONCE FitProgress broadcast(ProcessGroup& group, FitProgress progress) {
   const auto each_number = [&progress](const auto& visit) {
     StepReport& e = progress.epoch;
     visit(progress.epochs), visit(progress.batches), visit(progress.batch_size);

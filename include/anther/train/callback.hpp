@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/core/shape.hpp"
 #include "anther/data/batch.hpp"
 #include "anther/train/metrics.hpp"
@@ -148,7 +149,7 @@ struct BatchResult {
 };
 
 // Adds a batch's result to a report.
-inline void accumulate(StepReport& report, const BatchResult& batch) {
+ANTHER_ONCE void accumulate(StepReport& report, const BatchResult& batch) {
   const auto before = static_cast<double>(report.samples),
              size = static_cast<double>(batch.samples);
   ++report.step;

@@ -13,6 +13,7 @@
 #include <system_error>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/io/safetensors.hpp"
 #include "anther/optim/model_ema.hpp"
 #include "anther/optim/optimizer.hpp"
@@ -34,7 +35,7 @@ inline std::filesystem::path earlier_state(const std::filesystem::path& path, in
 
 // Gives the file at path a second name, that of the state before it, and those before it theirs, as
 // far as `states` files are kept. At every moment there is a file at path.
-inline void keep_earlier_states(const std::filesystem::path& path, int states) {
+ANTHER_ONCE void keep_earlier_states(const std::filesystem::path& path, int states) {
   namespace fs = std::filesystem;
   std::error_code error;
   if (states < 2 || !fs::exists(path, error)) return;
@@ -90,7 +91,7 @@ struct SavedProgress {
   nlohmann::json progress;
   std::int64_t steps = 0;
 };
-inline SavedProgress progress_of(const io::SafetensorsFile& file) {
+ANTHER_ONCE SavedProgress progress_of(const io::SafetensorsFile& file) {
   const auto metadata = [&](const char* key) {
     const auto found = file.metadata().find(key);
     detail::check(found != file.metadata().end(), file.path().string(),
@@ -159,7 +160,7 @@ nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optim
 // The folder of the run to go on with, of those in `root` (runs/train, or a run's own folder): of
 // the runs that have a state and are not finished, the one whose state was written last; where all
 // are finished, the one of these.
-inline std::optional<std::filesystem::path> newest_run(const std::filesystem::path& root) {
+ANTHER_ONCE std::optional<std::filesystem::path> newest_run(const std::filesystem::path& root) {
   std::optional<std::filesystem::path> newest;
   std::filesystem::file_time_type newest_time;
   bool newest_finished = true;

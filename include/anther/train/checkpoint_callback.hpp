@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/io/csv.hpp"
 #include "anther/train/checkpoint.hpp"
 #include "anther/train/fit.hpp"
@@ -17,7 +18,7 @@
 namespace anther::inline v0_1 {
 
 // FitProgress as a run's state holds it.
-inline nlohmann::json to_json(const FitProgress& p) {
+ANTHER_ONCE nlohmann::json to_json(const FitProgress& p) {
   return {{"epochs", p.epochs},
           {"batches", p.batches},
           {"batch_size", p.batch_size},
@@ -39,7 +40,7 @@ inline nlohmann::json to_json(const FitProgress& p) {
           {"finished", p.finished}};
 }
 // Also reads files from before metrics were of any kind, which have "images", "top1" and "top5".
-inline FitProgress fit_progress_from_json(const nlohmann::json& json) {
+ANTHER_ONCE FitProgress fit_progress_from_json(const nlohmann::json& json) {
   FitProgress p;
   try {
     json.at("epochs").get_to(p.epochs);

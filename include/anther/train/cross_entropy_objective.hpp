@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/ops/cross_entropy.hpp"
 #include "anther/train/objective.hpp"
 
@@ -15,7 +16,8 @@ namespace anther::inline v0_1 {
 
 // Logit adjustment by the class prior (Menon et al. 2021, equation 10): tau log prior for each
 // class, which has as many samples as `counts` says. A class without any counts as half a sample.
-inline std::vector<double> class_prior_offsets(std::span<const std::int64_t> counts, double tau) {
+ANTHER_ONCE std::vector<double> class_prior_offsets(std::span<const std::int64_t> counts,
+                                                    double tau) {
   std::vector<double> offsets;
   double all = 0;
   for (const std::int64_t count : counts) all += static_cast<double>(count);

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/core/tensor.hpp"
 #include "anther/ops/arithmetic.hpp"
 #include "anther/ops/loss.hpp"
@@ -29,7 +30,7 @@ struct DistillationOptions {
 };
 
 // The inputs of a part of a batch.
-inline Tensor<float> inputs_of(const data::Batch& batch, SampleRange part) {
+ANTHER_ONCE Tensor<float> inputs_of(const data::Batch& batch, SampleRange part) {
   Shape shape = batch.inputs.shape();
   shape[0] = part.count;
   Tensor<float> inputs(shape);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "anther/autograd/tape.hpp"
+#include "anther/core/once.hpp"
 #include "anther/core/tensor.hpp"
 #include "anther/data/loader.hpp"
 #include "anther/distributed/message.hpp"
@@ -82,9 +83,9 @@ struct EvaluatedBatch {
 // empty, there is no loss. Ends early where it is agreed to stop. Of several ranks each evaluates
 // some of the batches; all get the report, and rank 0's callbacks are shown every batch, though the
 // others' without inputs.
-inline StepReport evaluate(const Predict& predict, data::Loader& loader,
-                           const Objective<float>& objective, const Metrics& metrics,
-                           const Callbacks& callbacks, Agreement& agreement) {
+ANTHER_ONCE StepReport evaluate(const Predict& predict, data::Loader& loader,
+                                const Objective<float>& objective, const Metrics& metrics,
+                                const Callbacks& callbacks, Agreement& agreement) {
   ProcessGroup* const group = agreement.group();
   StepReport report;
   report.steps = loader.batches();
@@ -139,10 +140,10 @@ inline StepReport evaluate(const Predict& predict, data::Loader& loader,
 }
 
 // The same in one process. Ends early if stop() says so.
-inline StepReport evaluate(const Predict& predict, data::Loader& loader,
-                           const Objective<float>& objective, const Metrics& metrics = {},
-                           const Callbacks& callbacks = {},
-                           const std::function<bool()>& stop = {}) {
+ANTHER_ONCE StepReport evaluate(const Predict& predict, data::Loader& loader,
+                                const Objective<float>& objective, const Metrics& metrics = {},
+                                const Callbacks& callbacks = {},
+                                const std::function<bool()>& stop = {}) {
   Agreement alone(nullptr, stop, {});
   return evaluate(predict, loader, objective, metrics, callbacks, alone);
 }

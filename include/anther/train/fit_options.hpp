@@ -9,6 +9,7 @@
 #include "anther/autograd/parameter_store.hpp"
 #include "anther/core/check.hpp"
 #include "anther/core/cpu.hpp"
+#include "anther/core/once.hpp"
 #include "anther/core/random.hpp"
 #include "anther/core/version.hpp"
 #include "anther/data/loader.hpp"
@@ -64,8 +65,8 @@ class NotFiniteError : public CollectiveError {
 // progress was saved: a batch size that was changed, or other samples. Then the epoch goes on at
 // the same sample, or a little before, and the schedule at the same share of the run. steps: of the
 // optimiser, in the epoch; done: by the optimiser, since the run began.
-inline void adapt_progress(FitProgress& progress, const data::Loader& loader, std::int64_t steps,
-                           std::int64_t done) {
+ANTHER_ONCE void adapt_progress(FitProgress& progress, const data::Loader& loader,
+                                std::int64_t steps, std::int64_t done) {
   const std::int64_t part = loader.options().batch_size;
   const bool other_parts = progress.batch_size > 0 && progress.batch_size != part;
   const bool other_steps = progress.steps_per_epoch > 0 && progress.steps_per_epoch != steps;
@@ -119,7 +120,7 @@ Facts facts_of_run(const ParameterStore<T>& store, const FitOptions& options) {
 }
 
 // The same for the samples of a loader; null: there are none.
-inline Facts facts_of_data(const std::string& use, const data::Loader* loader) {
+ANTHER_ONCE Facts facts_of_data(const std::string& use, const data::Loader* loader) {
   if (!loader) return {{"samples for " + use, "none"}};
   const data::LoaderOptions& o = loader->options();
   return {{"samples for " + use,

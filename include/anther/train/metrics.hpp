@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/core/shape.hpp"
 #include "anther/data/batch.hpp"
 
@@ -270,7 +271,7 @@ inline MetricPointer root_mean_squared_error() {
 
 // What a metric is, by its name in a file: of those above. Of others it is not known whether higher
 // is better.
-inline MetricInfo metric_info(const std::string& name) {
+ANTHER_ONCE MetricInfo metric_info(const std::string& name) {
   if (name.starts_with("top") && name.size() > 3 &&
       name.find_first_not_of("0123456789", 3) == std::string::npos)
     return {.name = name, .label = "top-" + name.substr(3), .is_share = true};

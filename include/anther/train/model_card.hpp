@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/core/shape.hpp"
 #include "anther/io/json_members.hpp"
 #include "anther/io/safetensors.hpp"
@@ -26,7 +27,7 @@ struct ModelCard {
 };
 
 // The metadata of a weights file. Throws if the name of a class is not UTF-8.
-inline std::map<std::string, std::string> to_metadata(const ModelCard& card) {
+ANTHER_ONCE std::map<std::string, std::string> to_metadata(const ModelCard& card) {
   for (const std::string& name : card.class_names) io::json_string(name, "class names: ");
   std::map<std::string, std::string> metadata = card.notes;
   metadata["format"] = "pt";
@@ -43,7 +44,7 @@ inline std::map<std::string, std::string> to_metadata(const ModelCard& card) {
 }
 
 // Throws, naming the file, unless the metadata is that of one of Anther's models.
-inline ModelCard model_card_of(const io::SafetensorsFile& file) {
+ANTHER_ONCE ModelCard model_card_of(const io::SafetensorsFile& file) {
   const auto has = [&](const char* key) { return file.metadata().contains(key); };
   const auto text = [&](const char* key) -> const std::string& {
     detail::check(has(key), file.path().string(),
@@ -81,7 +82,7 @@ inline ModelCard model_card_of(const io::SafetensorsFile& file) {
 
 // The best weights in a run's folder, before the first evaluation the last; empty where there are
 // none.
-inline std::filesystem::path weights_in_run(const std::filesystem::path& folder) {
+ANTHER_ONCE std::filesystem::path weights_in_run(const std::filesystem::path& folder) {
   std::error_code error;
   for (const char* name : {"best.safetensors", "last.safetensors"})
     if (auto path = folder / "weights" / name; std::filesystem::exists(path, error)) return path;
@@ -90,7 +91,7 @@ inline std::filesystem::path weights_in_run(const std::filesystem::path& folder)
 
 // The weights that a path stands for: the file itself, or those in a run's folder. Throws where a
 // folder is no run or has no weights yet, and says what to give.
-inline std::filesystem::path weights_of(const std::filesystem::path& path) {
+ANTHER_ONCE std::filesystem::path weights_of(const std::filesystem::path& path) {
   std::error_code error;
   if (!std::filesystem::is_directory(path, error)) return path;
   if (auto weights = weights_in_run(path); !weights.empty()) return weights;

@@ -10,11 +10,12 @@
 #include <system_error>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 
 namespace anther::inline v0_1 {
 
 // The number that the name of a run's folder stands for; empty if it is no such name.
-inline std::optional<int> run_number(std::string_view name) {
+ANTHER_ONCE std::optional<int> run_number(std::string_view name) {
   int number = 0;
   const auto [rest, error] = std::from_chars(name.data(), name.data() + name.size(), number);
   const bool whole = error == std::errc() && rest == name.data() + name.size();
@@ -23,7 +24,7 @@ inline std::optional<int> run_number(std::string_view name) {
 }
 
 // The highest run number in a folder; 0 if there is none, or no such folder.
-inline int last_run_number(const std::filesystem::path& experiment) {
+ANTHER_ONCE int last_run_number(const std::filesystem::path& experiment) {
   std::error_code error;
   int last = 0;
   for (const auto& entry : std::filesystem::directory_iterator(experiment, error))

@@ -13,6 +13,8 @@
 #include <csignal>
 #include <functional>
 
+#include "anther/core/once.hpp"
+
 namespace anther::inline v0_1 {
 
 namespace detail {
@@ -33,7 +35,7 @@ inline bool stop_requested() {
 // Output that nobody reads any more is no reason to end: a write to a closed pipe then fails, and
 // does not kill. The same goes for a file that grows beyond a limit. Where standard output or
 // errors are closed, they lead nowhere: the next file that is opened would be taken for them.
-inline void ignore_lost_output() {
+ANTHER_ONCE void ignore_lost_output() {
   std::signal(SIGPIPE, SIG_IGN);
 #ifdef SIGXFSZ
   std::signal(SIGXFSZ, SIG_IGN);
@@ -46,7 +48,7 @@ inline void ignore_lost_output() {
 }
 
 // Installs the handlers; returns what FitOptions::stop asks after each step.
-inline std::function<bool()> stop_on_signals() {
+ANTHER_ONCE std::function<bool()> stop_on_signals() {
   ignore_lost_output();
   std::signal(SIGINT, detail::anther_note_stop_signal);
   std::signal(SIGTERM, detail::anther_note_stop_signal);

@@ -9,6 +9,7 @@
 
 #include "anther/autograd/profile.hpp"
 #include "anther/autograd/tape.hpp"
+#include "anther/core/once.hpp"
 #include "anther/distributed/process_group.hpp"
 #include "anther/kernels/optimizer.hpp"
 #include "anther/train/objective.hpp"
@@ -44,7 +45,7 @@ struct MicroBatch {
 // so that activations stay in the cache and weights are read for more rows than one sample has (2
 // images at 224 px, 6 at 128, 11 at 96), and at most 24; more if samples are smaller than 32 x 32 x
 // 3. It depends on the size alone, since the bits depend on it.
-inline std::int64_t automatic_micro_batch(std::int64_t numbers) {
+ANTHER_ONCE std::int64_t automatic_micro_batch(std::int64_t numbers) {
   const std::int64_t size = std::max<std::int64_t>(1, numbers);
   const std::int64_t most = std::max<std::int64_t>(24, 24 * 32 * 32 * 3 / size);
   return std::clamp<std::int64_t>((2 * 224 * 224 * 3 + size / 2) / size, 1,

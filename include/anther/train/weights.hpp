@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "anther/autograd/parameter.hpp"
+#include "anther/core/once.hpp"
 #include "anther/io/safetensors.hpp"
 #include "anther/nn/module_tree.hpp"
 #include "anther/train/weight_names.hpp"
@@ -106,7 +107,7 @@ void check_tensor(const io::SafetensorsFile& file, const std::string& name,
 }
 
 // Whether PyTorch's order of the elements is the store's: only axes with an extent of 1 move.
-inline bool same_element_order(const ParameterInfo& info) {
+ANTHER_ONCE bool same_element_order(const ParameterInfo& info) {
   if (info.torch_order) return true;
   int last = -1;
   for (int i = 0; i < info.shape.rank(); ++i) {

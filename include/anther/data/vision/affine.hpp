@@ -9,6 +9,7 @@
 #include <numbers>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/vision/image.hpp"
 #include "anther/data/vision/resize.hpp"
 
@@ -44,7 +45,7 @@ struct Affine {
 
 // The index that pixel i has in a row of n pixels that is mirrored at both ends, as often as
 // needed.
-inline int reflected(int i, int n) {
+ANTHER_ONCE int reflected(int i, int n) {
   if (i >= 0 && i < n) return i;
   const std::int64_t period = 2 * std::int64_t{n};
   const std::int64_t at = (i % period + period) % period;
@@ -52,8 +53,8 @@ inline int reflected(int i, int n) {
 }
 
 // Adds the image's levels at a point, through `levels`: bilinear, mirrored beyond the edges.
-inline void add_bilinear(const Image& image, double x, double y, const LevelTable& levels,
-                         float* sum) {
+ANTHER_ONCE void add_bilinear(const Image& image, double x, double y, const LevelTable& levels,
+                              float* sum) {
   const auto floor_of = [](double value) {
     const int cut = static_cast<int>(value);
     return value < cut ? cut - 1 : cut;
@@ -76,8 +77,8 @@ inline void add_bilinear(const Image& image, double x, double y, const LevelTabl
 // out (size, size, 3): the image at map(u, v), where u and v are the place of an output pixel, from
 // -0.5 to 0.5. Levels go through `levels`. Each output is the mean of samples x samples points in
 // the pixel's area.
-inline void sample_affine(const Image& image, const Affine& map, int size, int samples,
-                          const LevelTable& levels, float* out) {
+ANTHER_ONCE void sample_affine(const Image& image, const Affine& map, int size, int samples,
+                               const LevelTable& levels, float* out) {
   check_resize(image, size, size);
   detail::check(samples >= 1, "resize: expected at least 1 sample a pixel, got ", samples);
   const double step = 1.0 / (static_cast<double>(size) * samples);

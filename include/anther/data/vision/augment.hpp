@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/core/random.hpp"
 #include "anther/data/vision/affine.hpp"
 #include "anther/data/vision/color.hpp"
@@ -76,14 +77,14 @@ struct Framing {
 };
 
 // The mirror image, in place.
-inline void flip_horizontally(const Pixels& pixels) {
+ANTHER_ONCE void flip_horizontally(const Pixels& pixels) {
   for (int y = 0; y < pixels.height; ++y) {
     float* row = pixels.values + static_cast<std::ptrdiff_t>(y) * pixels.width * 3;
     for (int left = 0, right = pixels.width - 1; left < right; ++left, --right)
       std::swap_ranges(row + 3 * left, row + 3 * left + 3, row + 3 * right);
   }
 }
-inline void flip_vertically(const Pixels& pixels) {
+ANTHER_ONCE void flip_vertically(const Pixels& pixels) {
   const std::ptrdiff_t row = std::ptrdiff_t{3} * pixels.width;
   for (int top = 0, bottom = pixels.height - 1; top < bottom; ++top, --bottom)
     std::swap_ranges(pixels.values + top * row, pixels.values + (top + 1) * row,

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 
 namespace anther::inline v0_1::vision {
 
@@ -49,7 +50,7 @@ inline bool bytes_at(ByteSpan bytes, std::size_t at, std::string_view text) {
 inline constexpr std::uint64_t max_file_bytes = (std::uint64_t{1} << 31) - 1;
 
 // All bytes of a file. Throws, with the path, if it cannot be read or has 2 GiB or more.
-inline Bytes read_file(const std::filesystem::path& path) {
+ANTHER_ONCE Bytes read_file(const std::filesystem::path& path) {
   const std::string name = path.string();
   std::error_code error;
   detail::check(!std::filesystem::is_directory(path, error), name,

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/vision/bytes.hpp"
 #include "anther/data/vision/image_set.hpp"
 
@@ -75,7 +76,7 @@ class Cifar10 final : public ImageSet {
 
 // The folder that holds CIFAR-10's binary files: the one given, or cifar-10-batches-bin within it,
 // as the published archive unpacks. Empty if there is none.
-inline std::filesystem::path cifar10_folder(const std::filesystem::path& folder) {
+ANTHER_ONCE std::filesystem::path cifar10_folder(const std::filesystem::path& folder) {
   std::error_code error;
   for (const auto& place : {folder, folder / "cifar-10-batches-bin"})
     for (const char* file : {"data_batch_1.bin", "test_batch.bin"})
@@ -89,7 +90,7 @@ struct Cifar10Parts {
   ImageSetPointer train;
   ImageSetPointer test;
 };
-inline Cifar10Parts open_cifar10(const std::filesystem::path& folder) {
+ANTHER_ONCE Cifar10Parts open_cifar10(const std::filesystem::path& folder) {
   const std::filesystem::path place = cifar10_folder(folder);
   detail::check(!place.empty(), folder.string(), ": no CIFAR-10 here (expected data_batch_1.bin)");
   std::vector<std::filesystem::path> train;

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/vision/decode.hpp"
 #include "anther/data/vision/image_set.hpp"
 #include "anther/io/text.hpp"
@@ -50,7 +51,7 @@ class ImageFiles final : public ImageSet {
 };
 
 // With A to Z as a to z, whatever the locale.
-inline std::string lower_case(std::string_view text) {
+ANTHER_ONCE std::string lower_case(std::string_view text) {
   std::string lower(text);
   for (char& c : lower)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
@@ -63,7 +64,7 @@ inline std::string lower_extension(const std::filesystem::path& path) {
 }
 
 // The format that the ending of a file's name (lower_extension) states; "" where it states none.
-inline std::string_view format_of_extension(std::string_view extension) {
+ANTHER_ONCE std::string_view format_of_extension(std::string_view extension) {
   constexpr std::pair<std::string_view, std::string_view> formats[] = {
       {".jpg", "JPEG"},  {".jpeg", "JPEG"},   {".jpe", "JPEG"},      {".jfif", "JPEG"},
       {".png", "PNG"},   {".bmp", "BMP"},     {".gif", "GIF"},       {".webp", "WebP"},
@@ -91,7 +92,7 @@ inline std::string_view unsupported_format(std::string_view extension) {
 // Whether a file or folder of this name is the system's or a program's, and not the user's: hidden
 // ones (.DS_Store, ._photo.jpg, .ipynb_checkpoints), thumbnails and waste bins of Windows, macOS
 // and network drives.
-inline bool is_system_name(std::string_view name) {
+ANTHER_ONCE bool is_system_name(std::string_view name) {
   constexpr std::array<std::string_view, 23> known = {"$recycle.bin",
                                                       "recycler",
                                                       "recycled",
@@ -239,8 +240,8 @@ struct ClassFolder {
 };
 
 // The classes of a folder, sorted bytewise, with their files.
-inline std::vector<ClassFolder> read_class_folder(const std::filesystem::path& folder,
-                                                  FolderNotes& notes) {
+ANTHER_ONCE std::vector<ClassFolder> read_class_folder(const std::filesystem::path& folder,
+                                                       FolderNotes& notes) {
   std::vector<ClassFolder> classes;
   std::int64_t loose = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
@@ -281,7 +282,7 @@ inline bool has_images(const std::filesystem::path& folder) {
 }
 
 // How many images lie in a folder itself.
-inline std::int64_t loose_images(const std::filesystem::path& folder) {
+ANTHER_ONCE std::int64_t loose_images(const std::filesystem::path& folder) {
   std::int64_t count = 0;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error))

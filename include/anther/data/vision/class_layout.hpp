@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/core/random.hpp"
 #include "anther/data/vision/class_folders.hpp"
 #include "anther/data/vision/class_parts.hpp"
@@ -59,8 +60,8 @@ struct ClassFolders {
 
 // Which files of a class are held out. A file's own number, which follows from its name, decides:
 // so more files move none. Of two or more files at least one is held out, but not all.
-inline std::vector<bool> held_out(const ClassFolder& one, const ClassFolderOptions& options,
-                                  const std::set<std::string>& before) {
+ANTHER_ONCE std::vector<bool> held_out(const ClassFolder& one, const ClassFolderOptions& options,
+                                       const std::set<std::string>& before) {
   const std::size_t count = one.files.size();
   std::vector<bool> chosen(count, false);
   if (count < 2) return chosen;
@@ -318,8 +319,8 @@ class ClassLayout {
 // Opens class folders. No image is decoded. Throws, naming what is amiss, if there is nothing to
 // train on, a class has no image to train on (but see allow_empty), val or test has a class that
 // train does not have, or the format of a file is not supported (but see skip_unsupported).
-inline ClassFolders open_class_folders(const std::filesystem::path& folder,
-                                       const ClassFolderOptions& options = {}) {
+ANTHER_ONCE ClassFolders open_class_folders(const std::filesystem::path& folder,
+                                            const ClassFolderOptions& options = {}) {
   using Kind = FolderProblem::Kind;
   ClassFolders found = ClassLayout(folder, options).result();
   const auto& train = found.parts.train;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/vision/class_folders.hpp"
 
 namespace anther::inline v0_1::vision {
@@ -26,7 +27,7 @@ struct PartFolders {
 using PartPlace = std::filesystem::path PartFolders::*;
 
 // The part of a name in small letters; null where it is none. loose: rarer names, too.
-inline PartPlace part_of(std::string_view name, bool loose = false) {
+ANTHER_ONCE PartPlace part_of(std::string_view name, bool loose = false) {
   struct NameOfPart {
     std::string_view name;
     PartPlace place;
@@ -48,7 +49,7 @@ inline PartPlace part_of(std::string_view name, bool loose = false) {
 
 // The name of a folder in small letters, without "set": "training" of "Training_Set". loose: also
 // without other words and numbers behind it: "train" of "trainset", "train_images", "train2017".
-inline std::string name_of_part(const std::string& folder, bool loose = false) {
+ANTHER_ONCE std::string name_of_part(const std::string& folder, bool loose = false) {
   static constexpr std::array<std::string_view, 12> words = {
       "dataset", "set",  "images", "image",  "imgs", "img",
       "photos",  "pics", "data",   "folder", "dir",  "split"};
@@ -74,7 +75,7 @@ inline std::string name_of_part(const std::string& folder, bool loose = false) {
 
 // Throws where a part has two folders, or is a link that leads nowhere. Loose names
 // ("train_images") count where no folder has the plain name, and only if one is to train on.
-inline PartFolders find_parts(const std::filesystem::path& folder) {
+ANTHER_ONCE PartFolders find_parts(const std::filesystem::path& folder) {
   std::vector<std::string> names;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
@@ -118,7 +119,7 @@ inline PartFolders find_parts(const std::filesystem::path& folder) {
 
 // Whether the folder is a data set of class folders: it has a folder to train on, or no folder of a
 // part but at least two with images in them, which are classes.
-inline bool is_class_folders(const std::filesystem::path& folder) {
+ANTHER_ONCE bool is_class_folders(const std::filesystem::path& folder) {
   const PartFolders parts = find_parts(folder);
   if (parts.any()) return !parts.train.empty();
   return std::count_if(parts.others.begin(), parts.others.end(), [&](const std::string& name) {

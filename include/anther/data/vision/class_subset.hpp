@@ -15,13 +15,14 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/vision/image_set.hpp"
 
 namespace anther::inline v0_1::vision {
 
 // The classes that a text names, out of so many: numbers from 0 and ranges of them, "0-81" or
 // "3,5,7-9", each once, in ascending order. Throws for any other text.
-inline std::vector<std::int64_t> parse_classes(std::string_view text, std::int64_t count) {
+ANTHER_ONCE std::vector<std::int64_t> parse_classes(std::string_view text, std::int64_t count) {
   std::vector<std::int64_t> classes;
   const auto number = [&](std::string_view part) {
     std::int64_t value = -1;
@@ -107,7 +108,7 @@ class ImageSubset : public ImageSet {
 
 // At most `count` images of a data set, as many of each class as there are: the first of each
 // class, then the second ones, and so on. They keep their order.
-inline ImageSetPointer spread_over_classes(const ImageSetPointer& data, std::int64_t count) {
+ANTHER_ONCE ImageSetPointer spread_over_classes(const ImageSetPointer& data, std::int64_t count) {
   if (count >= data->size()) return data;
   std::vector<std::int64_t> taken(data->class_names().size());
   std::vector<std::vector<std::int64_t>> rounds;  // the n-th image of each class

@@ -10,6 +10,8 @@
 #include <span>
 #include <vector>
 
+#include "anther/core/once.hpp"
+
 namespace anther::inline v0_1::vision {
 
 // A picture: (height, width, 3) floats.
@@ -39,14 +41,14 @@ inline float blend(float value, float other, float factor) {
 inline void adjust_brightness(const Pixels& pixels, float factor) {
   for (float& value : pixels.span()) value = blend(value, 0, factor);
 }
-inline void adjust_contrast(const Pixels& pixels, float factor) {
+ANTHER_ONCE void adjust_contrast(const Pixels& pixels, float factor) {
   double sum = 0;
   for (std::size_t i = 0; i < pixels.size(); i += 3)
     sum += static_cast<double>(grey_of(pixels.values + i));
   const auto mean = static_cast<float>(sum * 3 / static_cast<double>(pixels.size()));
   for (float& value : pixels.span()) value = blend(value, mean, factor);
 }
-inline void adjust_saturation(const Pixels& pixels, float factor) {
+ANTHER_ONCE void adjust_saturation(const Pixels& pixels, float factor) {
   for (std::size_t i = 0; i < pixels.size(); i += 3) {
     float* pixel = pixels.values + i;
     const float grey = grey_of(pixel);
@@ -55,7 +57,7 @@ inline void adjust_saturation(const Pixels& pixels, float factor) {
 }
 
 // Turns the hue of each pixel in HSV by a share of the circle, -0.5 to 0.5; 1/3 makes red green.
-inline void adjust_hue(const Pixels& pixels, float share) {
+ANTHER_ONCE void adjust_hue(const Pixels& pixels, float share) {
   for (std::size_t i = 0; i < pixels.size(); i += 3) {
     float* pixel = pixels.values + i;
     const float r = pixel[0], g = pixel[1], b = pixel[2];
@@ -76,7 +78,7 @@ inline void adjust_hue(const Pixels& pixels, float share) {
 
 // A factor of 0 gives the smoothed picture (each pixel weighs 5, its eight neighbours 1), 1 the
 // picture itself, more a sharper one. The outermost pixels stay as they are.
-inline void adjust_sharpness(const Pixels& pixels, float factor) {
+ANTHER_ONCE void adjust_sharpness(const Pixels& pixels, float factor) {
   if (pixels.height < 3 || pixels.width < 3) return;
   const std::vector<float> before(pixels.values, pixels.values + pixels.size());
   const std::size_t row = 3 * static_cast<std::size_t>(pixels.width);
@@ -116,7 +118,7 @@ inline void posterize(const Pixels& pixels, int bits) {
 }
 
 // Stretches each channel to 0 ... 1.
-inline void auto_contrast(const Pixels& pixels) {
+ANTHER_ONCE void auto_contrast(const Pixels& pixels) {
   for (std::size_t c = 0; c < 3; ++c) {
     float least = 1, most = 0;
     for (std::size_t i = c; i < pixels.size(); i += 3) {
@@ -130,7 +132,7 @@ inline void auto_contrast(const Pixels& pixels) {
 }
 
 // Spreads the levels of each channel so that all are about as frequent: Pillow's equalize.
-inline void equalize(const Pixels& pixels) {
+ANTHER_ONCE void equalize(const Pixels& pixels) {
   for (std::size_t c = 0; c < 3; ++c) {
     std::array<std::int64_t, 256> count{};
     for (std::size_t i = c; i < pixels.size(); i += 3)

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/core/random.hpp"
 #include "anther/data/vision/color.hpp"
 #include "anther/data/vision/crop.hpp"
@@ -37,7 +38,8 @@ struct ColorJitterOptions {
   friend bool operator==(const ColorJitterOptions&, const ColorJitterOptions&) = default;
 };
 
-inline void color_jitter(const Pixels& pixels, const ColorJitterOptions& options, RandomKey key) {
+ANTHER_ONCE void color_jitter(const Pixels& pixels, const ColorJitterOptions& options,
+                              RandomKey key) {
   std::array<int, 4> order = {0, 1, 2, 3};
   for (std::size_t i = 3; i > 0; --i)
     std::swap(order[i], order[static_cast<std::size_t>(uniform_below(

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/core/random.hpp"
 #include "anther/data/vision/resize.hpp"
 
@@ -37,8 +38,8 @@ inline double uniform(RandomKey key, std::uint64_t i, const Range& range) {
 // not fit is drawn again, up to ten times; after that it is the largest part in the middle with an
 // allowed ratio. Its place is a share of the picture, so that a picture of another size is cut in
 // the same place.
-inline Window random_resized_crop(double width, double height, const Range& scale,
-                                  const Range& ratio, RandomKey key) {
+ANTHER_ONCE Window random_resized_crop(double width, double height, const Range& scale,
+                                       const Range& ratio, RandomKey key) {
   const Range log_ratio = {std::log(ratio.low), std::log(ratio.high)};
   for (std::uint64_t i = 0; i < 10; ++i) {
     const double area = width * height * uniform(key.fold("area"), i, scale);

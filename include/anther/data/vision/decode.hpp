@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/vision/bytes.hpp"
 #include "anther/data/vision/image.hpp"
 #include "anther/data/vision/image_decoders.hpp"
@@ -17,7 +18,7 @@
 namespace anther::inline v0_1::vision {
 
 // The pixels of a JPEG file, or of its rewritten form.
-inline Image decode_jpeg(const ImageHeader& header, ByteSpan file, std::string_view name) {
+ANTHER_ONCE Image decode_jpeg(const ImageHeader& header, ByteSpan file, std::string_view name) {
   const ByteSpan usable = header.rewritten.empty() ? file : ByteSpan(header.rewritten);
   if (const auto decode = image_decoders().jpeg.load()) return decode(usable, name);
   try {
@@ -35,7 +36,7 @@ inline Image decode_jpeg(const ImageHeader& header, ByteSpan file, std::string_v
 // bits the upper 8 are taken. Throws with `name` if the file is incomplete, not supported (HEIC,
 // TIFF, ... are named) or has more than max_image_pixels(). Thread-safe; of large images one is
 // decoded at a time.
-inline Image decode_image(ByteSpan file, std::string_view name) {
+ANTHER_ONCE Image decode_image(ByteSpan file, std::string_view name) {
   const ImageHeader header = check_image(file, name);
   const LargeImageTurn turn(header.width * header.height);
   Image image;

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "anther/core/once.hpp"
 #include "anther/data/vision/bytes.hpp"
 
 namespace anther::inline v0_1::vision {
@@ -16,7 +17,7 @@ namespace anther::inline v0_1::vision {
 // directory), as any type of whole number: 1 (as stored) to 8. 1 if what it states is none of
 // these; nothing if it states none or the structure makes no sense: a damaged EXIF block is no
 // reason to refuse a photograph.
-inline std::optional<int> stated_exif_orientation(ByteSpan tiff) {
+ANTHER_ONCE std::optional<int> stated_exif_orientation(ByteSpan tiff) {
   // PNG's eXIf and WebP's EXIF chunks should hold the structure alone; some begin as JPEG's do.
   if (bytes_at(tiff, 0, std::string_view("Exif\0", 5)) && tiff.size() > 6) tiff = tiff.subspan(6);
   if (tiff.size() < 8) return {};
@@ -70,7 +71,7 @@ inline int exif_orientation(ByteSpan tiff) {
 
 // The orientation that an XMP packet states, as the attribute tiff:Orientation="6" or the element
 // <tiff:Orientation>6</tiff:Orientation>; nothing if there is none.
-inline std::optional<int> stated_xmp_orientation(ByteSpan xmp) {
+ANTHER_ONCE std::optional<int> stated_xmp_orientation(ByteSpan xmp) {
   // Cameras' packets are in UTF-8. Those in UTF-16 or UTF-32 have the same bytes with zeros
   // between.
   std::string text;

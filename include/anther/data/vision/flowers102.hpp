@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/vision/decode.hpp"
 #include "anther/data/vision/flower_names.hpp"
 #include "anther/data/vision/image_set.hpp"
@@ -63,8 +64,8 @@ struct Splits {
 };
 
 // Whole numbers of a variable of a .mat file, each between lowest and highest.
-inline std::vector<int> read_mat_integers(const std::filesystem::path& path, std::string_view name,
-                                          int lowest, int highest) {
+ANTHER_ONCE std::vector<int> read_mat_integers(const std::filesystem::path& path,
+                                               std::string_view name, int lowest, int highest) {
   const MatArray array = read_mat(path, name);
   std::vector<int> integers;
   integers.reserve(array.values.size());
@@ -88,7 +89,7 @@ inline bool is_flowers102(const std::filesystem::path& folder) {
 // Opens Flowers-102. split: "paddle", "official", or "trainval", whose val is its test. Labels are
 // 0 to 101. No image is decoded, but each file must exist. Throws, naming the path, if a file is
 // missing or wrong.
-inline Splits open_flowers102(const std::filesystem::path& folder, std::string_view split) {
+ANTHER_ONCE Splits open_flowers102(const std::filesystem::path& folder, std::string_view split) {
   detail::check(split == "paddle" || split == "official" || split == "trainval",
                 "split: expected \"paddle\", \"official\" or \"trainval\" for Flowers-102, got \"",
                 split, "\"");

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/dataset.hpp"
 #include "anther/data/vision/bytes.hpp"
 
@@ -29,7 +30,7 @@ struct IdxArray {
 
 // Reads an IDX file of bytes with so many dimensions. Throws, naming the file, if it is none, or is
 // shorter or longer than its dimensions say.
-inline IdxArray read_idx(const std::filesystem::path& path, int rank) {
+ANTHER_ONCE IdxArray read_idx(const std::filesystem::path& path, int rank) {
   const std::string name = path.string();
   IdxArray array{
       .shape = {}, .file = read_file(path), .header = static_cast<std::size_t>(4 + 4 * rank)};
@@ -99,7 +100,7 @@ class IdxImages final : public data::Dataset {
 struct MnistParts {
   data::DatasetPointer train, test;
 };
-inline MnistParts open_mnist(const std::filesystem::path& folder) {
+ANTHER_ONCE MnistParts open_mnist(const std::filesystem::path& folder) {
   const auto file = [&](const std::string& name) {
     std::error_code error;
     const std::filesystem::path path = folder / name, packed = folder / (name + ".gz");

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 
 namespace anther::inline v0_1::vision {
 
@@ -34,7 +35,7 @@ struct Image {
 };
 
 // The image turned and mirrored as EXIF's orientation (1 to 8) says it is to be shown.
-inline Image oriented(Image image, int orientation) {
+ANTHER_ONCE Image oriented(Image image, int orientation) {
   detail::check(orientation >= 1 && orientation <= 8, "orientation: expected 1 to 8, got ",
                 orientation);
   if (orientation == 1) return image;

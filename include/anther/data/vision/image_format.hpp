@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/vision/bmp.hpp"
 #include "anther/data/vision/bytes.hpp"
 #include "anther/data/vision/gif.hpp"
@@ -36,7 +37,7 @@ struct ImageHeader {
 
 // The name of the format that the first bytes tell: "JPEG", "PNG", "BMP", "GIF", "WebP", or one
 // that Anther does not decode ("HEIC", "AVIF", ...); "" where they tell none.
-inline std::string_view image_format(ByteSpan bytes) {
+ANTHER_ONCE std::string_view image_format(ByteSpan bytes) {
   using namespace std::string_view_literals;
   if (bytes_at(bytes, 0, "\xFF\xD8\xFF"sv)) return "JPEG";
   if (bytes_at(bytes, 0, "\x89PNG\r\n\x1A\n"sv)) return "PNG";
@@ -63,7 +64,7 @@ inline std::string_view image_format(ByteSpan bytes) {
 
 // What the file says of itself, checked whole. Throws with the name where it is empty, of a format
 // that is not decoded, not an image, damaged, truncated, or of more pixels than the limit.
-inline ImageHeader check_image(ByteSpan file, std::string_view name) {
+ANTHER_ONCE ImageHeader check_image(ByteSpan file, std::string_view name) {
   detail::check(!file.empty(), name, ": the file is empty");
   detail::check(file.size() <= max_file_bytes, name, ": the file is too large");
   ImageHeader header{.format = image_format(file)};

@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 
 namespace anther::inline v0_1::vision {
 
@@ -19,7 +20,7 @@ inline constexpr std::int64_t default_max_image_pixels = 250'000'000;
 
 // The limit that holds: what the environment variable ANTHER_MAX_IMAGE_PIXELS or the last call of
 // set_max_image_pixels says.
-inline std::atomic<std::int64_t>& max_image_pixels_setting() {
+ANTHER_ONCE std::atomic<std::int64_t>& max_image_pixels_setting() {
   static std::atomic<std::int64_t> limit = [] {
     const char* text = std::getenv("ANTHER_MAX_IMAGE_PIXELS");
     if (!text || *text == '\0') return default_max_image_pixels;
@@ -41,7 +42,7 @@ inline void set_max_image_pixels(std::int64_t pixels) {
 }
 
 // Throws with the name where the size is none, or more than the limit.
-inline void check_image_size(std::int64_t width, std::int64_t height, std::string_view name) {
+ANTHER_ONCE void check_image_size(std::int64_t width, std::int64_t height, std::string_view name) {
   const std::int64_t most = max_image_pixels();
   detail::check(width >= 1 && height >= 1 && width <= most / height, name,
                 ": expected an image of 1 to ", most, " pixels, got ", width, " x ", height,

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/dataset.hpp"
 #include "anther/data/vision/image.hpp"
 #include "anther/data/vision/transforms.hpp"
@@ -79,7 +80,7 @@ inline data::DatasetPointer prepared(ImageSetPointer images, std::int64_t height
                                                 std::move(transform));
 }
 // As for evaluation: nothing is random.
-inline data::DatasetPointer prepared(ImageSetPointer images, const Preprocess& preprocess) {
+ANTHER_ONCE data::DatasetPointer prepared(ImageSetPointer images, const Preprocess& preprocess) {
   return prepared(std::move(images), preprocess.image_size, preprocess.image_size,
                   [transform = Transform(preprocess)](const Image& image, RandomKey, float* out) {
                     transform(image, out);

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 
+#include "anther/core/once.hpp"
+
 namespace anther::inline v0_1::vision {
 
 // A row of CMYK, stored inverted as Adobe's programs do, as Pillow's convert("RGB") has it.
-inline void rgb_from_inverted_cmyk(const std::uint8_t* cmyk, std::uint8_t* rgb, int width) {
+ANTHER_ONCE void rgb_from_inverted_cmyk(const std::uint8_t* cmyk, std::uint8_t* rgb, int width) {
   for (int x = 0; x < width; ++x, cmyk += 4, rgb += 3)
     for (int c = 0; c < 3; ++c) {
       const int white = cmyk[3], ink = (255 - cmyk[c]) * white + 128;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/vision/bytes.hpp"
 #include "anther/data/vision/stb.hpp"
 
@@ -84,7 +85,7 @@ constexpr std::size_t mat_number_size(std::uint32_t type) {
   return type < std::size(sizes) ? sizes[type] : 0;
 }
 
-inline double mat_number(std::uint32_t type, const std::uint8_t* p) {
+ANTHER_ONCE double mat_number(std::uint32_t type, const std::uint8_t* p) {
   switch (type) {
     case 1:
       return static_cast<double>(static_cast<std::int8_t>(*p));
@@ -110,7 +111,8 @@ inline double mat_number(std::uint32_t type, const std::uint8_t* p) {
 }
 
 // The numbers of an element of any numeric type.
-inline std::vector<double> mat_numbers(const MatReader::Element& element, std::string_view where) {
+ANTHER_ONCE std::vector<double> mat_numbers(const MatReader::Element& element,
+                                            std::string_view where) {
   const std::size_t size = mat_number_size(element.type);
   detail::check(size != 0, where, ": type ", element.type, " is not a numeric one");
   detail::check(element.data.size() % size == 0, where, ": ", element.data.size(),
@@ -122,8 +124,8 @@ inline std::vector<double> mat_numbers(const MatReader::Element& element, std::s
 }
 
 // The array in a matrix element if it has that name; else adds its name to `others`.
-inline bool read_mat_array(ByteSpan matrix, std::string_view file, std::string_view name,
-                           MatArray& array, std::string& others) {
+ANTHER_ONCE bool read_mat_array(ByteSpan matrix, std::string_view file, std::string_view name,
+                                MatArray& array, std::string& others) {
   MatReader reader(matrix, std::string(file));
   const ByteSpan flags = reader.next(MatReader::mi_uint32, "an array's flags").data;
   detail::check(flags.size() == 8, file, ": an array's flags have ", flags.size(),
@@ -163,7 +165,7 @@ inline bool read_mat_array(ByteSpan matrix, std::string_view file, std::string_v
 // Reads the numeric array of that name from a MATLAB 5 file that is in memory. Throws, naming the
 // file and the variable, where the file is not one, is damaged, or has no such array. `file` is the
 // name for messages.
-inline MatArray read_mat(ByteSpan bytes, std::string_view name, std::string_view file) {
+ANTHER_ONCE MatArray read_mat(ByteSpan bytes, std::string_view name, std::string_view file) {
   constexpr std::size_t header = 128;
   detail::check(!bytes_at(bytes, 0, "MATLAB 7.3"), file,
                 ": a MATLAB 7.3 file (HDF5) is not supported; save it with -v7");

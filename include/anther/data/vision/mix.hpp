@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "anther/core/beta.hpp"
+#include "anther/core/once.hpp"
 #include "anther/core/random.hpp"
 #include "anther/data/batch.hpp"
 #include "anther/data/vision/mix_options.hpp"
@@ -23,7 +24,7 @@
 namespace anther::inline v0_1::vision {
 
 // Both images (count) become their mixture.
-inline void mixup_pair(float* first, float* second, std::int64_t count, float lambda) {
+ANTHER_ONCE void mixup_pair(float* first, float* second, std::int64_t count, float lambda) {
   for (std::int64_t i = 0; i < count; ++i) {
     const float a = first[i], b = second[i];
     first[i] = lambda * a + (1 - lambda) * b;
@@ -33,7 +34,7 @@ inline void mixup_pair(float* first, float* second, std::int64_t count, float la
 
 // The box of cutmix: 1 - lambda of the area, around a random middle. What lies outside the image is
 // cut off.
-inline Box cutmix_box(int height, int width, double lambda, RandomKey key) {
+ANTHER_ONCE Box cutmix_box(int height, int width, double lambda, RandomKey key) {
   const double side = std::sqrt(1 - lambda);
   const auto part = [&](int whole, std::uint64_t i) {
     const int middle = static_cast<int>(uniform_below(key, i, whole));
@@ -46,7 +47,7 @@ inline Box cutmix_box(int height, int width, double lambda, RandomKey key) {
 }
 
 // Exchanges the box between two images (height, width, 3).
-inline void cutmix_pair(float* first, float* second, int width, const Box& box) {
+ANTHER_ONCE void cutmix_pair(float* first, float* second, int width, const Box& box) {
   for (int y = box.y; y < box.y + box.height; ++y) {
     const std::ptrdiff_t at = 3 * (static_cast<std::ptrdiff_t>(y) * width + box.x);
     std::swap_ranges(first + at, first + at + 3 * box.width, second + at);
@@ -54,8 +55,8 @@ inline void cutmix_pair(float* first, float* second, int width, const Box& box) 
 }
 
 // Mixes two images (height, width, 3) as the pair's key says; returns lambda.
-inline double mix_pair(float* first, float* second, int height, int width,
-                       const MixOptions& options, RandomKey key) {
+ANTHER_ONCE double mix_pair(float* first, float* second, int height, int width,
+                            const MixOptions& options, RandomKey key) {
   if (uniform(key.fold("do"), 0) >= options.prob) return 1;
   const bool cut = options.cutmix > 0 &&
                    (options.mixup <= 0 || uniform(key.fold("switch"), 0) < options.switch_prob);
@@ -72,7 +73,7 @@ inline double mix_pair(float* first, float* second, int height, int width,
 
 // Mixes the images of a batch in place, and sets labels, labels2 and lambda. The first label is
 // that of the image with the greater share; accuracy is counted by it.
-inline void mix_batch(data::Batch& batch, const MixOptions& options, RandomKey key) {
+ANTHER_ONCE void mix_batch(data::Batch& batch, const MixOptions& options, RandomKey key) {
   batch.labels2 = batch.labels;
   batch.lambda.assign(batch.labels.size(), 1.0f);
   const int height = static_cast<int>(batch.inputs.shape()[1]);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/vision/cifar10.hpp"
 #include "anther/data/vision/class_layout.hpp"
 #include "anther/data/vision/class_subset.hpp"
@@ -48,7 +49,7 @@ struct OpenedData {
 };
 
 // For people.
-inline std::string sizes_of(const OpenedData& data) {
+ANTHER_ONCE std::string sizes_of(const OpenedData& data) {
   const auto size = [](const ImageSetPointer& part) { return part ? part->size() : 0; };
   const std::string classes = detail::text_of(data.class_names.size(), " classes");
   if (data.val == data.train) return detail::text_of(size(data.val), " images, ", classes);
@@ -62,8 +63,8 @@ inline std::string sizes_of(const OpenedData& data) {
   return text + classes;
 }
 
-inline OpenedData open_flowers_folder(const std::filesystem::path& folder,
-                                      const OpenOptions& options) {
+ANTHER_ONCE OpenedData open_flowers_folder(const std::filesystem::path& folder,
+                                           const OpenOptions& options) {
   OpenedData data;
   auto [train, val, test] = open_flowers102(folder, options.split);
   data.train = std::move(train);
@@ -76,7 +77,8 @@ inline OpenedData open_flowers_folder(const std::filesystem::path& folder,
 }
 
 // What is said of class folders: which folder is which part, what is held out, what is passed over.
-inline std::string description_of(const std::filesystem::path& folder, const ClassFolders& found) {
+ANTHER_ONCE std::string description_of(const std::filesystem::path& folder,
+                                       const ClassFolders& found) {
   std::string parts, text;
   for (const auto* part : {&found.parts.train, &found.parts.val, &found.parts.test})
     if (!part->empty() && *part != folder)
@@ -111,8 +113,8 @@ inline std::string description_of(const std::filesystem::path& folder, const Cla
   return text;
 }
 
-inline OpenedData open_class_folder(const std::filesystem::path& folder,
-                                    const OpenOptions& options) {
+ANTHER_ONCE OpenedData open_class_folder(const std::filesystem::path& folder,
+                                         const OpenOptions& options) {
   const ClassFolders found = open_class_folders(folder, {.val_fraction = options.val_fraction,
                                                          .seed = options.seed,
                                                          .skip_unsupported = options.skip_bad,
@@ -147,7 +149,7 @@ inline OpenedData open_class_folder(const std::filesystem::path& folder,
   return data;
 }
 
-inline OpenedData open_cifar_folder(const std::filesystem::path& folder) {
+ANTHER_ONCE OpenedData open_cifar_folder(const std::filesystem::path& folder) {
   OpenedData data;
   auto [train, test] = open_cifar10(folder);
   data.train = std::move(train);
@@ -170,7 +172,7 @@ struct Opener {
 
 // Those whose files are images, in the order in which they are tried.
 // of_model: to evaluate a model of known classes, folders of some of them are a data set too.
-inline std::vector<Opener> file_openers(bool of_model = false) {
+ANTHER_ONCE std::vector<Opener> file_openers(bool of_model = false) {
   return {{"flowers102", "Flowers-102 (imagelabels.mat, setid.mat and jpg/)",
            [](const std::string& where) { return is_flowers102(where); },
            [](const std::string& where, const OpenOptions& options) {
@@ -191,7 +193,7 @@ inline std::vector<Opener> file_openers(bool of_model = false) {
 // Throws where there are parts without train, each class has parts of its own, there are pictures
 // without labels only, or a folder in this one is a data set: archives are often unpacked into one
 // more folder.
-inline void check_nested(const std::filesystem::path& folder) {
+ANTHER_ONCE void check_nested(const std::filesystem::path& folder) {
   const PartFolders parts = find_parts(folder);
   for (const auto& part : {parts.val, parts.test})
     detail::check(part.empty(), folder.string(), ": not a data set that is known: it has ",
@@ -219,8 +221,8 @@ inline void check_nested(const std::filesystem::path& folder) {
 // Opens a data set by its folder, or by another word that one of the `more` openers knows; these
 // are asked first. No image is decoded yet. Throws, naming the path, if there is no such folder,
 // its layout is unknown, or something in it is missing or wrong.
-inline OpenedData open_data(const std::string& where, const OpenOptions& options = {},
-                            const std::vector<Opener>& more = {}) {
+ANTHER_ONCE OpenedData open_data(const std::string& where, const OpenOptions& options = {},
+                                 const std::vector<Opener>& more = {}) {
   const auto open = [&](const Opener& opener) {
     OpenedData data = opener.open(where, options);
     data.kind = opener.kind;
@@ -257,7 +259,7 @@ inline OpenedData open_data(const std::string& where, const OpenOptions& options
 
 // Restricts all parts of a data set to the classes that a text names (parse_classes). Throws if the
 // text is wrong, or if a part of the data has no image of them.
-inline void select_classes(OpenedData& data, std::string_view text) {
+ANTHER_ONCE void select_classes(OpenedData& data, std::string_view text) {
   const auto classes = parse_classes(text, std::ssize(data.class_names));
   const auto part = [&](const ImageSetPointer& whole) {
     return std::make_shared<const ClassSubset>(whole, classes);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 
+#include "anther/core/once.hpp"
 #include "anther/data/vision/bytes.hpp"
 #include "anther/data/vision/image.hpp"
 #include "anther/data/vision/stb_write.hpp"
@@ -21,7 +22,7 @@ inline Bytes encode_jpeg(const Image& image, int quality = 85) {
 }
 
 // Writes a PNG file, whole or not at all. Throws with its path.
-inline void write_png(const std::filesystem::path& path, const Image& image) {
+ANTHER_ONCE void write_png(const std::filesystem::path& path, const Image& image) {
   const Bytes bytes = encode_png(image);
   io::AtomicFile file(path);
   file.write(bytes.data(), static_cast<std::int64_t>(bytes.size()));

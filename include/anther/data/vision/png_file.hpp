@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/vision/bytes.hpp"
 #include "anther/data/vision/exif.hpp"
 #include "anther/data/vision/stb.hpp"
@@ -23,7 +24,7 @@ struct PngText {
   ByteSpan text;
   bool compressed = false;
 };
-inline PngText png_text(std::string_view type, ByteSpan data) {
+ANTHER_ONCE PngText png_text(std::string_view type, ByteSpan data) {
   PngText text;
   std::size_t at = 0;
   const auto past_zero = [&] {
@@ -48,7 +49,7 @@ inline PngText png_text(std::string_view type, ByteSpan data) {
 
 // The bytes of a profile as ImageMagick writes it in a text: a name, the number of bytes, and they
 // in hexadecimal digits, in lines. As many as there are.
-inline Bytes raw_profile(ByteSpan text) {
+ANTHER_ONCE Bytes raw_profile(ByteSpan text) {
   std::size_t at = 0;
   const auto past_line = [&] {
     while (at < text.size() && text[at] != '\n') ++at;

@@ -4,12 +4,13 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "anther/core/once.hpp"
 #include "anther/data/vision/transforms.hpp"
 #include "anther/io/json_members.hpp"
 
 namespace anther::inline v0_1::vision {
 
-inline nlohmann::json to_json(const Preprocess& p) {
+ANTHER_ONCE nlohmann::json to_json(const Preprocess& p) {
   return {{"image_size", p.image_size},
           {"resize", to_string(p.resize)},
           {"resize_size", p.resize_size},
@@ -19,7 +20,7 @@ inline nlohmann::json to_json(const Preprocess& p) {
 }
 
 // Throws, with the key, if one is missing, of another type or makes no sense.
-inline Preprocess preprocess_from_json(const nlohmann::json& json) {
+ANTHER_ONCE Preprocess preprocess_from_json(const nlohmann::json& json) {
   detail::check(json.is_object(), "preprocess: expected a JSON object, got ", json.type_name());
   const auto get = [&]<class V>(const char* key, V& value) {
     const auto found = json.find(key);

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/core/random.hpp"
 #include "anther/data/vision/affine.hpp"
 #include "anther/data/vision/color.hpp"
@@ -41,7 +42,7 @@ struct RandAugmentOptions {
 
 // timm's notation: "rand-m9-n2-mstd0.5-inc1". m, n, mstd and p stand in any order; one that is
 // missing has its default. inc1 may be missing. Throws for anything else.
-inline RandAugmentOptions parse_auto_augment(std::string_view text) {
+ANTHER_ONCE RandAugmentOptions parse_auto_augment(std::string_view text) {
   RandAugmentOptions options;
   const auto bad = [&](std::string_view part) {
     detail::fail(
@@ -112,7 +113,7 @@ struct RandAugmentStep {
 
 // The argument of an operation at a magnitude of 0 to 10. sign: -1 or 1, for those with two
 // directions.
-inline double rand_augment_argument(RandAugmentOp op, double magnitude, double sign) {
+ANTHER_ONCE double rand_augment_argument(RandAugmentOp op, double magnitude, double sign) {
   const double share = magnitude / 10;
   switch (op) {
     case RandAugmentOp::posterize:
@@ -143,8 +144,8 @@ inline double rand_augment_argument(RandAugmentOp op, double magnitude, double s
 }
 
 // What a key draws.
-inline std::vector<RandAugmentStep> rand_augment_plan(const RandAugmentOptions& options,
-                                                      RandomKey key) {
+ANTHER_ONCE std::vector<RandAugmentStep> rand_augment_plan(const RandAugmentOptions& options,
+                                                           RandomKey key) {
   std::vector<RandAugmentStep> plan;
   for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(options.n); ++i) {
     if (uniform(key.fold("do"), i) >= options.p) continue;
@@ -159,7 +160,7 @@ inline std::vector<RandAugmentStep> rand_augment_plan(const RandAugmentOptions& 
 
 // Where a point of the changed picture comes from in the picture, as a share of it, measured from
 // its middle.
-inline Affine geometry_of(const RandAugmentStep& step) {
+ANTHER_ONCE Affine geometry_of(const RandAugmentStep& step) {
   switch (step.op) {
     case RandAugmentOp::rotate:
       return Affine::rotation(step.argument);
@@ -177,7 +178,7 @@ inline Affine geometry_of(const RandAugmentStep& step) {
 }
 
 // Does a step that is not geometric.
-inline void apply(const RandAugmentStep& step, const Pixels& pixels) {
+ANTHER_ONCE void apply(const RandAugmentStep& step, const Pixels& pixels) {
   const auto argument = static_cast<float>(step.argument);
   switch (step.op) {
     case RandAugmentOp::auto_contrast:

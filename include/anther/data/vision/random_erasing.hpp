@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/core/random.hpp"
 #include "anther/data/vision/color.hpp"
 #include "anther/data/vision/crop.hpp"
@@ -54,8 +55,8 @@ struct RandomErasingOptions {
 };
 
 // A box in a height x width picture; none if none of ten draws fits.
-inline std::optional<Box> erased_box(int height, int width, const RandomErasingOptions& options,
-                                     RandomKey key) {
+ANTHER_ONCE std::optional<Box> erased_box(int height, int width,
+                                          const RandomErasingOptions& options, RandomKey key) {
   const double whole = static_cast<double>(height) * width / options.count;
   const Range log_aspect = {std::log(options.aspect.low), std::log(options.aspect.high)};
   for (std::uint64_t i = 0; i < 10; ++i) {
@@ -73,8 +74,8 @@ inline std::optional<Box> erased_box(int height, int width, const RandomErasingO
 
 // Erases boxes of a normalised picture. Random colours are uniform among those that a picture can
 // have (timm's are normal after the normalisation), as in the paper; levels: what each becomes.
-inline void random_erasing(const Pixels& pixels, const RandomErasingOptions& options,
-                           const LevelTable& levels, RandomKey key) {
+ANTHER_ONCE void random_erasing(const Pixels& pixels, const RandomErasingOptions& options,
+                                const LevelTable& levels, RandomKey key) {
   if (uniform(key.fold("do"), 0) >= options.prob) return;
   for (int n = 0; n < options.count; ++n) {
     const RandomKey own = key.fold(static_cast<std::uint64_t>(n));

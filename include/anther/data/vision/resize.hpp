@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/vision/image.hpp"
 
 namespace anther::inline v0_1::vision {
@@ -67,8 +68,8 @@ using LevelTable = std::array<std::array<float, 256>, 3>;
 
 // The window's levels through `levels`, resized to (height, width, 3) without antialiasing,
 // whatever its shape was. out: height * width * 3 floats.
-inline void resize_tensor(const Image& image, const Window& window, int height, int width,
-                          const LevelTable& levels, float* out) {
+ANTHER_ONCE void resize_tensor(const Image& image, const Window& window, int height, int width,
+                               const LevelTable& levels, float* out) {
   check_resize(image, width, height);
   const LinearTaps rows(image.height, window.down, height);
   const LinearTaps columns(image.width, window.across, width);
@@ -153,8 +154,8 @@ inline std::uint8_t antialias_round(std::int32_t sum) {
 }
 
 // The image that the weights give: columns.first.size() x rows.first.size().
-inline Image resize_antialias(const Image& image, const AntialiasTaps& columns,
-                              const AntialiasTaps& rows) {
+ANTHER_ONCE Image resize_antialias(const Image& image, const AntialiasTaps& columns,
+                                   const AntialiasTaps& rows) {
   constexpr std::int32_t half = 1 << (AntialiasTaps::precision - 1);
   const int width = static_cast<int>(columns.first.size());
   const int height = static_cast<int>(rows.first.size());
@@ -200,7 +201,7 @@ inline Image resize_antialias(const Image& image, const AntialiasTaps& columns,
 
 // The part `crop` of the image, resized to width x height with antialiasing. Only what the part
 // needs is computed; its pixels are the same as if the whole image were resized and then cropped.
-inline Image resize_antialias(const Image& image, int width, int height, const Box& crop) {
+ANTHER_ONCE Image resize_antialias(const Image& image, int width, int height, const Box& crop) {
   check_resize(image, width, height);
   detail::check(crop.x >= 0 && crop.y >= 0 && crop.width > 0 && crop.height > 0 &&
                     crop.width <= width - crop.x && crop.height <= height - crop.y,

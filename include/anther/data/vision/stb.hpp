@@ -28,6 +28,7 @@
 #include <utility>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/vision/bytes.hpp"
 #include "anther/data/vision/image.hpp"
 
@@ -244,7 +245,7 @@ class StbImage {
 
 // Decodes a PNG file; of 16 bits the upper 8 are taken. Throws with the name and stb's
 // reason. Thread-safe.
-inline StbImage stb_decode(ByteSpan file, std::string_view name) {
+ANTHER_ONCE StbImage stb_decode(ByteSpan file, std::string_view name) {
   int width = 0, height = 0, channels = 0;
   stb::stbi_uc* pixels = stb::anther_stbi_load_from_memory(
       file.data(), static_cast<int>(file.size()), &width, &height, &channels, 0);
@@ -257,7 +258,7 @@ inline StbImage stb_decode(ByteSpan file, std::string_view name) {
 
 // What zlib data inflates to. Throws with `what` where it is corrupt, ends early, fails its
 // checksum, or asks for more than 128 MiB.
-inline Bytes stb_inflate(ByteSpan data, std::string_view what) {
+ANTHER_ONCE Bytes stb_inflate(ByteSpan data, std::string_view what) {
   struct Limit {
     const std::size_t before = std::exchange(stb_max_bytes, std::size_t{1} << 27);
     ~Limit() { stb_max_bytes = before; }

@@ -18,6 +18,7 @@
 #include <memory>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/vision/bytes.hpp"
 
 // clang-format off
@@ -83,7 +84,7 @@ using ::abs;  // which anther's op of this name would hide
 namespace anther::inline v0_1::vision {
 
 // A PNG file of (height, width, 3) levels.
-inline Bytes stb_encode_png(const std::uint8_t* pixels, int width, int height) {
+ANTHER_ONCE Bytes stb_encode_png(const std::uint8_t* pixels, int width, int height) {
   struct Free {
     void operator()(void* memory) const { std::free(memory); }
   };
@@ -98,7 +99,7 @@ inline Bytes stb_encode_png(const std::uint8_t* pixels, int width, int height) {
 }
 
 // A JPEG file of the same. quality: 1 to 100.
-inline Bytes stb_encode_jpeg(const std::uint8_t* pixels, int width, int height, int quality) {
+ANTHER_ONCE Bytes stb_encode_jpeg(const std::uint8_t* pixels, int width, int height, int quality) {
   constexpr int most = 65535;  // what the format's header can say
   detail::check(width > 0 && height > 0 && width <= most && height <= most,
                 "jpeg: expected an image of 1 to ", most, " pixels a side, got ", width, " x ",

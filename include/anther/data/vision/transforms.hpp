@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "anther/core/check.hpp"
+#include "anther/core/once.hpp"
 #include "anther/data/vision/image.hpp"
 #include "anther/data/vision/resize.hpp"
 
@@ -35,7 +36,8 @@ inline ResizeMode parse_resize_mode(std::string_view name) {
 }
 
 // A table of what each level becomes: (level / 255 - mean) / std.
-inline LevelTable level_table(const std::array<float, 3>& mean, const std::array<float, 3>& std) {
+ANTHER_ONCE LevelTable level_table(const std::array<float, 3>& mean,
+                                   const std::array<float, 3>& std) {
   LevelTable table{};
   for (std::size_t c = 0; c < 3; ++c)
     for (std::size_t level = 0; level < 256; ++level)
@@ -64,7 +66,7 @@ struct Size {
 
 // The size of an image after its short side has become `side`. As in torchvision's Resize, the long
 // side is int(side * long / short).
-inline Size size_of_short_side(const Image& image, std::int64_t side) {
+ANTHER_ONCE Size size_of_short_side(const Image& image, std::int64_t side) {
   detail::check(image.width > 0 && image.height > 0, "resize: expected an image, got ", image.width,
                 " x ", image.height);
   const std::int64_t least = std::min(image.width, image.height);

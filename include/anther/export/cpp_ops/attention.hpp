@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "anther/core/once.hpp"
 #include "anther/export/code_builder.hpp"
 #include "anther/ops/attention.hpp"
 
@@ -10,9 +11,9 @@ namespace anther::inline v0_1::exports {
 
 // The call of attention_forward on q, k and v. The probabilities are not kept. mask: an
 // AttentionMask<float>.
-inline void attention_cpp(CodeBuilder& code, const std::string& q, const std::string& k,
-                          const std::string& v, const kernels::AttentionDims& d,
-                          const std::string& mask = "") {
+ANTHER_ONCE void attention_cpp(CodeBuilder& code, const std::string& q, const std::string& k,
+                               const std::string& v, const kernels::AttentionDims& d,
+                               const std::string& mask = "") {
   // Room for any instruction set: each pads to vectors of at most 16 elements.
   kernels::AttentionDims widest = d;
   widest.keys = (d.keys + 15) / 16 * 16;
@@ -25,7 +26,7 @@ inline void attention_cpp(CodeBuilder& code, const std::string& q, const std::st
     code.call("attention_forward<float>", code.output(), "nullptr", q, k, v, workspace, d, mask);
 }
 
-inline void masked_attention_cpp(CodeBuilder& code, const Call<float>& call) {
+ANTHER_ONCE void masked_attention_cpp(CodeBuilder& code, const Call<float>& call) {
   const auto& a = call.attributes<MaskedAttentionAttributes>();
   const std::int64_t* strides = a.mask_strides;
   const std::string mask = detail::text_of(
@@ -39,7 +40,7 @@ inline void masked_attention_cpp(CodeBuilder& code, const Call<float>& call) {
   attention_cpp(code, q, part(1), part(2), a.dims, mask);
 }
 
-inline void add_attention_cpp(CppForms& forms) {
+ANTHER_ONCE void add_attention_cpp(CppForms& forms) {
   forms.add_named(masked_attention_op_name, masked_attention_cpp);
   forms.add_named(self_attention_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const auto& d = call.attributes<kernels::AttentionDims>();

@@ -1,12 +1,13 @@
 // The forms of convolutions in C++.
 #pragma once
 
+#include "anther/core/once.hpp"
 #include "anther/export/code_builder.hpp"
 #include "anther/ops/conv_transpose2d.hpp"
 
 namespace anther::inline v0_1::exports {
 
-inline void add_convolution_cpp(CppForms& forms) {
+ANTHER_ONCE void add_convolution_cpp(CppForms& forms) {
   forms.add_named(conv2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const auto& d = call.attributes<kernels::Conv2dDims>();
     code.include("anther/kernels/conv2d.hpp");

@@ -1,6 +1,7 @@
 // The forms of element-wise ops in C++.
 #pragma once
 
+#include "anther/core/once.hpp"
 #include "anther/export/code_builder.hpp"
 #include "anther/ops/activation.hpp"
 #include "anther/ops/arithmetic.hpp"
@@ -8,7 +9,7 @@
 
 namespace anther::inline v0_1::exports {
 
-inline void add_elementwise_cpp(CppForms& forms) {
+ANTHER_ONCE void add_elementwise_cpp(CppForms& forms) {
   forms.add_named(add_op_name, [](CodeBuilder& code, const Call<float>& call) {
     code.include("anther/kernels/elementwise.hpp");
     code.call("add<float>", code.output(), code.input(0), code.input(1),

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "anther/core/once.hpp"
 #include "anther/export/code_builder.hpp"
 #include "anther/ops/embedding.hpp"
 #include "anther/ops/select.hpp"
@@ -10,7 +11,7 @@
 
 namespace anther::inline v0_1::exports {
 
-inline void add_indices_cpp(CppForms& forms) {
+ANTHER_ONCE void add_indices_cpp(CppForms& forms) {
   forms.add_named(embedding_op_name, [](CodeBuilder& code, const Call<float>& call) {
     code.include("anther/kernels/embedding.hpp");
     code.call("embedding_forward<float>", code.output(), code.input(1), code.integers(0),

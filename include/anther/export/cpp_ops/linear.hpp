@@ -3,12 +3,13 @@
 
 #include <string>
 
+#include "anther/core/once.hpp"
 #include "anther/export/code_builder.hpp"
 #include "anther/ops/linear.hpp"
 
 namespace anther::inline v0_1::exports {
 
-inline void add_linear_cpp(CppForms& forms) {
+ANTHER_ONCE void add_linear_cpp(CppForms& forms) {
   forms.add_named(linear_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const std::int64_t rows = call.input_shape(0).rows(), in = call.input_shape(0).back();
     const std::int64_t out = call.output_shape().back();

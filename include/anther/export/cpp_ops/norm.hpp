@@ -4,12 +4,13 @@
 #include <string>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/export/code_builder.hpp"
 #include "anther/ops/norm.hpp"
 
 namespace anther::inline v0_1::exports {
 
-inline void group_norm_cpp(CodeBuilder& code, const Call<float>& call) {
+ANTHER_ONCE void group_norm_cpp(CodeBuilder& code, const Call<float>& call) {
   const auto& d = call.attributes<kernels::GroupNormDims>();
   code.include("anther/kernels/group_norm.hpp");
   code.call("group_norm_statistics<float>", code.output(3), code.output(1), code.output(2),
@@ -31,7 +32,7 @@ inline void rms_norm_cpp(CodeBuilder& code, const Call<float>& call) {
             call.attributes<kernels::RMSNormDims>());
 }
 
-inline void batch_norm_cpp(CodeBuilder& code, const Call<float>& call) {
+ANTHER_ONCE void batch_norm_cpp(CodeBuilder& code, const Call<float>& call) {
   const auto& a = call.attributes<BatchNormAttributes<float>>();
   const auto statistic = [&](const float* values) {
     return code.constant(std::vector<double>(values, values + a.dims.channels));
@@ -44,7 +45,7 @@ inline void batch_norm_cpp(CodeBuilder& code, const Call<float>& call) {
   code.call_rows("batch_norm_rows<float>", "y", x, code.output(4), "first", "count", a.dims);
 }
 
-inline void add_norm_cpp(CppForms& forms) {
+ANTHER_ONCE void add_norm_cpp(CppForms& forms) {
   forms.add_named(group_norm_op_name, group_norm_cpp);
   forms.add_named(layer_norm_op_name, layer_norm_cpp);
   forms.add_named(batch_norm_op_name, batch_norm_cpp);

@@ -1,13 +1,14 @@
 // The forms of the element-wise ops in kernels/pointwise_table.inl in C++.
 #pragma once
 
+#include "anther/core/once.hpp"
 #include "anther/export/code_builder.hpp"
 #include "anther/ops/pointwise.hpp"
 
 namespace anther::inline v0_1::exports {
 
-inline void pointwise_cpp(CodeBuilder& code, const Call<float>& call, const char* op,
-                          bool is_lazy) {
+ANTHER_ONCE void pointwise_cpp(CodeBuilder& code, const Call<float>& call, const char* op,
+                               bool is_lazy) {
   const auto& numbers = call.attributes<kernels::PointwiseNumbers>();
   code.include("anther/kernels/pointwise.hpp");
   const std::string function = detail::text_of("pointwise_forward<float, Pointwise::", op, ">");
@@ -28,7 +29,7 @@ inline void pointwise_cpp(CodeBuilder& code, const Call<float>& call, const char
             call.output_shape().numel(), numbers);
 }
 
-inline void add_pointwise_cpp(CppForms& forms) {
+ANTHER_ONCE void add_pointwise_cpp(CppForms& forms) {
 #define ANTHER_POINTWISE(name, ...)                                                \
   forms.add_named(name##_op_name, [](CodeBuilder& code, const Call<float>& call) { \
     pointwise_cpp(code, call, #name, pointwise_is_lazy(kernels::Pointwise::name)); \

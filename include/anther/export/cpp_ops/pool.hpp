@@ -1,13 +1,14 @@
 // The forms of pooling and resizing in C++.
 #pragma once
 
+#include "anther/core/once.hpp"
 #include "anther/export/code_builder.hpp"
 #include "anther/ops/interpolate.hpp"
 #include "anther/ops/pool.hpp"
 
 namespace anther::inline v0_1::exports {
 
-inline void add_pool_cpp(CppForms& forms) {
+ANTHER_ONCE void add_pool_cpp(CppForms& forms) {
   forms.add_named(global_average_pool_op_name, [](CodeBuilder& code, const Call<float>& call) {
     code.include("anther/kernels/global_average_pool.hpp");
     code.call("global_average_pool_forward<float>", code.output(), code.input(0),

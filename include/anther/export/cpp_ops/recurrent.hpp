@@ -3,12 +3,13 @@
 
 #include <string>
 
+#include "anther/core/once.hpp"
 #include "anther/export/code_builder.hpp"
 #include "anther/ops/recurrent.hpp"
 
 namespace anther::inline v0_1::exports {
 
-inline void recurrent_cpp(CodeBuilder& code, const Call<float>& call) {
+ANTHER_ONCE void recurrent_cpp(CodeBuilder& code, const Call<float>& call) {
   const auto& d = call.attributes<kernels::RecurrentDims>();
   const bool lstm = d.is_lstm != 0;
   const std::string none = "nullptr";

@@ -3,19 +3,20 @@
 
 #include <string>
 
+#include "anther/core/once.hpp"
 #include "anther/export/code_builder.hpp"
 #include "anther/ops/reduce.hpp"
 
 namespace anther::inline v0_1::exports {
 
-inline void reduce_cpp(CodeBuilder& code, const Call<float>& call, const char* reduction) {
+ANTHER_ONCE void reduce_cpp(CodeBuilder& code, const Call<float>& call, const char* reduction) {
   const auto& d = call.attributes<ReduceAttributes>().dims;
   code.include("anther/kernels/reduce.hpp");
   code.call(detail::text_of("reduce<float, Reduction::", reduction, ">"), code.output(),
             code.input(0), code.workspace(kernels::reduce_workspace(d)), d);
 }
 
-inline void add_reduce_cpp(CppForms& forms) {
+ANTHER_ONCE void add_reduce_cpp(CppForms& forms) {
   forms.add_named(sum_op_name, [](CodeBuilder& code, const Call<float>& call) {
     reduce_cpp(code, call, "sum");
   });

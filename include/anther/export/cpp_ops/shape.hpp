@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "anther/core/once.hpp"
 #include "anther/export/code_builder.hpp"
 #include "anther/ops/permute.hpp"
 #include "anther/ops/select.hpp"
@@ -12,15 +13,15 @@
 namespace anther::inline v0_1::exports {
 
 // Copies blocks from element `from` on of x to element `to` on of y.
-inline void copy_blocks_cpp(CodeBuilder& code, const std::string& y, std::int64_t to,
-                            const std::string& x, std::int64_t from,
-                            const kernels::BlockDims& dims) {
+ANTHER_ONCE void copy_blocks_cpp(CodeBuilder& code, const std::string& y, std::int64_t to,
+                                 const std::string& x, std::int64_t from,
+                                 const kernels::BlockDims& dims) {
   code.include("anther/kernels/blocks.hpp");
   code.call("copy_blocks<float>", detail::text_of(y, " + ", to), detail::text_of(x, " + ", from),
             dims);
 }
 
-inline void add_shape_cpp(CppForms& forms) {
+ANTHER_ONCE void add_shape_cpp(CppForms& forms) {
   forms.add_named(narrow_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const auto& a = call.attributes<NarrowAttributes>();
     copy_blocks_cpp(code, code.output(), 0, code.input(0), a.start * a.parts.inner, a.dims());

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/export/graph_builder.hpp"
 #include "anther/ops/attention.hpp"
 
@@ -26,8 +27,8 @@ inline std::string to_heads(GraphBuilder& graph, const std::string& x,
              : graph.transpose(graph.reshape(x, {0, -1, d.heads, d.head_dim}), {0, 2, 1, 3});
 }
 // And back; y is the result's shape on the tape.
-inline std::string from_heads(GraphBuilder& graph, const std::string& x,
-                              const kernels::AttentionDims& d, const Shape& y) {
+ANTHER_ONCE std::string from_heads(GraphBuilder& graph, const std::string& x,
+                                   const kernels::AttentionDims& d, const Shape& y) {
   if (y.rank() == 4) return graph.reshape(graph.transpose(x, {0, 1, 3, 2}), {0, y[3], y[1], y[2]});
   const std::string tokens = graph.transpose(x, {0, 2, 1, 3});
   if (y.rank() == 3) return graph.reshape(tokens, {0, 0, d.heads * d.head_dim});

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/export/graph_builder.hpp"
 #include "anther/ops/conv_transpose2d.hpp"
 
@@ -19,7 +20,7 @@ std::vector<GraphAttribute> window_attributes(const Dims& d, std::int64_t groups
 }
 
 // A sequence has its channels last in the graph too, and Conv wants them second.
-inline void conv1d_onnx(GraphBuilder& graph, const kernels::Conv2dDims& d) {
+ANTHER_ONCE void conv1d_onnx(GraphBuilder& graph, const kernels::Conv2dDims& d) {
   const std::vector<GraphAttribute> turn = {{"perm", Integers{0, 2, 1}}};
   const std::string x = graph.node("Transpose", {graph.input(0)}, turn);
   const Shape weight{d.out_channels, d.group_in(), d.kernel_width};

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/export/graph_builder.hpp"
 #include "anther/ops/norm.hpp"
 
@@ -12,14 +13,16 @@ namespace anther::inline v0_1::exports {
 // Moves the channels of a value of `shape` (on the tape) to the second axis, where ONNX's
 // normalisations expect them. A map, which is (N, C, H, W) in the graph, and (N, C) have them there
 // already.
-inline std::string channels_second(GraphBuilder& graph, const std::string& x, const Shape& shape) {
+ANTHER_ONCE std::string channels_second(GraphBuilder& graph, const std::string& x,
+                                        const Shape& shape) {
   if (shape.rank() < 3 || shape.rank() == 4) return x;
   Integers axes{0, shape.rank() - 1};
   for (int axis = 1; axis + 1 < shape.rank(); ++axis) axes.push_back(axis);
   return graph.transpose(x, axes);
 }
 // Moves them back.
-inline std::string channels_back(GraphBuilder& graph, const std::string& x, const Shape& shape) {
+ANTHER_ONCE std::string channels_back(GraphBuilder& graph, const std::string& x,
+                                      const Shape& shape) {
   if (shape.rank() < 3 || shape.rank() == 4) return x;
   Integers axes{0};
   for (int axis = 2; axis < shape.rank(); ++axis) axes.push_back(axis);

@@ -3,13 +3,14 @@
 
 #include <string>
 
+#include "anther/core/once.hpp"
 #include "anther/export/graph_builder.hpp"
 #include "anther/ops/pointwise.hpp"
 
 namespace anther::inline v0_1::exports {
 
 // x / (1 + e^-u), u = x (1.5957... + 0.0713... x^2): see gelu_tanh in the table.
-inline std::string gelu_tanh_nodes(GraphBuilder& graph, const std::string& x) {
+ANTHER_ONCE std::string gelu_tanh_nodes(GraphBuilder& graph, const std::string& x) {
   const std::string square = graph.node("Mul", {x, x});
   const std::string scaled =
       graph.node("Mul", {square, graph.constant({}, {0.071354816272600244})});
@@ -17,8 +18,8 @@ inline std::string gelu_tanh_nodes(GraphBuilder& graph, const std::string& x) {
   return graph.node("Mul", {x, graph.node("Sigmoid", {graph.node("Mul", {x, slope})})});
 }
 
-inline std::string softplus_nodes(GraphBuilder& graph, const std::string& x, double beta,
-                                  double threshold) {
+ANTHER_ONCE std::string softplus_nodes(GraphBuilder& graph, const std::string& x, double beta,
+                                       double threshold) {
   const std::string scaled = graph.node("Mul", {x, graph.constant({}, {beta})});
   const std::string below =
       graph.node("Mul", {graph.node("Softplus", {scaled}), graph.constant({}, {1 / beta})});

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "anther/core/once.hpp"
 #include "anther/export/graph_builder.hpp"
 #include "anther/ops/interpolate.hpp"
 #include "anther/ops/pool.hpp"
@@ -28,7 +29,7 @@ std::vector<GraphAttribute> pool_attributes(const Dims& d, const Integers& pads)
           {"pads", pads}};
 }
 
-inline void max_pool2d_onnx(GraphBuilder& graph, const kernels::MaxPool2dDims& d) {
+ANTHER_ONCE void max_pool2d_onnx(GraphBuilder& graph, const kernels::MaxPool2dDims& d) {
   const std::int64_t span_height = (d.kernel_height - 1) * d.dilation_height + 1;
   const std::int64_t span_width = (d.kernel_width - 1) * d.dilation_width + 1;
   Integers pads = {
@@ -60,7 +61,7 @@ std::string average_matrix(GraphBuilder& graph, std::int64_t out, std::int64_t i
   return graph.constant(transposed ? Shape{in, out} : Shape{out, in}, values);
 }
 
-inline void avg_pool2d_onnx(GraphBuilder& graph, const kernels::AvgPool2dDims& d) {
+ANTHER_ONCE void avg_pool2d_onnx(GraphBuilder& graph, const kernels::AvgPool2dDims& d) {
   if (d.adaptive != 0) {  // an average over rows of averages over columns
     const std::string over_rows = average_matrix(graph, d.out_height, d.height, false,
                                                  [&](std::int64_t i) { return d.rows(i); });
@@ -74,7 +75,9 @@ inline void avg_pool2d_onnx(GraphBuilder& graph, const kernels::AvgPool2dDims& d
       d, {d.padding_height, d.padding_width,
           padding_after(d.out_height, d.stride_height, d.kernel_height, d.height, d.padding_height),
           padding_after(d.out_width, d.stride_width, d.kernel_width, d.width, d.padding_width)});
-  attributes.push_back({"count_include_pad", d.count_include_pad});
+  // Copied: of a move, GCC 12 warns at -O2 that another kind of value may not be initialised.
+  const GraphAttribute counts{"count_include_pad", d.count_include_pad};
+  attributes.push_back(counts);
   std::string y = graph.node("AveragePool", {graph.input(0)}, attributes);
   if (d.count_include_pad != 0) {  // windows that leave the padded map are divided by less
     const std::int64_t whole = d.kernel_height * d.kernel_width;
@@ -90,8 +93,8 @@ inline void avg_pool2d_onnx(GraphBuilder& graph, const kernels::AvgPool2dDims& d
 
 // Nearest pixels. Where a map is not enlarged a whole number of times, runtimes round in different
 // ways: then the graph says which pixels.
-inline void interpolate_nearest_onnx(GraphBuilder& graph, const kernels::InterpolateDims& d,
-                                     const std::string& sizes) {
+ANTHER_ONCE void interpolate_nearest_onnx(GraphBuilder& graph, const kernels::InterpolateDims& d,
+                                          const std::string& sizes) {
   const auto places = [&](std::int64_t size, std::int64_t out, double scale) {
     Integers from;
     for (std::int64_t i = 0; i < out; ++i)
@@ -119,7 +122,7 @@ inline void interpolate_nearest_onnx(GraphBuilder& graph, const kernels::Interpo
   graph.output(graph.node("Gather", {lines, graph.constant(columns)}, {{"axis", std::int64_t{3}}}));
 }
 
-inline void interpolate_onnx(GraphBuilder& graph, const kernels::InterpolateDims& d) {
+ANTHER_ONCE void interpolate_onnx(GraphBuilder& graph, const kernels::InterpolateDims& d) {
   const std::string x = graph.input(0);
   const std::string batch_and_channels = graph.node(
       "Slice",
