@@ -21,14 +21,13 @@ endforeach()
 
 # They link the compiled templates, and share a precompiled header. It holds what nearly all of them
 # include: for a header that few need (anther/train/...) every other one would pay.
-function(anther_precompiled_header name)
+function(anther_precompiled_header name libraries)
   file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/empty.cpp" CONTENT "")
   add_library(${name} OBJECT EXCLUDE_FROM_ALL "${PROJECT_BINARY_DIR}/empty.cpp")
-  target_link_libraries(${name} PUBLIC anther_compiled_all ${anther_decoders}
-                                PRIVATE anther_warnings)
+  target_link_libraries(${name} PUBLIC ${libraries} ${anther_decoders} PRIVATE anther_warnings)
   target_precompile_headers(${name} PRIVATE ${ARGN})
 endfunction()
-anther_precompiled_header(anther_programs <anther/anther.hpp> <nlohmann/json.hpp>)
+anther_precompiled_header(anther_programs anther_compiled_all <anther/anther.hpp> <nlohmann/json.hpp>)
 
 # Kernels and engine come from anther::compiled, at -O2. What programs compile for themselves (flags,
 # files, images, reports) takes two thirds of the time at -O1, and train_flowers loses 0 to 3 % of its speed.
@@ -40,7 +39,8 @@ target_compile_options(anther_programs PRIVATE ${level_of_programs})
 file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/models.cpp"
      CONTENT "#include \"anther/anther.hpp\"\n#include \"anther/models/models.hpp\"\n")
 add_library(anther_models OBJECT EXCLUDE_FROM_ALL "${PROJECT_BINARY_DIR}/models.cpp")
-target_link_libraries(anther_models PRIVATE anther_compiled_all ${anther_decoders} anther_warnings)
+target_link_libraries(anther_models PRIVATE anther_compiled anther_io anther_data ${anther_decoders}
+                                            anther_warnings) # as the tests, which have no more
 target_compile_options(anther_models PRIVATE ${level_of_programs})
 target_compile_definitions(anther_models INTERFACE ANTHER_MODELS_LINKED)
 

@@ -26,7 +26,7 @@ for argument in "$@"; do
       ;;
     --consumers)
       consumers=yes
-      targets=(anther_compiled two_units mixed_native_first mixed_plain_first)
+      targets=(anther_compiled anther_compiled_all two_units mixed_native_first mixed_plain_first)
       left_out=()
       ctest_options+=(-R '^package\.(install|consumer|pkg_config|single_header|two_units|mixed_flags)')
       ;;
