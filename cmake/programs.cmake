@@ -19,7 +19,7 @@ foreach(decoder IN ITEMS anther_jpeg anther_webp)
   endif()
 endforeach()
 
-# They link the compiled templates, and share a precompiled header. It holds what nearly all of them
+# They link what is compiled once, and share a precompiled header. It holds what nearly all of them
 # include: for a header that few need (anther/train/...) every other one would pay.
 function(anther_precompiled_header name libraries)
   file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/empty.cpp" CONTENT "")
@@ -29,8 +29,8 @@ function(anther_precompiled_header name libraries)
 endfunction()
 anther_precompiled_header(anther_programs anther_compiled_all <anther/anther.hpp> <nlohmann/json.hpp>)
 
-# Kernels and engine come from anther::compiled, at -O2. What programs compile for themselves (flags,
-# files, images, reports) takes two thirds of the time at -O1, and train_flowers loses 0 to 3 % of its speed.
+# Kernels, engine and what reads files, loads images and reports come from anther::compiled_all, at -O2. What
+# programs compile for themselves takes less time at -O1.
 set(level_of_programs $<$<CONFIG:Release>:-O1>)
 target_compile_options(anther_programs PRIVATE ${level_of_programs})
 
