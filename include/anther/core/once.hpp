@@ -1,9 +1,10 @@
 // Functions that a program need not compile anew.
 //
-// A function that is marked ANTHER_ONCE is inline, and so it is compiled by each unit that uses it. A
-// program that links the target anther::compiled_all has it from that library instead: the target
-// defines ANTHER_COMPILED_ALL, with which GCC reads the body but writes no code for it (gnu_inline),
-// and does not optimise it for inlining either (optimize(0)). Clang compiles it as usual.
+// A function that is marked ANTHER_ONCE is inline, and so it is compiled by each unit that uses it.
+// A program that links the target anther::compiled_all has it from that library instead: the target
+// defines ANTHER_COMPILED_ALL, with which GCC reads the body but writes no code for it
+// (gnu_inline), and does not optimise it for inlining either (optimize(0)). Clang compiles it as
+// usual.
 //
 // For functions of more than a few lines that are neither templates nor constructors.
 #pragma once
