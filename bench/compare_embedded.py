@@ -59,7 +59,8 @@ def run(command):
 def engine_ms(options, model):
     out = run([ROOT / options.build / "bench" / "bench_model", "--model", model, "--preset",
                options.preset, "--mode", "infer", "--batch", 1, "--img-size", options.img_size,
-               "--threads", 1, "--benchmark_format=json",
+               "--dtype", "bf16" if options.dtype == "bf16" else "float", "--threads", 1,
+               "--benchmark_format=json",
                f"--benchmark_min_time={options.seconds}"])
     return 1e3 / json.loads(out)["benchmarks"][0]["images_per_s"]
 
@@ -97,7 +98,7 @@ def main():
     parser.add_argument("--compiler", default="c++", help="the engine's own, for a fair comparison")
     parser.add_argument("--models", default="xxs,xs,s")
     parser.add_argument("--preset", default="improved", choices=("improved", "original"))
-    parser.add_argument("--dtype", default="f32", choices=("f32", "f16"))
+    parser.add_argument("--dtype", default="f32", choices=("f32", "f16", "bf16"))
     parser.add_argument("--img-size", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each round and program")

@@ -3,6 +3,7 @@
 //
 //   embed runs/train_flowers/1 flowers.hpp                        # a run's best weights
 //   embed weights/best.safetensors flowers.hpp --dtype f16        # half the size
+//   embed weights/best.safetensors flowers.hpp --dtype bf16       # the same, for AMX
 //   embed --model xs --num-classes 10 --seed 1 random.hpp         # random weights
 #include <CLI/CLI.hpp>
 #include <cctype>
@@ -62,7 +63,9 @@ void run(const Options& o) {
   check_output("", out);
   const ModelAtHand model(o.model.model.empty() ? o.files.front() : "", o.model);
   exports::CppHeaderOptions options{.name = o.name.empty() ? name_of(out) : o.name,
-                                    .dtype = o.dtype == "f16" ? io::Dtype::f16 : io::Dtype::f32,
+                                    .dtype = o.dtype == "f16"    ? io::Dtype::f16
+                                             : o.dtype == "bf16" ? io::Dtype::bf16
+                                                                 : io::Dtype::f32,
                                     .sources = built_in_source};
   const Shape batch = model.batch_of(1);
   const Shape output = DryRun<float>(*model.module, batch).output.shape();
@@ -95,8 +98,8 @@ int main(int argc, char** argv) {
                  "run; with --model OUT.hpp alone")
       ->required()
       ->expected(1, 2);
-  app.add_option("--dtype", o.dtype, "of the weights: f32 or f16")
-      ->check(CLI::IsMember({"f32", "f16"}))
+  app.add_option("--dtype", o.dtype, "of the weights: f32, f16, or bf16 (and products in bfloat16)")
+      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
       ->capture_default_str();
   app.add_option("--name", o.name, "the namespace; the file's name if not given");
   add_model_flags(app, o.model, ", with random weights instead of a checkpoint's");

@@ -124,7 +124,9 @@ class Call {
     });
   }
   // The same to a map in bfloat16, of a lazy op that reads one.
-  bool has_bf16_rows() const { return entry_.op->bf16_forward_rows && bf16_input(); }
+  bool has_bf16_rows() const {
+    return entry_.op->bf16_forward_rows && tape_.at(input_id(0)).narrow;
+  }
   void compute_bf16_rows(std::uint16_t* y, std::int64_t first, std::int64_t count) const {
     entry_.op->bf16_forward_rows(*this, y, first, count);
   }

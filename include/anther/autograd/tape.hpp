@@ -199,6 +199,8 @@ class Tape {
   int value_count() const { return static_cast<int>(values_.size()); }
   const Shape& shape_of(int id) const { return at(id).shape; }
   bool holds_integers(int id) const { return at(id).holds_integers; }
+  // Whether it is stored as a map in bfloat16 (kernels/bf16_map.hpp).
+  bool is_bf16(int id) const { return at(id).narrow; }
   // The elements of a value by its number; empty if it has none (in a dry run), or integers.
   std::span<const T> elements_of(int id) const {
     const Value& value = at(id);
@@ -268,6 +270,8 @@ class Tape {
   friend class Call<T>;
   template <class U>
   friend class Inference;
+  template <class U>
+  friend struct DryRun;
 
   struct Value {
     Shape shape;

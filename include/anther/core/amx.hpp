@@ -6,15 +6,10 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 
 #include "anther/core/cpu.hpp"
 #include "anther/core/parallel_for.hpp"
-
-#if defined(__x86_64__) && defined(__linux__)
-#include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
 
 namespace anther::inline v0_1 {
 
@@ -22,13 +17,27 @@ namespace anther::inline v0_1 {
 // this process use it.
 inline bool amx_is_there() {
 #if defined(__x86_64__) && defined(__linux__)
+  // By the instructions themselves: a generated header (export/cpp_header.hpp) can include no
+  // headers of the system's here.
   unsigned a = 0, b = 0, c = 0, d = 0;
+  const auto cpuid = [&](unsigned leaf, unsigned part) {
+    asm volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(leaf), "c"(part));
+  };
   constexpr unsigned amx_bf16 = 1u << 22, amx_tile = 1u << 24, avx512_bf16 = 1u << 5;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  if ((d & amx_bf16) == 0 || (d & amx_tile) == 0) return false;
-  if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || (a & avx512_bf16) == 0) return false;
-  constexpr long request = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-  return syscall(SYS_arch_prctl, request, tile_data) == 0;
+  cpuid(0, 0);
+  if (a < 7) return false;
+  cpuid(7, 0);
+  const unsigned parts = a;
+  if ((d & amx_bf16) == 0 || (d & amx_tile) == 0 || parts < 1) return false;
+  cpuid(7, 1);
+  if ((a & avx512_bf16) == 0) return false;
+  constexpr long arch_prctl = 158, request = 0x1023, tile_data = 18;
+  long result = arch_prctl;  // of ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  asm volatile("syscall"
+               : "+a"(result)
+               : "D"(request), "S"(tile_data)
+               : "rcx", "r11", "memory", "cc");
+  return result == 0;
 #else
   return false;
 #endif

@@ -32,6 +32,8 @@ class CodeBuilder {
 
   // Pointers to elements, as Call has them. nullptr where an input, or the addition, is absent.
   virtual std::string input(int i) = 0;
+  // The first input, which is stored as a map in bfloat16.
+  virtual std::string bf16_input() = 0;
   virtual std::string add() = 0;
   virtual std::string output(int i = 0) = 0;
   // The same where they hold integers, which are std::int32_t.
@@ -43,8 +45,8 @@ class CodeBuilder {
   // For values that are not parameters: running statistics, for example.
   virtual std::string constant(const std::vector<double>& values) = 0;
   // For a call with a lazy input: a function (float* y, first, count) that computes rows of the
-  // input.
-  virtual std::string input_rows() = 0;
+  // input. bf16: as a map in bfloat16, of a lazy op that has_bf16_rows.
+  virtual std::string input_rows(bool bf16 = false) = 0;
 
   // For an op that applies_rows: a function (first, count) that computes the lazy ops that follow,
   // for rows of the result.
@@ -54,6 +56,8 @@ class CodeBuilder {
   virtual void statement(const std::string& text) = 0;
   // For a lazy op: how rows `first` to `first + count - 1` of the result are written to `y`.
   virtual void rows(const std::string& text) = 0;
+  // The same to a map in bfloat16, where the call has_bf16_rows: `y` is as_bf16(y) then.
+  virtual void bf16_rows(const std::string& text) = 0;
 
   template <class... Arguments>
   void call(std::string_view function, const Arguments&... arguments) {

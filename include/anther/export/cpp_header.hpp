@@ -43,9 +43,11 @@ inline SourceReader own_sources() {
 }
 
 struct CppHeaderOptions {
-  std::string name = "model";        // the namespace that everything stands in
-  std::string file = {};             // the header's own name, for its example; empty: NAME.hpp
-  io::Dtype dtype = io::Dtype::f32;  // of the weights: f32, or f16
+  std::string name = "model";  // the namespace that everything stands in
+  std::string file = {};       // the header's own name, for its example; empty: NAME.hpp
+  // Of the weights: f32; f16; or bf16, with which products are of numbers in bfloat16, as with
+  // TapeOptions::amp, and the weights that they read are stored so.
+  io::Dtype dtype = io::Dtype::f32;
   // Where the kernels' text is.
   SourceReader sources = own_sources();
   // If given, the header's Model also has classify(pixels) and logits(pixels), which take the bytes
@@ -80,13 +82,15 @@ class CppHeader {
   static constexpr std::int64_t part_words = 13000;  // a literal of 65,000 characters
 
   Shape output() const { return pass_.output_shape(); }
+  bool is_bf16() const { return options_.dtype == io::Dtype::bf16; }
 
   void check_options() const {
     check_size("input", input_);
     detail::check(!options_.images || (input_.rank() == 4 && input_[0] == 1 && input_[3] == 3),
                   "C++ header: expected one image (1, H, W, 3), got ", input_);
-    detail::check(options_.dtype == io::Dtype::f32 || options_.dtype == io::Dtype::f16,
-                  "C++ header: expected weights in F32 or F16, got ", options_.dtype);
+    detail::check(options_.dtype == io::Dtype::f32 || options_.dtype == io::Dtype::f16 ||
+                      options_.dtype == io::Dtype::bf16,
+                  "C++ header: expected weights in F32, F16 or BF16, got ", options_.dtype);
     detail::check(is_namespace_name(options_.name),
                   "C++ header: expected a name for a namespace, got ", options_.name);
     detail::check(options_.sources != nullptr,
@@ -149,6 +153,10 @@ class CppHeader {
     note("Include this header in one source file, compiled with -O2: which of AVX-512, AVX2 and a");
     note("portable baseline it runs with is decided when the program runs. It uses no heap, no");
     note("exceptions and no threads.");
+    if (is_bf16())
+      note(
+          "Products are of numbers in bfloat16: on AMX where there is one, else slower than in "
+          "float, to the same bits.");
     line("#pragma once\n");
     for (const std::string& header : pass_.sources().standard_headers()) line("#include ", header);
     line();
@@ -234,6 +242,11 @@ for (int i = 0; i < NAME::output_size; ++i) std::printf("OUT\n", output[i]);)";
     for (const std::string& weight : pass_.weights()) line("      ", weight, ",");
     line("  };");
     line("  static const char* const text[];\n");
+    const std::string_view begin = is_bf16() ? "anther::exports::use_generated_bf16();" : "";
+    const std::string_view end = is_bf16() ? "anther::exports::end_generated_bf16();" : "";
+    line("  // Before the weights are packed, and after each pass.");
+    line("  static void begin() {", begin, "}");
+    line("  static void end() {", end, "}\n");
     line("  static void run([[maybe_unused]] float* memory,");
     line("                  [[maybe_unused]] std::int32_t* integers,");
     line("                  [[maybe_unused]] float* workspace,");

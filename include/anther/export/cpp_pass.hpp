@@ -28,17 +28,20 @@ namespace anther::inline v0_1::exports {
 class CppPass : public CodeBuilder {
  public:
   // What the header of a model is written from: the model in evaluation, for inputs of one shape.
-  // runtime: the header with the class that runs the pass.
+  // dtype: of the weights; with bf16 products are of numbers in bfloat16 (TapeOptions::amp), and of
+  // the weights only theirs are stored so. runtime: the header with the class that runs the pass.
   CppPass(const Module<float>& model, const Shape& input, io::Dtype dtype, SourceReader sources,
           std::string_view runtime = "anther/export/generated/model.inl")
-      : pass_(model, input),
+      : pass_(model, input, nullptr, dtype == io::Dtype::bf16),
         plan_(pass_.tape, pass_.tape.id_of(pass_.input), pass_.tape.id_of(pass_.output)),
         dtype_(dtype),
         sources_(std::move(sources),
                  {{"anther/core/cpu.hpp", "anther/export/generated/serial.inl"},
                   {"anther/core/parallel_for.hpp", "anther/export/generated/serial.inl"}}),
-        rows_(plan_.entries().size()) {
+        rows_(plan_.entries().size()),
+        bf16_rows_(plan_.entries().size()) {
     sources_.add(runtime);
+    if (dtype == io::Dtype::bf16) sources_.add("anther/export/generated/bf16.inl");
     for (std::size_t i = 0; i < plan_.entries().size(); ++i) add_entry(i);
     detail::check(output_offset() >= 0,
                   "C++: expected a model whose result is computed from its input");
@@ -63,10 +66,13 @@ class CppPass : public CodeBuilder {
   const Amalgamation& sources() const { return sources_; }
 
   void include(std::string_view header) override { sources_.add(header); }
-  std::string input(int i) override { return value(entry_->input(i)); }
+  std::string input(int i) override { return floats(entry_->input(i)); }
+  std::string bf16_input() override {
+    return detail::text_of("as_bf16(", value(entry_->input(0)), ")");
+  }
   std::string add() override {
     added_ = true;
-    return value(entry_->add);
+    return floats(entry_->add);
   }
   std::string output(int i) override {
     return value(i == 0 && entry_->into >= 0 ? entry_->into
@@ -86,14 +92,17 @@ class CppPass : public CodeBuilder {
     const Parameter<float> parameter = pass_.tape.parameter_of(entry_->input(i));
     detail::check(static_cast<bool>(parameter), "input ", i,
                   ": expected a parameter; computed weights have no form here");
-    // Room for any instruction set: each pads to vectors of at most 16 elements.
-    const std::int64_t room = pack.groups * pack.depth * padded(pack.columns);
+    // Room for any instruction set: each pads to vectors of at most 16 elements. In bfloat16 all
+    // pad alike.
+    const std::int64_t room = pack.bf16 != 0 ? padded(kernels::packed_size<float>(pack))
+                                             : pack.groups * pack.depth * padded(pack.columns);
     const std::string options = code_of(pack);
     const auto [known, is_new] =
         packed_.try_emplace(std::pair(key_of(parameter), options), packed_size_);
     if (is_new) {
       const std::vector<double> values = values_of(parameter);
-      add_weight(values, packed_size_, options);
+      add_weight(values, packed_size_, options,
+                 dtype_ != io::Dtype::bf16 || pack.bf16 != 0 ? dtype_ : io::Dtype::f32);
       scratch_size_ = std::max(scratch_size_, std::ssize(values));
       packed_size_ += room;
     }
@@ -102,9 +111,9 @@ class CppPass : public CodeBuilder {
   std::string constant(const std::vector<double>& values) override {
     return detail::text_of("plain + ", add_plain(values));
   }
-  std::string input_rows() override {
+  std::string input_rows(bool bf16) override {
     detail::check(entry_->lazy >= 0, "expected a call with a lazy input");
-    return rows_[static_cast<std::size_t>(entry_->lazy)];
+    return (bf16 ? bf16_rows_ : rows_)[static_cast<std::size_t>(entry_->lazy)];
   }
   std::string apply_rows() override {
     applied_ = true;
@@ -117,8 +126,15 @@ class CppPass : public CodeBuilder {
   void statement(const std::string& text) override { statements_ += "    " + text + ";\n"; }
   void rows(const std::string& text) override {
     rows_[number_] = detail::text_of("rows_", number_);
-    statement(detail::text_of("const auto ", rows_[number_],
+    statement(detail::text_of("[[maybe_unused]] const auto ", rows_[number_],
                               " = [&](float* y, std::int64_t first, std::int64_t count) {\n      ",
+                              text, ";\n    }"));
+  }
+  void bf16_rows(const std::string& text) override {
+    bf16_rows_[number_] = detail::text_of("bf16_rows_", number_);
+    statement(detail::text_of("[[maybe_unused]] const auto ", bf16_rows_[number_],
+                              " = [&](float* to, std::int64_t first, std::int64_t count) {\n"
+                              "      std::uint16_t* const y = as_bf16(to);\n      ",
                               text, ";\n    }"));
   }
 
@@ -157,6 +173,16 @@ class CppPass : public CodeBuilder {
     return detail::text_of("memory + ", plan_.offset_of(id));
   }
 
+  // The same where an op wants floats: of a map in bfloat16, a copy.
+  std::string floats(int id) {
+    if (id < 0 || !pass_.tape.is_bf16(id)) return value(id);
+    const std::int64_t size = pass_.tape.shape_of(id).numel();
+    const std::string copy = workspace(size);
+    statement(detail::text_of("bf16_kernels<float>().widen(", copy, ", as_bf16(", value(id), "), ",
+                              size, ")"));
+    return copy;
+  }
+
   // The same for integers.
   std::string integers_of(int id) {
     if (id < 0) return "nullptr";
@@ -175,21 +201,23 @@ class CppPass : public CodeBuilder {
 
   std::int64_t add_plain(const std::vector<double>& values) {
     const std::int64_t at = plain_size_;
-    add_weight(values, at, "{}");
+    add_weight(values, at, "{}", dtype_ == io::Dtype::bf16 ? io::Dtype::f32 : dtype_);
     plain_size_ += padded(std::ssize(values));
     return at;
   }
-  void add_weight(const std::vector<double>& values, std::int64_t at, const std::string& options) {
-    weights_.push_back("{" + code_list(add_numbers(values), std::ssize(values), at, options) + "}");
+  void add_weight(const std::vector<double>& values, std::int64_t at, const std::string& options,
+                  io::Dtype dtype) {
+    weights_.push_back(
+        "{" + code_list(add_numbers(values, dtype), std::ssize(values), at, options) + "}");
   }
 
-  // Appends numbers, and fills their last word. Returns the number of the first.
-  std::int64_t add_numbers(const std::vector<double>& values) {
-    const std::int64_t size = io::size_of(dtype_);
+  // Appends numbers, and fills their last word of 32 bits. Returns the number of the first word.
+  std::int64_t add_numbers(const std::vector<double>& values, io::Dtype dtype) {
+    const auto size = static_cast<std::size_t>(io::size_of(dtype));
     const auto first = numbers_.size();
-    numbers_.resize((first + values.size() * static_cast<std::size_t>(size) + 3) / 4 * 4);
-    encode(dtype_, values.data(), std::ssize(values), numbers_.data() + first);
-    return static_cast<std::int64_t>(first) / size;
+    numbers_.resize((first + values.size() * size + 3) / 4 * 4);
+    encode(dtype, values.data(), std::ssize(values), numbers_.data() + first);
+    return static_cast<std::int64_t>(first / 4);
   }
 
   void add_entry(std::size_t number) {
@@ -243,7 +271,9 @@ class CppPass : public CodeBuilder {
   std::int64_t workspace_used_ = 0;  // by it
 
   std::string statements_;
-  std::vector<std::string> rows_;     // of each lazy entry, the name of the function
+  // Of each lazy entry, the name of the function that computes its rows; and that of the one which
+  // does to a map in bfloat16.
+  std::vector<std::string> rows_, bf16_rows_;
   std::vector<std::string> weights_;  // GeneratedWeight's members
   std::vector<std::byte> numbers_;
   // Where parameters and constants are.

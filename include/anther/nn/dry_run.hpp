@@ -15,6 +15,7 @@ struct DryRun {
         {.training = false, .backward = false, .dry_run = true, .amp = amp, .profile = profile});
     input = tape.input(shape);
     output = model(input);
+    tape.at(tape.id_of(output)).narrow = false;  // it is read as floats
   }
 
   Tape<T> tape;

@@ -52,7 +52,6 @@ class Inference {
         if (value(root.id).data) value(id).data = value(root.id).data + root.first;
         if (value(root.id).integers) value(id).integers = value(root.id).integers + root.first;
       }
-    value(output_).narrow = false;
     tape_.options_.dry_run = false;
   }
   Inference(const Inference&) = delete;

@@ -3,20 +3,21 @@
 
 #include "anther/core/once.hpp"
 #include "anther/export/code_builder.hpp"
+#include "anther/ops/conv2d.hpp"
 #include "anther/ops/conv_transpose2d.hpp"
 
 namespace anther::inline v0_1::exports {
 
 ANTHER_ONCE void add_convolution_cpp(CppForms& forms) {
   forms.add_named(conv2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
-    const auto& d = call.attributes<kernels::Conv2dDims>();
+    const kernels::Conv2dDims d = conv2d_dims(call);
     code.include("anther/kernels/conv2d.hpp");
     code.call("conv2d_forward<float>", code.output(), code.add(), code.input(0),
               code.packed(1, kernels::conv2d_pack(d)), code.input(2),
               code.workspace(kernels::conv2d_forward_workspace(d, 1)), d, code.apply_rows());
   });
   forms.add_named(conv_transpose2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
-    const auto& d = call.attributes<kernels::Conv2dDims>();
+    const kernels::Conv2dDims d = conv2d_dims(call);
     code.include("anther/kernels/conv2d.hpp");
     code.call("conv2d_backward_input<float>", code.output(), code.add(), code.input(0),
               code.packed(1, kernels::conv2d_input_pack(d)), code.input(2),

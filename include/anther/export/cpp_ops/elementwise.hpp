@@ -34,10 +34,17 @@ ANTHER_ONCE void add_elementwise_cpp(CppForms& forms) {
   });
   forms.add_named(gelu_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const std::int64_t columns = call.output_shape().back();
+    const std::string count = detail::text_of("count * ", columns);
     code.include("anther/kernels/gelu.hpp");
-    code.call_rows("gelu_forward<float>", "y",
-                   detail::text_of(code.input(0), " + first * ", columns),
-                   detail::text_of("count * ", columns));
+    if (!call.has_bf16_rows()) {
+      code.call_rows("gelu_forward<float>", "y",
+                     detail::text_of(code.input(0), " + first * ", columns), count);
+      return;
+    }
+    const std::string x = detail::text_of(code.bf16_input(), " + first * ", columns);
+    code.bf16_rows(detail::text_of("bf16_kernels<float>().gelu_forward(y, ", x, ", ", count, ")"));
+    code.rows(detail::text_of("bf16_kernels<float>().widen(y, ", x, ", ", count,
+                              ");\n      gelu_forward<float>(y, y, ", count, ")"));
   });
 }
 

@@ -10,24 +10,25 @@
 
 namespace anther::inline v0_1::exports {
 
-// `count` numbers from number `first` on. They go to place `at` as they are, or packed for a matrix
+// `count` numbers from word `first` on. They go to place `at` as they are, or packed for a matrix
 // product where that has columns.
 struct GeneratedWeight {
   std::int64_t first, count, at;
   kernels::PackOptions pack;
 };
 
-// Number i of Pass::text, which is cut into parts of `part_words` words of 32 bits: one float each,
-// or two half floats, the first in the low bits.
+// Number i of a weight. Pass::text is cut into parts of `part_words` words of 32 bits: one float
+// each, or two numbers of 16 bits, the first in the low bits: half floats where Pass says so, and
+// bfloat16 where a product reads them in bfloat16.
 template <class Pass>
-float generated_number(std::int64_t i) {
-  const std::int64_t word = Pass::half ? i / 2 : i;
-  const std::uint32_t bits =
+float generated_number(const GeneratedWeight& weight, std::int64_t i) {
+  const bool pairs = Pass::half || weight.pack.bf16 != 0;
+  const std::int64_t word = weight.first + (pairs ? i / 2 : i);
+  std::uint32_t bits =
       io::from_base85(Pass::text[word / Pass::part_words] + word % Pass::part_words * 5);
-  if constexpr (Pass::half)
-    return io::to_float(io::Float16{static_cast<std::uint16_t>(i % 2 == 0 ? bits : bits >> 16)});
-  else
-    return std::bit_cast<float>(bits);
+  if (pairs) bits = i % 2 == 0 ? bits & 0xffffu : bits >> 16;
+  if constexpr (Pass::half) return io::to_float(io::Float16{static_cast<std::uint16_t>(bits)});
+  return std::bit_cast<float>(pairs ? bits << 16 : bits);
 }
 
 // The weights, which passes only read.
@@ -38,11 +39,11 @@ struct GeneratedWeights {
   alignas(64) float scratch[Pass::scratch_size];  // the largest weight that is packed
 
   GeneratedWeights() {
+    Pass::begin();
     for (const GeneratedWeight& weight : Pass::weights) {
       const bool packs = weight.pack.columns > 0;
       float* to = packs ? scratch : plain + weight.at;
-      for (std::int64_t i = 0; i < weight.count; ++i)
-        to[i] = generated_number<Pass>(weight.first + i);
+      for (std::int64_t i = 0; i < weight.count; ++i) to[i] = generated_number<Pass>(weight, i);
       if (packs) kernels::pack_weight<float>(packed + weight.at, to, weight.pack);
     }
   }
@@ -74,6 +75,7 @@ class GeneratedModel {
   const Output* run_pass() {
     const GeneratedWeights<Pass>& weights = GeneratedWeights<Pass>::ready();
     Pass::run(memory_, integers_, workspace_, weights.plain, weights.packed);
+    Pass::end();
     return memory_of<Output>() + Pass::output;
   }
 

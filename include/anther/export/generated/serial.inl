@@ -23,6 +23,9 @@ inline Isa isa() {
   return chosen;
 }
 
+// What core/amx.hpp wants done after a pass (generated/bf16.inl).
+inline thread_local void (*at_thread_end)() = nullptr;
+
 inline constexpr int available_threads() {
   return 1;
 }
