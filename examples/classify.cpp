@@ -106,7 +106,7 @@ struct Options {
   std::string checkpoint, json;
   std::int64_t k = 5;
   int threads = 0;
-  bool tta = false;
+  bool tta = false, amp = false;
 };
 
 // How many files had no answer.
@@ -117,7 +117,7 @@ int classify(const Options& o) {
   const std::vector<std::filesystem::path> files = image_files(o.images);
   const std::filesystem::path weights =
       o.checkpoint.empty() ? weights_at_hand() : std::filesystem::path(o.checkpoint);
-  const Classifier classifier(weights);
+  const Classifier classifier(weights, {.amp = o.amp});
   if (o.checkpoint.empty())
     std::printf("Model: %s, %lld classes\n", weights.c_str(),
                 static_cast<long long>(classifier.classes()));
@@ -162,6 +162,8 @@ int main(int argc, char** argv) {
         ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str();
     app.add_flag("--tta", options.tta, "the mean over each image and its mirror image");
+    app.add_flag("--amp", options.amp,
+                 "products of numbers in bfloat16: fast where the processor has AMX");
     app.add_option("--threads", options.threads,
                    "compute threads; 0: OMP_NUM_THREADS, or all cores")
         ->check(CLI::Range(0, 1024));

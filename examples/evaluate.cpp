@@ -34,7 +34,7 @@ struct Options {
   std::string weights;
   DataFlags data;
   std::string part = "test";
-  bool tta = false;
+  bool tta = false, amp = false;
   std::int64_t batch_size = 32;
   int workers = 1, threads = 0;
   std::string json, confusion, report;
@@ -125,7 +125,7 @@ void evaluate(const Options& o) {
   check_output("--report", o.report, {".html", ".htm"});
   ignore_lost_output();
   if (o.threads > 0) set_num_threads(o.threads);
-  const Classifier classifier(o.weights);
+  const Classifier classifier(o.weights, {.amp = o.amp});
   const vision::OpenedData data =
       open_data_of(classifier, arguments_of_run(o.weights), run_of(o.weights), o.data);
   std::printf("Data: %s\n", data.description.c_str());
@@ -166,6 +166,7 @@ void evaluate(const Options& o) {
     json["data"] = io::to_utf8(data.description);
     json["part"] = part_name;
     json["tta"] = o.tta;
+    json["amp"] = o.amp;
     io::write_file_atomically(o.json, json.dump(2) + "\n");
   }
   if (!o.report.empty()) write_report_of(o, classifier, data, *part, part_name, evaluation);
@@ -192,6 +193,8 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--workers,-j", options.workers, "threads that decode images")
         ->capture_default_str();
+    app.add_flag("--amp", options.amp,
+                 "products of numbers in bfloat16: fast where the processor has AMX");
     app.add_option("--threads", options.threads,
                    "compute threads; 0: OMP_NUM_THREADS, or all cores")
         ->check(CLI::Range(0, 1024));

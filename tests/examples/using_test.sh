@@ -40,6 +40,10 @@ column() {
 "$examples/evaluate" run/weights/last.safetensors --part val --workers 0 --tta \
   --json mirrored.json --confusion confusion.svg --report report.html --threads 1 >/dev/null ||
   fail "evaluate --tta failed"
+"$examples/evaluate" run/weights/last.safetensors --part val --workers 0 --amp --json mixed.json >/dev/null ||
+  fail "evaluate --amp failed"
+grep -q '"amp": true' mixed.json || fail "evaluate --amp does not say so"
+"$examples/classify" --checkpoint run/weights/last.safetensors --amp data/val >/dev/null || fail "classify --amp failed"
 grep -q '</svg>' confusion.svg || fail "confusion.svg is not whole"
 grep -q '</html>' report.html || fail "report.html is not whole"
 grep -q '<h2>Curves' report.html || fail "report.html has no curves of the run"

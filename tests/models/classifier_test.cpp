@@ -286,6 +286,18 @@ TEST_CASE("classifier: with the flip an image and its mirror image are the same"
   }
 }
 
+TEST_CASE("classifier: in mixed precision the answers are nearly the same") {
+  const TrainedRun& run = trained_run();
+  const Classifier exact(run.folder / "run"), mixed(run.folder / "run", {.amp = true});
+  const auto file = run.folder / "mixed.png";
+  write_png(file, run.data.val->image(2));
+  const Classified a = exact.classify(file), b = mixed.classify(file);
+  REQUIRE(a.error + b.error == "");
+  CHECK(a.probabilities != b.probabilities);
+  for (std::size_t c = 0; c < 17; ++c)
+    CHECK(std::abs(a.probabilities[c] - b.probabilities[c]) < 0.02);
+}
+
 TEST_CASE("classifier: weights of something else are refused") {
   const TemporaryFolder folder;
   ParameterStore<float> store;

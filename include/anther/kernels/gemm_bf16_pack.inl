@@ -107,12 +107,19 @@ ANTHER_INLINE void bf16_row_of_a(std::uint16_t* to, const T* from, std::int64_t 
 }
 template <class T>
 ANTHER_INLINE void bf16_row_of_a(std::uint16_t* to, const std::uint16_t* from, std::int64_t count) {
-  std::uint16_t room[32] = {};
-  if (count < 32) {
-    for (std::int64_t i = 0; i < count; ++i) room[i] = from[i];
-    from = room;
+  using Memory = typename Bf16Lanes<T>::Memory;
+  using Half = typename Bf16Lanes<T>::HalfMemory;
+  if (count >= 32) {
+    *reinterpret_cast<Memory*>(to) = *reinterpret_cast<const Memory*>(from);
+    return;
   }
-  bf16_store(Bf16Lanes<T>{*reinterpret_cast<const typename Bf16Lanes<T>::Memory*>(from)}, to);
+  *reinterpret_cast<Memory*>(to) = Memory{};
+  std::int64_t i = 0;
+  if (count >= 16) {
+    *reinterpret_cast<Half*>(to) = *reinterpret_cast<const Half*>(from);
+    i = 16;
+  }
+  for (; i < count; ++i) to[i] = from[i];
 }
 #endif
 
@@ -234,9 +241,17 @@ void bf16_copy_columns(T* to, std::int64_t to_stride, const T* from, std::int64_
 template <class T, bool converts>
 void bf16_narrow_columns(std::uint16_t* to, std::int64_t to_stride, const T* from,
                          std::int64_t from_stride, std::int64_t rows, std::int64_t columns) {
-  for (std::int64_t i = 0; i < rows; ++i, to += to_stride, from += from_stride)
-    for (std::int64_t n = 0; n < columns; n += Vec<T>::lanes)
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  for (std::int64_t i = 0; i < rows; ++i, to += to_stride, from += from_stride) {
+    std::int64_t n = 0;
+#if ANTHER_VECTOR_ISA == 3
+    if constexpr (converts)
+      for (; n + 2 * lanes <= columns; n += 2 * lanes)
+        bf16_store(bf16_convert(Vec<T>::load(from + n), Vec<T>::load(from + n + lanes)), to + n);
+#endif
+    for (; n < columns; n += lanes)
       bf16_store_rounded<T, converts>(Vec<T>::load(from + n), to + n, columns - n);
+  }
 }
 
 // One panel of pack.depth rows of B, which are read from b as `rows` says.

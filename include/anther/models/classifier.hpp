@@ -52,11 +52,12 @@ struct Classified {
 class Classifier {
  public:
   // Reads a weights file, or the best weights of a run's folder. Throws, naming the file, unless it
-  // is that of a classifier of images that this program has registered.
-  explicit Classifier(const std::filesystem::path& path)
+  // is that of a classifier of images that this program has registered. With {.amp = true} products
+  // are of numbers in bfloat16.
+  explicit Classifier(const std::filesystem::path& path, const PredictorOptions& options = {})
       : model_(path),
         preprocess_(preprocess_of(path, model_.card)),
-        predictor_(*model_.module, sample_shape_of(model_.card)) {
+        predictor_(*model_.module, sample_shape_of(model_.card), options) {
     model_.store.keep_packed(false);
     // Weights from elsewhere may come without names: their classes are called by their numbers.
     if (model_.card.class_names.empty())
