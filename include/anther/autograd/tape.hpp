@@ -199,8 +199,7 @@ class Tape {
   int value_count() const { return static_cast<int>(values_.size()); }
   const Shape& shape_of(int id) const { return at(id).shape; }
   bool holds_integers(int id) const { return at(id).holds_integers; }
-  // Whether it is stored as a map in bfloat16 (kernels/bf16_map.hpp).
-  bool is_bf16(int id) const { return at(id).narrow; }
+  bool is_bf16(int id) const { return at(id).narrow; }  // stored as kernels/bf16_map.hpp has it
   // The elements of a value by its number; empty if it has none (in a dry run), or integers.
   std::span<const T> elements_of(int id) const {
     const Value& value = at(id);
