@@ -136,6 +136,17 @@ TEST_CASE("state: every number of a run's progress comes back") {
   }
   json["metric_sums"]["top1"] = {3.0, 4.0};
   CHECK(to_json(fit_progress_from_json(json)) == json);
+  // What is no whole number, or too large for one, is named.
+  for (const char* name : {"epochs", "batches", "batch_size", "step", "all_steps", "best_epoch"})
+    for (const nlohmann::json wrong : {nlohmann::json(1e31), nlohmann::json(0.5)}) {
+      auto changed = json;
+      changed[name] = wrong;
+      CHECK_THROWS_WITH_AS(
+          fit_progress_from_json(changed),
+          text_of("state: expected the progress of a run: ", name, ": expected a whole number")
+              .c_str(),
+          Error);
+    }
 }
 
 TEST_CASE("state: averaged weights come back too, and are asked for where there are none") {

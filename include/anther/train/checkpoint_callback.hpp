@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -11,6 +12,7 @@
 
 #include "anther/core/once.hpp"
 #include "anther/io/csv.hpp"
+#include "anther/io/json_members.hpp"
 #include "anther/train/checkpoint.hpp"
 #include "anther/train/fit.hpp"
 #include "anther/train/run_folder.hpp"
@@ -42,14 +44,18 @@ ANTHER_ONCE nlohmann::json to_json(const FitProgress& p) {
 // Also reads files from before metrics were of any kind, which have "images", "top1" and "top5".
 ANTHER_ONCE FitProgress fit_progress_from_json(const nlohmann::json& json) {
   FitProgress p;
+  // nlohmann-json would take a float for a whole number, whatever its size.
+  const auto read = [&](const char* name, std::int64_t& value) {
+    io::JsonMember<std::int64_t>::from(name, json.at(name), value);
+  };
   try {
-    json.at("epochs").get_to(p.epochs);
-    json.at("batches").get_to(p.batches);
-    p.batch_size = json.value("batch_size", p.batch_size);
-    p.steps_per_epoch = json.value("steps_per_epoch", p.steps_per_epoch);
-    p.schedule_offset = json.value("schedule_offset", p.schedule_offset);
-    json.at("step").get_to(p.epoch.step);
-    json.at(json.contains("samples") ? "samples" : "images").get_to(p.epoch.samples);
+    read("epochs", p.epochs);
+    read("batches", p.batches);
+    if (json.contains("batch_size")) read("batch_size", p.batch_size);
+    if (json.contains("steps_per_epoch")) read("steps_per_epoch", p.steps_per_epoch);
+    if (json.contains("schedule_offset")) read("schedule_offset", p.schedule_offset);
+    read("step", p.epoch.step);
+    read(json.contains("samples") ? "samples" : "images", p.epoch.samples);
     json.at("loss").get_to(p.epoch.loss);
     json.at("mean_loss").get_to(p.epoch.mean_loss);
     if (json.contains("metric_sums")) {
@@ -61,14 +67,16 @@ ANTHER_ONCE FitProgress fit_progress_from_json(const nlohmann::json& json) {
     }
     json.at("lr").get_to(p.epoch.lr);
     json.at("stall_seconds").get_to(p.epoch.stall_seconds);
-    json.at("all_steps").get_to(p.epoch.all_steps);
+    read("all_steps", p.epoch.all_steps);
     json.at("epoch_begin").get_to(p.epoch_begin);
     json.at("epoch_seconds").get_to(p.epoch_seconds);
     json.at("seconds").get_to(p.seconds);
     json.at("best").get_to(p.best);
-    json.at("best_epoch").get_to(p.best_epoch);
+    read("best_epoch", p.best_epoch);
     json.at("finished").get_to(p.finished);
   } catch (const nlohmann::json::exception& error) {
+    detail::fail("state: expected the progress of a run: ", error.what());
+  } catch (const Error& error) {
     detail::fail("state: expected the progress of a run: ", error.what());
   }
   return p;
