@@ -29,22 +29,45 @@ ANTHER_INLINE Vec<T> gelu_bf16_derivative(const GeluBf16Terms<T>& x) {
   return fma(x.c, polynomial(x.t, q), Vec<T>::broadcast(T(0.5)));
 }
 
+// `count` numbers, at most a vector.
+template <class T, bool converts>
+ANTHER_INLINE void gelu_bf16_forward_vec(std::uint16_t* y, const std::uint16_t* x,
+                                         std::int64_t count) {
+  const GeluBf16Terms<T> terms = gelu_bf16_terms(map_load<T>(x, count));
+  bf16_store_rounded<T, converts>(gelu_bf16_value(terms), y, count);
+}
 template <class T, bool converts>
 void gelu_bf16_forward(std::uint16_t* y, const std::uint16_t* x, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; i += Vec<T>::lanes) {
-    const GeluBf16Terms<T> terms = gelu_bf16_terms(map_load<T>(x + i, count - i));
-    bf16_store_rounded<T, converts>(gelu_bf16_value(terms), y + i, count - i);
-  }
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) gelu_bf16_forward_vec<T, converts>(y + i, x + i, lanes);
+  if (i < count) gelu_bf16_forward_vec<T, converts>(y + i, x + i, count - i);
 }
 
+template <class T, bool converts, bool with_y>
+ANTHER_INLINE void gelu_bf16_backward_vec(std::uint16_t* dx, std::uint16_t* y, const T* dy,
+                                          const std::uint16_t* x, std::int64_t count) {
+  const GeluBf16Terms<T> terms = gelu_bf16_terms(map_load<T>(x, count));
+  bf16_store_rounded<T, converts>(map_load<T>(dy, count) * gelu_bf16_derivative(terms), dx, count);
+  if constexpr (with_y) bf16_store_rounded<T, converts>(gelu_bf16_value(terms), y, count);
+}
+template <class T, bool converts, bool with_y>
+ANTHER_INLINE void gelu_bf16_backward_all(std::uint16_t* dx, std::uint16_t* y, const T* dy,
+                                          const std::uint16_t* x, std::int64_t count) {
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes)
+    gelu_bf16_backward_vec<T, converts, with_y>(dx + i, with_y ? y + i : y, dy + i, x + i, lanes);
+  if (i < count)
+    gelu_bf16_backward_vec<T, converts, with_y>(dx + i, with_y ? y + i : y, dy + i, x + i,
+                                                count - i);
+}
+// y may be null.
 template <class T, bool converts>
 void gelu_bf16_backward(std::uint16_t* dx, std::uint16_t* y, const T* dy, const std::uint16_t* x,
                         std::int64_t count) {
-  for (std::int64_t i = 0; i < count; i += Vec<T>::lanes) {
-    const std::int64_t left = count - i;
-    const GeluBf16Terms<T> terms = gelu_bf16_terms(map_load<T>(x + i, left));
-    bf16_store_rounded<T, converts>(map_load<T>(dy + i, left) * gelu_bf16_derivative(terms), dx + i,
-                                    left);
-    if (y) bf16_store_rounded<T, converts>(gelu_bf16_value(terms), y + i, left);
-  }
+  if (y)
+    gelu_bf16_backward_all<T, converts, true>(dx, y, dy, x, count);
+  else
+    gelu_bf16_backward_all<T, converts, false>(dx, nullptr, dy, x, count);
 }

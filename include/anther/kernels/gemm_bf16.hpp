@@ -67,7 +67,7 @@ struct Bf16Unit {
   decltype(&baseline::bf16_pack_a<T, false, std::uint16_t>) pack_map_a;
   decltype(&baseline::bf16_pack_b<T, false, std::uint16_t>) pack_map_b;
   decltype(&baseline::bf16_pack_transposed<T, false, std::uint16_t>) pack_map_transposed;
-  decltype(&baseline::bf16_pack_rows<T>) pack_rows;
+  decltype(&baseline::bf16_pack_rows<T, false>) pack_rows;
   decltype(&baseline::bf16_copy_columns<T>) copy_columns;
   decltype(&baseline::bf16_narrow_columns<T, false>) narrow_columns;
   void (*block)(const Bf16Block<T>& p, int row_tiles, int column_tiles);
@@ -81,7 +81,7 @@ Bf16Unit<T> bf16_fma_unit(decltype(Bf16Unit<T>::block) block) {
           &baseline::bf16_pack_a<T, false, std::uint16_t>,
           &baseline::bf16_pack_b<T, false, std::uint16_t>,
           &baseline::bf16_pack_transposed<T, false, std::uint16_t>,
-          &baseline::bf16_pack_rows<T>,
+          &baseline::bf16_pack_rows<T, false>,
           &baseline::bf16_copy_columns<T>,
           &baseline::bf16_narrow_columns<T, false>,
           block};
@@ -96,7 +96,7 @@ Bf16Unit<T> bf16_amx_unit() {
           &avx512::bf16_pack_a<T, true, std::uint16_t>,
           &avx512::bf16_pack_b<T, true, std::uint16_t>,
           &avx512::bf16_pack_transposed<T, true, std::uint16_t>,
-          &avx512::bf16_pack_rows<T>,
+          &avx512::bf16_pack_rows<T, true>,
           &avx512::bf16_copy_columns<T>,
           &avx512::bf16_narrow_columns<T, true>,
           &avx512::bf16_amx_block<T>};
@@ -147,39 +147,66 @@ class DenormalsAsZeros {
   DenormalsAsZeros& operator=(const DenormalsAsZeros&) = delete;
 };
 
-// A block of which rows x columns exist, where tiles are partial, y is in bfloat16, or there is
-// something to add: y = (start + A B) + add. The sums are in memory of its own.
+// Computes the blocks of a product. Where tiles are partial, y is in bfloat16, or there is something
+// to add, the sums go to memory of this object, and from there to y while the next block is
+// computed: the matrix unit and the vector units then work at the same time. finish() writes the
+// last of them.
 template <class T>
-void bf16_block_at_edge(const Bf16Unit<T>& unit, const Bf16Block<T>& whole, std::int64_t rows,
-                        std::int64_t columns, const T* add, std::int64_t add_stride,
-                        bool y_is_bf16) {
-  alignas(64) T start[32 * 32], sums[32 * 32];
-  const int row_tiles = rows > 16 ? 2 : 1, column_tiles = columns > 16 ? 2 : 1;
-  Bf16Block<T> p = whole;
-  if (p.start && (columns < 16 * column_tiles || (rows < 16 * row_tiles && p.start_stride != 0))) {
-    const std::int64_t start_rows = p.start_stride == 0 ? 1 : rows;
-    std::fill_n(start, 32 * (p.start_stride == 0 ? 1 : 16 * row_tiles), T(0));
-    unit.copy_columns(start, 32, p.start, p.start_stride, nullptr, 0, start_rows, columns);
-    p.start = start;
-    if (p.start_stride != 0) p.start_stride = 32;
+class Bf16Blocks {
+ public:
+  explicit Bf16Blocks(const Bf16Unit<T>& unit) : unit_(unit) {}
+
+  // y = (start + A B) + add, of which rows x columns exist. p is changed: a copy of it would wait
+  // for all stores of the block before.
+  void compute(Bf16Block<T>&& p, std::int64_t rows, std::int64_t columns, const T* add,
+               std::int64_t add_stride, bool y_is_bf16 = false) {
+    const int row_tiles = rows > 16 ? 2 : 1, column_tiles = columns > 16 ? 2 : 1;
+    const bool partial = rows < 16 * row_tiles || columns < 16 * column_tiles;
+    if (!partial && !add && !y_is_bf16) {
+      unit_.block(p, row_tiles, column_tiles);
+      return;
+    }
+    if (partial && p.start_stride != 0) {
+      unit_.copy_columns(start_, 32, p.start, p.start_stride, nullptr, 0, rows, columns);
+      p.start = start_;
+      p.start_stride = 32;
+    }
+    const Unwritten block = {sums_[turn_], p.y, p.y_stride, add,
+                             add_stride,   rows, columns,    y_is_bf16};
+    p.y = sums_[turn_];
+    p.y_stride = 32;
+    unit_.block(p, row_tiles, column_tiles);
+    finish();
+    unwritten_ = block;
+    turn_ = 1 - turn_;
   }
-  p.y = sums;
-  p.y_stride = 32;
-  unit.block(p, row_tiles, column_tiles);
-  if (y_is_bf16)
-    unit.narrow_columns(as_bf16(whole.y), whole.y_stride, sums, 32, rows, columns);
-  else
-    unit.copy_columns(whole.y, whole.y_stride, sums, 32, add, add_stride, rows, columns);
-}
-template <class T>
-void bf16_any_block(const Bf16Unit<T>& unit, const Bf16Block<T>& p, std::int64_t rows,
-                    std::int64_t columns, const T* add, std::int64_t add_stride,
-                    bool y_is_bf16 = false) {
-  if (rows % 16 == 0 && columns % 16 == 0 && !add && !y_is_bf16)
-    unit.block(p, static_cast<int>(rows / 16), static_cast<int>(columns / 16));
-  else
-    bf16_block_at_edge(unit, p, rows, columns, add, add_stride, y_is_bf16);
-}
+  void finish() {
+    const Unwritten& block = unwritten_;
+    if (!block.sums) return;
+    if (block.y_is_bf16)
+      unit_.narrow_columns(as_bf16(block.y), block.y_stride, block.sums, 32, block.rows,
+                           block.columns);
+    else
+      unit_.copy_columns(block.y, block.y_stride, block.sums, 32, block.add, block.add_stride,
+                         block.rows, block.columns);
+    unwritten_.sums = nullptr;
+  }
+
+ private:
+  struct Unwritten {
+    const T* sums;
+    T* y;
+    std::int64_t y_stride;
+    const T* add;
+    std::int64_t add_stride, rows, columns;
+    bool y_is_bf16;
+  };
+  const Bf16Unit<T>& unit_;
+  Unwritten unwritten_ = {};
+  int turn_ = 0;
+  alignas(64) T sums_[2][32 * 32];
+  alignas(64) T start_[32 * 32] = {};
+};
 
 // y (rows, columns) = x (rows, depth) B + bias + add, for the panels first to last - 1. Where there
 // is no bias and add is y, the sums start from it. A y in bfloat16 needs a depth of at most 4096.
@@ -190,6 +217,11 @@ void bf16_gemm(const Bf16Unit<T>& unit, const GemmOperands<T>& o, const GemmDims
   alignas(64) std::uint16_t a[room];
   const auto* const packed = reinterpret_cast<const std::uint16_t*>(o.packed);
   const std::int64_t all_steps = bf16_steps(d.depth);
+  Bf16Blocks<T> blocks(unit);
+  // The bias of the last panel, to whole tiles.
+  alignas(64) T last_bias[32] = {};
+  const std::int64_t last_column = (d.columns - 1) / 32 * 32;
+  if (o.bias) std::copy_n(o.bias + last_column, d.columns - last_column, last_bias);
   for (std::int64_t done = 0;; done += most_steps) {
     const std::int64_t steps = all_steps - done < most_steps ? all_steps - done : most_steps;
     const bool goes_on = done > 0 || (!o.bias && o.add == o.y);
@@ -215,27 +247,28 @@ void bf16_gemm(const Bf16Unit<T>& unit, const GemmOperands<T>& o, const GemmDims
         const std::int64_t columns = d.columns - column < 32 ? d.columns - column : 32;
         const std::int64_t b_stride = bf16_b_stride(columns);
         const std::int64_t pair = at_once > 1 ? 32 : 16;
+        const T* const bias = !o.bias                 ? nullptr
+                              : column == last_column ? last_bias
+                                                      : o.bias + column;
         for (std::int64_t i = 0; i < rows; i += pair) {
           T* const y = map_at(o.y, (row + i) * d.y_stride + column, d.y_bf16);
           const T* const add =
               o.add && !goes_on ? o.add + (row + i) * d.add_stride + column : nullptr;
-          bf16_any_block<T>(unit,
-                            {.a = a + i / 16 * a_stride,
-                             .b = packed + column * 32 * all_steps + done * b_stride,
-                             .a_stride = a_stride,
-                             .b_stride = b_stride,
-                             .steps = steps,
-                             .start = goes_on  ? y
-                                      : o.bias ? o.bias + column
-                                               : nullptr,
-                             .start_stride = goes_on ? d.y_stride : 0,
-                             .y = y,
-                             .y_stride = d.y_stride},
-                            rows - i < pair ? rows - i : pair, columns, add, d.add_stride,
-                            d.y_bf16 != 0);
+          blocks.compute({.a = a + i / 16 * a_stride,
+                          .b = packed + column * 32 * all_steps + done * b_stride,
+                          .a_stride = a_stride,
+                          .b_stride = b_stride,
+                          .steps = steps,
+                          .start = goes_on ? y : bias,
+                          .start_stride = goes_on ? d.y_stride : 0,
+                          .y = y,
+                          .y_stride = d.y_stride},
+                         rows - i < pair ? rows - i : pair, columns, add, d.add_stride,
+                         d.y_bf16 != 0);
         }
       }
     }
+    blocks.finish();
     if (done + most_steps >= all_steps) return;
   }
 }
@@ -246,6 +279,7 @@ void bf16_gemm_tn(const Bf16Unit<T>& unit, T* dw, const T* dy, const T* x, const
   constexpr std::int64_t most_columns = 512, most_steps = 8, most_rows = 32 * most_steps;
   const std::int64_t a_stride = most_steps * unit.a_tile;
   alignas(64) std::uint16_t b[most_columns * most_rows], a[2 * most_steps * 2 * bf16_tile];
+  Bf16Blocks<T> blocks(unit);
   for (std::int64_t column = 0; column < d.columns; column += most_columns) {
     const std::int64_t columns =
         d.columns - column < most_columns ? d.columns - column : most_columns;
@@ -271,19 +305,19 @@ void bf16_gemm_tn(const Bf16Unit<T>& unit, T* dw, const T* dy, const T* x, const
           }
         for (std::int64_t n = 0; n < columns; n += 32) {
           T* const to = dw + out * d.dw_stride + column + n;
-          bf16_any_block<T>(unit,
-                            {.a = a,
-                             .b = b + n * 32 * steps,
-                             .a_stride = a_stride,
-                             .b_stride = bf16_b_stride(columns - n),
-                             .steps = steps,
-                             .start = to,
-                             .start_stride = d.dw_stride,
-                             .y = to,
-                             .y_stride = d.dw_stride},
-                            outs, columns - n < 32 ? columns - n : 32, nullptr, 0);
+          blocks.compute({.a = a,
+                          .b = b + n * 32 * steps,
+                          .a_stride = a_stride,
+                          .b_stride = bf16_b_stride(columns - n),
+                          .steps = steps,
+                          .start = to,
+                          .start_stride = d.dw_stride,
+                          .y = to,
+                          .y_stride = d.dw_stride},
+                         outs, columns - n < 32 ? columns - n : 32, nullptr, 0);
         }
       }
+      blocks.finish();
     }
   }
 }

@@ -255,7 +255,7 @@ void bf16_narrow_columns(std::uint16_t* to, std::int64_t to_stride, const T* fro
 }
 
 // One panel of pack.depth rows of B, which are read from b as `rows` says.
-template <class T>
+template <class T, bool amx>
 void bf16_pack_rows(std::uint16_t* packed, const T* b, const PackOptions& pack,
                     const PackRows& rows, std::int64_t number) {
   const std::int64_t first = 32 * number, columns = pack.columns - first;
@@ -279,11 +279,26 @@ void bf16_pack_rows(std::uint16_t* packed, const T* b, const PackOptions& pack,
       const std::int64_t here = columns - 16 * tile < 16 ? columns - 16 * tile : 16;
       if (pack.column_stride == 1) {
         for (std::int64_t p = 0; p < 16; ++p)
-          bf16_pack_pairs<T, false, T>(
+          bf16_pack_pairs<T, amx, T>(
               packed + 32 * p, k + 2 * p < pack.depth ? from + at[2 * p] : nullptr,
               k + 2 * p + 1 < pack.depth ? from + at[2 * p + 1] : nullptr, here);
         continue;
       }
+#if ANTHER_VECTOR_ISA == 3
+      if constexpr (amx)
+        if (in_line && here == 16) {
+          Vec<T> pairs[16];
+          ANTHER_UNROLL for (int n = 0; n < 16; ++n) {
+            const T* const column = from + n * pack.column_stride + at[0];
+            pairs[n] = bf16_widened(bf16_convert(Vec<T>::load(column), Vec<T>::load(column + 16)));
+          }
+          bf16_transpose16(pairs);
+          ANTHER_UNROLL for (int p = 0; p < 16; ++p) {
+            pairs[p].store(reinterpret_cast<T*>(packed + 32 * p));
+          }
+          continue;
+        }
+#endif
       for (std::int64_t n = 0; n < 16; ++n) {
         const T* const column = from + n * pack.column_stride;
         for (std::int64_t i = 0; i < 32; ++i)
