@@ -30,9 +30,18 @@ ANTHER_INLINE void bf16_store(const Bf16Lanes<T>& lanes, void* to) {
 // Numbers of a map in bfloat16.
 template <class T>
 ANTHER_INLINE Bf16Lanes<T> bf16_load(const std::uint16_t* from) {
+#if ANTHER_VECTOR_ISA == 3
+  // GCC widens by halves.
+  typename Bf16Lanes<T>::Raw wide;
+  asm("vpmovzxwd %1, %0"
+      : "=v"(wide)
+      : "m"(*reinterpret_cast<const typename Bf16Lanes<T>::HalfMemory*>(from)));
+  return {wide << 16};
+#else
   const typename Bf16Lanes<T>::Half half =
       *reinterpret_cast<const typename Bf16Lanes<T>::HalfMemory*>(from);
   return {__builtin_convertvector(half, typename Bf16Lanes<T>::Raw) << 16};
+#endif
 }
 template <class T>
 ANTHER_INLINE Bf16Lanes<T> bf16_load(const std::uint16_t* from, std::int64_t count) {

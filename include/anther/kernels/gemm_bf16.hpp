@@ -147,32 +147,28 @@ class DenormalsAsZeros {
   DenormalsAsZeros& operator=(const DenormalsAsZeros&) = delete;
 };
 
-// Computes the blocks of a product. Where tiles are partial, y is in bfloat16, or there is something
-// to add, the sums go to memory of this object, and from there to y while the next block is
-// computed: the matrix unit and the vector units then work at the same time. finish() writes the
-// last of them.
+// Computes the blocks of a product. Where tiles are partial, the sums go to memory of this object,
+// and from there to y while the next block is computed: the matrix unit and the vector unit then
+// work at the same time. finish() writes the last of them.
 template <class T>
 class Bf16Blocks {
  public:
   explicit Bf16Blocks(const Bf16Unit<T>& unit) : unit_(unit) {}
 
-  // y = (start + A B) + add, of which rows x columns exist. p is changed: a copy of it would wait
-  // for all stores of the block before.
-  void compute(Bf16Block<T>&& p, std::int64_t rows, std::int64_t columns, const T* add,
-               std::int64_t add_stride, bool y_is_bf16 = false) {
+  // y = start + A B, of which rows x columns exist. p is changed: a copy of it would wait for all
+  // stores of the block before.
+  void compute(Bf16Block<T>&& p, std::int64_t rows, std::int64_t columns) {
     const int row_tiles = rows > 16 ? 2 : 1, column_tiles = columns > 16 ? 2 : 1;
-    const bool partial = rows < 16 * row_tiles || columns < 16 * column_tiles;
-    if (!partial && !add && !y_is_bf16) {
+    if (rows == 16 * row_tiles && columns == 16 * column_tiles) {
       unit_.block(p, row_tiles, column_tiles);
       return;
     }
-    if (partial && p.start_stride != 0) {
+    if (p.start_stride != 0) {
       unit_.copy_columns(start_, 32, p.start, p.start_stride, nullptr, 0, rows, columns);
       p.start = start_;
       p.start_stride = 32;
     }
-    const Unwritten block = {sums_[turn_], p.y, p.y_stride, add,
-                             add_stride,   rows, columns,    y_is_bf16};
+    const Unwritten block = {sums_[turn_], p.y, p.y_stride, rows, columns};
     p.y = sums_[turn_];
     p.y_stride = 32;
     unit_.block(p, row_tiles, column_tiles);
@@ -182,13 +178,9 @@ class Bf16Blocks {
   }
   void finish() {
     const Unwritten& block = unwritten_;
-    if (!block.sums) return;
-    if (block.y_is_bf16)
-      unit_.narrow_columns(as_bf16(block.y), block.y_stride, block.sums, 32, block.rows,
-                           block.columns);
-    else
-      unit_.copy_columns(block.y, block.y_stride, block.sums, 32, block.add, block.add_stride,
-                         block.rows, block.columns);
+    if (block.sums)
+      unit_.copy_columns(block.y, block.y_stride, block.sums, 32, nullptr, 0, block.rows,
+                         block.columns);
     unwritten_.sums = nullptr;
   }
 
@@ -196,10 +188,7 @@ class Bf16Blocks {
   struct Unwritten {
     const T* sums;
     T* y;
-    std::int64_t y_stride;
-    const T* add;
-    std::int64_t add_stride, rows, columns;
-    bool y_is_bf16;
+    std::int64_t y_stride, rows, columns;
   };
   const Bf16Unit<T>& unit_;
   Unwritten unwritten_ = {};
@@ -214,62 +203,91 @@ template <class T>
 void bf16_gemm(const Bf16Unit<T>& unit, const GemmOperands<T>& o, const GemmDims& d,
                std::int64_t first, std::int64_t last) {
   constexpr std::int64_t most_steps = bf16_most_depth / 32, room = most_steps * 2 * bf16_tile;
+  // 16 more: rows of 1 KiB or so would share the first-level cache's sets.
+  constexpr std::int64_t most_panels = 9, sums_stride = 32 * most_panels + 16;
   alignas(64) std::uint16_t a[room];
+  alignas(64) T sums[32 * sums_stride], last_bias[32] = {};
+  Bf16Blocks<T> blocks(unit);
   const auto* const packed = reinterpret_cast<const std::uint16_t*>(o.packed);
   const std::int64_t all_steps = bf16_steps(d.depth);
-  Bf16Blocks<T> blocks(unit);
-  // The bias of the last panel, to whole tiles.
-  alignas(64) T last_bias[32] = {};
+  // The bias of the last panel, as whole tiles.
   const std::int64_t last_column = (d.columns - 1) / 32 * 32;
   if (o.bias) std::copy_n(o.bias + last_column, d.columns - last_column, last_bias);
   for (std::int64_t done = 0;; done += most_steps) {
     const std::int64_t steps = all_steps - done < most_steps ? all_steps - done : most_steps;
     const bool goes_on = done > 0 || (!o.bias && o.add == o.y);
+    const T* const add = goes_on ? nullptr : o.add;
+    // Where sums are rounded or added to, they are kept for several panels, so that y is then
+    // written by rows: a row's part of one panel is hardly a cache line, and caches fetch what
+    // follows. Else they go to y at once.
+    const bool by_rows = d.y_bf16 != 0 || add;
     const std::int64_t a_stride = steps * unit.a_tile;
     // So many tiles of rows at a time stay in the first-level cache beside a panel of B.
     std::int64_t at_once = 24 * bf16_tile / (a_stride + 1) * 2;
-    at_once = at_once < 2 ? 2 : at_once > 6 ? 6 : at_once;
+    at_once = by_rows || at_once < 2 ? 2 : at_once > 6 ? 6 : at_once;
     if (at_once * a_stride > room) at_once = 1;
+    const std::int64_t pair = at_once > 1 ? 32 : 16;
+    const std::int64_t depth =
+        all_steps - done > most_steps ? bf16_most_depth : d.depth - 32 * done;
+    const auto columns_of = [&](std::int64_t from, std::int64_t to) {
+      return (32 * to < d.columns ? 32 * to : d.columns) - 32 * from;
+    };
     for (std::int64_t row = 0; row < d.rows; row += 16 * at_once) {
       const std::int64_t rows = d.rows - row < 16 * at_once ? d.rows - row : 16 * at_once;
-      const std::int64_t k = 32 * done, left = d.depth - k;
-      const std::int64_t depth = left < 32 * most_steps ? left : 32 * most_steps;
       for (std::int64_t i = 0; i < rows; i += 16) {
-        const T* const x = map_at(o.x, (row + i) * d.x_stride + k, d.x_bf16);
+        const T* const x = map_at(o.x, (row + i) * d.x_stride + 32 * done, d.x_bf16);
         const std::int64_t here = rows - i < 16 ? rows - i : 16;
         if (d.x_bf16 != 0)
           unit.pack_map_a(a + i / 16 * a_stride, as_bf16(x), d.x_stride, here, depth);
         else
           unit.pack_a(a + i / 16 * a_stride, x, d.x_stride, here, depth);
       }
-      for (std::int64_t number = first; number < last; ++number) {
-        const std::int64_t column = 32 * number;
-        const std::int64_t columns = d.columns - column < 32 ? d.columns - column : 32;
-        const std::int64_t b_stride = bf16_b_stride(columns);
-        const std::int64_t pair = at_once > 1 ? 32 : 16;
-        const T* const bias = !o.bias                 ? nullptr
-                              : column == last_column ? last_bias
-                                                      : o.bias + column;
-        for (std::int64_t i = 0; i < rows; i += pair) {
-          T* const y = map_at(o.y, (row + i) * d.y_stride + column, d.y_bf16);
-          const T* const add =
-              o.add && !goes_on ? o.add + (row + i) * d.add_stride + column : nullptr;
-          blocks.compute({.a = a + i / 16 * a_stride,
-                          .b = packed + column * 32 * all_steps + done * b_stride,
-                          .a_stride = a_stride,
-                          .b_stride = b_stride,
-                          .steps = steps,
-                          .start = goes_on ? y : bias,
-                          .start_stride = goes_on ? d.y_stride : 0,
-                          .y = y,
-                          .y_stride = d.y_stride},
-                         rows - i < pair ? rows - i : pair, columns, add, d.add_stride,
-                         d.y_bf16 != 0);
-        }
+      const auto block = [&](std::int64_t panel, std::int64_t i, T* y, std::int64_t y_stride) {
+        const std::int64_t column = 32 * panel;
+        const std::int64_t b_stride = bf16_b_stride(columns_of(panel, panel + 1));
+        return Bf16Block<T>{.a = a + i / 16 * a_stride,
+                            .b = packed + column * 32 * all_steps + done * b_stride,
+                            .a_stride = a_stride,
+                            .b_stride = b_stride,
+                            .steps = steps,
+                            .start = goes_on                 ? y
+                                     : !o.bias               ? nullptr
+                                     : column == last_column ? last_bias
+                                                             : o.bias + column,
+                            .start_stride = goes_on ? y_stride : 0,
+                            .y = y,
+                            .y_stride = y_stride};
+      };
+      for (std::int64_t panel = first; !by_rows && panel < last; ++panel)
+        for (std::int64_t i = 0; i < rows; i += pair)
+          blocks.compute(block(panel, i, o.y + (row + i) * d.y_stride + 32 * panel, d.y_stride),
+                         rows - i < pair ? rows - i : pair, columns_of(panel, panel + 1));
+      for (std::int64_t from = first; by_rows && from < last; from += most_panels) {
+        const std::int64_t to = from + most_panels < last ? from + most_panels : last;
+        for (std::int64_t panel = from; panel < to; ++panel)
+          unit.block(block(panel, 0, sums + 32 * (panel - from), sums_stride), rows > 16 ? 2 : 1,
+                     columns_of(panel, panel + 1) > 16 ? 2 : 1);
+        T* const y = map_at(o.y, row * d.y_stride + 32 * from, d.y_bf16);
+        if (d.y_bf16 != 0)
+          unit.narrow_columns(as_bf16(y), d.y_stride, sums, sums_stride, rows,
+                              columns_of(from, to));
+        else
+          unit.copy_columns(y, d.y_stride, sums, sums_stride, add + row * d.add_stride + 32 * from,
+                            d.add_stride, rows, columns_of(from, to));
       }
     }
     blocks.finish();
     if (done + most_steps >= all_steps) return;
+  }
+}
+
+// Asks for 32 columns of up to 32 rows, which will be read and written soon.
+template <class T>
+void bf16_fetch_block(const T* from, std::int64_t stride, std::int64_t rows) {
+  constexpr std::int64_t line = 64 / sizeof(T);
+  for (std::int64_t i = 0; i < 32 && i < rows; ++i, from += stride) {
+    for (std::int64_t n = 0; n < 32; n += line) __builtin_prefetch(from + n, 1);
+    __builtin_prefetch(from + 31, 1);
   }
 }
 
@@ -305,6 +323,11 @@ void bf16_gemm_tn(const Bf16Unit<T>& unit, T* dw, const T* dy, const T* x, const
           }
         for (std::int64_t n = 0; n < columns; n += 32) {
           T* const to = dw + out * d.dw_stride + column + n;
+          if (row == 0) {
+            const bool same = n + 32 < columns;
+            bf16_fetch_block(same ? to + 32 : dw + (out + 32) * d.dw_stride + column, d.dw_stride,
+                             same ? outs : d.outs - out - 32);
+          }
           blocks.compute({.a = a,
                           .b = b + n * 32 * steps,
                           .a_stride = a_stride,
@@ -314,7 +337,7 @@ void bf16_gemm_tn(const Bf16Unit<T>& unit, T* dw, const T* dy, const T* x, const
                           .start_stride = d.dw_stride,
                           .y = to,
                           .y_stride = d.dw_stride},
-                         outs, columns - n < 32 ? columns - n : 32, nullptr, 0);
+                         outs, columns - n < 32 ? columns - n : 32);
         }
       }
       blocks.finish();

@@ -227,13 +227,20 @@ template <class T>
 void bf16_copy_columns(T* to, std::int64_t to_stride, const T* from, std::int64_t from_stride,
                        const T* add, std::int64_t add_stride, std::int64_t rows,
                        std::int64_t columns) {
-  for (std::int64_t n = 0; n < columns; n += Vec<T>::lanes) {
-    const std::int64_t here = columns - n;
-    for (std::int64_t i = 0; i < rows; ++i) {
-      Vec<T> value = Vec<T>::load_partial(from + i * from_stride + n, here);
-      if (add) value = value + Vec<T>::load_partial(add + i * add_stride + n, here);
-      value.store_partial(to + i * to_stride + n, here);
+  constexpr std::int64_t lanes = Vec<T>::lanes;
+  for (std::int64_t i = 0; i < rows; ++i, to += to_stride, from += from_stride) {
+    std::int64_t n = 0;
+    for (; n + lanes <= columns; n += lanes) {
+      Vec<T> value = Vec<T>::load(from + n);
+      if (add) value = value + Vec<T>::load(add + n);
+      value.store(to + n);
     }
+    if (n < columns) {
+      Vec<T> value = Vec<T>::load_partial(from + n, columns - n);
+      if (add) value = value + Vec<T>::load_partial(add + n, columns - n);
+      value.store_partial(to + n, columns - n);
+    }
+    if (add) add += add_stride;
   }
 }
 
