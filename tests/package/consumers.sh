@@ -65,6 +65,11 @@ mixed() { # COMPILER FLAGS: one unit for this very processor, one plain
     "$1" $2 -fopenmp "$root/tests/package/mixed_flags_main.cpp" $order -o program && ./program || return 1
   done
 }
+bits() { # COMPILER FLAGS: a training's weights, as they were of the first compiler of these rows
+  # shellcheck disable=SC2086
+  "$1" $2 "-I$root/include" "$root/tests/package/bits.cpp" -o program && ./program >"$3.bits" &&
+    cat "$3.bits" && [[ $(wc -l <"$3.bits") == 5 ]]
+}
 aligned() { # COMPILER FLAGS: programs with other alignments of Eigen's
   local bytes
   for bytes in 0 16 64; do
@@ -86,7 +91,9 @@ add_compiler() {
   rows+=("compiles|$compiler|-std=c++20 $warnings$own")
   rows+=("compiles|$compiler|-std=c++2b $warnings$own")
   rows+=("runs|$compiler|-std=c++2b -O0 -D_GLIBCXX_ASSERTIONS$openmp")
+  rows+=("bits|$compiler|-std=c++20 -O2$openmp")
   [[ $usual ]] || return 0
+  rows+=("bits|$compiler|-std=c++20 -O0" "bits|$compiler|-std=c++20 -O3 -march=native$openmp")
   rows+=("runs|$compiler|-std=c++20 -O0")
   rows+=("runs|$compiler|-std=gnu++20 -O3$openmp")
   rows+=("runs|$compiler|-std=c++20 -O2 -fno-omit-frame-pointer -fvisibility=hidden$openmp")
@@ -111,7 +118,7 @@ run_row() {
   local number=$1 kind compiler flags status=0 began=$SECONDS
   IFS='|' read -r kind compiler flags <<<"${rows[number]}"
   mkdir "$work/$number"
-  (cd "$work/$number" && "$kind" "$compiler" "$flags") >"$work/$number.log" 2>&1 || status=$?
+  (cd "$work/$number" && "$kind" "$compiler" "$flags" "$work/$number") >"$work/$number.log" 2>&1 || status=$?
   echo "$status $((SECONDS - began))" >"$work/$number.done"
   rm -rf "${work:?}/$number"
 }
@@ -123,6 +130,15 @@ for number in "${!rows[@]}"; do
   run_row "$number" &
 done
 wait
+
+# All have the bits of the first.
+first_bits=
+for number in "${chosen[@]}"; do
+  [[ -e $work/$number.bits ]] || continue
+  first_bits=${first_bits:-$work/$number.bits}
+  cmp "$first_bits" "$work/$number.bits" >>"$work/$number.log" 2>&1 && continue
+  sed -i 's/^0 /1 /' "$work/$number.done"
+done
 
 failed=0
 for number in "${chosen[@]}"; do

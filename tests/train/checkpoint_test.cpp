@@ -138,7 +138,7 @@ TEST_CASE("state: every number of a run's progress comes back") {
   CHECK(to_json(fit_progress_from_json(json)) == json);
   // What is no whole number, or too large for one, is named.
   for (const char* name : {"epochs", "batches", "batch_size", "step", "all_steps", "best_epoch"})
-    for (const nlohmann::json wrong : {nlohmann::json(1e31), nlohmann::json(0.5)}) {
+    for (const nlohmann::json& wrong : {nlohmann::json(1e31), nlohmann::json(0.5)}) {
       auto changed = json;
       changed[name] = wrong;
       CHECK_THROWS_WITH_AS(

@@ -100,7 +100,9 @@ ANTHER_INLINE void layer_norm_backward_rows(LayerNormBackward<T> o, std::int64_t
   const T share = T(-1) / static_cast<T>(channels);
   LayerNormRow<T> row[rows];
   ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-    const T r = o.rstd[i], rest = mean[2 * i + 1], gd = sums[rows + i] - rest * sums[i];
+    const T r = o.rstd[i], rest = mean[2 * i + 1];
+    const T gd = fma(Vec<T>::broadcast(-rest), Vec<T>::broadcast(sums[i]),
+                     Vec<T>::broadcast(sums[rows + i]))[0];
     row[i] = {mean[2 * i], rest, r, r * (r * (r * (share * gd))), r * (share * sums[i])};
   }
   for (c = 0; c + lanes <= channels; c += lanes) {

@@ -22,10 +22,11 @@ ANTHER_INLINE T rms_norm_sum(const T* a, const T* b, const T* c, std::int64_t ch
 template <class T>
 void rms_norm_forward_rows(T* y, T* rstd, const T* x, const T* weight, const RMSNormDims& d) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
-  const T eps = static_cast<T>(d.eps), share = T(1) / static_cast<T>(d.channels);
+  const Vec<T> eps = Vec<T>::broadcast(static_cast<T>(d.eps));
+  const Vec<T> share = Vec<T>::broadcast(T(1) / static_cast<T>(d.channels));
   for (std::int64_t row = 0; row < d.rows; ++row, x += d.channels, y += d.channels) {
-    const T square = share * rms_norm_sum<T>(x, x, nullptr, d.channels);
-    const Vec<T> factor = Vec<T>::broadcast(T(1)) / sqrt(Vec<T>::broadcast(square + eps));
+    const Vec<T> squares = Vec<T>::broadcast(rms_norm_sum<T>(x, x, nullptr, d.channels));
+    const Vec<T> factor = Vec<T>::broadcast(T(1)) / sqrt(fma(share, squares, eps));
     rstd[row] = factor[0];
     for (std::int64_t c = 0; c < d.channels; c += lanes) {
       const std::int64_t left = d.channels - c;

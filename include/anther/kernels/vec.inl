@@ -41,17 +41,25 @@ struct Vec {
   ANTHER_INLINE T operator[](int lane) const { return raw[lane]; }
 };
 
+// Keeps a value in a register, as it is.
+template <class T>
+ANTHER_INLINE void pin([[maybe_unused]] Vec<T>& value) {
+#if ANTHER_VECTOR_ISA == 3
+  asm("" : "+v"(value.raw));
+#elif ANTHER_VECTOR_ISA == 2
+  asm("" : "+x"(value.raw));
+#elif defined(__aarch64__) && ANTHER_VECTOR_BYTES == 16
+  asm("" : "+w"(value.raw));
+#endif
+}
+
 // A load for more than one use. Compilers repeat a plain one for every use, as that spares a
 // register; but a load that crosses a cache line, as every second one of AVX-512 does where there
 // are 36 or 72 channels, takes two turns.
 template <class T>
 ANTHER_INLINE Vec<T> Vec<T>::load_once(const T* from) {
   Vec value = load(from);
-#if ANTHER_VECTOR_ISA == 3
-  asm("" : "+v"(value.raw));
-#elif ANTHER_VECTOR_ISA == 2
-  asm("" : "+x"(value.raw));
-#endif
+  pin(value);
   return value;
 }
 
@@ -65,7 +73,9 @@ ANTHER_INLINE Vec<T> operator-(const Vec<T>& a, const Vec<T>& b) {
 }
 template <class T>
 ANTHER_INLINE Vec<T> operator*(const Vec<T>& a, const Vec<T>& b) {
-  return {a.raw * b.raw};
+  Vec<T> product = {a.raw * b.raw};
+  pin(product);  // else GCC may fuse it with a sum, and Clang not: fma does where it is meant
+  return product;
 }
 template <class T>
 ANTHER_INLINE Vec<T> operator/(const Vec<T>& a, const Vec<T>& b) {

@@ -21,20 +21,29 @@ inline kernels::PackOptions linear_pack(std::int64_t out, std::int64_t in, std::
   return {.columns = out, .depth = in, .column_stride = in, .depth_stride = 1, .bf16 = bf16};
 }
 
+// The product of forward: which of its maps are stored in bfloat16, too.
+template <class T>
+kernels::GemmDims linear_dims(const Call<T>& call) {
+  const std::int64_t in = call.input_shape(0).back(), bf16 = call.bf16();
+  const auto lazy = call.lazy_input();
+  kernels::GemmDims d =
+      kernels::dense_gemm(call.input_shape(0).rows(), call.output_shape().back(), in, bf16);
+  // Sums over a great depth cannot go by way of bfloat16.
+  d.y_bf16 = call.output_is_bf16() && in <= kernels::bf16_most_depth;
+  d.x_bf16 = bf16 != 0 && lazy && lazy->has_bf16_rows();
+  return d;
+}
+
 inline constexpr char linear_op_name[] = "linear";
 template <class T>
 inline constexpr Op<T> linear_op = {
     .name = linear_op_name,
     .forward =
         [](Call<T>& call) {
-          const std::int64_t rows = call.input_shape(0).rows(), in = call.input_shape(0).back();
-          const std::int64_t out = call.output_shape().back(), bf16 = call.bf16();
-          const T* packed = call.packed(1, PackUse::forward, linear_pack(out, in, bf16));
+          const kernels::GemmDims d = linear_dims(call);
+          const std::int64_t rows = d.rows, in = d.depth, out = d.columns;
+          const T* packed = call.packed(1, PackUse::forward, linear_pack(out, in, d.bf16));
           const auto lazy = call.lazy_input();
-          kernels::GemmDims d = kernels::dense_gemm(rows, out, in, bf16);
-          // Sums over a great depth cannot go by way of bfloat16.
-          d.y_bf16 = call.output_is_bf16() && in <= kernels::bf16_most_depth;
-          d.x_bf16 = bf16 != 0 && lazy && lazy->has_bf16_rows();
           const bool rounds = call.output_is_bf16() && d.y_bf16 == 0;
           T* const y = rounds ? call.workspace(rows * out) : call.output();
           const auto apply = [&](std::int64_t first, std::int64_t count) {
@@ -50,7 +59,7 @@ inline constexpr Op<T> linear_op = {
                     lazy->compute_rows(to, first, count);
                 },
                 packed, call.input(2),
-                call.workspace(kernels::computed_rows(rows, available_threads(), bf16 != 0) * in),
+                call.workspace(kernels::computed_rows(rows, available_threads(), d.bf16 != 0) * in),
                 d, apply);
           else
             kernels::gemm_and<T>(y, call.add(), call.input(0), packed, call.input(2), d, apply);

@@ -73,40 +73,40 @@ ANTHER_ONCE void paint_background(Canvas& canvas, Draws& draws) {
   switch (draws.below(6)) {
     case 0:  // foliage
     case 1:
-      low = hsv(draws.between(.22f, .38f), draws.between(.4f, .8f), draws.between(.08f, .3f));
-      high = hsv(draws.between(.18f, .36f), draws.between(.3f, .7f), draws.between(.35f, .75f));
+      low = draws.hsv({.22f, .38f}, {.4f, .8f}, {.08f, .3f});
+      high = draws.hsv({.18f, .36f}, {.3f, .7f}, {.35f, .75f});
       break;
     case 2:  // soil
-      low = hsv(draws.between(.04f, .1f), draws.between(.3f, .6f), draws.between(.1f, .3f));
-      high = hsv(draws.between(.06f, .12f), draws.between(.2f, .5f), draws.between(.4f, .7f));
+      low = draws.hsv({.04f, .1f}, {.3f, .6f}, {.1f, .3f});
+      high = draws.hsv({.06f, .12f}, {.2f, .5f}, {.4f, .7f});
       break;
     case 3:  // sky
-      low = hsv(draws.between(.52f, .64f), draws.between(.2f, .6f), draws.between(.55f, .85f));
-      high = hsv(draws.between(.5f, .62f), draws.between(.0f, .3f), draws.between(.85f, 1.f));
+      low = draws.hsv({.52f, .64f}, {.2f, .6f}, {.55f, .85f});
+      high = draws.hsv({.5f, .62f}, {.0f, .3f}, {.85f, 1.f});
       break;
     case 4:  // shade
-      low = hsv(draws.between(0, 1), draws.between(.0f, .6f), draws.between(.01f, .1f));
-      high = hsv(draws.between(0, 1), draws.between(.0f, .5f), draws.between(.12f, .35f));
+      low = draws.hsv({0, 1}, {.0f, .6f}, {.01f, .1f});
+      high = draws.hsv({0, 1}, {.0f, .5f}, {.12f, .35f});
       break;
     default:  // anything
-      low = hsv(draws.between(0, 1), draws.between(.0f, .6f), draws.between(.3f, .8f));
-      high = hsv(draws.between(0, 1), draws.between(.0f, .5f), draws.between(.5f, 1.f));
+      low = draws.hsv({0, 1}, {.0f, .6f}, {.3f, .8f});
+      high = draws.hsv({0, 1}, {.0f, .5f}, {.5f, 1.f});
       break;
   }
   paint_clouds(canvas, draws, low, high, size * draws.between(.1f, .5f));
   for (int spots = draws.below(6); spots > 0; --spots) {
-    const Colour colour =
-        hsv(draws.between(0, 1), draws.between(.1f, .9f), draws.between(.3f, 1.f));
+    const Colour colour = draws.hsv({0, 1}, {.1f, .9f}, {.3f, 1.f});
     const float radius = size * draws.between(.03f, .13f);
-    paint_spot(canvas, draws.between(0, size), draws.between(0, size), radius, colour,
-               draws.between(.3f, .9f), radius * draws.between(.2f, 1.5f));
+    const float softness = radius * draws.between(.2f, 1.5f), strength = draws.between(.3f, .9f);
+    const float y = draws.between(0, size), x = draws.between(0, size);
+    paint_spot(canvas, x, y, radius, colour, strength, softness);
   }
   for (int leaves = draws.below(8); leaves > 0; --leaves) {
-    const Colour colour =
-        hsv(draws.between(.2f, .4f), draws.between(.3f, .8f), draws.between(.15f, .7f));
-    paint_leaf(canvas, draws.between(0, size), draws.between(0, size),
-               size * draws.between(.2f, .6f), size * draws.between(.02f, .1f),
-               draws.between(0, 6.283f), colour, size * draws.between(.01f, .05f));
+    const Colour colour = draws.hsv({.2f, .4f}, {.3f, .8f}, {.15f, .7f});
+    const float softness = size * draws.between(.01f, .05f), turn = draws.between(0, 6.283f);
+    const float width = size * draws.between(.02f, .1f), length = size * draws.between(.2f, .6f);
+    const float y = draws.between(0, size), x = draws.between(0, size);
+    paint_leaf(canvas, x, y, length, width, turn, colour, softness);
   }
 }
 
@@ -193,21 +193,22 @@ ANTHER_ONCE PaintedFlowers::Painted PaintedFlowers::painted(std::int64_t index) 
   const float radius = side * draws.between(.26f, .47f);
   const float x = side / 2 + (side / 2 - radius * .6f) * draws.between(-.7f, .7f);
   const float y = side / 2 + (side / 2 - radius * .6f) * draws.between(-.8f, .8f);
-  if (draws.chance(.4f))  // a smaller one of the same kind behind it
-    paint_flower(canvas, kind, draws.between(0, side), draws.between(0, side),
-                 radius * draws.between(.4f, .7f), draws);
-  const Colour stem =
-      hsv(draws.between(.22f, .34f), draws.between(.4f, .7f), draws.between(.25f, .6f));
-  paint_leaf(canvas, x, y, side * 1.6f, side * draws.between(.008f, .02f), draws.between(1.1f, 2.f),
-             stem, 1.5f);
+  if (draws.chance(.4f)) {  // a smaller one of the same kind behind it
+    const float smaller = radius * draws.between(.4f, .7f);
+    const float behind_y = draws.between(0, side), behind_x = draws.between(0, side);
+    paint_flower(canvas, kind, behind_x, behind_y, smaller, draws);
+  }
+  const Colour stem = draws.hsv({.22f, .34f}, {.4f, .7f}, {.25f, .6f});
+  const float stem_turn = draws.between(1.1f, 2.f), stem_width = side * draws.between(.008f, .02f);
+  paint_leaf(canvas, x, y, side * 1.6f, stem_width, stem_turn, stem, 1.5f);
   paint_flower(canvas, kind, x, y, radius, draws);
   for (int leaves = draws.below(3); leaves > 0; --leaves) {  // in front
     const float turn = draws.between(0, 6.283f), away = radius * draws.between(.7f, 1.5f);
-    const Colour colour =
-        hsv(draws.between(.2f, .38f), draws.between(.3f, .8f), draws.between(.2f, .7f));
-    paint_leaf(canvas, x + away * std::cos(turn), y + away * std::sin(turn),
-               side * draws.between(.2f, .5f), side * draws.between(.02f, .07f),
-               turn + draws.between(1.2f, 5.f), colour, draws.between(1.f, 4.f));
+    const Colour colour = draws.hsv({.2f, .38f}, {.3f, .8f}, {.2f, .7f});
+    const float softness = draws.between(1.f, 4.f), leaf_turn = turn + draws.between(1.2f, 5.f);
+    const float width = side * draws.between(.02f, .07f), length = side * draws.between(.2f, .5f);
+    paint_leaf(canvas, x + away * std::cos(turn), y + away * std::sin(turn), length, width,
+               leaf_turn, colour, softness);
   }
   std::vector<std::uint8_t> mask;
   for (int row = 0; row < canvas.size(); ++row)

@@ -35,7 +35,8 @@ ANTHER_ONCE Colour hsv(float hue, float saturation, float value) {
   return {part(0.0f), part(2.0f / 3), part(1.0f / 3)};
 }
 
-// Random numbers one after another.
+// Random numbers one after another. At most one of them stands in the arguments of a call: in which
+// order those are computed is the compiler's choice, and other pictures would come of it.
 class Draws {
  public:
   explicit Draws(RandomKey key) : key_(key) {}
@@ -44,6 +45,15 @@ class Draws {
   }
   int below(int count) { return static_cast<int>(uniform_below(key_, count_++, count)); }
   bool chance(float probability) { return between(0, 1) < probability; }
+
+  struct Range {
+    float low, high;
+  };
+  Colour hsv(Range hues, Range saturations, Range values) {
+    const float value = between(values.low, values.high);
+    const float saturation = between(saturations.low, saturations.high);
+    return painted::hsv(between(hues.low, hues.high), saturation, value);
+  }
 
  private:
   RandomKey key_;

@@ -11,20 +11,15 @@ namespace anther::inline v0_1::exports {
 
 ANTHER_ONCE void add_linear_cpp(CppForms& forms) {
   forms.add_named(linear_op_name, [](CodeBuilder& code, const Call<float>& call) {
-    const std::int64_t rows = call.input_shape(0).rows(), in = call.input_shape(0).back();
-    const std::int64_t out = call.output_shape().back();
-    const std::int64_t bf16 = call.bf16();
-    kernels::GemmDims d = kernels::dense_gemm(rows, out, in, bf16);
-    const auto lazy = call.lazy_input();
-    d.y_bf16 = call.output_is_bf16() && in <= kernels::bf16_most_depth;
-    d.x_bf16 = bf16 != 0 && lazy && lazy->has_bf16_rows();
+    const kernels::GemmDims d = linear_dims(call);
+    const std::int64_t rows = d.rows, in = d.depth, out = d.columns;
     const bool rounds = call.output_is_bf16() && d.y_bf16 == 0;
     const std::string y = rounds ? code.workspace(rows * out) : code.output();
-    const std::string packed = code.packed(1, linear_pack(out, in, bf16)), bias = code.input(2);
+    const std::string packed = code.packed(1, linear_pack(out, in, d.bf16)), bias = code.input(2);
     code.include("anther/kernels/gemm.hpp");
-    if (lazy)
+    if (call.lazy_input())
       code.call("gemm_of_rows<float>", y, code.add(), code.input_rows(d.x_bf16 != 0), packed, bias,
-                code.workspace(kernels::computed_rows(rows, 1, bf16 != 0) * in), d,
+                code.workspace(kernels::computed_rows(rows, 1, d.bf16 != 0) * in), d,
                 code.apply_rows());
     else
       code.call("gemm_and<float>", y, code.add(), code.input(0), packed, bias, d,

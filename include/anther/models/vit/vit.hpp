@@ -171,8 +171,8 @@ class Vit : public Module<T> {
     const std::int64_t patches = options_.tokens() - 1;
     x = reshape(patch_embed(x), Shape{image[0], patches, options_.embed_dim});
     // The first token is the class token, the same for all images: what is added to a row of zeros.
-    const Variable<T> added =
-        tape.parameter(pos_embed) + pad_axis(tape.parameter(cls_token), 1, 0, patches);
+    const Variable<T> cls = pad_axis(tape.parameter(cls_token), 1, 0, patches);
+    const Variable<T> added = tape.parameter(pos_embed) + cls;
     x = pad_axis(x, 1, 1, 0) + added;
     for (const auto& block : blocks_) x = (*block)(x);
     return head(flatten(norm(narrow(x, 1, 0, 1))));
