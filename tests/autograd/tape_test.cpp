@@ -194,6 +194,75 @@ TEST_CASE("tape: cheap lazy results are computed for each reader, with the same 
   }
 }
 
+// A depth-wise convolution of relu6(batch_norm(x)), of hardswish(x), of batch_norm(x) or, not
+// cheap, of group_norm(x); they are stored or not.
+LazyRun run_depthwise(bool stored, int which, std::int64_t stride) {
+  Tape<float> tape;
+  tape.begin({.training = true});
+  const Variable<float> x = tape.input(random_tensor<float>({2, 40, 37, 24}, 1), true),
+                        weight = tape.input(random_tensor<float>({3, 3, 24}, 2), true);
+  const auto keep = [&](const Variable<float>& value) {
+    if (stored) value.value();
+    return value;
+  };
+  const auto normed = [&] { return keep(batch_norm<float>(x, {}, {}, {}, {})); };
+  const Variable<float> lazy = which == 0   ? keep(relu6(normed()))
+                               : which == 1 ? keep(hardswish(x))
+                               : which == 2 ? normed()
+                                            : keep(group_norm<float>(x, 6));
+  const Variable<float> y =
+      depthwise_conv2d<float>(lazy, weight, {}, {.stride = stride, .padding = 1});
+  LazyRun run{copy_of(y.value()), {}, {}};
+  const Tensor<float> weights = random_tensor<float>(y.shape(), 3);
+  tape.backward(weighted_sum<float>(y, weights.span()));
+  run.dx = copy_of(x.gradient());
+  run.dweight = copy_of(weight.gradient());
+  return run;
+}
+
+TEST_CASE(
+    "tape: a depth-wise convolution of a lazy result has the bits of one of a stored result") {
+  for (const int which : {0, 1, 2, 3})
+    for (const std::int64_t stride : {1, 2}) {
+      CAPTURE(which);
+      CAPTURE(stride);
+      const LazyRun stored = run_depthwise(true, which, stride);
+      for (const int threads : {1, 3}) {
+        set_num_threads(threads);
+        const LazyRun lazy = run_depthwise(false, which, stride);
+        CHECK(lazy.y == stored.y);
+        CHECK(lazy.dx == stored.dx);
+        CHECK(lazy.dweight == stored.dweight);
+      }
+      set_num_threads(0);
+    }
+}
+
+TEST_CASE("tape: a lazy result that a depth-wise convolution reads, and something else too") {
+  // x + dw(x), which adds to what it reads, and y * y beside dw(y).
+  for (const bool cheap : {false, true}) {
+    std::vector<float> y[2], dx[2];
+    for (const bool stored : {false, true}) {
+      Tape<float> tape;
+      tape.begin();
+      const Variable<float> in = tape.input(random_tensor<float>({2, 9, 8, 12}, 1), true),
+                            weight = tape.input(random_tensor<float>({3, 3, 12}, 2), true);
+      const Variable<float> lazy = cheap ? relu(in) : group_norm<float>(in, 3);
+      if (stored) lazy.value();
+      const Variable<float> sum_of_both =
+          lazy + depthwise_conv2d<float>(lazy, weight, {}, {.padding = 1});
+      const Variable<float> squares = squared(sum_of_both);
+      const Variable<float> others = lazy * lazy;
+      const Variable<float> all = squares + others;
+      y[stored] = copy_of(all.value());
+      tape.backward(sum(all));
+      dx[stored] = copy_of(in.gradient());
+    }
+    CHECK(y[0] == y[1]);
+    CHECK(dx[0] == dx[1]);
+  }
+}
+
 TEST_CASE("tape: readers of cheap lazy results share the memory that they compute them in") {
   const auto memory = [](bool stored, int readers) {
     Tape<float> tape;

@@ -262,6 +262,7 @@ struct Layers {
     net.add<Conv2d>(3, 8, Conv2dLayerOptions{.kernel_size = {3, 2}, .stride = {2, 1}, .padding = 1})
         .add<Apply>([](V x) { return relu(x); })
         .add<Conv2d>(8, 6, Conv2dLayerOptions{.kernel_size = 3, .padding = {0, 1}, .groups = 2})
+        .add<Apply>([](V x) { return group_norm(x, 3); })
         .add<Conv2d>(6, 6,
                      Conv2dLayerOptions{.kernel_size = 3, .stride = 2, .padding = 1, .groups = 6})
         .add<Conv2d>(6, 5, Conv2dLayerOptions{.bias = false})

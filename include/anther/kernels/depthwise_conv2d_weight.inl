@@ -146,8 +146,7 @@ template <class T>
 void depthwise_backward_weight(T* dweight, T* dbias, const T* dy, const T* x,
                                const DepthwiseConv2dDims& d, std::int64_t first,
                                std::int64_t last) {
-  // What a few rows need stays in the first-level cache while all taps pass over it.
-  const std::int64_t block = d.out_width() >= 112 ? 1 : 112 / d.out_width();
+  const std::int64_t block = depthwise_conv2d_weight_rows(d);
   for (std::int64_t row = first; row < last; row += block) {
     const std::int64_t end = row + block < last ? row + block : last;
     if (depthwise_is_same<T>(d))

@@ -78,6 +78,11 @@ struct GemmTiles {
     return std::min(count, begin((count + unit - 1) / unit, tile, tiles) * unit);
   }
   std::int64_t row(std::int64_t tile) const { return row(rows, tile, row_tiles); }
+  // The rows of a tile, at most.
+  std::int64_t most_rows() const {
+    const std::int64_t units = (rows + unit - 1) / unit;
+    return (units + row_tiles - 1) / row_tiles * unit;
+  }
   // Tile t of `tiles` of `size` rows or panels begins here, and ends where the next one begins.
   static std::int64_t begin(std::int64_t size, std::int64_t t, std::int64_t tiles) {
     return size * t / tiles;
@@ -139,13 +144,23 @@ inline GemmDims dense_gemm(std::int64_t rows, std::int64_t columns, std::int64_t
           .bf16 = bf16};
 }
 
-// The rows of a computed x that are there at once: those of one tile, which stays in the cache, or
-// all where threads share the work.
+// Rows that are computed when they are read take turns in the cache. A thread computes a tile of
+// them at a time; each of so many groups of tiles has room for one.
+inline std::int64_t computed_groups(const GemmTiles& tiles, std::int64_t threads) {
+  return threads == 1 ? 1 : std::min(4 * threads, tiles.row_tiles);
+}
+// All the rows that there is room for.
 inline std::int64_t computed_rows(std::int64_t rows, std::int64_t threads, bool bf16 = false) {
-  if (threads > 1) return rows;
-  const GemmTiles tiles(rows, 1, 1, bf16);
-  const std::int64_t units = (rows + tiles.unit - 1) / tiles.unit;
-  return (units + tiles.row_tiles - 1) / tiles.row_tiles * tiles.unit;
+  const GemmTiles tiles(rows, 1, threads, bf16);
+  return computed_groups(tiles, threads) * tiles.most_rows();
+}
+// The rows of a lazy result's gradient that are there at once: those of one tile, or about a
+// mebibyte where threads share them.
+inline std::int64_t gradient_rows(std::int64_t rows, std::int64_t columns, std::int64_t threads,
+                                  bool bf16 = false) {
+  if (threads == 1) return computed_rows(rows, 1, bf16);
+  const std::int64_t unit = 96 * threads, size = 1 << 18;
+  return std::min(rows, std::max<std::int64_t>(size / (columns * unit), 1) * unit);
 }
 
 // gemm_and where x is not stored: rows_of(to, first, count) computes rows of it, one after another,
@@ -165,18 +180,21 @@ void gemm_of_rows(T* y, const T* add, const RowsOf& rows_of, const T* packed, co
     return;
   }
   const auto body = gemm_body<T>(d.bf16);
-  parallel_for(tiles.row_tiles, gemm_work(d), [&](std::int64_t tile) {
-    const std::int64_t row = tiles.row(tile);
-    const std::int64_t count = tiles.row(tile + 1) - row;
-    T* x = threads == 1 ? workspace : map_at(workspace, row * d.depth, d.x_bf16);
-    rows_of(x, row, count);
-    GemmDims part = d;
-    part.rows = count;
-    part.x_stride = d.depth;
-    body({map_at(y, row * d.y_stride, d.y_bf16), add ? add + row * d.add_stride : nullptr, x,
-          packed, bias},
-         part, 0, panels);
-    finish(row, count);
+  const std::int64_t groups = computed_groups(tiles, threads);
+  parallel_for(groups, gemm_work(d), [&](std::int64_t group) {
+    T* const x = map_at(workspace, group * tiles.most_rows() * d.depth, d.x_bf16);
+    const std::int64_t end = tiles.begin(tiles.row_tiles, group + 1, groups);
+    for (std::int64_t tile = tiles.begin(tiles.row_tiles, group, groups); tile < end; ++tile) {
+      const std::int64_t row = tiles.row(tile), count = tiles.row(tile + 1) - row;
+      rows_of(x, row, count);
+      GemmDims part = d;
+      part.rows = count;
+      part.x_stride = d.depth;
+      body({map_at(y, row * d.y_stride, d.y_bf16), add ? add + row * d.add_stride : nullptr, x,
+            packed, bias},
+           part, 0, panels);
+      finish(row, count);
+    }
   });
 }
 

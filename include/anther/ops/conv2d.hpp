@@ -200,34 +200,73 @@ Variable<T> conv1d(const Variable<T>& x, const Variable<T>& weight, const Variab
                         {d.batch, d.out_width(), d.out_channels});
 }
 
+// An x that is lazy is computed a few rows at a time, in forward and again in backward.
+template <class T>
+void depthwise_conv2d_op_forward(Call<T>& call) {
+  const auto& d = call.template attributes<kernels::DepthwiseConv2dDims>();
+  const auto finish = [&](std::int64_t first, std::int64_t count) {
+    call.apply_rows(first, count);
+  };
+  const T* const add = call.add();  // first: it may be x, and is stored then
+  if (const T* x = call.input(0)) {
+    kernels::depthwise_conv2d_forward(call.output(), add, x, call.input(1), call.input(2), d,
+                                      finish);
+    return;
+  }
+  const Call<T> lazy = *call.lazy_input();
+  kernels::depthwise_conv2d_forward_of_rows(
+      call.output(), add,
+      [&](T* to, std::int64_t first, std::int64_t count) { lazy.compute_rows(to, first, count); },
+      call.input(1), call.input(2),
+      call.workspace(kernels::depthwise_conv2d_rows_workspace(d, available_threads())), d, finish);
+}
+
+template <class T>
+void depthwise_conv2d_op_backward(Call<T>& call) {
+  const auto& d = call.template attributes<kernels::DepthwiseConv2dDims>();
+  const T *const x = call.input(0), *const dy = call.output_gradient();
+  const auto lazy = x ? std::nullopt : call.lazy_input();
+  // Where the gradient goes through the lazy op while its rows are in the cache.
+  const bool through = lazy && lazy->has_backward_rows();
+  const auto dx = through ? lazy->input_gradient(0) : call.input_gradient(0);
+  const auto dweight = call.input_gradient(1), dbias = call.input_gradient(2);
+  if (dweight) call.start(dweight, d.kernel_height * d.kernel_width * d.channels);
+  if (dbias) call.start(dbias, d.channels);
+  if (!lazy) {
+    kernels::depthwise_conv2d_backward(
+        dx.to, dx.add, dweight.to, dbias.to, dy, x, call.input(1),
+        call.workspace(kernels::depthwise_conv2d_backward_workspace(d)), d);
+    return;
+  }
+  const auto backward = [&](const auto& backward_of) {
+    kernels::depthwise_conv2d_backward_of_rows(
+        dx.to, dx.add, backward_of, dweight.to, dbias.to, dy,
+        [&](T* to, std::int64_t first, std::int64_t count) {
+          lazy->compute_rows(to, first, count);
+        },
+        call.input(1), call.workspace(kernels::depthwise_conv2d_backward_of_rows_workspace(d)), d);
+  };
+  if (through && dx)
+    backward([&](const T* rows, std::int64_t first, std::int64_t count) {
+      lazy->backward_rows(dx, nullptr, rows, first, count);
+    });
+  else
+    backward(nullptr);
+}
+
 inline constexpr char depthwise_conv2d_op_name[] = "depthwise_conv2d";
 template <class T>
 inline constexpr Op<T> depthwise_conv2d_op = {
     .name = depthwise_conv2d_op_name,
-    .forward =
-        [](Call<T>& call) {
-          kernels::depthwise_conv2d_forward(
-              call.output(), call.add(), call.input(0), call.input(1), call.input(2),
-              call.template attributes<kernels::DepthwiseConv2dDims>(),
-              [&](std::int64_t first, std::int64_t count) { call.apply_rows(first, count); });
-        },
-    .backward =
-        [](Call<T>& call) {
-          const auto& d = call.template attributes<kernels::DepthwiseConv2dDims>();
-          const auto dx = call.input_gradient(0), dweight = call.input_gradient(1),
-                     dbias = call.input_gradient(2);
-          if (dweight) call.start(dweight, d.kernel_height * d.kernel_width * d.channels);
-          if (dbias) call.start(dbias, d.channels);
-          kernels::depthwise_conv2d_backward(
-              dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
-              call.input(1), call.workspace(kernels::depthwise_conv2d_backward_workspace(d)), d);
-        },
+    .forward = depthwise_conv2d_op_forward<T>,
+    .backward = depthwise_conv2d_op_backward<T>,
     .macs =
         [](const Call<T>& call) {
           const auto& d = call.template attributes<kernels::DepthwiseConv2dDims>();
           return call.output_shape().numel() * d.kernel_height * d.kernel_width;
         },
     .takes_add = true,
+    .takes_lazy = true,
     .applies_rows = true,
 };
 

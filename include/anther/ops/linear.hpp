@@ -105,7 +105,8 @@ inline constexpr Op<T> linear_op = {
             return x_rows ? kernels::map_at(x_rows, first * in, x_bf16) : nullptr;
           };
           if (narrow_dx || (through && dx)) {
-            const std::int64_t block = kernels::computed_rows(rows, available_threads(), bf16 != 0);
+            const std::int64_t block =
+                kernels::gradient_rows(rows, in, available_threads(), bf16 != 0);
             T* dx_rows = call.workspace(block * in);  // of the lazy result
             for (std::int64_t first = 0; first < rows; first += block) {
               const std::int64_t count = std::min(block, rows - first);

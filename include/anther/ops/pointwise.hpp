@@ -48,8 +48,15 @@ void pointwise_op_forward(Call<T>& call) {
                        });
 }
 
-// What the derivative is computed from, x or y, is either stored, or computed again for a tile of
-// rows at a time.
+// Rows of what the derivative is computed from, x or y: where they are stored, or computed again.
+template <class T, kernels::Pointwise op>
+const T* pointwise_kept_rows(const Call<T>& call, T* room, std::int64_t first, std::int64_t count) {
+  if (!kernels::pointwise_keeps_result[static_cast<int>(op)])
+    return call.input_rows(room, first, count);
+  call.compute_rows(room, first, count);
+  return room;
+}
+
 template <class T, kernels::Pointwise op>
 void pointwise_op_backward(Call<T>& call) {
   constexpr bool keeps_result = kernels::pointwise_keeps_result[static_cast<int>(op)];
@@ -58,18 +65,13 @@ void pointwise_op_backward(Call<T>& call) {
   if (!dx) return;
   const T* dy = call.output_gradient();
   const std::int64_t size = call.output_shape().numel(), columns = call.output_shape().back();
-  const auto compute = [&](T* room, std::int64_t first, std::int64_t count) {
-    if (!keeps_result) return call.input_rows(room, first, count);
-    call.compute_rows(room, first, count);
-    return static_cast<const T*>(room);
-  };
-  constexpr std::int64_t room_size = 8192;
+  constexpr std::int64_t room_size = Call<T>::most_columns;
   const T* kept = keeps_result ? call.output() : call.input(0);
   if (kept == nullptr && columns > room_size) {
     T* all = call.workspace(size);
     call.for_row_tiles(0, size / columns,
                        [&](std::int64_t first, std::int64_t count, std::int64_t at) {
-                         compute(all + at, first, count);
+                         pointwise_kept_rows<T, op>(call, all + at, first, count);
                        });
     kept = all;
   }
@@ -83,8 +85,30 @@ void pointwise_op_backward(Call<T>& call) {
     const std::int64_t first = tile * tile_rows, count = std::min(tile_rows, rows - first);
     const std::int64_t at = first * columns;
     kernels::pointwise_backward<T, op>(dx.to + at, dx.add ? dx.add + at : nullptr, dy + at,
-                                       compute(room, first, count), count * columns, numbers);
+                                       pointwise_kept_rows<T, op>(call, room, first, count),
+                                       count * columns, numbers);
   });
+}
+
+template <class T, kernels::Pointwise op>
+void pointwise_backward_rows(const Call<T>& call, const GradientTarget<T>& dx, T* y, const T* dy,
+                             std::int64_t first, std::int64_t count) {
+  const std::int64_t columns = call.output_shape().back(), step = Call<T>::most_columns / columns;
+  alignas(64) T room[Call<T>::most_columns];
+  for (const std::int64_t last = first + count; first < last; first += step) {
+    const std::int64_t rows = std::min(step, last - first), at = first * columns;
+    const T* kept = pointwise_kept_rows<T, op>(call, room, first, rows);
+    if (y && kernels::pointwise_keeps_result[static_cast<int>(op)])
+      std::copy_n(kept, rows * columns, y);
+    else if (y)
+      kernels::pointwise_forward<T, op>(y, kept, rows * columns,
+                                        call.template attributes<kernels::PointwiseNumbers>());
+    kernels::pointwise_backward<T, op>(dx.to + at, dx.add ? dx.add + at : nullptr, dy, kept,
+                                       rows * columns,
+                                       call.template attributes<kernels::PointwiseNumbers>());
+    dy += rows * columns;
+    if (y) y += rows * columns;
+  }
 }
 
 template <class T, kernels::Pointwise op>
@@ -93,6 +117,7 @@ inline constexpr Op<T> pointwise_op = {
     .forward = pointwise_is_lazy(op) ? nullptr : pointwise_op_forward<T, op>,
     .backward = pointwise_op_backward<T, op>,
     .forward_rows = pointwise_is_lazy(op) ? pointwise_rows<T, op> : nullptr,
+    .backward_rows = pointwise_is_lazy(op) ? pointwise_backward_rows<T, op> : nullptr,
     .takes_lazy = true,
     .is_cheap = pointwise_is_lazy(op),
     .backward_in_place = true,

@@ -24,10 +24,16 @@ ANTHER_ONCE void add_convolution_cpp(CppForms& forms) {
               code.workspace(kernels::conv2d_backward_input_workspace(d, 1)), d);
   });
   forms.add_named(depthwise_conv2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
+    const auto& d = call.attributes<kernels::DepthwiseConv2dDims>();
     code.include("anther/kernels/depthwise_conv2d.hpp");
-    code.call("depthwise_conv2d_forward<float>", code.output(), code.add(), code.input(0),
-              code.input(1), code.input(2), call.attributes<kernels::DepthwiseConv2dDims>(),
-              code.apply_rows());
+    if (call.lazy_input())
+      code.call("depthwise_conv2d_forward_of_rows<float>", code.output(), code.add(),
+                code.input_rows(), code.input(1), code.input(2),
+                code.workspace(kernels::depthwise_conv2d_rows_workspace(d, 1)), d,
+                code.apply_rows());
+    else
+      code.call("depthwise_conv2d_forward<float>", code.output(), code.add(), code.input(0),
+                code.input(1), code.input(2), d, code.apply_rows());
   });
   forms.add_named(depthwise_conv_transpose2d_op_name,
                   [](CodeBuilder& code, const Call<float>& call) {
