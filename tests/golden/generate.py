@@ -142,6 +142,18 @@ def rounded(t):
     return t.to(torch.bfloat16).to(t.dtype)
 
 
+class StoredMap(torch.autograd.Function):
+    """A map that is stored in bfloat16, as its gradient is."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return rounded(x)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return rounded(dy)
+
+
 class GeluOfMaps(torch.autograd.Function):
     """GELU of a map that is stored in bfloat16, as the gradient of that is, by the polynomials of
     kernels/gelu_bf16.inl: those of exact numbers would be rounded to other sides here and there."""
@@ -215,6 +227,7 @@ def cases():
     yield "xs_table", options("xs", "improved", table=True), False
     yield "small_bf16", SmallNet, False
     yield "maps_bf16", MapsNet, False
+    yield "norms_bf16", NormsNet, False
 
 
 class SmallNet(torch.nn.Module):
@@ -246,6 +259,30 @@ class MapsNet(torch.nn.Module):
     def forward(self, x):
         x = self.embed(x).permute(0, 2, 3, 1)
         return self.head(self.fc2(GeluOfMaps.apply(self.fc1(x))).mean((1, 2)))
+
+
+class NormsNet(torch.nn.Module):
+    """Convolutions whose results norms or other convolutions read: in training these maps, and the
+    gradients of them, are in bfloat16."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = torch.nn.Conv2d(3, 16, 4, stride=4, bias=False)
+        self.expand = torch.nn.Conv2d(16, 24, 1, bias=False)
+        self.norm1 = torch.nn.BatchNorm2d(24)
+        self.dw1 = torch.nn.Conv2d(24, 24, 3, stride=2, padding=1, groups=24)
+        self.norm2 = torch.nn.GroupNorm(4, 24)
+        self.mix = torch.nn.Conv2d(24, 20, 1)
+        self.dw2 = torch.nn.Conv2d(20, 20, 5, padding=2, groups=20)
+        self.project = torch.nn.Conv2d(20, 17, 1)
+        self.head = torch.nn.Linear(17, CLASSES)
+
+    def forward(self, x):
+        stored = StoredMap.apply if self.training else lambda map: map
+        x = F.relu6(self.norm1(stored(self.expand(self.embed(x)))))
+        x = self.norm2(stored(self.dw1(x)))
+        x = self.project(stored(self.dw2(stored(self.mix(x)))))
+        return self.head(x.mean((2, 3)))
 
 
 def build(o, dtype):

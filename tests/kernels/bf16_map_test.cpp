@@ -10,7 +10,9 @@
 #include <limits>
 #include <vector>
 
+#include "anther/kernels/channel_norm.hpp"
 #include "anther/kernels/gelu_bf16.hpp"
+#include "anther/kernels/use_bf16.hpp"
 
 namespace bf16_map_test {
 
@@ -126,6 +128,73 @@ TEST_CASE("GELU of maps in bfloat16: one rounding for all instruction sets") {
   gelu_bf16_forward<float>(expected.data(), x.data(), count);
   baseline::gelu_bf16_forward<float, false>(y.data(), x.data(), count);
   CHECK(y == expected);
+}
+
+// Statistics, and what backward writes, of x as a map in bfloat16 and as the same numbers in
+// floats.
+struct Normed {
+  std::vector<float> affine, mean, rstd, dx, dweight, dbias;
+  friend bool operator==(const Normed&, const Normed&) = default;
+};
+Normed normed(const ChannelNormDims& d, const void* x, bool x_bf16, bool dx_bf16,
+              const std::vector<float>& dy, const std::vector<float>& weight) {
+  const auto sized = [](std::int64_t size) {
+    return std::vector<float>(static_cast<std::size_t>(size));
+  };
+  Normed out{sized(channel_norm_affine_size(d)),
+             sized(d.segments * d.groups),
+             sized(d.segments * d.groups),
+             dy,
+             weight,
+             weight};
+  std::vector<float> workspace = sized(channel_norm_workspace(d));
+  channel_norm_statistics<float>(out.affine.data(), out.mean.data(), out.rstd.data(), nullptr,
+                                 static_cast<const float*>(x), weight.data(), nullptr,
+                                 workspace.data(), d, x_bf16);
+  Map map(dy.size());
+  channel_norm_backward<float>(
+      {dx_bf16 ? reinterpret_cast<float*>(map.data()) : out.dx.data(), nullptr, out.dweight.data(),
+       out.dbias.data(), dy.data(), static_cast<const float*>(x), out.mean.data(), out.rstd.data(),
+       weight.data(), x_bf16, dx_bf16},
+      false, workspace.data(), d);
+  if (dx_bf16) bf16_widen(out.dx.data(), map.data(), std::ssize(map));
+  return out;
+}
+
+TEST_CASE("maps in bfloat16: norms of them") {
+  use_bf16<float>();
+  for (const ChannelNormDims& d :
+       {ChannelNormDims{1, 1, 7, 7}, ChannelNormDims{3, 50, 24, 2},
+        ChannelNormDims{1, 3000, 96, 96}, ChannelNormDims{2, 77, 1280, 1280},
+        ChannelNormDims{2, 900, 33, 3}}) {
+    CAPTURE(d.channels);
+    REQUIRE(channel_norm_reads_bf16(d));
+    const std::int64_t size = d.segments * d.rows * d.channels;
+    std::vector<float> x(static_cast<std::size_t>(size)), dy(x.size()),
+        weight(static_cast<std::size_t>(d.channels));
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      x[i] = std::sin(0.37f * static_cast<float>(i)) + 2;
+      dy[i] = std::cos(0.73f * static_cast<float>(i));
+    }
+    for (std::size_t i = 0; i < weight.size(); ++i)
+      weight[i] = 1 + 0.1f * static_cast<float>(i % 5);
+    Map map(x.size());
+    bf16_narrow(map.data(), x.data(), size);
+    bf16_widen(x.data(), map.data(), size);
+    Normed floats = normed(d, x.data(), false, false, dy, weight);
+    for (const int threads : {1, 3}) {
+      set_num_threads(threads);
+      CHECK(normed(d, map.data(), true, false, dy, weight) == floats);
+    }
+    set_num_threads(0);
+    bf16_narrow(map.data(), x.data(), size);
+    const Normed both = normed(d, map.data(), true, true, dy, weight);
+    Map dx(x.size());
+    bf16_narrow(dx.data(), floats.dx.data(), size);
+    bf16_widen(floats.dx.data(), dx.data(), size);
+    CHECK(both == floats);
+  }
+  CHECK(!channel_norm_reads_bf16({1, 100, 100'000, 1}));
 }
 
 }  // namespace bf16_map_test

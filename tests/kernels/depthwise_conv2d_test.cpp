@@ -1,4 +1,4 @@
-#include "anther/kernels/depthwise_conv2d.hpp"
+#include "anther/kernels/depthwise_conv2d_rows.hpp"
 
 #include <doctest/doctest.h>
 
@@ -173,52 +173,60 @@ TEST_CASE_TEMPLATE("depth-wise convolution: the added map may be the input", T, 
   }
 }
 
-// The same where x is computed pixel by pixel, and dx goes on so or not.
+// The same where maps are there or are computed pixel by pixel, and results are stored or taken.
+struct Computed {
+  bool x, dy, y, dx;
+};
 template <class T>
-Outputs<T> run_of_rows(const Inputs<T>& in, const DepthwiseConv2dDims& d, bool through) {
+Outputs<T> run_of_rows(const Inputs<T>& in, const DepthwiseConv2dDims& d,
+                       const Computed& computed) {
   const T nan = std::numeric_limits<T>::quiet_NaN();
-  std::vector<T> forward_workspace(
-      size_of(anther::kernels::depthwise_conv2d_rows_workspace(d, anther::available_threads())),
-      nan);
-  std::vector<T> workspace(size_of(anther::kernels::depthwise_conv2d_backward_of_rows_workspace(d)),
-                           nan);
+  const auto sized = [&](std::int64_t size) { return std::vector<T>(size_of(size), nan); };
+  std::vector<T> forward_workspace =
+      sized(anther::kernels::depthwise_conv2d_rows_workspace(d, anther::available_threads()));
+  std::vector<T> workspace = sized(anther::kernels::depthwise_conv2d_backward_of_rows_workspace(d));
   Outputs<T> out{std::vector<T>(in.dy.size(), nan), std::vector<T>(in.x.size(), nan), in.dweight,
                  in.dbias};
-  const auto rows_of = [&](T* to, std::int64_t first, std::int64_t count) {
-    CHECK(count > 0);
-    std::copy_n(in.x.data() + first * d.channels, count * d.channels, to);
+  const auto copy_of = [&](const std::vector<T>& map) {
+    return [&](T* to, std::int64_t first, std::int64_t count) {
+      if (count <= 0 || size_of((first + count) * d.channels) > map.size()) throw 1;
+      std::copy_n(map.data() + first * d.channels, count * d.channels, to);
+    };
+  };
+  // Results that are taken have `more` added to them.
+  const auto taken = [&](std::vector<T>& map, const std::vector<T>* more) {
+    return [&, more](const T* rows, std::int64_t first, std::int64_t count) {
+      for (std::int64_t i = 0; i < count * d.channels; ++i) {
+        const auto at = size_of(first * d.channels + i);
+        map[at] = more ? rows[i] + (*more)[at] : rows[i];
+      }
+    };
   };
   std::vector<char> finished(in.dy.size() / size_of(d.channels), 0);
   anther::kernels::depthwise_conv2d_forward_of_rows(
-      out.y.data(), in.y_add.data(), rows_of, in.weight.data(), in.bias.data(),
+      computed.y ? nullptr : out.y.data(), in.y_add.data(), computed.x ? nullptr : in.x.data(),
+      copy_of(in.x), in.weight.data(), in.bias.data(), taken(out.y, nullptr),
       forward_workspace.data(), d, [&](std::int64_t first, std::int64_t count) {
         for (std::int64_t i = first; i < first + count; ++i) ++finished[size_of(i)];
       });
   CHECK(finished == std::vector<char>(finished.size(), 1));
-  const auto backward = [&](T* dx, const T* dx_add, const auto& backward_of) {
-    anther::kernels::depthwise_conv2d_backward_of_rows(dx, dx_add, backward_of, out.dweight.data(),
-                                                       out.dbias.data(), in.dy.data(), rows_of,
-                                                       in.weight.data(), workspace.data(), d);
-  };
-  if (through)
-    backward(nullptr, nullptr, [&](const T* dx, std::int64_t first, std::int64_t count) {
-      for (std::int64_t i = 0; i < count * d.channels; ++i)
-        out.dx[size_of(first * d.channels + i)] =
-            dx[i] + in.dx_add[size_of(first * d.channels + i)];
-    });
-  else
-    backward(out.dx.data(), in.dx_add.data(), nullptr);
+  anther::kernels::depthwise_conv2d_backward_of_rows<T>(
+      out.dx.data(), in.dx_add.data(), computed.dx, taken(out.dx, &in.dx_add), out.dweight.data(),
+      out.dbias.data(), computed.dy ? nullptr : in.dy.data(), copy_of(in.dy),
+      computed.x ? nullptr : in.x.data(), copy_of(in.x), in.weight.data(), workspace.data(), d);
   return out;
 }
 
-TEST_CASE_TEMPLATE("depth-wise convolution: an x that is computed gives the bits of a stored one",
-                   T, float, double) {
+TEST_CASE_TEMPLATE("depth-wise convolution: maps that are computed give the bits of stored ones", T,
+                   float, double) {
   for (const DepthwiseConv2dDims& d :
        {same(2, 7, 7, 36, 3), same(3, 40, 33, 40, 5), same(2, 3, 500, 64, 3), same(1, 1, 1, 5, 5),
         DepthwiseConv2dDims{2, 112, 60, 48, 3, 3, 2, 2, 1, 1},
         DepthwiseConv2dDims{2, 50, 41, 72, 2, 2, 4, 4, 0, 0},
+        DepthwiseConv2dDims{2, 120, 96, 40, 3, 2, 1, 1, 0, 0},
         DepthwiseConv2dDims{3, 30, 40, 96, 7, 7, 3, 1, 2, 3},
         DepthwiseConv2dDims{1, 2, 2, 5, 5, 5, 2, 2, 2, 2},
+        DepthwiseConv2dDims{1, 90, 80, 32, 3, 3, 1, 1, 9, 9},
         DepthwiseConv2dDims{1, 2, 3, 8, 1, 1, 1, 1, 4, 4}}) {
     CAPTURE(d.height);
     CAPTURE(d.width);
@@ -226,8 +234,11 @@ TEST_CASE_TEMPLATE("depth-wise convolution: an x that is computed gives the bits
     const Outputs<T> stored = run(in, d, Add::other);
     for (const int threads : {1, 3}) {
       anther::set_num_threads(threads);
-      CHECK(run_of_rows(in, d, false) == stored);
-      CHECK(run_of_rows(in, d, true) == stored);
+      for (const Computed& computed : {Computed{.x = true, .dy = false, .y = false, .dx = false},
+                                       {.x = true, .dy = false, .y = false, .dx = true},
+                                       {.x = false, .dy = true, .y = true, .dx = false},
+                                       {.x = true, .dy = true, .y = true, .dx = true}})
+        CHECK(run_of_rows(in, d, computed) == stored);
     }
     anther::set_num_threads(0);
   }

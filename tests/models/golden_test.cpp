@@ -211,6 +211,31 @@ struct MapsNet : Module<float> {
   Linear<float> fc1, fc2, head;
 };
 
+// NormsNet of generate.py.
+struct NormsNet : Module<float> {
+  explicit NormsNet(const Scope<float>& scope)
+      : Module(scope, "NormsNet"),
+        embed(scope / "embed", 3, 16, {.kernel_size = 4, .stride = 4, .bias = false}),
+        expand(scope / "expand", 16, 24, {.bias = false}),
+        norm1(scope / "norm1", 24),
+        dw1(scope / "dw1", 24, 24, {.kernel_size = 3, .stride = 2, .padding = 1, .groups = 24}),
+        norm2(scope / "norm2", 4, 24),
+        mix(scope / "mix", 24, 20),
+        dw2(scope / "dw2", 20, 20, {.kernel_size = 5, .padding = 2, .groups = 20}),
+        project(scope / "project", 20, 17),
+        head(scope / "head", 17, 10) {}
+  Variable<float> forward(Variable<float> x) const override {
+    x = norm2(dw1(relu6(norm1(expand(embed(x))))));
+    return head(global_average_pool(project(dw2(mix(x)))));
+  }
+  Conv2d<float> embed, expand;
+  BatchNorm2d<float> norm1;
+  Conv2d<float> dw1;
+  GroupNorm<float> norm2;
+  Conv2d<float> mix, dw2, project;
+  Linear<float> head;
+};
+
 }  // namespace
 
 TEST_CASE("the formula of the golden files") {
@@ -270,4 +295,10 @@ TEST_CASE("maps in bfloat16") {
   const MapsNet model(store);
   fill_by_formula(store);
   check_passes<float>(model, store, read_golden("maps_bf16"), 1e-4, true);
+}
+TEST_CASE("maps in bfloat16 that norms and depth-wise convolutions read and write") {
+  ParameterStore<float> store;
+  const NormsNet model(store);
+  fill_by_formula(store);
+  check_passes<float>(model, store, read_golden("norms_bf16"), 1e-4, true);
 }

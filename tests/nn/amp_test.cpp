@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "anther/core/openmp.hpp"
@@ -13,6 +14,7 @@
 #include "anther/nn/inference.hpp"
 #include "anther/nn/linear.hpp"
 #include "anther/nn/norm.hpp"
+#include "anther/ops/pointwise.hpp"
 #include "anther/ops/reduce.hpp"
 #include "anther/ops/shape.hpp"
 
@@ -128,6 +130,94 @@ TEST_CASE("amp: the map before GELU is stored in bfloat16, and others get its nu
     CAPTURE(others);
     CHECK(relative_error(gradients(true, others), gradients(false, others)) < 0.02);
   }
+}
+
+// Convolutions whose results norms and other convolutions read.
+struct Inverted : Module<float> {
+  explicit Inverted(const Scope<float>& scope, bool group)
+      : Module(scope, "Inverted", {.stage = true}),
+        expand(scope / "expand", 12, 40, {.bias = false}),
+        dw(scope / "dw", 40, 40, {.kernel_size = 3, .stride = 2, .padding = 1, .groups = 40}),
+        project(scope / "project", 40, 20),
+        spread(scope / "spread", 20, 20, {.kernel_size = 5, .padding = 2, .groups = 20}),
+        out(scope / "out", 20, 6) {
+    norm1 = group ? AnyModule<float>(std::make_unique<GroupNorm<float>>(scope / "norm1", 4, 40))
+                  : AnyModule<float>(std::make_unique<BatchNorm2d<float>>(scope / "norm1", 40));
+    norm2 = group ? AnyModule<float>(std::make_unique<GroupNorm<float>>(scope / "norm2", 4, 40))
+                  : AnyModule<float>(std::make_unique<BatchNorm2d<float>>(scope / "norm2", 40));
+  }
+  Variable<float> forward(Variable<float> x) const override {
+    x = expand(x);
+    x = relu6(norm1(x));
+    x = dw(x);
+    x = relu6(norm2(x));
+    x = project(x);
+    x = spread(x);
+    return out(x);
+  }
+  Conv2d<float> expand, dw, project, spread, out;
+  AnyModule<float> norm1, norm2;
+};
+
+TEST_CASE("amp: maps between convolutions and norms are in bfloat16") {
+  for (const bool group : {false, true}) {
+    ParameterStore<float> store;
+    const Inverted net(store, group);
+    store.initialize(3);
+    const auto x = random_tensor<float>({3, 30, 26, 12}, 1);
+    const auto gradients = [&](const TapeOptions& options) {
+      Tape<float> tape;
+      tape.begin(options);
+      const Variable<float> y = net(tape.input(x));
+      if (!options.recompute) {
+        int maps = 0;
+        for (int id = 0; id < tape.value_count(); ++id) maps += tape.is_bf16(id);
+        CHECK(maps == (options.amp ? 4 : 0));  // the results of all but the last
+      }
+      tape.zero_gradients();
+      tape.backward(mean(y * y));
+      const auto all = tape.gradients();
+      return std::vector<float>(all.begin(), all.end());
+    };
+    const std::vector<float> in_float = gradients({}), expected = gradients({.amp = true});
+    CHECK(relative_error(expected, in_float) < 0.05);
+    CHECK(expected != in_float);
+    for (const int threads : {1, 2, 3}) {
+      set_num_threads(threads);
+      CHECK(gradients({.amp = true}) == expected);
+      CHECK(gradients({.recompute = true, .amp = true}) == expected);
+    }
+    set_num_threads(0);
+  }
+}
+
+TEST_CASE("amp: others get floats of a map that a norm or a convolution reads") {
+  ParameterStore<float> store;
+  const Scope<float> scope(store);
+  const Linear<float> fc(scope / "fc", 12, 20), after(scope / "after", 20, 8);
+  const GroupNorm<float> norm(scope / "norm", 4, 20);
+  const Conv2d<float> dw(scope / "dw", 20, 20, {.kernel_size = 3, .padding = 1, .groups = 20});
+  store.initialize(3);
+  const auto x = random_tensor<float>({2, 9, 8, 12}, 1);
+  for (const int reader : {0, 1, 2})
+    for (const int others : {0, 1, 2}) {
+      CAPTURE(reader);
+      CAPTURE(others);
+      const auto gradients = [&](bool amp) {
+        Tape<float> tape;
+        tape.begin({.amp = amp});
+        const Variable<float> h = fc(tape.input(x));
+        const Variable<float> y = reader == 0 ? norm(h) : reader == 1 ? dw(h) : after(h);
+        Variable<float> loss = mean(y * y * y);
+        if (others == 1) loss = loss + mean(h * h);
+        if (others == 2) loss = loss + mean(reshape(h, {2, 20, 72}) * 0.5f);
+        tape.zero_gradients();
+        tape.backward(loss);
+        const auto all = tape.gradients();
+        return std::vector<float>(all.begin(), all.end());
+      };
+      CHECK(relative_error(gradients(true), gradients(false)) < 0.02);
+    }
 }
 
 TEST_CASE("amp: what is computed again has the same bits") {

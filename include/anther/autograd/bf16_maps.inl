@@ -1,7 +1,7 @@
 // The bodies of tape.hpp for maps in bfloat16. Under amp, the result of an op that stores_bf16 is
-// such a map where the next op is lazy and takes one: of fc2(gelu(fc1(x))) the tape keeps fc1's
-// result so, and its gradient is one where nobody else reads it. `data` is then the address of
-// numbers of 16 bits. Ops that take floats get a copy in floats.
+// such a map where the next op reads one: of fc2(gelu(fc1(x))) the tape keeps fc1's result so, and
+// its gradient is one where nobody else reads it. `data` is then the address of numbers of 16 bits.
+// Ops that take floats get a copy in floats.
 
 namespace anther::inline v0_1 {
 
@@ -9,7 +9,9 @@ namespace anther::inline v0_1 {
 // bfloat16.
 template <class T>
 void Tape<T>::choose_bf16(const Op<T>& op, std::span<const int> inputs) {
-  if (!kernels::has_bf16<T> || !options_.amp || pending_ != 1 || !op.bf16_backward_rows) return;
+  if (!kernels::has_bf16<T> || !options_.amp || pending_ != 1 || !op.reads_bf16) return;
+  // Without backward, nothing is kept: there it is for products alone.
+  if (!op.bf16_forward_rows && (!options_.backward || options_.dry_run)) return;
   const Entry& before = entries_.back();
   if (!before.op->stores_bf16 || before.outputs[0] != inputs[0]) return;
   at(inputs[0]).narrow = true;
@@ -25,13 +27,12 @@ T* Tape<T>::as_floats(int id, Arena& memory) {
   return floats;
 }
 
-// Whether the gradient of what a lazy op reads may be in bfloat16: nobody else reads that, nor the
-// op's result.
+// Whether the gradient of what an op reads may be in bfloat16: nobody else reads that.
 template <class T>
-bool Tape<T>::takes_bf16_gradient(const Entry& lazy) const {
-  const Value& x = at(lazy.inputs[0]);
-  return x.narrow && x.wants_gradient && x.slot < 0 && x.readers == 1 &&
-         at(lazy.outputs[0]).readers == 1 && x.data != nullptr;
+bool Tape<T>::takes_bf16_gradient(const Entry& entry) const {
+  const Value& x = at(entry.inputs[0]);
+  return entry.op->reads_bf16 && x.narrow && x.wants_gradient && x.slot < 0 && x.readers == 1 &&
+         x.data != nullptr;
 }
 
 }  // namespace anther::inline v0_1

@@ -53,6 +53,11 @@ class Call {
     const auto& value = tape_.at(input_id(0));
     return value.narrow ? kernels::as_bf16(value.data) : nullptr;
   }
+  // The first input, where it may be such a map: bf16_input() or else input(0).
+  const T* map_input() const {
+    const auto& value = tape_.at(input_id(0));
+    return value.narrow ? value.data : input(0);
+  }
   // The first input's rows from `first` on: where they are stored, or computed to `room`, by the
   // calling thread alone. For an op whose rows are those of its input.
   const T* input_rows(T* room, std::int64_t first, std::int64_t count) const {
@@ -135,9 +140,14 @@ class Call {
       entry_.op->bf16_forward_rows(*this, y + at, row, rows);
     });
   }
+  // Whether a reader may go backward through it by bf16_backward_rows: nobody else reads its
+  // result.
+  bool has_bf16_backward_rows() const {
+    return entry_.op->bf16_backward_rows && tape_.at(output_id(0)).readers == 1;
+  }
   // Where the gradient of its first input goes, if that is to be a map in bfloat16; else null.
   std::uint16_t* bf16_input_gradient() const {
-    if (!entry_.op->bf16_backward_rows || !tape_.takes_bf16_gradient(entry_)) return nullptr;
+    if (!tape_.takes_bf16_gradient(entry_)) return nullptr;
     auto& value = tape_.at(input_id(0));
     value.slot = tape_.slots_.take((value.shape.numel() + 1) / 2);
     value.narrow_gradient = true;

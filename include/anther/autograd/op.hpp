@@ -58,9 +58,11 @@ struct Op {
   // Whether its products can be of numbers in bfloat16 (TapeOptions::amp, call.bf16()).
   bool takes_bf16 = false;
   // Whether forward can store its first result as a map in bfloat16 (call.output_is_bf16()), and
-  // backward take such a gradient. Under amp the tape wants that where the next op is a lazy one
-  // which takes a map in bfloat16, by the two functions below.
+  // backward take such a gradient. Under amp the tape wants that where the next op reads_bf16.
   bool stores_bf16 = false;
+  // Whether the first input may be such a map: the op then reads it by call.bf16_input() or
+  // call.input_rows(), and may ask for call.bf16_input_gradient().
+  bool reads_bf16 = false;
   // Of a lazy op, optional: forward_rows and backward_rows where the first input
   // (call.bf16_input()), y and dx are maps in bfloat16. Pointers are to row `first`; y may be null
   // in backward.

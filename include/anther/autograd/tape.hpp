@@ -348,7 +348,7 @@ class Tape {
   // Maps in bfloat16: bf16_maps.inl.
   void choose_bf16(const Op<T>& op, std::span<const int> inputs);
   T* as_floats(int id, Arena& memory);
-  bool takes_bf16_gradient(const Entry& lazy) const;
+  bool takes_bf16_gradient(const Entry& entry) const;
   // Blocks: layers.inl.
   struct Block {
     int first_entry = -1, last_entry = -1;

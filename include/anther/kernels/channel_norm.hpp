@@ -12,6 +12,8 @@
 #include <type_traits>
 
 #include "anther/core/parallel_for.hpp"
+#include "anther/kernels/bf16.hpp"
+#include "anther/kernels/gemm_dims.hpp"
 #include "anther/kernels/stream.hpp"
 #include "anther/kernels/vec.hpp"
 
@@ -75,13 +77,14 @@ struct ChannelNormScale {
   T eps;
 };
 
-// What backward writes and reads.
+// What backward writes and reads. x, and dx if x is, may be maps in bfloat16.
 template <class T>
 struct ChannelNormBackward {
   T* dx;
   const T* add;
   T *dweight, *dbias;
   const T *dy, *x, *mean, *rstd, *weight;
+  std::int64_t x_bf16 = 0, dx_bf16 = 0;
 };
 
 // What a tile's dx is made of: dx = add + dy factor + x slope + offset, the last three folded rows.
@@ -107,6 +110,30 @@ inline ChannelNormTile channel_norm_tile(const ChannelNormDims& dims, const Chan
   const std::int64_t row = number * plan.tile_rows;
   return {segment, number, (segment * dims.rows + row) * dims.channels,
           std::min(plan.tile_rows, dims.rows - row)};
+}
+
+// A tile of a map in bfloat16 is copied to floats before its sums are taken: whether there is room.
+inline constexpr std::int64_t channel_norm_room = 1 << 15;
+inline bool channel_norm_reads_bf16(const ChannelNormDims& dims) {
+  return channel_norm_tiles(dims).tile_rows * dims.channels <= channel_norm_room;
+}
+// use(the tile's elements as floats). The copy has a function of its own: no other pass needs a
+// stack for it.
+template <class T, class Use>
+[[gnu::noinline]] void channel_norm_use_copy(const std::uint16_t* x, std::int64_t count,
+                                             const Use& use) {
+  alignas(64) T room[channel_norm_room];
+  bf16_kernels<T>().widen(room, x, count);
+  use(static_cast<const T*>(room));
+}
+template <class T, class Use>
+void channel_norm_use_tile(const T* x, std::int64_t x_bf16, const ChannelNormTile& tile,
+                           std::int64_t channels, const Use& use) {
+  if constexpr (has_bf16<T>) {
+    if (x_bf16 != 0)
+      return channel_norm_use_copy<T>(as_bf16(x) + tile.first, tile.rows * channels, use);
+  }
+  use(x + tile.first);
 }
 
 // Elements of workspace for forward or backward: three arrays a tile and five a segment.
@@ -162,10 +189,12 @@ inline std::int64_t channel_norm_affine_size(const ChannelNormDims& dims) {
 }
 
 // The statistics, and in affine what channel_norm_rows computes y from. variance (segments,
-// groups), the mean squared distance from the mean, may be null, as may weight and bias.
+// groups), the mean squared distance from the mean, may be null, as may weight and bias. x_bf16: x
+// is a map in bfloat16, which channel_norm_reads_bf16(dims).
 template <class T>
 void channel_norm_statistics(T* affine, T* mean, T* rstd, T* variance, const T* x, const T* weight,
-                             const T* bias, T* workspace, const ChannelNormDims& dims) {
+                             const T* bias, T* workspace, const ChannelNormDims& dims,
+                             std::int64_t x_bf16 = 0) {
   if (dims.segments * dims.rows * dims.channels == 0) return;
   const ChannelNormTiles plan = channel_norm_tiles(dims);
   const std::int64_t channels = dims.channels, groups = dims.groups, stride = plan.stride;
@@ -174,8 +203,10 @@ void channel_norm_statistics(T* affine, T* mean, T* rstd, T* variance, const T* 
       dims, plan, dims.segments * dims.rows * channels / 4,
       [&](const ChannelNormTile& tile) {
         T* const to = workspace + tile.segment * segment_size + 3 * tile.number * stride;
-        ANTHER_SELECT(channel_norm_moments<T>)
-        (to, to + stride, to + 2 * stride, x + tile.first, tile.rows, channels, plan.folded);
+        channel_norm_use_tile(x, x_bf16, tile, channels, [&](const T* from) {
+          ANTHER_SELECT(channel_norm_moments<T>)
+          (to, to + stride, to + 2 * stride, from, tile.rows, channels, plan.folded);
+        });
       },
       [&](std::int64_t segment) {
         const std::int64_t at = segment * groups;
@@ -204,6 +235,27 @@ void channel_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, st
   }
 }
 
+// A tile of dx where x is a map in bfloat16, a few folded rows at a time. dx may be one, too.
+template <class T>
+[[gnu::noinline]] void channel_norm_dx_of_map(const ChannelNormBackward<T>& o,
+                                              const ChannelNormTile& tile, const T* factor,
+                                              const ChannelNormDims& dims,
+                                              const ChannelNormTiles& plan) {
+  constexpr std::int64_t room_size = 4096;
+  alignas(64) T x[room_size], to[room_size];
+  const std::int64_t step = room_size / plan.folded * plan.folded;
+  const std::int64_t end = tile.first + tile.rows * dims.channels;
+  for (std::int64_t at = tile.first; at < end; at += step) {
+    const std::int64_t count = std::min(step, end - at);
+    bf16_kernels<T>().widen(x, as_bf16(o.x) + at, count);
+    ANTHER_SELECT(channel_norm_dx<T>)
+    ({o.dx_bf16 != 0 ? to : o.dx + at, o.add ? o.add + at : nullptr, o.dy + at, x, factor,
+      factor + plan.stride, factor + 2 * plan.stride},
+     plan.folded, count, false, stream_ahead);
+    if (o.dx_bf16 != 0) bf16_kernels<T>().narrow(as_bf16(o.dx) + at, to, count);
+  }
+}
+
 // dx = add + the gradient; dweight and dbias are added to; each may be null, as may add and weight.
 // With `frozen`, mean and rstd are constants that do not depend on x. dx may be add or dy.
 template <class T>
@@ -219,9 +271,11 @@ void channel_norm_backward(const ChannelNormBackward<T>& o, bool frozen, T* work
   channel_norm_passes(
       dims, plan, dims.segments * dims.rows * channels / 2,
       [&](const ChannelNormTile& tile) {
-        ANTHER_SELECT(channel_norm_gradient_sums<T>)
-        (workspace + tile.segment * segment_size + 3 * tile.number * stride, o.dy + tile.first,
-         o.x + tile.first, o.mean + tile.segment * groups, tile.rows, dims, plan);
+        channel_norm_use_tile(o.x, o.x_bf16, tile, channels, [&](const T* x) {
+          ANTHER_SELECT(channel_norm_gradient_sums<T>)
+          (workspace + tile.segment * segment_size + 3 * tile.number * stride, o.dy + tile.first, x,
+           o.mean + tile.segment * groups, tile.rows, dims, plan);
+        });
       },
       [&](std::int64_t segment) {
         const std::int64_t at = segment * segment_size;
@@ -230,9 +284,12 @@ void channel_norm_backward(const ChannelNormBackward<T>& o, bool frozen, T* work
       },
       [&](const ChannelNormTile& tile) {
         if (!o.dx) return;
+        const T* const factor = parts + tile.segment * segment_size + 2 * stride;
+        if constexpr (has_bf16<T>) {
+          if (o.x_bf16 != 0) return channel_norm_dx_of_map<T>(o, tile, factor, dims, plan);
+        }
         T* const to = o.dx + tile.first;
         const T* const gradient = o.dy + tile.first;
-        const T* const factor = parts + tile.segment * segment_size + 2 * stride;
         // Constant statistics leave out the term of x; dy in its place is in the cache already.
         ANTHER_SELECT(channel_norm_dx<T>)
         ({to, o.add ? o.add + tile.first : nullptr, gradient, frozen ? gradient : o.x + tile.first,

@@ -5,9 +5,7 @@
 #pragma once
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
-#include <type_traits>
 
 #include "anther/core/parallel_for.hpp"
 #include "anther/kernels/vec.hpp"
@@ -32,6 +30,14 @@ struct DepthwiseConv2dDims {
   }
   std::int64_t out_width() const {
     return (width + 2 * padding_width - kernel_width) / stride_width + 1;
+  }
+  // The rows of x that the rows `first` to `last` - 1 of y read, within the map.
+  std::int64_t top_of(std::int64_t first) const {
+    return std::clamp<std::int64_t>(first * stride_height - padding_height, 0, height);
+  }
+  std::int64_t bottom_of(std::int64_t last, std::int64_t top) const {
+    return std::clamp<std::int64_t>((last - 1) * stride_height - padding_height + kernel_height,
+                                    top, height);
   }
 };
 
@@ -123,68 +129,6 @@ void depthwise_conv2d_add_parts(T* dweight, T* dbias, const T* parts, std::int64
   });
 }
 
-// The part of a pass that one thread takes where x is computed and not stored: so few parts that
-// each has its own window, and that little is computed twice where they meet.
-inline std::int64_t depthwise_conv2d_groups(std::int64_t tiles,
-                                            std::int64_t threads = available_threads()) {
-  return threads == 1 ? 1 : std::min(4 * threads, tiles);
-}
-// The rows of y of a step down, whose rows of x stay in the second-level cache: a multiple of
-// `unit`.
-inline std::int64_t depthwise_conv2d_step(const DepthwiseConv2dDims& dims, std::int64_t unit) {
-  constexpr std::int64_t window_size = 1 << 16;
-  const std::int64_t row = std::max<std::int64_t>(dims.width * dims.channels, 1);
-  const std::int64_t step =
-      (window_size / row - dims.kernel_height) / std::max<std::int64_t>(dims.stride_height, 1) + 1;
-  return std::max<std::int64_t>(step / unit, 1) * unit;
-}
-// The rows of x that `step` rows of y read, at most; and the elements of a window of so many.
-inline std::int64_t depthwise_conv2d_window_rows(const DepthwiseConv2dDims& dims,
-                                                 std::int64_t step) {
-  const std::int64_t most = std::min(step, dims.out_height());
-  return std::min(dims.height, (most - 1) * dims.stride_height + dims.kernel_height);
-}
-inline std::int64_t depthwise_conv2d_window_size(const DepthwiseConv2dDims& dims,
-                                                 std::int64_t step) {
-  return (depthwise_conv2d_window_rows(dims, step) * dims.width * dims.channels + 15) / 16 * 16;
-}
-
-// An x that is computed just before it is read: rows_of(to, first, count) computes pixels of it.
-// The window moves down through an image, and what it still needs moves up in it.
-template <class T, class RowsOf>
-class DepthwiseWindow {
- public:
-  DepthwiseWindow(T* room, const RowsOf& rows_of, const DepthwiseConv2dDims& dims)
-      : room_(room), rows_of_(rows_of), dims_(dims) {}
-
-  // Where the image would begin if it were stored. The rows of it that the rows first to last - 1
-  // of y read are there.
-  const T* rows(std::int64_t image, std::int64_t first, std::int64_t last) {
-    const DepthwiseConv2dDims& d = dims_;
-    const std::int64_t row_size = d.width * d.channels;
-    const std::int64_t top =
-        std::clamp<std::int64_t>(first * d.stride_height - d.padding_height, 0, d.height);
-    const std::int64_t bottom = std::clamp<std::int64_t>(
-        (last - 1) * d.stride_height - d.padding_height + d.kernel_height, top, d.height);
-    if (image != image_ || top < top_ || top > bottom_) bottom_ = top;
-    if (bottom_ > top && top > top_)
-      std::copy(room_ + (top - top_) * row_size, room_ + (bottom_ - top_) * row_size, room_);
-    if (bottom > bottom_)
-      rows_of_(room_ + (bottom_ - top) * row_size, (image * d.height + bottom_) * d.width,
-               (bottom - bottom_) * d.width);
-    image_ = image;
-    top_ = top;
-    bottom_ = std::max(bottom, bottom_);
-    return room_ - top * row_size;
-  }
-
- private:
-  T* const room_;
-  const RowsOf& rows_of_;
-  const DepthwiseConv2dDims& dims_;
-  std::int64_t image_ = -1, top_ = 0, bottom_ = 0;  // the rows that are there
-};
-
 // body(image, first, last) for the rows begin to end - 1 of all images, `step` at a time.
 template <class Body>
 void depthwise_conv2d_steps(std::int64_t height, std::int64_t begin, std::int64_t end,
@@ -195,37 +139,6 @@ void depthwise_conv2d_steps(std::int64_t height, std::int64_t begin, std::int64_
     body(image, first, last);
     row = image * height + last;
   }
-}
-
-// Elements of the workspace of depthwise_conv2d_forward_of_rows.
-inline std::int64_t depthwise_conv2d_rows_workspace(const DepthwiseConv2dDims& dims,
-                                                    std::int64_t threads) {
-  return depthwise_conv2d_groups(dims.batch * dims.out_height(), threads) *
-         depthwise_conv2d_window_size(dims, depthwise_conv2d_step(dims, 1));
-}
-
-// depthwise_conv2d_forward of an x that is not stored: rows_of(to, first, count) computes pixels
-// of it, by the calling thread alone.
-template <class T, class RowsOf, class Finish>
-void depthwise_conv2d_forward_of_rows(T* y, const T* y_add, const RowsOf& rows_of, const T* weight,
-                                      const T* bias, T* workspace, const DepthwiseConv2dDims& dims,
-                                      const Finish& finish) {
-  const std::int64_t height = dims.out_height(), rows = dims.batch * height;
-  const std::int64_t y_size = height * dims.out_width() * dims.channels;
-  const std::int64_t step = depthwise_conv2d_step(dims, 1);
-  const std::int64_t groups = depthwise_conv2d_groups(rows);
-  parallel_for(groups, depthwise_conv2d_work(dims), [&](std::int64_t group) {
-    DepthwiseWindow<T, RowsOf> window(workspace + group * depthwise_conv2d_window_size(dims, step),
-                                      rows_of, dims);
-    depthwise_conv2d_steps(height, rows * group / groups, rows * (group + 1) / groups, step,
-                           [&](std::int64_t image, std::int64_t first, std::int64_t last) {
-                             ANTHER_SELECT(depthwise_forward<T>)
-                             (y + image * y_size, y_add ? y_add + image * y_size : nullptr,
-                              window.rows(image, first, last), weight, bias, dims, first, last);
-                             finish((image * height + first) * dims.out_width(),
-                                    (last - first) * dims.out_width());
-                           });
-  });
 }
 
 // dx = dx_add + the transposed convolution of dy, and dweight and dbias are added to. All three may
@@ -257,75 +170,6 @@ void depthwise_conv2d_backward(T* dx, const T* dx_add, T* dweight, T* dbias, con
                               dy_here, weight, static_cast<const T*>(nullptr), dims,
                               first * dims.height / height, last * dims.height / height);
                            });
-  });
-  if (!of_weight) return;
-  depthwise_conv2d_add_parts(dweight, dbias, workspace, tiles, taps, channels);
-}
-
-// The rows of dy of a step of depthwise_conv2d_backward_of_rows: whole blocks of the gradient of
-// the weight, so that the sums are those of depthwise_conv2d_backward.
-inline std::int64_t depthwise_conv2d_backward_step(const DepthwiseConv2dDims& dims) {
-  return depthwise_conv2d_step(dims, depthwise_conv2d_weight_rows(dims));
-}
-// Elements of dx that `step` rows of dy lead to, at most.
-inline std::int64_t depthwise_conv2d_dx_size(const DepthwiseConv2dDims& dims, std::int64_t step) {
-  const std::int64_t rows = (step * dims.height + dims.out_height() - 1) / dims.out_height() + 1;
-  return (std::min(rows, dims.height) * dims.width * dims.channels + 15) / 16 * 16;
-}
-// Elements of its workspace.
-inline std::int64_t depthwise_conv2d_backward_of_rows_workspace(const DepthwiseConv2dDims& dims) {
-  const std::int64_t step = depthwise_conv2d_backward_step(dims);
-  return (depthwise_conv2d_backward_workspace(dims) + 15) / 16 * 16 +
-         depthwise_conv2d_groups(depthwise_conv2d_backward_tiles(dims)) *
-             (depthwise_conv2d_window_size(dims, step) + depthwise_conv2d_dx_size(dims, step));
-}
-
-// depthwise_conv2d_backward of an x that is not stored. rows_of(to, first, count) computes pixels
-// of it. backward_of(dx, first, count) takes pixels of dx, and may be nullptr: then dx and dx_add
-// are as there. Both are called by several threads at once.
-template <class T, class RowsOf, class BackwardOf>
-void depthwise_conv2d_backward_of_rows(T* dx, const T* dx_add, const BackwardOf& backward_of,
-                                       T* dweight, T* dbias, const T* dy, const RowsOf& rows_of,
-                                       const T* weight, T* workspace,
-                                       const DepthwiseConv2dDims& dims) {
-  constexpr bool through = !std::is_same_v<BackwardOf, std::nullptr_t>;
-  const bool of_weight = dweight || dbias;
-  if (!dx && !through && !of_weight) return;
-  const std::int64_t channels = dims.channels, height = dims.out_height();
-  const std::int64_t taps = dims.kernel_height * dims.kernel_width;
-  const std::int64_t row_size = dims.width * channels, x_size = dims.height * row_size;
-  const std::int64_t y_size = height * dims.out_width() * channels;
-  const std::int64_t tiles = depthwise_conv2d_backward_tiles(dims), rows = dims.batch * height;
-  const std::int64_t partial_size = (taps + 1) * channels;
-  const std::int64_t step = depthwise_conv2d_backward_step(dims);
-  const std::int64_t window_size = depthwise_conv2d_window_size(dims, step);
-  const std::int64_t room_size = window_size + depthwise_conv2d_dx_size(dims, step);
-  const std::int64_t groups = depthwise_conv2d_groups(tiles);
-  T* const rooms = workspace + (depthwise_conv2d_backward_workspace(dims) + 15) / 16 * 16;
-  parallel_for(groups, 2 * depthwise_conv2d_work(dims), [&](std::int64_t group) {
-    T* const room = rooms + group * room_size;
-    DepthwiseWindow<T, RowsOf> window(room, rows_of, dims);
-    for (std::int64_t tile = tiles * group / groups; tile < tiles * (group + 1) / groups; ++tile) {
-      T* const partial = workspace + tile * partial_size;
-      if (of_weight) std::fill_n(partial, partial_size, T(0));
-      depthwise_conv2d_steps(
-          height, rows * tile / tiles, rows * (tile + 1) / tiles, step,
-          [&](std::int64_t image, std::int64_t first, std::int64_t last) {
-            const T* const dy_here = dy + image * y_size;
-            if (of_weight) ANTHER_SELECT(depthwise_backward_weight<T>)
-            (partial, partial + taps * channels, dy_here, window.rows(image, first, last), dims,
-             first, last);
-            const std::int64_t top = first * dims.height / height;
-            const std::int64_t bottom = last * dims.height / height;
-            T* const to = through ? room + window_size - top * row_size : dx + image * x_size;
-            if (through || dx) ANTHER_SELECT(depthwise_backward_input<T>)
-            (to, !through && dx_add ? dx_add + image * x_size : nullptr, dy_here, weight,
-             static_cast<const T*>(nullptr), dims, top, bottom);
-            if constexpr (through)
-              backward_of(room + window_size, (image * dims.height + top) * dims.width,
-                          (bottom - top) * dims.width);
-          });
-    }
   });
   if (!of_weight) return;
   depthwise_conv2d_add_parts(dweight, dbias, workspace, tiles, taps, channels);

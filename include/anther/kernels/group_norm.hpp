@@ -39,13 +39,14 @@ inline std::int64_t group_norm_affine_size(const GroupNormDims& dims) {
 }
 
 // Forward in two halves: the statistics, and any rows of y from what that leaves in affine. weight
-// and bias may be null.
+// and bias may be null. x_bf16: x is a map in bfloat16, which
+// channel_norm_reads_bf16(channel_norm_dims(dims)).
 template <class T>
 void group_norm_statistics(T* affine, T* mean, T* rstd, const T* x, const T* weight, const T* bias,
-                           T* workspace, const GroupNormDims& dims) {
+                           T* workspace, const GroupNormDims& dims, std::int64_t x_bf16 = 0) {
   T* const variance = nullptr;
   channel_norm_statistics<T>(affine, mean, rstd, variance, x, weight, bias, workspace,
-                             channel_norm_dims(dims));
+                             channel_norm_dims(dims), x_bf16);
 }
 template <class T>
 void group_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, std::int64_t count,

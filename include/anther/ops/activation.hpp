@@ -37,6 +37,7 @@ inline constexpr Op<T> gelu_op = {
             kernels::gelu_backward(dx.to + at, add, dy, x, count * columns);
         },
     .backward_in_place = true,
+    .reads_bf16 = true,
     .bf16_forward_rows =
         [](const Call<T>& call, std::uint16_t* y, std::int64_t first, std::int64_t count) {
           const std::int64_t columns = call.output_shape().back();

@@ -6,7 +6,7 @@
 
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/conv2d.hpp"
-#include "anther/kernels/depthwise_conv2d.hpp"
+#include "anther/kernels/depthwise_conv2d_rows.hpp"
 #include "anther/kernels/elementwise.hpp"
 #include "anther/ops/affine.hpp"
 #include "anther/ops/extent2d.hpp"
@@ -200,7 +200,8 @@ Variable<T> conv1d(const Variable<T>& x, const Variable<T>& weight, const Variab
                         {d.batch, d.out_width(), d.out_channels});
 }
 
-// An x that is lazy is computed a few rows at a time, in forward and again in backward.
+// An x that is lazy, or in bfloat16, is computed a few rows at a time, in forward and again in
+// backward.
 template <class T>
 void depthwise_conv2d_op_forward(Call<T>& call) {
   const auto& d = call.template attributes<kernels::DepthwiseConv2dDims>();
@@ -208,50 +209,62 @@ void depthwise_conv2d_op_forward(Call<T>& call) {
     call.apply_rows(first, count);
   };
   const T* const add = call.add();  // first: it may be x, and is stored then
-  if (const T* x = call.input(0)) {
-    kernels::depthwise_conv2d_forward(call.output(), add, x, call.input(1), call.input(2), d,
-                                      finish);
+  const T* const x = call.bf16_input() ? nullptr : call.input(0);
+  T* const y = call.output_is_bf16() ? nullptr : call.output();
+  if (x && y) {
+    kernels::depthwise_conv2d_forward(y, add, x, call.input(1), call.input(2), d, finish);
     return;
   }
-  const Call<T> lazy = *call.lazy_input();
   kernels::depthwise_conv2d_forward_of_rows(
-      call.output(), add,
-      [&](T* to, std::int64_t first, std::int64_t count) { lazy.compute_rows(to, first, count); },
+      y, add, x,
+      [&](T* to, std::int64_t first, std::int64_t count) { call.input_rows(to, first, count); },
       call.input(1), call.input(2),
+      [&](const T* rows, std::int64_t first, std::int64_t count) {
+        kernels::bf16_kernels<T>().narrow(kernels::as_bf16(call.output()) + first * d.channels,
+                                          rows, count * d.channels);
+      },
       call.workspace(kernels::depthwise_conv2d_rows_workspace(d, available_threads())), d, finish);
 }
 
 template <class T>
 void depthwise_conv2d_op_backward(Call<T>& call) {
   const auto& d = call.template attributes<kernels::DepthwiseConv2dDims>();
-  const T *const x = call.input(0), *const dy = call.output_gradient();
-  const auto lazy = x ? std::nullopt : call.lazy_input();
-  // Where the gradient goes through the lazy op while its rows are in the cache.
+  const T* const x = call.bf16_input() ? nullptr : call.input(0);
+  const T* const gradient = call.output_gradient();
+  const T* const dy = call.output_gradient_is_bf16() ? nullptr : gradient;
+  const auto lazy = x || call.bf16_input() ? std::nullopt : call.lazy_input();
+  // Where the gradient goes through the lazy op while its rows are in the cache; and that of an x
+  // in bfloat16.
   const bool through = lazy && lazy->has_backward_rows();
-  const auto dx = through ? lazy->input_gradient(0) : call.input_gradient(0);
+  std::uint16_t* const map_dx = call.bf16_input_gradient();
+  const auto dx = map_dx    ? GradientTarget<T>{}
+                  : through ? lazy->input_gradient(0)
+                            : call.input_gradient(0);
   const auto dweight = call.input_gradient(1), dbias = call.input_gradient(2);
   if (dweight) call.start(dweight, d.kernel_height * d.kernel_width * d.channels);
   if (dbias) call.start(dbias, d.channels);
-  if (!lazy) {
+  const bool takes = map_dx || (through && dx);
+  if (x && dy && !takes) {
     kernels::depthwise_conv2d_backward(
         dx.to, dx.add, dweight.to, dbias.to, dy, x, call.input(1),
         call.workspace(kernels::depthwise_conv2d_backward_workspace(d)), d);
     return;
   }
-  const auto backward = [&](const auto& backward_of) {
-    kernels::depthwise_conv2d_backward_of_rows(
-        dx.to, dx.add, backward_of, dweight.to, dbias.to, dy,
-        [&](T* to, std::int64_t first, std::int64_t count) {
-          lazy->compute_rows(to, first, count);
-        },
-        call.input(1), call.workspace(kernels::depthwise_conv2d_backward_of_rows_workspace(d)), d);
-  };
-  if (through && dx)
-    backward([&](const T* rows, std::int64_t first, std::int64_t count) {
-      lazy->backward_rows(dx, nullptr, rows, first, count);
-    });
-  else
-    backward(nullptr);
+  kernels::depthwise_conv2d_backward_of_rows(
+      dx.to, dx.add, takes,
+      [&](const T* rows, std::int64_t first, std::int64_t count) {
+        if (map_dx)
+          kernels::bf16_kernels<T>().narrow(map_dx + first * d.channels, rows, count * d.channels);
+        else
+          lazy->backward_rows(dx, nullptr, rows, first, count);
+      },
+      dweight.to, dbias.to, dy,
+      [&](T* to, std::int64_t first, std::int64_t count) {
+        kernels::bf16_kernels<T>().widen(to, kernels::as_bf16(gradient) + first * d.channels,
+                                         count * d.channels);
+      },
+      x, [&](T* to, std::int64_t first, std::int64_t count) { call.input_rows(to, first, count); },
+      call.input(1), call.workspace(kernels::depthwise_conv2d_backward_of_rows_workspace(d)), d);
 }
 
 inline constexpr char depthwise_conv2d_op_name[] = "depthwise_conv2d";
@@ -268,6 +281,8 @@ inline constexpr Op<T> depthwise_conv2d_op = {
     .takes_add = true,
     .takes_lazy = true,
     .applies_rows = true,
+    .stores_bf16 = true,
+    .reads_bf16 = true,
 };
 
 // Throws if the shapes do not fit, or the kernel is larger than the padded map.

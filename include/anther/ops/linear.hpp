@@ -30,7 +30,7 @@ kernels::GemmDims linear_dims(const Call<T>& call) {
       kernels::dense_gemm(call.input_shape(0).rows(), call.output_shape().back(), in, bf16);
   // Sums over a great depth cannot go by way of bfloat16.
   d.y_bf16 = call.output_is_bf16() && in <= kernels::bf16_most_depth;
-  d.x_bf16 = bf16 != 0 && lazy && lazy->has_bf16_rows();
+  d.x_bf16 = bf16 != 0 && (lazy ? lazy->has_bf16_rows() : call.bf16_input() != nullptr);
   return d;
 }
 
@@ -62,7 +62,7 @@ inline constexpr Op<T> linear_op = {
                 call.workspace(kernels::computed_rows(rows, available_threads(), d.bf16 != 0) * in),
                 d, apply);
           else
-            kernels::gemm_and<T>(y, call.add(), call.input(0), packed, call.input(2), d, apply);
+            kernels::gemm_and<T>(y, call.add(), call.map_input(), packed, call.input(2), d, apply);
           if (rounds)
             kernels::bf16_kernels<T>().narrow(kernels::as_bf16(call.output()), y, rows * out);
         },
@@ -75,29 +75,34 @@ inline constexpr Op<T> linear_op = {
           const auto lazy = call.lazy_input();
           // Where the gradient goes through the lazy op while its rows are in the cache: as a map
           // in bfloat16, or as floats.
-          std::uint16_t* const narrow_dx =
-              bf16 != 0 && lazy ? lazy->bf16_input_gradient() : nullptr;
+          std::uint16_t* const narrow_dx = bf16 != 0 && lazy && lazy->has_bf16_backward_rows()
+                                               ? lazy->bf16_input_gradient()
+                                               : nullptr;
           const bool through = lazy && !narrow_dx && lazy->has_backward_rows();
-          const auto dx = narrow_dx ? GradientTarget<T>{}
-                          : through ? lazy->input_gradient(0)
-                                    : call.input_gradient(0);
+          // The gradient of an x in bfloat16, which the product writes so.
+          std::uint16_t* const map_dx =
+              !lazy && out <= kernels::bf16_most_depth ? call.bf16_input_gradient() : nullptr;
+          const auto dx = narrow_dx || map_dx ? GradientTarget<T>{}
+                          : through           ? lazy->input_gradient(0)
+                                              : call.input_gradient(0);
           const auto dweight = call.input_gradient(1);
 
-          const T* packed = dx || narrow_dx ? call.packed(1, PackUse::input_gradient,
-                                                          {.columns = in,
-                                                           .depth = out,
-                                                           .column_stride = 1,
-                                                           .depth_stride = in,
-                                                           .bf16 = bf16})
-                                            : nullptr;
+          const T* packed = dx || narrow_dx || map_dx ? call.packed(1, PackUse::input_gradient,
+                                                                    {.columns = in,
+                                                                     .depth = out,
+                                                                     .column_stride = 1,
+                                                                     .depth_stride = in,
+                                                                     .bf16 = bf16})
+                                                      : nullptr;
           const auto multiply = [&](T* to, const T* add, std::int64_t first, std::int64_t count) {
             kernels::GemmDims d = kernels::dense_gemm(count, in, out, bf16);
             d.x_bf16 = dy_bf16;
+            d.y_bf16 = map_dx != nullptr;
             kernels::gemm<T>(to, add, kernels::map_at(dy, first * out, dy_bf16), packed, nullptr,
                              d);
           };
-          const T* x = lazy ? nullptr : call.input(0);
-          const std::int64_t x_bf16 = bf16 != 0 && lazy && lazy->has_bf16_rows();
+          const T* x = lazy ? nullptr : call.map_input();
+          const std::int64_t x_bf16 = linear_dims(call).x_bf16;
           T* x_rows = nullptr;
           if (lazy && dweight)
             x = x_rows = call.workspace(x_bf16 ? (rows * in + 1) / 2 : rows * in);
@@ -117,6 +122,8 @@ inline constexpr Op<T> linear_op = {
               else
                 lazy->backward_rows(dx, x_bf16 ? nullptr : x_at(first), dx_rows, first, count);
             }
+          } else if (map_dx) {
+            multiply(reinterpret_cast<T*>(map_dx), nullptr, 0, rows);
           } else if (dx) {
             multiply(dx.to, dx.add, 0, rows);
           }
@@ -150,6 +157,7 @@ inline constexpr Op<T> linear_op = {
     .applies_rows = true,
     .takes_bf16 = true,
     .stores_bf16 = true,
+    .reads_bf16 = true,
 };
 
 // x (..., C), weight (O, C) or (O, 1, 1, C), bias (O) or empty. Throws if they do not fit.

@@ -29,6 +29,30 @@
 
 namespace anther::inline v0_1 {
 
+// What backward of the channel norms writes and reads: mean and rstd are results 1 and 2 unless
+// given. x may be a map in bfloat16, and then dx, too.
+template <class T, class Dims>
+struct ChannelNormMaps {
+  const T* x;
+  std::int64_t x_bf16;
+
+  ChannelNormMaps(const Call<T>& call, const Dims& dims)
+      : x_bf16(call.bf16_input() && kernels::channel_norm_reads_bf16(channel_norm_dims(dims))) {
+    x = x_bf16 != 0 ? call.map_input() : call.input(0);
+  }
+  // Ask for it before the other gradients.
+  kernels::ChannelNormBackward<T> backward(const Call<T>& call) const {
+    std::uint16_t* const map_dx = x_bf16 != 0 ? call.bf16_input_gradient() : nullptr;
+    const auto dx =
+        map_dx ? GradientTarget<T>{reinterpret_cast<T*>(map_dx), nullptr} : call.input_gradient(0);
+    const auto dweight = call.input_gradient(1), dbias = call.input_gradient(2);
+    call.start(dweight, call.input_shape(0).back());
+    call.start(dbias, call.input_shape(0).back());
+    return {dx.to,          dx.add,         dweight.to,    dbias.to, call.output_gradient(), x,
+            call.output(1), call.output(2), call.input(1), x_bf16,   map_dx != nullptr};
+  }
+};
+
 inline constexpr char group_norm_op_name[] = "group_norm";
 template <class T>
 inline constexpr Op<T> group_norm_op = {
@@ -36,21 +60,17 @@ inline constexpr Op<T> group_norm_op = {
     .forward =
         [](Call<T>& call) {
           const auto& dims = call.template attributes<kernels::GroupNormDims>();
+          const ChannelNormMaps maps(call, dims);
           kernels::group_norm_statistics<T>(
-              call.output(3), call.output(1), call.output(2), call.input(0), call.input(1),
-              call.input(2), call.workspace(kernels::group_norm_workspace(dims)), dims);
+              call.output(3), call.output(1), call.output(2), maps.x, call.input(1), call.input(2),
+              call.workspace(kernels::group_norm_workspace(dims)), dims, maps.x_bf16);
         },
     .backward =
         [](Call<T>& call) {
           const auto& dims = call.template attributes<kernels::GroupNormDims>();
-          const auto dx = call.input_gradient(0), dweight = call.input_gradient(1),
-                     dbias = call.input_gradient(2);
-          call.start(dweight, dims.channels);
-          call.start(dbias, dims.channels);
-          kernels::group_norm_backward<T>(
-              {dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
-               call.output(1), call.output(2), call.input(1)},
-              call.workspace(kernels::group_norm_workspace(dims)), dims);
+          kernels::group_norm_backward<T>(ChannelNormMaps(call, dims).backward(call),
+                                          call.workspace(kernels::group_norm_workspace(dims)),
+                                          dims);
         },
     .forward_rows =
         [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
@@ -59,6 +79,7 @@ inline constexpr Op<T> group_norm_op = {
           kernels::group_norm_rows<T>(y, x, call.output(3), first, count, dims);
         },
     .backward_in_place = true,
+    .reads_bf16 = true,
 };
 
 // x (N, ..., C), at least one axis between or none. Throws unless num_groups divides C.
@@ -198,9 +219,10 @@ inline constexpr Op<T> batch_norm_op = {
                 call.output(4), a.mean(), a.var(), call.input(1), call.input(2), workspace, a.dims);
             return;
           }
+          const ChannelNormMaps maps(call, a.dims);
           kernels::batch_norm_statistics<T>(call.output(4), call.output(1), call.output(2),
-                                            call.output(3), call.input(0), call.input(1),
-                                            call.input(2), workspace, a.dims);
+                                            call.output(3), maps.x, call.input(1), call.input(2),
+                                            workspace, a.dims, maps.x_bf16);
           if (call.keeps() && a.running_mean && !call.recomputes())
             kernels::batch_norm_update_running(call.pending_buffer(a.running_mean).data(),
                                                call.pending_buffer(a.running_var).data(),
@@ -210,21 +232,14 @@ inline constexpr Op<T> batch_norm_op = {
     .backward =
         [](Call<T>& call) {
           const auto& a = call.template attributes<BatchNormAttributes<T>>();
-          const auto dx = call.input_gradient(0), dweight = call.input_gradient(1),
-                     dbias = call.input_gradient(2);
-          call.start(dweight, a.dims.channels);
-          call.start(dbias, a.dims.channels);
+          auto maps = ChannelNormMaps(call, a.dims).backward(call);
           T* workspace = call.workspace(kernels::batch_norm_workspace(a.dims));
-          if (call.training() && !a.frozen)
-            kernels::batch_norm_backward<T>(
-                {dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
-                 call.output(1), call.output(2), call.input(1)},
-                workspace, a.dims);
-          else
-            kernels::batch_norm_inference_backward<T>(
-                {dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
-                 a.mean(), nullptr, call.input(1)},
-                a.var(), workspace, a.dims);
+          if (call.training() && !a.frozen) {
+            kernels::batch_norm_backward<T>(maps, workspace, a.dims);
+          } else {
+            maps.mean = a.mean();
+            kernels::batch_norm_inference_backward<T>(maps, a.var(), workspace, a.dims);
+          }
         },
     .forward_rows =
         [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
@@ -234,6 +249,7 @@ inline constexpr Op<T> batch_norm_op = {
         },
     .is_cheap = true,
     .backward_in_place = true,
+    .reads_bf16 = true,
 };
 
 // x (N, ..., C). A training pass normalises by the batch's statistics, and moves running_mean and

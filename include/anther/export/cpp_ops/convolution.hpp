@@ -25,10 +25,10 @@ ANTHER_ONCE void add_convolution_cpp(CppForms& forms) {
   });
   forms.add_named(depthwise_conv2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const auto& d = call.attributes<kernels::DepthwiseConv2dDims>();
-    code.include("anther/kernels/depthwise_conv2d.hpp");
+    code.include("anther/kernels/depthwise_conv2d_rows.hpp");
     if (call.lazy_input())
-      code.call("depthwise_conv2d_forward_of_rows<float>", code.output(), code.add(),
-                code.input_rows(), code.input(1), code.input(2),
+      code.call("depthwise_conv2d_forward_of_rows<float>", code.output(), code.add(), "nullptr",
+                code.input_rows(), code.input(1), code.input(2), "no_rows",
                 code.workspace(kernels::depthwise_conv2d_rows_workspace(d, 1)), d,
                 code.apply_rows());
     else
