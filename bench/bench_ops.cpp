@@ -192,7 +192,7 @@ void add_norms(const Maps& m) {
   const Buffer workspace = memory(kernels::batch_norm_workspace(b));
   add_row("batch_norm/statistics/" + m.shape, {0, floats(m.count)}, [=] {
     float* s = statistics->data();
-    kernels::batch_norm_statistics<float>(affine->data(), s, s + m.channels, s + 2 * m.channels,
+    kernels::batch_norm_statistics<float>({affine->data(), s, s + m.channels, s + 2 * m.channels},
                                           m.x->data(), m.weight->data(), m.weight->data(),
                                           workspace->data(), b);
   });

@@ -37,9 +37,9 @@ Outputs<T> run(const std::vector<T>& x, const std::vector<T>& dy, const std::vec
   out.mean = out.rstd = out.variance = std::vector<T>(weight.size(), nan);
   out.dx = dy;
   out.dweight = out.dbias = std::vector<T>(weight.size(), T(1));
-  anther::kernels::batch_norm_statistics(affine.data(), out.mean.data(), out.rstd.data(),
-                                         out.variance.data(), x.data(), weight.data(), bias.data(),
-                                         workspace.data(), dims);
+  anther::kernels::batch_norm_statistics<T>(
+      {affine.data(), out.mean.data(), out.rstd.data(), out.variance.data()}, x.data(),
+      weight.data(), bias.data(), workspace.data(), dims);
   anther::kernels::batch_norm_rows<T>(out.y.data(), x.data(), affine.data(), 0, rows, dims);
   workspace.assign(workspace.size(), nan);
   anther::kernels::batch_norm_backward<T>(

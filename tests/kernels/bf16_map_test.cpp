@@ -148,7 +148,7 @@ Normed normed(const ChannelNormDims& d, const void* x, bool x_bf16, bool dx_bf16
              weight,
              weight};
   std::vector<float> workspace = sized(channel_norm_workspace(d));
-  channel_norm_statistics<float>(out.affine.data(), out.mean.data(), out.rstd.data(), nullptr,
+  channel_norm_statistics<float>({out.affine.data(), out.mean.data(), out.rstd.data(), nullptr},
                                  static_cast<const float*>(x), weight.data(), nullptr,
                                  workspace.data(), d, x_bf16);
   Map map(dy.size());

@@ -203,17 +203,19 @@ Outputs<T> run_of_rows(const Inputs<T>& in, const DepthwiseConv2dDims& d,
     };
   };
   std::vector<char> finished(in.dy.size() / size_of(d.channels), 0);
-  anther::kernels::depthwise_conv2d_forward_of_rows(
-      computed.y ? nullptr : out.y.data(), in.y_add.data(), computed.x ? nullptr : in.x.data(),
-      copy_of(in.x), in.weight.data(), in.bias.data(), taken(out.y, nullptr),
-      forward_workspace.data(), d, [&](std::int64_t first, std::int64_t count) {
+  anther::kernels::depthwise_conv2d_forward_of_rows<T>(
+      {computed.y ? nullptr : out.y.data(), in.y_add.data(), computed.x ? nullptr : in.x.data(),
+       in.weight.data(), in.bias.data()},
+      copy_of(in.x), taken(out.y, nullptr), forward_workspace.data(), d,
+      [&](std::int64_t first, std::int64_t count) {
         for (std::int64_t i = first; i < first + count; ++i) ++finished[size_of(i)];
       });
   CHECK(finished == std::vector<char>(finished.size(), 1));
   anther::kernels::depthwise_conv2d_backward_of_rows<T>(
-      out.dx.data(), in.dx_add.data(), computed.dx, taken(out.dx, &in.dx_add), out.dweight.data(),
-      out.dbias.data(), computed.dy ? nullptr : in.dy.data(), copy_of(in.dy),
-      computed.x ? nullptr : in.x.data(), copy_of(in.x), in.weight.data(), workspace.data(), d);
+      {out.dx.data(), in.dx_add.data(), out.dweight.data(), out.dbias.data(),
+       computed.dy ? nullptr : in.dy.data(), computed.x ? nullptr : in.x.data(), in.weight.data(),
+       computed.dx},
+      copy_of(in.x), copy_of(in.dy), taken(out.dx, &in.dx_add), workspace.data(), d);
   return out;
 }
 

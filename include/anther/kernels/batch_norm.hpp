@@ -38,15 +38,14 @@ inline std::int64_t batch_norm_affine_size(const BatchNormDims& d) {
 }
 
 // Forward in two halves: the statistics, here of training, and any rows of y from what they leave
-// in affine. variance is the mean squared distance from the mean, for batch_norm_update_running; it
-// may be null, as may weight and bias. x_bf16: x is a map in bfloat16, which
-// channel_norm_reads_bf16(channel_norm_dims(d)).
+// in to.affine. to.variance is the mean squared distance from the mean, for
+// batch_norm_update_running; it may be null, as may weight and bias. x_bf16: x is a map in
+// bfloat16, which channel_norm_reads_bf16(channel_norm_dims(d)).
 template <class T>
-void batch_norm_statistics(T* affine, T* mean, T* rstd, T* variance, const T* x, const T* weight,
+void batch_norm_statistics(const ChannelNormStatistics<T>& to, const T* x, const T* weight,
                            const T* bias, T* workspace, const BatchNormDims& d,
                            std::int64_t x_bf16 = 0) {
-  channel_norm_statistics<T>(affine, mean, rstd, variance, x, weight, bias, workspace,
-                             channel_norm_dims(d), x_bf16);
+  channel_norm_statistics<T>(to, x, weight, bias, workspace, channel_norm_dims(d), x_bf16);
 }
 template <class T>
 void batch_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, std::int64_t count,

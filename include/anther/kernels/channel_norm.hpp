@@ -188,11 +188,11 @@ inline std::int64_t channel_norm_affine_size(const ChannelNormDims& dims) {
   return dims.segments * 2 * channel_norm_tiles(dims).stride;
 }
 
-// The statistics, and in affine what channel_norm_rows computes y from. variance (segments,
+// The statistics, and in to.affine what channel_norm_rows computes y from. to.variance (segments,
 // groups), the mean squared distance from the mean, may be null, as may weight and bias. x_bf16: x
 // is a map in bfloat16, which channel_norm_reads_bf16(dims).
 template <class T>
-void channel_norm_statistics(T* affine, T* mean, T* rstd, T* variance, const T* x, const T* weight,
+void channel_norm_statistics(const ChannelNormStatistics<T>& to, const T* x, const T* weight,
                              const T* bias, T* workspace, const ChannelNormDims& dims,
                              std::int64_t x_bf16 = 0) {
   if (dims.segments * dims.rows * dims.channels == 0) return;
@@ -202,16 +202,17 @@ void channel_norm_statistics(T* affine, T* mean, T* rstd, T* variance, const T* 
   channel_norm_passes(
       dims, plan, dims.segments * dims.rows * channels / 4,
       [&](const ChannelNormTile& tile) {
-        T* const to = workspace + tile.segment * segment_size + 3 * tile.number * stride;
+        T* const sums = workspace + tile.segment * segment_size + 3 * tile.number * stride;
         channel_norm_use_tile(x, x_bf16, tile, channels, [&](const T* from) {
           ANTHER_SELECT(channel_norm_moments<T>)
-          (to, to + stride, to + 2 * stride, from, tile.rows, channels, plan.folded);
+          (sums, sums + stride, sums + 2 * stride, from, tile.rows, channels, plan.folded);
         });
       },
       [&](std::int64_t segment) {
         const std::int64_t at = segment * groups;
         ANTHER_SELECT(channel_norm_forward_segment<T>)
-        ({affine + segment * 2 * stride, mean + at, rstd + at, variance ? variance + at : nullptr},
+        ({to.affine + segment * 2 * stride, to.mean + at, to.rstd + at,
+          to.variance ? to.variance + at : nullptr},
          workspace + segment * segment_size, weight, bias, dims, plan);
       },
       nullptr);

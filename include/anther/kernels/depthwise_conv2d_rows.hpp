@@ -105,15 +105,20 @@ inline std::int64_t depthwise_conv2d_rows_workspace(const DepthwiseConv2dDims& d
   return steps.groups * (steps.x(d) + steps.y(d));
 }
 
+// What depthwise_conv2d_forward writes and reads.
+template <class T>
+struct DepthwiseForward {
+  T* y;
+  const T *y_add, *x, *weight, *bias;
+};
 // Takes nothing, where y is stored.
 inline constexpr auto no_rows = [](const void*, std::int64_t, std::int64_t) {};
 
-// depthwise_conv2d_forward where x is null, and rows_of(to, first, count) computes pixels of it, or
-// y is, and take(rows, first, count) gets pixels of it. Several threads call them at once.
+// depthwise_conv2d_forward where o.x is null, and rows_of(to, first, count) computes pixels of it,
+// or o.y is, and take(rows, first, count) gets pixels of it. Several threads call them at once.
 template <class T, class RowsOf, class Take, class Finish>
-void depthwise_conv2d_forward_of_rows(T* y, const T* y_add, const T* x, const RowsOf& rows_of,
-                                      const T* weight, const T* bias, const Take& take,
-                                      T* workspace, const DepthwiseConv2dDims& d,
+void depthwise_conv2d_forward_of_rows(const DepthwiseForward<T>& o, const RowsOf& rows_of,
+                                      const Take& take, T* workspace, const DepthwiseConv2dDims& d,
                                       const Finish& finish) {
   const std::int64_t height = d.out_height(), rows = d.batch * height;
   const std::int64_t y_row = d.out_width() * d.channels, y_size = height * y_row;
@@ -121,17 +126,17 @@ void depthwise_conv2d_forward_of_rows(T* y, const T* y_add, const T* x, const Ro
   parallel_for(steps.groups, depthwise_conv2d_work(d), [&](std::int64_t group) {
     T* const room = workspace + group * (steps.x(d) + steps.y(d));
     T* const y_room = room + steps.x(d);
-    RowWindow<T, RowsOf> window(room, x, rows_of, d.height, d.width, d.channels);
+    RowWindow<T, RowsOf> window(room, o.x, rows_of, d.height, d.width, d.channels);
     depthwise_conv2d_steps(
         height, rows * group / steps.groups, rows * (group + 1) / steps.groups, steps.step,
         [&](std::int64_t image, std::int64_t first, std::int64_t last) {
           const std::int64_t top = d.top_of(first);
           ANTHER_SELECT(depthwise_forward<T>)
-          (y ? y + image * y_size : y_room - first * y_row,
-           y_add ? y_add + image * y_size : nullptr,
-           window.rows(image, top, d.bottom_of(last, top)), weight, bias, d, first, last);
+          (o.y ? o.y + image * y_size : y_room - first * y_row,
+           o.y_add ? o.y_add + image * y_size : nullptr,
+           window.rows(image, top, d.bottom_of(last, top)), o.weight, o.bias, d, first, last);
           const std::int64_t pixel = (image * height + first) * d.out_width();
-          if (!y) take(y_room, pixel, (last - first) * d.out_width());
+          if (!o.y) take(y_room, pixel, (last - first) * d.out_width());
           finish(pixel, (last - first) * d.out_width());
         });
   });
@@ -144,14 +149,23 @@ inline std::int64_t depthwise_conv2d_backward_of_rows_workspace(const DepthwiseC
          steps.groups * (steps.x(d) + steps.dy(d) + steps.dx(d));
 }
 
-// depthwise_conv2d_backward where x or dy is null, and rows_of or dy_of computes pixels of it, or
-// where, with `takes`, take(rows, first, count) gets pixels of dx in the place of dx and dx_add.
+// What depthwise_conv2d_backward writes and reads. takes_dx: pixels of dx are taken.
+template <class T>
+struct DepthwiseBackward {
+  T* dx;
+  const T* dx_add;
+  T *dweight, *dbias;
+  const T *dy, *x, *weight;
+  bool takes_dx;
+};
+
+// depthwise_conv2d_backward where o.x or o.dy is null, and rows_of or dy_of computes pixels of it,
+// or where, with o.takes_dx, take(rows, first, count) gets pixels of dx in the place of o.dx.
 template <class T, class RowsOf, class DyOf, class Take>
-void depthwise_conv2d_backward_of_rows(T* dx, const T* dx_add, bool takes, const Take& take,
-                                       T* dweight, T* dbias, const T* dy, const DyOf& dy_of,
-                                       const T* x, const RowsOf& rows_of, const T* weight,
-                                       T* workspace, const DepthwiseConv2dDims& d) {
-  const bool of_weight = dweight || dbias, of_x = takes || dx;
+void depthwise_conv2d_backward_of_rows(const DepthwiseBackward<T>& o, const RowsOf& rows_of,
+                                       const DyOf& dy_of, const Take& take, T* workspace,
+                                       const DepthwiseConv2dDims& d) {
+  const bool of_weight = o.dweight || o.dbias, of_x = o.takes_dx || o.dx;
   if (!of_x && !of_weight) return;
   const std::int64_t height = d.out_height(), rows = d.batch * height;
   const std::int64_t taps = d.kernel_height * d.kernel_width, row_size = d.width * d.channels;
@@ -162,8 +176,9 @@ void depthwise_conv2d_backward_of_rows(T* dx, const T* dx_add, bool takes, const
   parallel_for(steps.groups, 2 * depthwise_conv2d_work(d), [&](std::int64_t group) {
     T* const room = rooms + group * (steps.x(d) + steps.dy(d) + steps.dx(d));
     T* const dx_room = room + steps.x(d) + steps.dy(d);
-    RowWindow<T, RowsOf> of_map(room, x, rows_of, d.height, d.width, d.channels);
-    RowWindow<T, DyOf> of_gradient(room + steps.x(d), dy, dy_of, height, d.out_width(), d.channels);
+    RowWindow<T, RowsOf> of_map(room, o.x, rows_of, d.height, d.width, d.channels);
+    RowWindow<T, DyOf> of_gradient(room + steps.x(d), o.dy, dy_of, height, d.out_width(),
+                                   d.channels);
     const std::int64_t end = tiles * (group + 1) / steps.groups;
     for (std::int64_t tile = tiles * group / steps.groups; tile < end; ++tile) {
       T* const partial = workspace + tile * partial_size;
@@ -189,14 +204,15 @@ void depthwise_conv2d_backward_of_rows(T* dx, const T* dx_add, bool takes, const
             }
             if (!of_x) return;
             ANTHER_SELECT(depthwise_backward_input<T>)
-            (takes ? dx_room - top * row_size : dx + image * d.height * row_size,
-             !takes && dx_add ? dx_add + image * d.height * row_size : nullptr, dy_here, weight,
-             static_cast<const T*>(nullptr), d, top, bottom);
-            if (takes) take(dx_room, (image * d.height + top) * d.width, (bottom - top) * d.width);
+            (o.takes_dx ? dx_room - top * row_size : o.dx + image * d.height * row_size,
+             !o.takes_dx && o.dx_add ? o.dx_add + image * d.height * row_size : nullptr, dy_here,
+             o.weight, static_cast<const T*>(nullptr), d, top, bottom);
+            if (o.takes_dx)
+              take(dx_room, (image * d.height + top) * d.width, (bottom - top) * d.width);
           });
     }
   });
-  if (of_weight) depthwise_conv2d_add_parts(dweight, dbias, workspace, tiles, taps, d.channels);
+  if (of_weight) depthwise_conv2d_add_parts(o.dweight, o.dbias, workspace, tiles, taps, d.channels);
 }
 
 }  // namespace anther::inline v0_1::kernels

@@ -44,8 +44,7 @@ inline std::int64_t group_norm_affine_size(const GroupNormDims& dims) {
 template <class T>
 void group_norm_statistics(T* affine, T* mean, T* rstd, const T* x, const T* weight, const T* bias,
                            T* workspace, const GroupNormDims& dims, std::int64_t x_bf16 = 0) {
-  T* const variance = nullptr;
-  channel_norm_statistics<T>(affine, mean, rstd, variance, x, weight, bias, workspace,
+  channel_norm_statistics<T>({affine, mean, rstd, nullptr}, x, weight, bias, workspace,
                              channel_norm_dims(dims), x_bf16);
 }
 template <class T>

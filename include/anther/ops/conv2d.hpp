@@ -215,10 +215,9 @@ void depthwise_conv2d_op_forward(Call<T>& call) {
     kernels::depthwise_conv2d_forward(y, add, x, call.input(1), call.input(2), d, finish);
     return;
   }
-  kernels::depthwise_conv2d_forward_of_rows(
-      y, add, x,
+  kernels::depthwise_conv2d_forward_of_rows<T>(
+      {y, add, x, call.input(1), call.input(2)},
       [&](T* to, std::int64_t first, std::int64_t count) { call.input_rows(to, first, count); },
-      call.input(1), call.input(2),
       [&](const T* rows, std::int64_t first, std::int64_t count) {
         kernels::bf16_kernels<T>().narrow(kernels::as_bf16(call.output()) + first * d.channels,
                                           rows, count * d.channels);
@@ -250,21 +249,20 @@ void depthwise_conv2d_op_backward(Call<T>& call) {
         call.workspace(kernels::depthwise_conv2d_backward_workspace(d)), d);
     return;
   }
-  kernels::depthwise_conv2d_backward_of_rows(
-      dx.to, dx.add, takes,
+  kernels::depthwise_conv2d_backward_of_rows<T>(
+      {dx.to, dx.add, dweight.to, dbias.to, dy, x, call.input(1), takes},
+      [&](T* to, std::int64_t first, std::int64_t count) { call.input_rows(to, first, count); },
+      [&](T* to, std::int64_t first, std::int64_t count) {
+        kernels::bf16_kernels<T>().widen(to, kernels::as_bf16(gradient) + first * d.channels,
+                                         count * d.channels);
+      },
       [&](const T* rows, std::int64_t first, std::int64_t count) {
         if (map_dx)
           kernels::bf16_kernels<T>().narrow(map_dx + first * d.channels, rows, count * d.channels);
         else
           lazy->backward_rows(dx, nullptr, rows, first, count);
       },
-      dweight.to, dbias.to, dy,
-      [&](T* to, std::int64_t first, std::int64_t count) {
-        kernels::bf16_kernels<T>().widen(to, kernels::as_bf16(gradient) + first * d.channels,
-                                         count * d.channels);
-      },
-      x, [&](T* to, std::int64_t first, std::int64_t count) { call.input_rows(to, first, count); },
-      call.input(1), call.workspace(kernels::depthwise_conv2d_backward_of_rows_workspace(d)), d);
+      call.workspace(kernels::depthwise_conv2d_backward_of_rows_workspace(d)), d);
 }
 
 inline constexpr char depthwise_conv2d_op_name[] = "depthwise_conv2d";

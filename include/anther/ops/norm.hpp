@@ -220,9 +220,9 @@ inline constexpr Op<T> batch_norm_op = {
             return;
           }
           const ChannelNormMaps maps(call, a.dims);
-          kernels::batch_norm_statistics<T>(call.output(4), call.output(1), call.output(2),
-                                            call.output(3), maps.x, call.input(1), call.input(2),
-                                            workspace, a.dims, maps.x_bf16);
+          kernels::batch_norm_statistics<T>(
+              {call.output(4), call.output(1), call.output(2), call.output(3)}, maps.x,
+              call.input(1), call.input(2), workspace, a.dims, maps.x_bf16);
           if (call.keeps() && a.running_mean && !call.recomputes())
             kernels::batch_norm_update_running(call.pending_buffer(a.running_mean).data(),
                                                call.pending_buffer(a.running_var).data(),

@@ -27,8 +27,10 @@ ANTHER_ONCE void add_convolution_cpp(CppForms& forms) {
     const auto& d = call.attributes<kernels::DepthwiseConv2dDims>();
     code.include("anther/kernels/depthwise_conv2d_rows.hpp");
     if (call.lazy_input())
-      code.call("depthwise_conv2d_forward_of_rows<float>", code.output(), code.add(), "nullptr",
-                code.input_rows(), code.input(1), code.input(2), "no_rows",
+      code.call("depthwise_conv2d_forward_of_rows<float>",
+                detail::text_of("{", code.output(), ", ", code.add(), ", nullptr, ", code.input(1),
+                                ", ", code.input(2), "}"),
+                code.input_rows(), "no_rows",
                 code.workspace(kernels::depthwise_conv2d_rows_workspace(d, 1)), d,
                 code.apply_rows());
     else
