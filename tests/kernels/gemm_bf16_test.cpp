@@ -311,7 +311,8 @@ TEST_CASE("products in bfloat16: the same bits for any number of threads") {
   set_num_threads(0);
 }
 
-// Convolutions of numbers that bfloat16 holds are those in float, up to the rounding of sums.
+// Convolutions of numbers that bfloat16 holds are those in float, up to the rounding of sums; those
+// of maps in bfloat16 have the bits of the same numbers as floats.
 TEST_CASE("convolutions in bfloat16: forward and both gradients") {
   const auto dims = [](std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
                        std::int64_t padding, std::int64_t dilation, std::int64_t groups) {
@@ -320,7 +321,8 @@ TEST_CASE("convolutions in bfloat16: forward and both gradients") {
   };
   for (Conv2dDims d :
        {dims(3, 20, 3, 2, 1, 1, 1), dims(40, 36, 3, 1, 1, 1, 1), dims(12, 8, 3, 2, 1, 1, 2),
-        dims(5, 7, 4, 3, 2, 1, 1), dims(32, 32, 3, 1, 1, 1, 1), dims(6, 9, 3, 2, 2, 2, 3)}) {
+        dims(5, 7, 4, 3, 2, 1, 1), dims(32, 32, 3, 1, 1, 1, 1), dims(6, 9, 3, 2, 2, 2, 3),
+        dims(70, 66, 3, 1, 1, 1, 1), dims(20, 12, 2, 2, 0, 1, 2), dims(10, 6, 1, 2, 0, 1, 1)}) {
     CAPTURE(d.in_channels);
     CAPTURE(d.stride_width);
     auto x = numbers("x", d.batch * d.height * d.width * d.in_channels, false);
@@ -328,24 +330,33 @@ TEST_CASE("convolutions in bfloat16: forward and both gradients") {
     auto dy = numbers("dy", d.rows() * d.out_channels, false);
     for (auto* values : {&x, &w, &dy})
       for (float& value : *values) value = rounded(value);
-    std::vector<float> y[2], dx[2], dw[2];
-    for (const int bf16 : {0, 1}) {
-      d.bf16 = bf16;
+    const auto map_of = [](const std::vector<float>& values) {
+      std::vector<float> map(values.size() / 2 + 1);
+      bf16_narrow(as_bf16(map.data()), values.data(), std::ssize(values));
+      return map;
+    };
+    std::vector<float> y[3], dx[3], dw[3];
+    for (const int which : {0, 1, 2}) {
+      d.bf16 = which > 0;
+      d.maps_bf16 = which == 2 && d.reads_bf16();
+      const std::vector<float>& x_here = d.maps_bf16 ? map_of(x) : x;
+      const std::vector<float>& dy_here = d.maps_bf16 ? map_of(dy) : dy;
       std::vector<float> workspace(
           static_cast<std::size_t>(conv2d_forward_workspace(d, num_threads()) +
                                    conv2d_backward_input_workspace(d, num_threads()) +
                                    conv2d_backward_weight_workspace<float>(d)));
-      y[bf16].resize(dy.size());
-      dx[bf16].resize(x.size());
-      dw[bf16].resize(w.size());
-      conv2d_forward<float>(y[bf16].data(), nullptr, x.data(),
+      y[which].resize(dy.size());
+      dx[which].resize(x.size());
+      dw[which].resize(w.size());
+      conv2d_forward<float>(y[which].data(), nullptr, x_here.data(),
                             packed_weight(w, conv2d_pack(d)).data(), nullptr, workspace.data(), d);
-      conv2d_backward_input<float>(dx[bf16].data(), nullptr, dy.data(),
+      conv2d_backward_input<float>(dx[which].data(), nullptr, dy_here.data(),
                                    packed_weight(w, conv2d_input_pack(d)).data(), nullptr,
                                    workspace.data(), d);
-      conv2d_backward_weight<float>(dw[bf16].data(), dy.data(), x.data(), workspace.data(), d);
+      conv2d_backward_weight<float>(dw[which].data(), dy_here.data(), x_here.data(),
+                                    workspace.data(), d);
     }
-    const auto worst = [](const std::vector<float>(&v)[2]) {
+    const auto worst = [](const std::vector<float>(&v)[3]) {
       double difference = 0, size = 0;
       for (std::size_t i = 0; i < v[0].size(); ++i) {
         difference = std::max<double>(difference, std::fabs(v[0][i] - v[1][i]));
@@ -356,6 +367,9 @@ TEST_CASE("convolutions in bfloat16: forward and both gradients") {
     CHECK(worst(y) < 3e-6);
     CHECK(worst(dx) < 3e-6);
     CHECK(worst(dw) < 3e-6);
+    CHECK(y[2] == y[1]);
+    CHECK(dx[2] == dx[1]);
+    CHECK(dw[2] == dw[1]);
   }
 }
 

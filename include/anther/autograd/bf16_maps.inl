@@ -27,6 +27,27 @@ T* Tape<T>::as_floats(int id, Arena& memory) {
   return floats;
 }
 
+template <class T>
+const T* Call<T>::input_as_bf16(int i) const {
+  const auto& value = tape_.at(input_id(i));
+  const std::int64_t size = value.shape.numel(), columns = value.shape.back();
+  if (value.narrow) return value.data;
+  if (value.data || !tape_.is_lazy(input_id(i)) || columns > most_columns)
+    return narrow_copy(tape_.stored_for_call(input_id(i)), size);
+  // Its rows go through a room in the first-level cache.
+  const Call lazy(tape_, tape_.entry(value.producer));
+  T* const copy = workspace((size + 1) / 2);
+  const std::int64_t step = most_columns / columns, rows = size / columns;
+  parallel_for((rows + step - 1) / step, size / 2, [&](std::int64_t tile) {
+    alignas(64) T room[most_columns];
+    const std::int64_t first = tile * step, count = std::min(step, rows - first);
+    lazy.compute_rows(room, first, count);
+    kernels::bf16_kernels<T>().narrow(kernels::as_bf16(copy) + first * columns, room,
+                                      count * columns);
+  });
+  return copy;
+}
+
 // Whether the gradient of what an op reads may be in bfloat16: nobody else reads that.
 template <class T>
 bool Tape<T>::takes_bf16_gradient(const Entry& entry) const {

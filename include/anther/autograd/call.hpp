@@ -58,6 +58,14 @@ class Call {
     const auto& value = tape_.at(input_id(0));
     return value.narrow ? value.data : input(0);
   }
+  // Input i as a map in bfloat16 (kernels::as_bf16): where it is stored so, or a copy in scratch
+  // memory.
+  const T* input_as_bf16(int i) const;
+  // The same of the gradient of the result.
+  const T* output_gradient_as_bf16() const {
+    if (output_gradient_is_bf16()) return output_gradient();
+    return narrow_copy(output_gradient(), output_shape().numel());
+  }
   // The first input's rows from `first` on: where they are stored, or computed to `room`, by the
   // calling thread alone. For an op whose rows are those of its input.
   const T* input_rows(T* room, std::int64_t first, std::int64_t count) const {
@@ -229,6 +237,11 @@ class Call {
   }
 
  private:
+  const T* narrow_copy(const T* map, std::int64_t size) const {
+    T* const copy = workspace((size + 1) / 2);
+    kernels::bf16_kernels<T>().narrow(kernels::as_bf16(copy), map, size);
+    return copy;
+  }
   int input_id(int i) const { return entry_.inputs[static_cast<std::size_t>(i)]; }
   int output_id(int i) const { return entry_.outputs[static_cast<std::size_t>(i)]; }
 

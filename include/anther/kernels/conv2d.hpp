@@ -23,14 +23,15 @@ struct Conv2dDims {
   std::int64_t batch, height, width, in_channels, out_channels;
   std::int64_t kernel_height, kernel_width, stride_height, stride_width;
   std::int64_t padding_height, padding_width, dilation_height, dilation_width, groups;
-  std::int64_t bf16 = 0;  // 1: the products are those of gemm_bf16.hpp
+  std::int64_t bf16 = 0;       // 1: the products are those of gemm_bf16.hpp
+  std::int64_t maps_bf16 = 0;  // 1: besides, x and dy are maps in bfloat16; see reads_bf16()
 
   // Calls visit with all members, in their order.
   template <class Visit>
   constexpr decltype(auto) members(const Visit& visit) const {
     return visit(batch, height, width, in_channels, out_channels, kernel_height, kernel_width,
                  stride_height, stride_width, padding_height, padding_width, dilation_height,
-                 dilation_width, groups, bf16);
+                 dilation_width, groups, bf16, maps_bf16);
   }
 
   // The pixels that a kernel spans.
@@ -48,6 +49,8 @@ struct Conv2dDims {
   std::int64_t taps() const { return kernel_height * kernel_width; }
   // The elements of a patch that one output channel sees.
   std::int64_t depth() const { return taps() * group_in(); }
+  // Whether maps in bfloat16 can be read: their numbers are copied in pairs.
+  bool reads_bf16() const { return bf16 != 0 && group_in() % 2 == 0 && group_out() % 2 == 0; }
 };
 
 // The same convolution, where patches stand side by side, of a map whose pixels are kernel_width
@@ -135,7 +138,8 @@ inline PatchDims conv2d_patches(const Conv2dDims& d) {
           .start_height = -d.padding_height,
           .start_width = -d.padding_width,
           .out_height = d.out_height(),
-          .out_width = d.out_width()};
+          .out_width = d.out_width(),
+          .bf16 = d.maps_bf16};
 }
 
 // Elements of workspace for forward, and for the gradient of the input.
@@ -233,7 +237,8 @@ void conv2d_backward_input(T* dx, const T* dx_add, const T* dy, const T* packed,
                          .start_height = h.start,
                          .start_width = w.start,
                          .out_height = h.count,
-                         .out_width = w.count},
+                         .out_width = w.count,
+                         .bf16 = d.maps_bf16},
                         d.height,
                         d.width,
                         d.in_channels,
@@ -276,7 +281,6 @@ void conv2d_backward_weight(T* dweight, const T* dy, const T* x, T* workspace,
   const GemmTnDims product = conv2d_weight_product(d);
   const GemmTnTiles tiles(product, true, available_threads());
   const PatchDims patches = conv2d_patches(d);
-  const auto gather = ANTHER_SELECT(patch_gather<T>);
   const auto multiply = gemm_tn_body<T>(d.bf16);
   const std::int64_t blocks = tiles.out_tiles * tiles.column_tiles;
   const std::int64_t size = product.outs * product.columns, partial = (tiles.chunks - 1) * size;
@@ -308,10 +312,12 @@ void conv2d_backward_weight(T* dweight, const T* dy, const T* x, T* workspace,
             return d.bf16 ? std::min(rows, number * bf16_rows) : rows * number / parts;
           };
           const std::int64_t at = row + begin(part), count = row + begin(part + 1) - at;
-          const T* const dy_here = dy + at * d.out_channels + group * product.outs + out;
+          const T* const dy_here =
+              map_at(dy, at * d.out_channels + group * product.outs + out, d.maps_bf16);
           for (std::int64_t k = first; k < last; k += width) {
             const std::int64_t end = std::min(k + width, last);
-            gather(columns, x + group * d.group_in(), patches, {at, count, k, end});
+            patch_gather_map(columns, map_at(x, group * d.group_in(), d.maps_bf16), patches,
+                             {at, count, k, end});
             multiply(to + k, dy_here, columns,
                      {.rows = count,
                       .outs = outs,
@@ -319,7 +325,9 @@ void conv2d_backward_weight(T* dweight, const T* dy, const T* x, T* workspace,
                       .dy_stride = d.out_channels,
                       .x_stride = end - k,
                       .dw_stride = product.columns,
-                      .bf16 = d.bf16});
+                      .bf16 = d.bf16,
+                      .dy_bf16 = d.maps_bf16,
+                      .x_bf16 = d.maps_bf16});
           }
         }
       });

@@ -23,6 +23,7 @@ struct PatchDims {
   std::int64_t kernel_height, kernel_width, stride_height, stride_width;
   std::int64_t dilation_height, dilation_width, start_height, start_width;
   std::int64_t out_height, out_width;  // how many patches there are
+  std::int64_t bf16 = 0;  // 1: the map is one in bfloat16, of which all channels are even
 
   std::int64_t depth() const { return kernel_height * kernel_width * in_channels; }
   // Whether a patch is a pixel, and patches follow each other as pixels do.
@@ -39,6 +40,19 @@ struct PatchPart {
 
 #define ANTHER_BODY "anther/kernels/patch_product.inl"
 #include "anther/kernels/for_each_isa.inl"
+
+// Patches of a map of floats, or of one in bfloat16, whose pairs of numbers are moved as floats
+// are.
+template <class T>
+void patch_gather_map(T* to, const T* x, PatchDims d, PatchPart part) {
+  if (d.bf16 != 0) {
+    d.channels /= 2;
+    d.in_channels /= 2;
+    part.first /= 2;
+    part.last /= 2;
+  }
+  ANTHER_SELECT(patch_gather<T>)(to, x, d, part);
+}
 
 // A product of patches with a matrix. Patch (i, j) is a row of the result, which is at pixel
 // (i step + first, j step + first) of a map (N, height, width, channels).
@@ -69,10 +83,11 @@ void patch_product_tile(const GemmOperands<T>& all, const PatchProduct& p, const
   for (std::int64_t k = 0;; k += block) {
     const PatchPart part{patch, count, k, std::min(k + block, depth)};
     const std::int64_t width = part.last - k;
-    const T* x = all.x + patch * p.patches.channels + k;
+    const std::int64_t x_bf16 = p.patches.bf16;
+    const T* x = map_at(all.x, patch * p.patches.channels + k, x_bf16);
     std::int64_t x_stride = p.patches.channels;
     if (!p.patches.is_map() && width > 0) {
-      ANTHER_SELECT(patch_gather<T>)(tile, all.x, p.patches, part);
+      patch_gather_map(tile, all.x, p.patches, part);
       x = tile;
       x_stride = width;
     }
@@ -84,14 +99,15 @@ void patch_product_tile(const GemmOperands<T>& all, const PatchProduct& p, const
       const std::int64_t at = p.pixel(patch + done) * p.channels;
       T* const y = all.y + at;
       const T* const add = k > 0 ? y : all.add ? all.add + at : nullptr;
-      product({y, add, x + done * x_stride, packed, k > 0 ? nullptr : all.bias},
+      product({y, add, map_at(x, done * x_stride, x_bf16), packed, k > 0 ? nullptr : all.bias},
               {.rows = rows,
                .columns = columns,
                .depth = width,
                .x_stride = x_stride,
                .y_stride = p.step_width * p.channels,
                .add_stride = p.step_width * p.channels,
-               .bf16 = pack.bf16},
+               .bf16 = pack.bf16,
+               .x_bf16 = x_bf16},
               first_panel, last_panel);
       done += rows;
     }
@@ -115,29 +131,30 @@ void patch_products(const GemmOperands<T>& all, const ProductAt& product_at, std
   const GemmTiles tiles(most_rows, panels, threads, pack.bf16);
   const std::int64_t packed_group = packed_group_size<T>(pack);
   const std::int64_t in_row = products * groups * tiles.panel_tiles;
-  parallel_for(
-      tiles.row_tiles * in_row, groups * most_rows * pack.columns * pack.depth / 50,
-      [&](std::int64_t tile) {
-        const std::int64_t row_tile = tile / in_row, panel_tile = tile % tiles.panel_tiles;
-        const std::int64_t group = tile / tiles.panel_tiles % groups;
-        const PatchProduct p = product_at(tile % in_row / (groups * tiles.panel_tiles));
-        const std::int64_t rows = batch * p.patches.out_height * p.patches.out_width;
-        const std::int64_t row = tiles.row(rows, row_tile, tiles.row_tiles);
-        const std::int64_t count = tiles.row(rows, row_tile + 1, tiles.row_tiles) - row;
-        const std::int64_t out = group * pack.columns;
-        const GemmOperands<T> here = {
-            all.y + out, all.add ? all.add + out : nullptr, all.x + group * p.patches.in_channels,
-            all.packed + group * packed_group, all.bias ? all.bias + out : nullptr};
-        const std::int64_t most = patch_tile_rows / tiles.unit * tiles.unit;
-        const std::int64_t parts = (count + most - 1) / most;
-        for (std::int64_t part = 0; part < parts; ++part) {
-          const std::int64_t first = tiles.row(count, part, parts);
-          patch_product_tile(here, p, pack, row + first, tiles.row(count, part + 1, parts) - first,
-                             tiles.begin(panels, panel_tile, tiles.panel_tiles),
-                             tiles.begin(panels, panel_tile + 1, tiles.panel_tiles));
-        }
-        if (in_row == 1) finish(row, count);
-      });
+  parallel_for(tiles.row_tiles * in_row, groups * most_rows * pack.columns * pack.depth / 50,
+               [&](std::int64_t tile) {
+                 const std::int64_t row_tile = tile / in_row, panel_tile = tile % tiles.panel_tiles;
+                 const std::int64_t group = tile / tiles.panel_tiles % groups;
+                 const PatchProduct p = product_at(tile % in_row / (groups * tiles.panel_tiles));
+                 const std::int64_t rows = batch * p.patches.out_height * p.patches.out_width;
+                 const std::int64_t row = tiles.row(rows, row_tile, tiles.row_tiles);
+                 const std::int64_t count = tiles.row(rows, row_tile + 1, tiles.row_tiles) - row;
+                 const std::int64_t out = group * pack.columns;
+                 const GemmOperands<T> here = {
+                     all.y + out, all.add ? all.add + out : nullptr,
+                     map_at(all.x, group * p.patches.in_channels, p.patches.bf16),
+                     all.packed + group * packed_group, all.bias ? all.bias + out : nullptr};
+                 const std::int64_t most = patch_tile_rows / tiles.unit * tiles.unit;
+                 const std::int64_t parts = (count + most - 1) / most;
+                 for (std::int64_t part = 0; part < parts; ++part) {
+                   const std::int64_t first = tiles.row(count, part, parts);
+                   patch_product_tile(here, p, pack, row + first,
+                                      tiles.row(count, part + 1, parts) - first,
+                                      tiles.begin(panels, panel_tile, tiles.panel_tiles),
+                                      tiles.begin(panels, panel_tile + 1, tiles.panel_tiles));
+                 }
+                 if (in_row == 1) finish(row, count);
+               });
   if (in_row > 1 && products == 1)
     finish_all(most_rows, most_rows * groups * pack.columns / 4, finish);
 }

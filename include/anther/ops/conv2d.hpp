@@ -76,6 +76,13 @@ kernels::Conv2dDims conv2d_dims(const Call<T>& call) {
   d.bf16 = call.bf16();
   return d;
 }
+// The same in training, where x and dy are rounded once, before they are cut into patches.
+template <class T>
+kernels::Conv2dDims conv2d_training_dims(const Call<T>& call) {
+  kernels::Conv2dDims d = conv2d_dims(call);
+  d.maps_bf16 = call.keeps() && d.reads_bf16();
+  return d;
+}
 
 inline constexpr char conv2d_op_name[] = "conv2d";
 template <class T>
@@ -83,17 +90,19 @@ inline constexpr Op<T> conv2d_op = {
     .name = conv2d_op_name,
     .forward =
         [](Call<T>& call) {
-          const kernels::Conv2dDims d = conv2d_dims(call);
+          const kernels::Conv2dDims d = conv2d_training_dims(call);
           const T* packed = call.packed(1, PackUse::forward, kernels::conv2d_pack(d));
           kernels::conv2d_forward(
-              call.output(), call.add(), call.input(0), packed, call.input(2),
+              call.output(), call.add(), d.maps_bf16 != 0 ? call.input_as_bf16(0) : call.input(0),
+              packed, call.input(2),
               call.workspace(kernels::conv2d_forward_workspace(d, available_threads())), d,
               [&](std::int64_t first, std::int64_t count) { call.apply_rows(first, count); });
         },
     .backward =
         [](Call<T>& call) {
-          const kernels::Conv2dDims d = conv2d_dims(call);
-          const T* dy = call.output_gradient();
+          const kernels::Conv2dDims d = conv2d_training_dims(call);
+          const T* const gradient = call.output_gradient();
+          const T* const dy = d.maps_bf16 != 0 ? call.output_gradient_as_bf16() : gradient;
           if (const auto dx = call.input_gradient(0)) {
             const T* packed =
                 call.packed(1, PackUse::input_gradient, kernels::conv2d_input_pack(d));
@@ -105,10 +114,10 @@ inline constexpr Op<T> conv2d_op = {
           if (const auto dweight = call.input_gradient(1)) {
             call.start(dweight, d.out_channels * d.depth());
             kernels::conv2d_backward_weight(
-                dweight.to, dy, call.input(0),
+                dweight.to, dy, d.maps_bf16 != 0 ? call.input_as_bf16(0) : call.input(0),
                 call.workspace(kernels::conv2d_backward_weight_workspace<T>(d)), d);
           }
-          bias_backward(call, dy, d.rows());
+          bias_backward(call, gradient, d.rows());
         },
     .macs =
         [](const Call<T>& call) {
