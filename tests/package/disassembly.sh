@@ -64,7 +64,7 @@ instantiations() {
       sub(/^ *template <class T> */, "", text)
       if (text ~ /^(struct|class|using|inline constexpr|constexpr|concept|requires|friend)/) return
       gsub(/ = [^,)]*/, "", text)
-      gsub(/\[\[[a-z]*\]\] */, "", text)
+      gsub(/\[\[[a-z:]*\]\] */, "", text)
       sub(/^(inline|static) /, "", text)
       i = index(text, "(")
       if (i == 0) return
