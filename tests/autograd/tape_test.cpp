@@ -238,6 +238,27 @@ TEST_CASE(
     }
 }
 
+TEST_CASE("tape: lazy results without channels, and the gradients of what reads them") {
+  for (const int threads : {1, 3})
+    for (const bool amp : {false, true}) {
+      set_num_threads(threads);
+      Tape<float> tape;
+      tape.begin({.amp = amp});
+      const Variable<float> x = tape.input(Tensor<float>({10, 0}), true);
+      const Variable<float> map = tape.input(Tensor<float>({2, 5, 5, 0}), true);
+      const Variable<float> fc = linear(relu(x), tape.input(Tensor<float>({4, 0}), true));
+      const Variable<float> other = linear(gelu(x), tape.input(Tensor<float>({4, 0}), true));
+      const Variable<float> conv = conv2d(relu(map), tape.input(Tensor<float>({4, 3, 3, 0}), true));
+      const Variable<float> first = sum(fc) + sum(other);
+      const Variable<float> loss = first + sum(conv);
+      CHECK(loss.item() == 0);
+      tape.backward(loss);
+      CHECK(x.gradient().empty());
+      CHECK(map.gradient().empty());
+    }
+  set_num_threads(0);
+}
+
 TEST_CASE("tape: a lazy result that a depth-wise convolution reads, and something else too") {
   // x + dw(x), which adds to what it reads, and y * y beside dw(y).
   for (const bool cheap : {false, true}) {

@@ -265,6 +265,7 @@ struct Layers {
         .add<Apply>([](V x) { return group_norm(x, 3); })
         .add<Conv2d>(6, 6,
                      Conv2dLayerOptions{.kernel_size = 3, .stride = 2, .padding = 1, .groups = 6})
+        .add<Apply>([](V x) { return gelu(x); })
         .add<Conv2d>(6, 5, Conv2dLayerOptions{.bias = false})
         .add<ConvTranspose2d>(
             5, 5,

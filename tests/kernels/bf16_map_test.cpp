@@ -166,6 +166,7 @@ TEST_CASE("maps in bfloat16: norms of them") {
   for (const ChannelNormDims& d :
        {ChannelNormDims{1, 1, 7, 7}, ChannelNormDims{3, 50, 24, 2},
         ChannelNormDims{1, 3000, 96, 96}, ChannelNormDims{2, 77, 1280, 1280},
+        ChannelNormDims{1, 9, 5000, 5000}, ChannelNormDims{2, 6, 8192, 4},
         ChannelNormDims{2, 900, 33, 3}}) {
     CAPTURE(d.channels);
     REQUIRE(channel_norm_reads_bf16(d));

@@ -191,6 +191,42 @@ TEST_CASE("amp: maps between convolutions and norms are in bfloat16") {
   }
 }
 
+TEST_CASE(
+    "amp: from one stage to the next no map is in bfloat16, whether it is recomputed or not") {
+  struct First : Module<float> {
+    explicit First(const Scope<float>& scope)
+        : Module(scope, "First", {.stage = true}), fc(scope / "fc", 12, 20) {}
+    Variable<float> forward(Variable<float> x) const override { return fc(x); }
+    Linear<float> fc;
+  };
+  struct Second : Module<float> {
+    explicit Second(const Scope<float>& scope)
+        : Module(scope, "Second", {.stage = true}),
+          norm(scope / "norm", 4, 20),
+          fc(scope / "fc", 20, 8) {}
+    Variable<float> forward(Variable<float> x) const override { return fc(relu(norm(x))); }
+    GroupNorm<float> norm;
+    Linear<float> fc;
+  };
+  ParameterStore<float> store;
+  const Scope<float> scope(store);
+  const First first(scope / "first");
+  const Second second(scope / "second");
+  store.initialize(3);
+  const auto x = random_tensor<float>({2, 9, 8, 12}, 1);
+  std::vector<float> results[2];
+  for (const bool recompute : {false, true}) {
+    Tape<float> tape;
+    tape.begin({.recompute = recompute, .amp = true});
+    const Variable<float> y = second(first(tape.input(x)));
+    tape.zero_gradients();
+    tape.backward(mean(y * y));
+    const auto gradients = tape.gradients();
+    results[recompute].assign(gradients.begin(), gradients.end());
+  }
+  CHECK(results[0] == results[1]);
+}
+
 TEST_CASE("amp: others get floats of a map that a norm or a convolution reads") {
   ParameterStore<float> store;
   const Scope<float> scope(store);

@@ -10,8 +10,11 @@ namespace anther::inline v0_1 {
 template <class T>
 void Tape<T>::choose_bf16(const Op<T>& op, std::span<const int> inputs) {
   if (!kernels::has_bf16<T> || !options_.amp || pending_ != 1 || !op.reads_bf16) return;
-  // Without backward, nothing is kept: there it is for products alone.
-  if (!op.bf16_forward_rows && (!options_.backward || options_.dry_run)) return;
+  // Where nothing is kept for backward it is for products alone.
+  const bool keeps = options_.training && options_.backward && !options_.dry_run;
+  if (!op.bf16_forward_rows && !keeps) return;
+  // Not from one block to the next, which recompute runs on their own.
+  if (std::ssize(entries_) <= block_boundary_) return;
   const Entry& before = entries_.back();
   if (!before.op->stores_bf16 || before.outputs[0] != inputs[0]) return;
   at(inputs[0]).narrow = true;
@@ -32,7 +35,7 @@ const T* Call<T>::input_as_bf16(int i) const {
   const auto& value = tape_.at(input_id(i));
   const std::int64_t size = value.shape.numel(), columns = value.shape.back();
   if (value.narrow) return value.data;
-  if (value.data || !tape_.is_lazy(input_id(i)) || columns > most_columns)
+  if (value.data || !tape_.is_lazy(input_id(i)) || columns > most_columns || size == 0)
     return narrow_copy(tape_.stored_for_call(input_id(i)), size);
   // Its rows go through a room in the first-level cache.
   const Call lazy(tape_, tape_.entry(value.producer));

@@ -191,11 +191,12 @@ class Call {
       after.compute_rows(output() + first * columns, first, std::min(step, last - first));
   }
   // Not where another reader has left a gradient of the whole result: `backward` will add that.
-  static constexpr std::int64_t most_columns = 8192;  // backward_rows may have room for so many
+  // An op that takes_lazy has room for rows of so many columns.
+  static constexpr std::int64_t most_columns = 8192;
   bool has_backward_rows() const {
-    return entry_.op->backward_rows != nullptr && output_shape().back() <= most_columns &&
-           (entry_.op->takes_lazy || tape_.is_stored(input_id(0))) && !output_gradient() &&
-           !bf16_input();
+    if (entry_.op->backward_rows == nullptr || output_gradient() || bf16_input()) return false;
+    return entry_.op->takes_lazy ? output_shape().back() <= most_columns
+                                 : tape_.is_stored(input_id(0));
   }
   void backward_rows(const GradientTarget<T>& dx, T* y, const T* dy, std::int64_t first,
                      std::int64_t count) const {

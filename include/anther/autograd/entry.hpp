@@ -69,7 +69,7 @@ struct LayerCall {
   std::string_view type;
   bool container = false;  // only calls other layers
   bool stage = false;      // one of the parts that the model consists of
-  bool is_block = false;   // backward computes its values again
+  bool is_block = false;   // recompute has backward compute its values again
   int depth = 0;
   int first_entry = 0, last_entry = 0;
   Shape input, output;

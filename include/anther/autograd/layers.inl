@@ -80,15 +80,18 @@ template <class T>
 void Tape<T>::enter(std::string_view path, std::string_view type, const ModuleTraits& traits,
                     const Shape& input) {
   const bool within_stage = !scopes_.empty() && scopes_.back().stage && scopes_.back().container;
-  const bool is_block = within_stage || (traits.stage && !traits.container);
+  const auto is_open = [](const LayerCall& scope) { return scope.is_block; };
+  const bool is_block = (within_stage || (traits.stage && !traits.container)) &&
+                        std::none_of(scopes_.begin(), scopes_.end(), is_open);
   const bool begins = options_.recompute && options_.backward && !options_.dry_run && is_block &&
                       block_.first_entry < 0;
   if (begins) begin_block();
+  if (is_block) block_boundary_ = std::ssize(entries_);
   scopes_.push_back({.path = path,
                      .type = type,
                      .container = traits.container,
                      .stage = traits.stage,
-                     .is_block = begins,
+                     .is_block = is_block,
                      .depth = static_cast<int>(scopes_.size()),
                      .first_entry = static_cast<int>(entries_.size()),
                      .last_entry = 0,
@@ -100,10 +103,12 @@ template <class T>
 void Tape<T>::leave(const Variable<T>* result) {
   if (scopes_.empty()) return;  // a throw has ended the pass
   LayerCall call = scopes_.back();
-  if (result != nullptr && call.is_block) end_block(*result);
+  const bool computes_again = call.is_block && block_.first_entry >= 0;
+  if (result != nullptr && computes_again) end_block(*result);
+  if (call.is_block) block_boundary_ = std::ssize(entries_);
   scopes_.pop_back();
   if (result == nullptr) {
-    if (call.is_block) abandon();
+    if (computes_again) abandon();
     return;
   }
   call.last_entry = static_cast<int>(entries_.size());

@@ -381,16 +381,16 @@ class Tape {
   std::uint32_t generation_ = 0;
   std::vector<Value> values_;
   std::vector<Entry> entries_;
-  std::vector<LayerCall> layer_calls_;
-  std::vector<LayerCall> scopes_;  // those that have not ended
+  std::vector<LayerCall> layer_calls_, scopes_;  // scopes_: those that have not ended
   std::vector<StoreUse> stores_;
   GradientSlots<T> slots_;
   std::vector<int> stored_for_call_;  // values that lose their memory when the op has run
   std::int64_t merged_ = 0;           // the number of merged entries
   int pending_ = 0;  // entries at the end that have not run yet: an op, and an addition to it
   std::vector<Block> blocks_;
-  Block block_;               // that is open, or is computed again; else it begins at -1
-  bool recomputing_ = false;  // forward runs for the second time
+  Block block_;                        // that is open, or is computed again; else it begins at -1
+  bool recomputing_ = false;           // forward runs for the second time
+  std::ptrdiff_t block_boundary_ = 0;  // where a block has last begun or ended, or could have
   Arena values_memory_, block_memory_, entries_memory_, scratch_;
 };
 

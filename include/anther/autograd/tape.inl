@@ -12,6 +12,7 @@ void Tape<T>::reset() {
   stored_for_call_.clear();
   blocks_.clear();
   block_ = {};
+  block_boundary_ = 0;
   recomputing_ = false;
   slots_.reset();
   merged_ = pending_ = 0;

@@ -114,8 +114,10 @@ inline ChannelNormTile channel_norm_tile(const ChannelNormDims& dims, const Chan
 
 // A tile of a map in bfloat16 is copied to floats before its sums are taken: whether there is room.
 inline constexpr std::int64_t channel_norm_room = 1 << 15;
+inline constexpr std::int64_t channel_norm_dx_room = 1 << 13;  // for rows of dx
 inline bool channel_norm_reads_bf16(const ChannelNormDims& dims) {
-  return channel_norm_tiles(dims).tile_rows * dims.channels <= channel_norm_room;
+  const ChannelNormTiles plan = channel_norm_tiles(dims);
+  return plan.tile_rows * dims.channels <= channel_norm_room && plan.folded <= channel_norm_dx_room;
 }
 // use(the tile's elements as floats). The copy has a function of its own: no other pass needs a
 // stack for it.
@@ -236,22 +238,22 @@ void channel_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, st
   }
 }
 
-// A tile of dx where x is a map in bfloat16, a few folded rows at a time. dx may be one, too.
+// A tile of dx where x is a map in bfloat16, a few folded rows at a time. dx may be one, too. Where
+// statistics are constants, x does not count.
 template <class T>
 [[gnu::noinline]] void channel_norm_dx_of_map(const ChannelNormBackward<T>& o,
                                               const ChannelNormTile& tile, const T* factor,
-                                              const ChannelNormDims& dims,
+                                              bool frozen, const ChannelNormDims& dims,
                                               const ChannelNormTiles& plan) {
-  constexpr std::int64_t room_size = 4096;
-  alignas(64) T x[room_size], to[room_size];
-  const std::int64_t step = room_size / plan.folded * plan.folded;
+  alignas(64) T x[channel_norm_dx_room], to[channel_norm_dx_room];
+  const std::int64_t step = channel_norm_dx_room / plan.folded * plan.folded;
   const std::int64_t end = tile.first + tile.rows * dims.channels;
   for (std::int64_t at = tile.first; at < end; at += step) {
     const std::int64_t count = std::min(step, end - at);
-    bf16_kernels<T>().widen(x, as_bf16(o.x) + at, count);
+    if (!frozen) bf16_kernels<T>().widen(x, as_bf16(o.x) + at, count);
     ANTHER_SELECT(channel_norm_dx<T>)
-    ({o.dx_bf16 != 0 ? to : o.dx + at, o.add ? o.add + at : nullptr, o.dy + at, x, factor,
-      factor + plan.stride, factor + 2 * plan.stride},
+    ({o.dx_bf16 != 0 ? to : o.dx + at, o.add ? o.add + at : nullptr, o.dy + at,
+      frozen ? o.dy + at : x, factor, factor + plan.stride, factor + 2 * plan.stride},
      plan.folded, count, false, stream_ahead);
     if (o.dx_bf16 != 0) bf16_kernels<T>().narrow(as_bf16(o.dx) + at, to, count);
   }
@@ -287,7 +289,7 @@ void channel_norm_backward(const ChannelNormBackward<T>& o, bool frozen, T* work
         if (!o.dx) return;
         const T* const factor = parts + tile.segment * segment_size + 2 * stride;
         if constexpr (has_bf16<T>) {
-          if (o.x_bf16 != 0) return channel_norm_dx_of_map<T>(o, tile, factor, dims, plan);
+          if (o.x_bf16 != 0) return channel_norm_dx_of_map<T>(o, tile, factor, frozen, dims, plan);
         }
         T* const to = o.dx + tile.first;
         const T* const gradient = o.dy + tile.first;

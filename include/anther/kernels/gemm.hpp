@@ -160,7 +160,8 @@ inline std::int64_t gradient_rows(std::int64_t rows, std::int64_t columns, std::
                                   bool bf16 = false) {
   if (threads == 1) return computed_rows(rows, 1, bf16);
   const std::int64_t unit = 96 * threads, size = 1 << 18;
-  return std::min(rows, std::max<std::int64_t>(size / (columns * unit), 1) * unit);
+  const std::int64_t row = std::max<std::int64_t>(columns, 1);
+  return std::min(rows, std::max<std::int64_t>(size / (row * unit), 1) * unit);
 }
 
 // gemm_and where x is not stored: rows_of(to, first, count) computes rows of it, one after another,

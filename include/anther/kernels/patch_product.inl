@@ -11,7 +11,8 @@ ANTHER_INLINE void patch_copy_runs(T* to, std::int64_t to_stride, const T* from,
       if (partial_is_cheap)
         Vec<T>::load_partial(from, length).store_partial(to, length);
       else
-        for (std::int64_t i = 0; i < length; ++i) to[i] = from[i];
+        // Not by assignment: it may be pairs of numbers of 16 bits.
+        __builtin_memcpy(to, from, static_cast<std::size_t>(length) * sizeof(T));
     }
     return;
   }

@@ -93,7 +93,9 @@ void pointwise_op_backward(Call<T>& call) {
 template <class T, kernels::Pointwise op>
 void pointwise_backward_rows(const Call<T>& call, const GradientTarget<T>& dx, T* y, const T* dy,
                              std::int64_t first, std::int64_t count) {
-  const std::int64_t columns = call.output_shape().back(), step = Call<T>::most_columns / columns;
+  const std::int64_t columns = call.output_shape().back();
+  if (columns == 0) return;
+  const std::int64_t step = Call<T>::most_columns / columns;
   alignas(64) T room[Call<T>::most_columns];
   for (const std::int64_t last = first + count; first < last; first += step) {
     const std::int64_t rows = std::min(step, last - first), at = first * columns;

@@ -26,11 +26,17 @@ ANTHER_ONCE void add_convolution_cpp(CppForms& forms) {
   forms.add_named(depthwise_conv2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const auto& d = call.attributes<kernels::DepthwiseConv2dDims>();
     code.include("anther/kernels/depthwise_conv2d_rows.hpp");
-    if (call.lazy_input())
+    const bool lazy = call.lazy_input().has_value(), rounds = call.output_is_bf16();
+    const std::string take = detail::text_of(
+        "[&](const float* rows, std::int64_t first, std::int64_t count) {\n"
+        "        bf16_kernels<float>().narrow(as_bf16(",
+        code.output(), ") + first * ", d.channels, ", rows, count * ", d.channels, ");\n      }");
+    if (lazy || rounds)
       code.call("depthwise_conv2d_forward_of_rows<float>",
-                detail::text_of("{", code.output(), ", ", code.add(), ", nullptr, ", code.input(1),
-                                ", ", code.input(2), "}"),
-                code.input_rows(), "no_rows",
+                detail::text_of("{", rounds ? "nullptr" : code.output(), ", ", code.add(), ", ",
+                                lazy ? "nullptr" : code.input(0), ", ", code.input(1), ", ",
+                                code.input(2), "}"),
+                lazy ? code.input_rows() : "no_rows", rounds ? take : "no_rows",
                 code.workspace(kernels::depthwise_conv2d_rows_workspace(d, 1)), d,
                 code.apply_rows());
     else
