@@ -154,6 +154,39 @@ class StoredMap(torch.autograd.Function):
         return rounded(dy)
 
 
+class StoredSum(torch.autograd.Function):
+    """The same where several read the map: its gradient is a sum of floats."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return rounded(x)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return dy
+
+
+class RoundedAttention(torch.autograd.Function):
+    """softmax(q k^T / sqrt(d)) v of heads (N, heads, n, d) whose products are of rounded numbers.
+    Backward has the probabilities as a map in bfloat16."""
+
+    @staticmethod
+    def forward(ctx, q, k, v):
+        q, k, v = rounded(q), rounded(k), rounded(v)
+        ctx.scale = q.shape[-1] ** -0.5
+        p = rounded(torch.softmax(ctx.scale * (q @ k.transpose(-1, -2)), -1))
+        ctx.save_for_backward(q, k, v, p)
+        return p @ v
+
+    @staticmethod
+    def backward(ctx, do):
+        q, k, v, p = ctx.saved_tensors
+        do = rounded(do)
+        dp = do @ v.transpose(-1, -2)
+        ds = rounded(ctx.scale * p * (dp - (p * dp).sum(-1, keepdim=True)))
+        return ds @ k, ds.transpose(-1, -2) @ q, p.transpose(-1, -2) @ do
+
+
 class GeluOfMaps(torch.autograd.Function):
     """GELU of a map that is stored in bfloat16, as the gradient of that is, by the polynomials of
     kernels/gelu_bf16.inl: those of exact numbers would be rounded to other sides here and there."""
@@ -181,6 +214,11 @@ class GeluOfMaps(torch.autograd.Function):
     def backward(ctx, dy):
         x, = ctx.saved_tensors
         return rounded(dy * GeluOfMaps.of(x, GeluOfMaps.DERIVATIVE))
+
+
+def stored(model, x, kind=StoredMap):
+    """A map that is in bfloat16 in training alone."""
+    return kind.apply(x) if model.training else x
 
 
 @contextlib.contextmanager
@@ -228,6 +266,7 @@ def cases():
     yield "small_bf16", SmallNet, False
     yield "maps_bf16", MapsNet, False
     yield "norms_bf16", NormsNet, False
+    yield "stream_bf16", StreamNet, False
 
 
 class SmallNet(torch.nn.Module):
@@ -242,7 +281,7 @@ class SmallNet(torch.nn.Module):
         self.head = torch.nn.Linear(17, CLASSES)
 
     def forward(self, x):
-        x = self.reduce(F.gelu(self.expand(self.embed(x))))
+        x = self.reduce(GeluOfMaps.apply(self.expand(self.embed(x))))
         return self.head(x.mean((2, 3)))
 
 
@@ -257,7 +296,7 @@ class MapsNet(torch.nn.Module):
         self.head = torch.nn.Linear(17, CLASSES)
 
     def forward(self, x):
-        x = self.embed(x).permute(0, 2, 3, 1)
+        x = stored(self, self.embed(x)).permute(0, 2, 3, 1)
         return self.head(self.fc2(GeluOfMaps.apply(self.fc1(x))).mean((1, 2)))
 
 
@@ -278,11 +317,39 @@ class NormsNet(torch.nn.Module):
         self.head = torch.nn.Linear(17, CLASSES)
 
     def forward(self, x):
-        stored = StoredMap.apply if self.training else lambda map: map
-        x = F.relu6(self.norm1(stored(self.expand(self.embed(x)))))
-        x = self.norm2(stored(self.dw1(x)))
-        x = self.project(stored(self.dw2(stored(self.mix(x)))))
+        x = F.relu6(self.norm1(stored(self, self.expand(stored(self, self.embed(x))))))
+        x = self.norm2(stored(self, self.dw1(x)))
+        x = self.project(stored(self, self.dw2(stored(self, self.mix(x)))))
         return self.head(x.mean((2, 3)))
+
+
+class StreamNet(torch.nn.Module):
+    """A stream of residuals, and attention: in training the sums are in bfloat16."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = torch.nn.Conv2d(3, 16, 8, stride=8)
+        self.norm0 = torch.nn.GroupNorm(4, 16)
+        self.pos = torch.nn.Conv2d(16, 16, 3, padding=1, groups=16)
+        self.norm1 = torch.nn.GroupNorm(2, 16)
+        self.qkv = torch.nn.Conv2d(16, 48, 1)
+        self.proj = torch.nn.Conv2d(16, 16, 1)
+        self.norm2 = torch.nn.GroupNorm(4, 16)
+        self.mix = torch.nn.Conv2d(16, 16, 1)
+        self.norm3 = torch.nn.GroupNorm(8, 16)
+        self.head = torch.nn.Linear(16, CLASSES)
+
+    def forward(self, x):
+        x = self.norm0(stored(self, self.embed(x)))
+        x = stored(self, x, StoredSum)
+        x = stored(self, x + self.pos(x), StoredSum)
+        qkv = stored(self, self.qkv(self.norm1(x)), StoredSum)
+        n, channels, height, width = x.shape
+        q, k, v = qkv.reshape(n, 3, 2, channels // 2, height * width).transpose(-1, -2).unbind(1)
+        o = RoundedAttention.apply(q, k, v).transpose(-1, -2).reshape(x.shape)
+        x = stored(self, x + self.proj(stored(self, o)), StoredSum)
+        x = stored(self, x + self.mix(self.norm2(x)), StoredSum)
+        return self.head(self.norm3(x).mean((2, 3)))
 
 
 def build(o, dtype):

@@ -236,6 +236,38 @@ struct NormsNet : Module<float> {
   Linear<float> head;
 };
 
+// StreamNet of generate.py.
+struct StreamNet : Module<float> {
+  explicit StreamNet(const Scope<float>& scope)
+      : Module(scope, "StreamNet"),
+        embed(scope / "embed", 3, 16, {.kernel_size = 8, .stride = 8}),
+        norm0(scope / "norm0", 4, 16),
+        pos(scope / "pos", 16, 16, {.kernel_size = 3, .padding = 1, .groups = 16}),
+        norm1(scope / "norm1", 2, 16),
+        qkv(scope / "qkv", 16, 48),
+        proj(scope / "proj", 16, 16),
+        norm2(scope / "norm2", 4, 16),
+        mix(scope / "mix", 16, 16),
+        norm3(scope / "norm3", 8, 16),
+        head(scope / "head", 16, 10) {}
+  Variable<float> forward(Variable<float> x) const override {
+    x = norm0(embed(x));
+    x = x + pos(x);
+    x = x + proj(self_attention(qkv(norm1(x)), 2));
+    x = x + mix(norm2(x));
+    return head(global_average_pool(norm3(x)));
+  }
+  Conv2d<float> embed;
+  GroupNorm<float> norm0;
+  Conv2d<float> pos;
+  GroupNorm<float> norm1;
+  Conv2d<float> qkv, proj;
+  GroupNorm<float> norm2;
+  Conv2d<float> mix;
+  GroupNorm<float> norm3;
+  Linear<float> head;
+};
+
 }  // namespace
 
 TEST_CASE("the formula of the golden files") {
@@ -301,4 +333,10 @@ TEST_CASE("maps in bfloat16 that norms and depth-wise convolutions read and writ
   const NormsNet model(store);
   fill_by_formula(store);
   check_passes<float>(model, store, read_golden("norms_bf16"), 1e-4, true);
+}
+TEST_CASE("a stream of residuals in bfloat16, and attention") {
+  ParameterStore<float> store;
+  const StreamNet model(store);
+  fill_by_formula(store);
+  check_passes<float>(model, store, read_golden("stream_bf16"), 1e-4, true);
 }

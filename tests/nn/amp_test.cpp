@@ -11,9 +11,12 @@
 #include "anther/core/openmp.hpp"
 #include "anther/nn/activation.hpp"
 #include "anther/nn/conv.hpp"
+#include "anther/nn/drop.hpp"
 #include "anther/nn/inference.hpp"
 #include "anther/nn/linear.hpp"
 #include "anther/nn/norm.hpp"
+#include "anther/ops/arithmetic.hpp"
+#include "anther/ops/attention.hpp"
 #include "anther/ops/pointwise.hpp"
 #include "anther/ops/reduce.hpp"
 #include "anther/ops/shape.hpp"
@@ -89,14 +92,18 @@ TEST_CASE("amp: near float, with the same bits for any number of threads and as 
   CHECK(expected.value != in_float.value);
   CHECK(relative_error(expected.value, in_float.value) < 0.01);
   CHECK(relative_error(expected.gradients, in_float.gradients) < 0.02);
+  Tape<float> tape;
+  tape.begin({.training = false, .backward = false, .amp = true});
+  const Variable<float> y = net(tape.input(x));
+  const std::vector<float> evaluated(y.value().begin(), y.value().end());
+  CHECK(relative_error(evaluated, in_float.value) < 0.01);
   for (const int threads : {1, 2, 3}) {
     set_num_threads(threads);
     const Result<float> again = run(net, x, true);
     CHECK(again.value == expected.value);
     CHECK(again.gradients == expected.gradients);
     Inference<float> inference(net, x.shape(), nullptr, true);
-    const auto value = inference(x.span());
-    CHECK(std::ranges::equal(value, expected.value));
+    CHECK(std::ranges::equal(inference(x.span()), evaluated));
   }
   set_num_threads(0);
   // Both precisions of a store's packed weights, in turn.
@@ -191,8 +198,7 @@ TEST_CASE("amp: maps between convolutions and norms are in bfloat16") {
   }
 }
 
-TEST_CASE(
-    "amp: from one stage to the next no map is in bfloat16, whether it is recomputed or not") {
+TEST_CASE("amp: maps in bfloat16 go from one stage to the next, recomputed or not, read or not") {
   struct First : Module<float> {
     explicit First(const Scope<float>& scope)
         : Module(scope, "First", {.stage = true}), fc(scope / "fc", 12, 20) {}
@@ -214,17 +220,189 @@ TEST_CASE(
   const Second second(scope / "second");
   store.initialize(3);
   const auto x = random_tensor<float>({2, 9, 8, 12}, 1);
-  std::vector<float> results[2];
-  for (const bool recompute : {false, true}) {
+  std::vector<float> results[3];
+  for (const int way : {0, 1, 2}) {
     Tape<float> tape;
-    tape.begin({.recompute = recompute, .amp = true});
-    const Variable<float> y = second(first(tape.input(x)));
+    tape.begin({.recompute = way == 1, .amp = true});
+    const Variable<float> between = first(tape.input(x));
+    if (way == 2) CHECK(between.value().size() == 2 * 9 * 8 * 20);
+    const Variable<float> y = second(between);
+    CHECK(tape.is_bf16(tape.id_of(between)));
     tape.zero_gradients();
     tape.backward(mean(y * y));
     const auto gradients = tape.gradients();
-    results[recompute].assign(gradients.begin(), gradients.end());
+    results[way].assign(gradients.begin(), gradients.end());
   }
   CHECK(results[0] == results[1]);
+  CHECK(results[0] == results[2]);
+}
+
+// A block of a residual network: x + dw(x), x + drop_path(fc2(gelu(fc1(norm(x))))), x + attention.
+struct ResidualBlock : Module<float> {
+  ResidualBlock(const Scope<float>& scope, double rate)
+      : Module(scope, "ResidualBlock", {.stage = true}),
+        pos(scope / "pos", 24, 24, {.kernel_size = 3, .padding = 1, .groups = 24}),
+        norm1(scope / "norm1", 4, 24),
+        fc1(scope / "fc1", 24, 40),
+        fc2(scope / "fc2", 40, 24),
+        norm2(scope / "norm2", 6, 24),
+        qkv(scope / "qkv", 24, 72),
+        proj(scope / "proj", 24, 24),
+        drop(scope / "drop", rate) {}
+  Variable<float> forward(Variable<float> x) const override {
+    x = x + pos(x);
+    x = x + drop(fc2(gelu(fc1(norm1(x)))));
+    return x + drop(proj(self_attention(qkv(norm2(x)), 2)));
+  }
+  Conv2d<float> pos;
+  GroupNorm<float> norm1;
+  Conv2d<float> fc1, fc2;
+  GroupNorm<float> norm2;
+  Conv2d<float> qkv, proj;
+  DropPath<float> drop;
+};
+struct ResidualNet : Module<float> {
+  ResidualNet(const Scope<float>& scope, double rate)
+      : Module(scope, "ResidualNet"),
+        embed(scope / "embed", 3, 24, {.kernel_size = 2, .stride = 2}),
+        norm(scope / "norm", 4, 24),
+        first(scope / "first", rate),
+        second(scope / "second", rate),
+        out(scope / "out", 24, 24, {.kernel_size = 3, .stride = 2, .padding = 1}),
+        last(scope / "last", 4, 24) {}
+  Variable<float> forward(Variable<float> x) const override {
+    return last(out(second(first(norm(embed(x))))));
+  }
+  Conv2d<float> embed;
+  GroupNorm<float> norm;
+  ResidualBlock first, second;
+  Conv2d<float> out;
+  GroupNorm<float> last;
+};
+
+TEST_CASE("amp: sums of residuals are maps in bfloat16, whatever is dropped or computed again") {
+  for (const double rate : {0.0, 0.4}) {
+    CAPTURE(rate);
+    ParameterStore<float> store;
+    const ResidualNet net(store, rate);
+    store.initialize(3);
+    const auto x = random_tensor<float>({3, 22, 18, 3}, 1);
+    const auto gradients = [&](TapeOptions options) {
+      Tape<float> tape;
+      options.random = RandomKey(5);
+      tape.begin(options);
+      const Variable<float> y = net(tape.input(x));
+      if (options.amp) {
+        for (const auto& entry : tape.entries())
+          if (entry.op->is_addition) CHECK(tape.is_bf16(entry.outputs[0]));
+      }
+      tape.zero_gradients();
+      tape.backward(mean(y * y * y));
+      const auto all = tape.gradients();
+      return std::vector<float>(all.begin(), all.end());
+    };
+    const std::vector<float> in_float = gradients({}), expected = gradients({.amp = true});
+    CHECK(relative_error(expected, in_float) < 0.05);
+    CHECK(expected != in_float);
+    for (const int threads : {1, 2, 3}) {
+      set_num_threads(threads);
+      CHECK(gradients({.amp = true}) == expected);
+      CHECK(gradients({.recompute = true, .amp = true}) == expected);
+    }
+    set_num_threads(0);
+  }
+}
+
+TEST_CASE("amp: others get floats of a sum, before it is known to be one or after") {
+  ParameterStore<float> store;
+  const Scope<float> scope(store);
+  const Linear<float> fc(scope / "fc", 12, 12), after(scope / "after", 12, 8);
+  const GroupNorm<float> norm(scope / "norm", 4, 12);
+  const Conv2d<float> dw(scope / "dw", 12, 12, {.kernel_size = 3, .padding = 1, .groups = 12});
+  store.initialize(3);
+  const auto x = random_tensor<float>({2, 9, 8, 12}, 1);
+  for (const int sum : {0, 1, 2})
+    for (const int reader : {0, 1, 2})
+      for (const int others : {0, 1, 2, 3}) {
+        CAPTURE(sum);
+        CAPTURE(reader);
+        CAPTURE(others);
+        const auto gradients = [&](bool amp) {
+          Tape<float> tape;
+          tape.begin({.amp = amp});
+          const Variable<float> in = tape.input(x, true);
+          const Variable<float> h = sum == 0 ? fc(in) : dw(in);
+          const Variable<float> s = sum == 2 ? norm(in) + in : in + h;
+          const Variable<float> y = reader == 0 ? norm(s) : reader == 1 ? dw(s) : gelu(s);
+          Variable<float> loss = mean(after(y) * after(y));
+          if (others == 1) loss = loss + mean(s * s);
+          if (others == 2) loss = loss + mean(reshape(s, {2, 12, 72}) * 0.5f);
+          if (others == 3) loss = loss + mean(h * h);  // the sum is then an op of its own
+          tape.zero_gradients();
+          tape.backward(loss);
+          const auto all = tape.gradients();
+          std::vector<float> result(all.begin(), all.end());
+          const auto of_input = tape.gradient(in);
+          result.insert(result.end(), of_input.begin(), of_input.end());
+          return result;
+        };
+        CHECK(relative_error(gradients(true), gradients(false)) < 0.02);
+      }
+}
+
+TEST_CASE("amp: attention of rounded numbers, with masks and what is dropped") {
+  struct Case {
+    std::int64_t queries, keys, heads, head_dim;
+  };
+  for (const Case& c : {Case{1, 1, 1, 4}, Case{5, 5, 2, 36}, Case{33, 33, 3, 33},
+                        Case{49, 49, 2, 36}, Case{150, 150, 1, 64}, Case{20, 37, 2, 16}})
+    for (const int kind : {0, 1, 2, 3, 4}) {
+      const std::int64_t channels = c.heads * c.head_dim;
+      if (kind == 1 && c.queries != c.keys) continue;
+      if (kind == 3 && c.keys == 1) continue;  // no query sees a key
+      CAPTURE(c.queries);
+      CAPTURE(kind);
+      const auto q = random_tensor<float>({2, c.queries, channels}, 1);
+      const auto k = random_tensor<float>({2, c.keys, channels}, 2);
+      const auto v = random_tensor<float>({2, c.keys, channels}, 3);
+      const auto mask = random_tensor<float>({c.queries, c.keys}, 4);
+      std::vector<std::int32_t> kept(static_cast<std::size_t>(2 * c.keys), 1);
+      kept[0] = 0;
+      kept.back() = 0;
+      const auto result = [&](bool amp) {
+        Tape<float> tape;
+        tape.begin({.amp = amp, .random = RandomKey(1)});
+        const Variable<float> inputs[] = {tape.input(q, true), tape.input(k, true),
+                                          tape.input(v, true)};
+        AttentionOptions<float> options;
+        if (kind == 1) options.is_causal = true;
+        if (kind == 2) options.attn_mask = tape.input(mask, true);
+        if (kind == 3) options.attn_mask = tape.integers({2, 1, 1, c.keys}, kept);
+        if (kind == 4) options.dropout_p = 0.3;
+        const Variable<float> y =
+            scaled_dot_product_attention(inputs[0], inputs[1], inputs[2], c.heads, options);
+        tape.backward(mean(y * y * y));
+        std::vector<float> all(y.value().begin(), y.value().end());
+        for (const auto& input : inputs) {
+          const auto gradient = tape.gradient(input);
+          // Of one key nothing is left.
+          if (c.keys == 1 && &input != &inputs[2]) continue;
+          double size = 0;
+          for (const float value : gradient) size += std::abs(static_cast<double>(value));
+          for (const float value : gradient)
+            all.push_back(value / static_cast<float>(size / 100 + 1e-30));
+        }
+        return all;
+      };
+      const auto in_float = result(false), expected = result(true);
+      CHECK(relative_error(expected, in_float) < 0.02);
+      if (c.keys > 1) CHECK(expected != in_float);
+      for (const int threads : {1, 3}) {
+        set_num_threads(threads);
+        CHECK(result(true) == expected);
+      }
+      set_num_threads(0);
+    }
 }
 
 TEST_CASE("amp: others get floats of a map that a norm or a convolution reads") {

@@ -157,7 +157,7 @@ def check(include):
             for name, rest in re.findall(r"ANTHER_SELECT\((\w+)<T([^>]*)>", without_comments(text)):
                 # What a table or a parameter decides is named by all its values.
                 selected.add(name if re.search(r"\b(op|input|join|loss)\b", rest) else name + rest)
-    named = {name.split(",")[0] if "::" in name else name for name in re.findall(
+    named = {name.split(",")[0] if re.search(r"(?<!std)::", name) else name for name in re.findall(
         r"^ *ANTHER_FUNCTION\(([^)]*)\)", texts.get("compiled/kernel_names.inl", ""), re.MULTILINE)}
     for name in sorted(selected - named):
         found.append(("compiled", "compiled/kernel_names.inl", f"lacks {name}"))

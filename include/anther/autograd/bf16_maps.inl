@@ -1,23 +1,41 @@
 // The bodies of tape.hpp for maps in bfloat16. Under amp, the result of an op that stores_bf16 is
-// such a map where the next op reads one: of fc2(gelu(fc1(x))) the tape keeps fc1's result so, and
-// its gradient is one where nobody else reads it. `data` is then the address of numbers of 16 bits.
-// Ops that take floats get a copy in floats.
+// such a map where the next op reads one, and so is a sum that an op adds to its result: of
+// fc2(gelu(fc1(x))) the tape keeps fc1's result so. Its gradient is one where nobody else reads it.
+// `data` is then the address of numbers of 16 bits. Ops that take floats get a copy in floats.
 
 namespace anther::inline v0_1 {
 
-// Before the op that has waited runs, and op is recorded: whether the first's result is a map in
-// bfloat16.
+// Before op is recorded: whether the result of the op before it is a map in bfloat16.
 template <class T>
 void Tape<T>::choose_bf16(const Op<T>& op, std::span<const int> inputs) {
-  if (!kernels::has_bf16<T> || !options_.amp || pending_ != 1 || !op.reads_bf16) return;
+  if (!kernels::has_bf16<T> || !options_.amp || !op.reads_bf16 || entries_.empty()) return;
+  const Entry& last = entries_.back();
+  if (last.outputs[0] != inputs[0]) return;
   // Where nothing is kept for backward it is for products alone.
-  const bool keeps = options_.training && options_.backward && !options_.dry_run;
-  if (!op.bf16_forward_rows && !keeps) return;
-  // Not from one block to the next, which recompute runs on their own.
-  if (std::ssize(entries_) <= block_boundary_) return;
-  const Entry& before = entries_.back();
-  if (!before.op->stores_bf16 || before.outputs[0] != inputs[0]) return;
-  at(inputs[0]).narrow = true;
+  if (!keeps_bf16() && (!op.bf16_forward_rows || last.op->is_addition)) return;
+  const Entry& computes = last.merged ? entries_[entries_.size() - 2] : last;
+  if (computes.op->stores_bf16) make_bf16(inputs[0]);
+}
+
+// Whether maps that ops keep for backward may be in bfloat16.
+template <class T>
+bool Tape<T>::keeps_bf16() const {
+  return kernels::has_bf16<T> && options_.amp && options_.training && options_.backward &&
+         !options_.dry_run;
+}
+
+// From now on a value is in bfloat16. It is there already where it was read, or at the end of a
+// block that is computed again: the numbers are the same.
+template <class T>
+void Tape<T>::make_bf16(int id) {
+  Value& value = at(id);
+  if (value.narrow) return;
+  value.narrow = true;
+  if (value.data == nullptr) return;
+  const std::int64_t size = value.shape.numel();
+  T* const map = memory_of(id).template allocate<T>((size + 1) / 2);
+  kernels::bf16_kernels<T>().narrow(kernels::as_bf16(map), value.data, size);
+  value.data = map;
 }
 
 // A value's numbers as floats: where they are, or else a copy.
@@ -37,26 +55,31 @@ const T* Call<T>::input_as_bf16(int i) const {
   if (value.narrow) return value.data;
   if (value.data || !tape_.is_lazy(input_id(i)) || columns > most_columns || size == 0)
     return narrow_copy(tape_.stored_for_call(input_id(i)), size);
-  // Its rows go through a room in the first-level cache.
-  const Call lazy(tape_, tape_.entry(value.producer));
   T* const copy = workspace((size + 1) / 2);
-  const std::int64_t step = most_columns / columns, rows = size / columns;
-  parallel_for((rows + step - 1) / step, size / 2, [&](std::int64_t tile) {
-    alignas(64) T room[most_columns];
-    const std::int64_t first = tile * step, count = std::min(step, rows - first);
-    lazy.compute_rows(room, first, count);
-    kernels::bf16_kernels<T>().narrow(kernels::as_bf16(copy) + first * columns, room,
-                                      count * columns);
-  });
+  Call(tape_, tape_.entry(value.producer)).rows_as_bf16(kernels::as_bf16(copy));
   return copy;
 }
 
-// Whether the gradient of what an op reads may be in bfloat16: nobody else reads that.
+template <class T>
+void Call<T>::rows_as_bf16(std::uint16_t* y) const {
+  const std::int64_t size = output_shape().numel(), columns = output_shape().back();
+  const std::int64_t step = std::max<std::int64_t>(most_columns / columns, 1),
+                     rows = size / columns;
+  parallel_for((rows + step - 1) / step, size / 2, [&](std::int64_t tile) {
+    alignas(64) T room[most_columns];
+    const std::int64_t first = tile * step, count = std::min(step, rows - first);
+    compute_rows(room, first, count);
+    kernels::bf16_kernels<T>().narrow(y + first * columns, room, count * columns);
+  });
+}
+
+// Whether the gradient of what an op reads may be in bfloat16: nobody else reads that, and it is no
+// sum, which hands its gradient on as it is.
 template <class T>
 bool Tape<T>::takes_bf16_gradient(const Entry& entry) const {
   const Value& x = at(entry.inputs[0]);
   return entry.op->reads_bf16 && x.narrow && x.wants_gradient && x.slot < 0 && x.readers == 1 &&
-         x.data != nullptr;
+         x.data != nullptr && !entries_[static_cast<std::size_t>(x.producer)].op->is_addition;
 }
 
 }  // namespace anther::inline v0_1

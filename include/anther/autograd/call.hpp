@@ -12,6 +12,7 @@
 #include "anther/kernels/bf16.hpp"
 #include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gemm_dims.hpp"
+#include "anther/kernels/mixed_maps.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -58,6 +59,16 @@ class Call {
     const auto& value = tape_.at(input_id(0));
     return value.narrow ? value.data : input(0);
   }
+  // An input, what forward adds and the first result, as they are stored: floats, or bfloat16.
+  kernels::MixedMap<const T> input_map(int i) const {
+    if (has_input(i) && tape_.at(input_id(i)).narrow) return {tape_.at(input_id(i)).data, true};
+    return {input(i)};
+  }
+  kernels::MixedMap<const T> add_map() const {
+    if (adds_bf16()) return {tape_.at(entry_.add).data, true};
+    return {add()};
+  }
+  kernels::MixedMap<T> output_map() const { return {output(), output_is_bf16()}; }
   // Input i as a map in bfloat16 (kernels::as_bf16): where it is stored so, or a copy in scratch
   // memory.
   const T* input_as_bf16(int i) const;
@@ -65,6 +76,13 @@ class Call {
   const T* output_gradient_as_bf16() const {
     if (output_gradient_is_bf16()) return output_gradient();
     return narrow_copy(output_gradient(), output_shape().numel());
+  }
+  const T* output_gradient_as_floats() const {
+    if (!output_gradient_is_bf16()) return output_gradient();
+    const std::int64_t size = output_shape().numel();
+    T* const copy = workspace(size);
+    kernels::bf16_kernels<T>().widen(copy, kernels::as_bf16(output_gradient()), size);
+    return copy;
   }
   // The first input's rows from `first` on: where they are stored, or computed to `room`, by the
   // calling thread alone. For an op whose rows are those of its input.
@@ -84,15 +102,16 @@ class Call {
   const std::int32_t* integers(int i) const { return tape_.at(input_id(i)).integers; }
   // Results, and after them what forward keeps for backward.
   const Shape& output_shape(int i = 0) const { return tape_.at(output_id(i)).shape; }
-  T* output(int i = 0) const {
-    return tape_.at(i == 0 && entry_.into >= 0 ? entry_.into : output_id(i)).data;
-  }
+  T* output(int i = 0) const { return tape_.at(i == 0 ? result_id() : output_id(i)).data; }
   // Whether the first result, or its gradient, is a map in bfloat16.
-  bool output_is_bf16() const { return tape_.at(output_id(0)).narrow; }
+  bool output_is_bf16() const { return tape_.at(result_id()).narrow; }
   bool output_gradient_is_bf16() const { return tape_.at(output_id(0)).narrow_gradient; }
   std::int32_t* output_integers(int i = 0) const { return tape_.at(output_id(i)).integers; }
   // What forward adds to its result (its shape is the result's), or null.
   const T* add() const { return entry_.add < 0 ? nullptr : tape_.stored_for_call(entry_.add); }
+  bool adds_bf16() const { return entry_.add >= 0 && tape_.at(entry_.add).narrow; }
+  // Whether it adds its first input: x + op(x).
+  bool adds_input() const { return entry_.add >= 0 && entry_.add == input_id(0); }
 
   // In backward: the gradient of a result (null if it has none), and where the gradients of the
   // inputs go. Ask for these targets in the order in which they are written.
@@ -168,7 +187,10 @@ class Call {
       entry_.op->bf16_backward_rows(*this, dx + begin, y ? y + at : nullptr, dy + at, row, rows);
     });
   }
-  // The same, by the calling thread alone.
+  // All rows of the result of a lazy op, to a map in bfloat16. Each goes through a room in the
+  // first-level cache.
+  void rows_as_bf16(std::uint16_t* y) const;
+  // The same as forward_rows, by the calling thread alone.
   void compute_rows(T* y, std::int64_t first, std::int64_t count) const {
     entry_.op->forward_rows(*this, y, first, count);
   }
@@ -245,6 +267,7 @@ class Call {
   }
   int input_id(int i) const { return entry_.inputs[static_cast<std::size_t>(i)]; }
   int output_id(int i) const { return entry_.outputs[static_cast<std::size_t>(i)]; }
+  int result_id() const { return entry_.into >= 0 ? entry_.into : output_id(0); }
 
   Tape<T>& tape_;
   const TapeEntry<T>& entry_;

@@ -86,7 +86,6 @@ void Tape<T>::enter(std::string_view path, std::string_view type, const ModuleTr
   const bool begins = options_.recompute && options_.backward && !options_.dry_run && is_block &&
                       block_.first_entry < 0;
   if (begins) begin_block();
-  if (is_block) block_boundary_ = std::ssize(entries_);
   scopes_.push_back({.path = path,
                      .type = type,
                      .container = traits.container,
@@ -105,7 +104,6 @@ void Tape<T>::leave(const Variable<T>* result) {
   LayerCall call = scopes_.back();
   const bool computes_again = call.is_block && block_.first_entry >= 0;
   if (result != nullptr && computes_again) end_block(*result);
-  if (call.is_block) block_boundary_ = std::ssize(entries_);
   scopes_.pop_back();
   if (result == nullptr) {
     if (computes_again) abandon();

@@ -57,8 +57,9 @@ struct Op {
   bool applies_rows = false;
   // Whether its products can be of numbers in bfloat16 (TapeOptions::amp, call.bf16()).
   bool takes_bf16 = false;
-  // Whether forward can store its first result as a map in bfloat16 (call.output_is_bf16()), and
-  // backward take such a gradient. Under amp the tape wants that where the next op reads_bf16.
+  // Whether forward can store its first result as a map in bfloat16 (call.output_is_bf16()), also
+  // the sum with what it adds, and backward take such a gradient. Under amp the tape wants that
+  // where the next op reads_bf16.
   bool stores_bf16 = false;
   // Whether the first input may be such a map: the op then reads it by call.bf16_input() or
   // call.input_rows(), and may ask for call.bf16_input_gradient().

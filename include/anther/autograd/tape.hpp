@@ -246,11 +246,9 @@ class Tape {
     const int id = id_of(variable);
     const Root root = root_of(id);
     const Value& value = at(root.id);
-    const T* data = nullptr;
-    if (value.store >= 0)
-      data = parameter_gradient(value);
-    else if (value.slot >= 0)
-      data = slots_.data(value.slot);
+    const T* const data = value.store >= 0  ? parameter_gradient(value)
+                          : value.slot >= 0 ? slots_.data(value.slot)
+                                            : nullptr;
     detail::check(data != nullptr,
                   "gradient: none was computed for this variable; ask for it in Tape::input, and "
                   "run backward");
@@ -347,6 +345,8 @@ class Tape {
   void run_backward(const Entry& entry);
   // Maps in bfloat16: bf16_maps.inl.
   void choose_bf16(const Op<T>& op, std::span<const int> inputs);
+  bool keeps_bf16() const;
+  void make_bf16(int id);
   T* as_floats(int id, Arena& memory);
   bool takes_bf16_gradient(const Entry& entry) const;
   // Blocks: layers.inl.
@@ -388,9 +388,8 @@ class Tape {
   std::int64_t merged_ = 0;           // the number of merged entries
   int pending_ = 0;  // entries at the end that have not run yet: an op, and an addition to it
   std::vector<Block> blocks_;
-  Block block_;                        // that is open, or is computed again; else it begins at -1
-  bool recomputing_ = false;           // forward runs for the second time
-  std::ptrdiff_t block_boundary_ = 0;  // where a block has last begun or ended, or could have
+  Block block_;               // that is open, or is computed again; else it begins at -1
+  bool recomputing_ = false;  // forward runs for the second time
   Arena values_memory_, block_memory_, entries_memory_, scratch_;
 };
 

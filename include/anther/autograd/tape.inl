@@ -12,7 +12,6 @@ void Tape<T>::reset() {
   stored_for_call_.clear();
   blocks_.clear();
   block_ = {};
-  block_boundary_ = 0;
   recomputing_ = false;
   slots_.reset();
   merged_ = pending_ = 0;
@@ -117,7 +116,7 @@ std::span<const Variable<T>> Tape<T>::record(const Op<T>& op, const void* attrib
     entries_.push_back(entry);
     ++pending_;
   }
-  if (!op.takes_add && !entries_.back().merged) run_pending();
+  if (!op.takes_add && !op.stores_bf16 && !entries_.back().merged) run_pending();
   return {handles, results.size()};
 }
 
@@ -125,12 +124,16 @@ template <class T>
 bool Tape<T>::merge_addition() {
   Entry& addition = entries_.back();
   Entry& before = entries_[entries_.size() - 2];
+  if (!before.op->takes_add) return false;
   const int result = before.outputs[0];
   for (const int i : {1, 0}) {
     const int other = addition.input(1 - i);
     if (addition.input(i) != result || other == result) continue;
     const Root root = root_of(other);
     if (root.id == result || at(other).shape.numel() != at(result).shape.numel()) continue;
+    if (is_lazy(other) && !is_cheap(other) && keeps_bf16() && before.op->reads_bf16 &&
+        before.inputs[0] == other && at(other).shape.back() <= Call<T>::most_columns)
+      at(other).narrow = true;  // the op reads it so as well
     if (!is_cheap(other)) store(other);
     before.add = other;
     before.into = addition.outputs[0];
@@ -250,10 +253,15 @@ void Tape<T>::store(int id) {
   if (id < 0 || at(id).holds_integers || is_stored(id)) return;
   const Entry& producer = entry(at(id).producer);
   if (producer.op->forward_rows) {
-    const Shape& shape = at(id).shape;
-    T* data = memory_of(id).template allocate<T>(shape.numel());
-    at(id).data = data;
-    Call<T>(*this, producer).forward_rows(data, 0, shape.rows());
+    Value& value = at(id);
+    const std::int64_t size = value.shape.numel();
+    T* data = memory_of(id).template allocate<T>(value.narrow ? (size + 1) / 2 : size);
+    value.data = data;
+    const Call<T> call(*this, producer);
+    if (value.narrow && size > 0)
+      call.rows_as_bf16(kernels::as_bf16(data));
+    else
+      call.forward_rows(data, 0, value.shape.rows());
     return;
   }
   // An addition has taken this value over, but it is read after all: compute it again, on its own.

@@ -11,6 +11,7 @@
 
 #include "anther/core/parallel_for.hpp"
 #include "anther/core/random.hpp"
+#include "anther/kernels/bf16.hpp"
 #include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gemm.hpp"
 #include "anther/kernels/softmax.hpp"
@@ -22,11 +23,14 @@ struct AttentionDims {
   std::int64_t batch, heads, queries, keys, head_dim;
   std::int64_t q_stride, kv_stride;  // from one row to the next
   double scale;                      // 1 / sqrt(head_dim)
+  // 1: products are of numbers in bfloat16 (attention_bf16.hpp), and the probabilities are kept as
+  // a map in bfloat16; o, or its gradient, is one.
+  std::int64_t bf16 = 0, o_bf16 = 0;
 
   // Calls visit with all members, in their order.
   template <class Visit>
   constexpr decltype(auto) members(const Visit& visit) const {
-    return visit(batch, heads, queries, keys, head_dim, q_stride, kv_stride, scale);
+    return visit(batch, heads, queries, keys, head_dim, q_stride, kv_stride, scale, bf16, o_bf16);
   }
 
   std::int64_t tiles() const { return batch * heads; }
@@ -34,16 +38,23 @@ struct AttentionDims {
   std::int64_t probabilities() const { return batch * heads * queries * keys; }
 };
 
+// The queries of a block of the products in bfloat16, at most: whole pairs of their tiles.
+inline constexpr std::int64_t attention_bf16_block = 128;
+// From one row of scores to the next: whole cache lines, which tiles are stored to.
+inline std::int64_t attention_bf16_stride(const AttentionDims& d) {
+  return (d.keys + 15) / 16 * 16;
+}
+
 // What forward and backward write and read, of all heads or of one.
 template <class T>
 struct AttentionForward {
-  T *o, *probabilities;
-  const T *q, *k, *v;
+  T *o = nullptr, *probabilities = nullptr;
+  const T *q = nullptr, *k = nullptr, *v = nullptr;
 };
 template <class T>
 struct AttentionBackward {
-  T *dq, *dk, *dv;
-  const T *d_o, *probabilities, *q, *k, *v;
+  T *dq = nullptr, *dk = nullptr, *dv = nullptr;
+  const T *d_o = nullptr, *probabilities = nullptr, *q = nullptr, *k = nullptr, *v = nullptr;
   T* dscores = nullptr;
 };
 
@@ -91,27 +102,58 @@ void attention_dropout_row(T* to, const T* from, std::int64_t row, std::int64_t 
 #define ANTHER_BODY "anther/kernels/attention.inl"
 #include "anther/kernels/for_each_isa.inl"
 
-// dropout: whether backward needs the probabilities that are left.
+// The elements of workspace of a head. dropout: whether backward needs the probabilities that are
+// left.
+template <class T>
+std::int64_t attention_head_size(const AttentionDims& d, bool dropout) {
+  if (d.bf16 == 0) return ANTHER_SELECT(attention_head_workspace<T>)(d, dropout);
+  return bf16_packed_size<T>(d.keys, d.head_dim) + bf16_packed_size<T>(d.head_dim, d.keys) +
+         (dropout ? 3 : 2) * attention_bf16_block * attention_bf16_stride(d);
+}
 template <class T>
 std::int64_t attention_workspace(const AttentionDims& d, bool dropout = false) {
-  return d.batch * d.heads * ANTHER_SELECT(attention_head_workspace<T>)(d, dropout);
+  return d.tiles() * attention_head_size<T>(d, dropout);
 }
 
-// probabilities: null where no backward follows. They are those before dropout.
-template <class T>
-void attention_forward(T* o, T* probabilities, const T* q, const T* k, const T* v, T* workspace,
-                       const AttentionDims& d, const AttentionMask<T>& mask = {}) {
-  const auto head = ANTHER_SELECT(attention_head_forward<T>);
-  const std::int64_t size = attention_workspace<T>(d) / std::max<std::int64_t>(d.tiles(), 1);
+// head(operands, workspace, mask) for each head of each sample.
+template <class T, class Head>
+void attention_forward_heads(const AttentionForward<T>& o, T* workspace, const AttentionDims& d,
+                             const AttentionMask<T>& mask, const Head& head) {
+  const std::int64_t size = attention_head_size<T>(d, false);
   parallel_for(d.tiles(), d.probabilities() * d.head_dim / 16, [&](std::int64_t tile) {
     const std::int64_t n = tile / d.heads, channel = tile % d.heads * d.head_dim;
     const std::int64_t at_q = n * d.queries * d.q_stride + channel;
     const std::int64_t at_kv = n * d.keys * d.kv_stride + channel;
-    head({o + n * d.queries * d.o_stride() + channel,
-          probabilities ? probabilities + tile * d.queries * d.keys : nullptr, q + at_q, k + at_kv,
-          v + at_kv},
-         workspace + tile * size, d, mask.of_head(n, tile % d.heads));
+    head({map_at(o.o, n * d.queries * d.o_stride() + channel, d.o_bf16),
+          o.probabilities ? map_at(o.probabilities, tile * d.queries * d.keys, d.bf16) : nullptr,
+          o.q + at_q, o.k + at_kv, o.v + at_kv},
+         workspace + tile * size, mask.of_head(n, tile % d.heads));
   });
+}
+template <class T, class Head>
+void attention_backward_heads(const AttentionBackward<T>& o, T* workspace, const AttentionDims& d,
+                              const AttentionMask<T>& mask, const Head& head) {
+  const std::int64_t size = attention_head_size<T>(d, mask.dropout_p > 0);
+  parallel_for(d.tiles(), d.probabilities() * d.head_dim / 5, [&](std::int64_t tile) {
+    const std::int64_t n = tile / d.heads, channel = tile % d.heads * d.head_dim;
+    const std::int64_t at_q = n * d.queries * d.q_stride + channel;
+    const std::int64_t at_kv = n * d.keys * d.kv_stride + channel;
+    head({o.dq + at_q, o.dk + at_kv, o.dv + at_kv,
+          map_at(o.d_o, n * d.queries * d.o_stride() + channel, d.o_bf16),
+          map_at(o.probabilities, tile * d.queries * d.keys, d.bf16), o.q + at_q, o.k + at_kv,
+          o.v + at_kv, o.dscores ? o.dscores + tile * d.queries * d.keys : nullptr},
+         workspace + tile * size, mask.of_head(n, tile % d.heads));
+  });
+}
+
+// o.probabilities: null where no backward follows. They are those before dropout.
+template <class T>
+void attention_forward(T* o, T* probabilities, const T* q, const T* k, const T* v, T* workspace,
+                       const AttentionDims& d, const AttentionMask<T>& mask = {}) {
+  const auto body = ANTHER_SELECT(attention_head_forward<T>);
+  attention_forward_heads<T>({o, probabilities, q, k, v}, workspace, d, mask,
+                             [&](const AttentionForward<T>& head, T* room,
+                                 const AttentionMask<T>& its) { body(head, room, d, its); });
 }
 
 // dq, dk, dv (laid out as q, k, v) += their gradients; d_o as o. dscores (N, heads, queries, keys):
@@ -119,18 +161,10 @@ void attention_forward(T* o, T* probabilities, const T* q, const T* k, const T* 
 template <class T>
 void attention_backward(const AttentionBackward<T>& o, T* workspace, const AttentionDims& d,
                         const AttentionMask<T>& mask = {}) {
-  const auto head = ANTHER_SELECT(attention_head_backward<T>);
-  const std::int64_t size =
-      attention_workspace<T>(d, mask.dropout_p > 0) / std::max<std::int64_t>(d.tiles(), 1);
-  parallel_for(d.tiles(), d.probabilities() * d.head_dim / 5, [&](std::int64_t tile) {
-    const std::int64_t n = tile / d.heads, channel = tile % d.heads * d.head_dim;
-    const std::int64_t at_q = n * d.queries * d.q_stride + channel;
-    const std::int64_t at_kv = n * d.keys * d.kv_stride + channel;
-    head({o.dq + at_q, o.dk + at_kv, o.dv + at_kv, o.d_o + n * d.queries * d.o_stride() + channel,
-          o.probabilities + tile * d.queries * d.keys, o.q + at_q, o.k + at_kv, o.v + at_kv,
-          o.dscores ? o.dscores + tile * d.queries * d.keys : nullptr},
-         workspace + tile * size, d, mask.of_head(n, tile % d.heads));
-  });
+  const auto body = ANTHER_SELECT(attention_head_backward<T>);
+  attention_backward_heads<T>(o, workspace, d, mask,
+                              [&](const AttentionBackward<T>& head, T* room,
+                                  const AttentionMask<T>& its) { body(head, room, d, its); });
 }
 
 // dmask += dscores, summed over what shares an element of the mask, in their order.

@@ -29,6 +29,17 @@ std::int64_t bf16_packed_size(std::int64_t columns, std::int64_t depth) {
 }
 
 struct ColumnSumsDims;
+struct AttentionDims;
+template <class T>
+struct AttentionForward;
+template <class T>
+struct AttentionBackward;
+template <class T>
+struct AttentionMask;
+struct ChannelNormDims;
+struct ChannelNormTiles;
+template <class T, class Source>
+struct ChannelNormDx;
 template <class T>
 struct Bf16Kernels {
   // gemm_bf16.hpp; those of gemm.hpp and packed_weight.hpp have the same arguments.
@@ -45,6 +56,19 @@ struct Bf16Kernels {
   void (*gelu_forward)(std::uint16_t* y, const std::uint16_t* x, std::int64_t count);
   void (*gelu_backward)(std::uint16_t* dx, std::uint16_t* y, const T* dy, const std::uint16_t* x,
                         std::int64_t count);
+  // attention_bf16.hpp.
+  void (*attention_forward)(const AttentionForward<T>& o, T* workspace, const AttentionDims& d,
+                            const AttentionMask<T>& mask);
+  void (*attention_backward)(const AttentionBackward<T>& o, T* workspace, const AttentionDims& d,
+                             const AttentionMask<T>& mask);
+  // channel_norm.hpp.
+  void (*norm_moments)(T* sums, const std::uint16_t* x, std::int64_t rows, std::int64_t channels,
+                       const ChannelNormTiles& plan);
+  void (*norm_gradient_sums)(T* sums, const T* dy, const std::uint16_t* x, const T* mean,
+                             std::int64_t rows, const ChannelNormDims& dims,
+                             const ChannelNormTiles& plan);
+  void (*norm_dx)(const ChannelNormDx<T, std::uint16_t>& o, std::int64_t elements,
+                  const ChannelNormTiles& plan);
 };
 template <class T>
 inline std::atomic<const Bf16Kernels<T>*> bf16_kernels_in_use{nullptr};

@@ -13,6 +13,7 @@
 
 #include "anther/core/parallel_for.hpp"
 #include "anther/kernels/bf16.hpp"
+#include "anther/kernels/bf16_map.hpp"
 #include "anther/kernels/gemm_dims.hpp"
 #include "anther/kernels/stream.hpp"
 #include "anther/kernels/vec.hpp"
@@ -88,10 +89,13 @@ struct ChannelNormBackward {
 };
 
 // What a tile's dx is made of: dx = add + dy factor + x slope + offset, the last three folded rows.
-template <class T>
+// Source: std::uint16_t for an x in bfloat16.
+template <class T, class Source = T>
 struct ChannelNormDx {
   T* dx;
-  const T *add, *dy, *x, *factor, *slope, *offset;
+  const T *add, *dy;
+  const Source* x;
+  const T *factor, *slope, *offset;
 };
 
 #define ANTHER_BODY "anther/kernels/channel_norm.inl"
@@ -112,30 +116,10 @@ inline ChannelNormTile channel_norm_tile(const ChannelNormDims& dims, const Chan
           std::min(plan.tile_rows, dims.rows - row)};
 }
 
-// A tile of a map in bfloat16 is copied to floats before its sums are taken: whether there is room.
-inline constexpr std::int64_t channel_norm_room = 1 << 15;
-inline constexpr std::int64_t channel_norm_dx_room = 1 << 13;  // for rows of dx
+// Rows of dx go through a room where it is a map in bfloat16: whether they fit.
+inline constexpr std::int64_t channel_norm_dx_room = 1 << 13;
 inline bool channel_norm_reads_bf16(const ChannelNormDims& dims) {
-  const ChannelNormTiles plan = channel_norm_tiles(dims);
-  return plan.tile_rows * dims.channels <= channel_norm_room && plan.folded <= channel_norm_dx_room;
-}
-// use(the tile's elements as floats). The copy has a function of its own: no other pass needs a
-// stack for it.
-template <class T, class Use>
-[[gnu::noinline]] void channel_norm_use_copy(const std::uint16_t* x, std::int64_t count,
-                                             const Use& use) {
-  alignas(64) T room[channel_norm_room];
-  bf16_kernels<T>().widen(room, x, count);
-  use(static_cast<const T*>(room));
-}
-template <class T, class Use>
-void channel_norm_use_tile(const T* x, std::int64_t x_bf16, const ChannelNormTile& tile,
-                           std::int64_t channels, const Use& use) {
-  if constexpr (has_bf16<T>) {
-    if (x_bf16 != 0)
-      return channel_norm_use_copy<T>(as_bf16(x) + tile.first, tile.rows * channels, use);
-  }
-  use(x + tile.first);
+  return channel_norm_tiles(dims).folded <= channel_norm_dx_room;
 }
 
 // Elements of workspace for forward or backward: three arrays a tile and five a segment.
@@ -205,10 +189,13 @@ void channel_norm_statistics(const ChannelNormStatistics<T>& to, const T* x, con
       dims, plan, dims.segments * dims.rows * channels / 4,
       [&](const ChannelNormTile& tile) {
         T* const sums = workspace + tile.segment * segment_size + 3 * tile.number * stride;
-        channel_norm_use_tile(x, x_bf16, tile, channels, [&](const T* from) {
-          ANTHER_SELECT(channel_norm_moments<T>)
-          (sums, sums + stride, sums + 2 * stride, from, tile.rows, channels, plan.folded);
-        });
+        if constexpr (has_bf16<T>) {
+          if (x_bf16 != 0)
+            return bf16_kernels<T>().norm_moments(sums, as_bf16(x) + tile.first, tile.rows,
+                                                  channels, plan);
+        }
+        ANTHER_SELECT(channel_norm_moments<T>)
+        (sums, sums + stride, sums + 2 * stride, x + tile.first, tile.rows, channels, plan.folded);
       },
       [&](std::int64_t segment) {
         const std::int64_t at = segment * groups;
@@ -238,24 +225,42 @@ void channel_norm_rows(T* y, const T* x, const T* affine, std::int64_t first, st
   }
 }
 
-// A tile of dx where x is a map in bfloat16, a few folded rows at a time. dx may be one, too. Where
-// statistics are constants, x does not count.
+// The bodies that use_bf16.hpp names: of an x in bfloat16.
 template <class T>
-[[gnu::noinline]] void channel_norm_dx_of_map(const ChannelNormBackward<T>& o,
-                                              const ChannelNormTile& tile, const T* factor,
-                                              bool frozen, const ChannelNormDims& dims,
-                                              const ChannelNormTiles& plan) {
-  alignas(64) T x[channel_norm_dx_room], to[channel_norm_dx_room];
-  const std::int64_t step = channel_norm_dx_room / plan.folded * plan.folded;
-  const std::int64_t end = tile.first + tile.rows * dims.channels;
-  for (std::int64_t at = tile.first; at < end; at += step) {
-    const std::int64_t count = std::min(step, end - at);
-    if (!frozen) bf16_kernels<T>().widen(x, as_bf16(o.x) + at, count);
-    ANTHER_SELECT(channel_norm_dx<T>)
-    ({o.dx_bf16 != 0 ? to : o.dx + at, o.add ? o.add + at : nullptr, o.dy + at,
-      frozen ? o.dy + at : x, factor, factor + plan.stride, factor + 2 * plan.stride},
-     plan.folded, count, false, stream_ahead);
-    if (o.dx_bf16 != 0) bf16_kernels<T>().narrow(as_bf16(o.dx) + at, to, count);
+void channel_norm_map_moments(T* sums, const std::uint16_t* x, std::int64_t rows,
+                              std::int64_t channels, const ChannelNormTiles& plan) {
+  ANTHER_SELECT(channel_norm_moments<T, std::uint16_t>)
+  (sums, sums + plan.stride, sums + 2 * plan.stride, x, rows, channels, plan.folded);
+}
+template <class T>
+void channel_norm_map_gradient_sums(T* sums, const T* dy, const std::uint16_t* x, const T* mean,
+                                    std::int64_t rows, const ChannelNormDims& dims,
+                                    const ChannelNormTiles& plan) {
+  ANTHER_SELECT(channel_norm_gradient_sums<T, std::uint16_t>)(sums, dy, x, mean, rows, dims, plan);
+}
+template <class T>
+void channel_norm_map_dx(const ChannelNormDx<T, std::uint16_t>& o, std::int64_t elements,
+                         const ChannelNormTiles& plan) {
+  ANTHER_SELECT(channel_norm_dx<T, std::uint16_t>)(o, plan.folded, elements, false, stream_ahead);
+}
+
+// A tile of dx where x is a map in bfloat16; where dx is one, too, a few folded rows at a time.
+// Where statistics are constants, x does not count: its slope and offset are 0.
+template <class T>
+void channel_norm_dx_of_map(const ChannelNormBackward<T>& o, const ChannelNormTile& tile,
+                            const T* factor, const ChannelNormDims& dims,
+                            const ChannelNormTiles& plan) {
+  alignas(64) T room[channel_norm_dx_room];
+  const std::int64_t elements = tile.rows * dims.channels;
+  const bool narrow = o.dx_bf16 != 0;
+  const std::int64_t step = narrow ? channel_norm_dx_room / plan.folded * plan.folded : elements;
+  for (std::int64_t at = tile.first; at < tile.first + elements; at += step) {
+    const std::int64_t count = std::min(step, tile.first + elements - at);
+    bf16_kernels<T>().norm_dx(
+        {narrow ? room : o.dx + at, o.add ? o.add + at : nullptr, o.dy + at, as_bf16(o.x) + at,
+         factor, factor + plan.stride, factor + 2 * plan.stride},
+        count, plan);
+    if (narrow) bf16_kernels<T>().narrow(as_bf16(o.dx) + at, room, count);
   }
 }
 
@@ -274,11 +279,15 @@ void channel_norm_backward(const ChannelNormBackward<T>& o, bool frozen, T* work
   channel_norm_passes(
       dims, plan, dims.segments * dims.rows * channels / 2,
       [&](const ChannelNormTile& tile) {
-        channel_norm_use_tile(o.x, o.x_bf16, tile, channels, [&](const T* x) {
-          ANTHER_SELECT(channel_norm_gradient_sums<T>)
-          (workspace + tile.segment * segment_size + 3 * tile.number * stride, o.dy + tile.first, x,
-           o.mean + tile.segment * groups, tile.rows, dims, plan);
-        });
+        T* const sums = workspace + tile.segment * segment_size + 3 * tile.number * stride;
+        const T* const mean = o.mean + tile.segment * groups;
+        if constexpr (has_bf16<T>) {
+          if (o.x_bf16 != 0)
+            return bf16_kernels<T>().norm_gradient_sums(
+                sums, o.dy + tile.first, as_bf16(o.x) + tile.first, mean, tile.rows, dims, plan);
+        }
+        ANTHER_SELECT(channel_norm_gradient_sums<T>)
+        (sums, o.dy + tile.first, o.x + tile.first, mean, tile.rows, dims, plan);
       },
       [&](std::int64_t segment) {
         const std::int64_t at = segment * segment_size;
@@ -289,7 +298,7 @@ void channel_norm_backward(const ChannelNormBackward<T>& o, bool frozen, T* work
         if (!o.dx) return;
         const T* const factor = parts + tile.segment * segment_size + 2 * stride;
         if constexpr (has_bf16<T>) {
-          if (o.x_bf16 != 0) return channel_norm_dx_of_map<T>(o, tile, factor, frozen, dims, plan);
+          if (o.x_bf16 != 0) return channel_norm_dx_of_map<T>(o, tile, factor, dims, plan);
         }
         T* const to = o.dx + tile.first;
         const T* const gradient = o.dy + tile.first;

@@ -1,13 +1,13 @@
 // What the bodies of GroupNorm's, InstanceNorm's and BatchNorm's forward and backward share. See
-// channel_norm.hpp.
+// channel_norm.hpp. Source is T, or std::uint16_t where x is a map in bfloat16.
 //
 // An array over the channels in the workspace has room for `folded` elements and a vector more, so
 // whole vectors are stored to it; what stands behind its last channel is never used.
 
 // Fetches the line that stands 160 lines behind `from`. An address, because no pointer may be so
 // far beyond an array.
-template <class T>
-ANTHER_INLINE void channel_norm_prefetch(const T* from) {
+template <class Source>
+ANTHER_INLINE void channel_norm_prefetch(const Source* from) {
   __builtin_prefetch(
       reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(from) + 160 * 64));
 }
@@ -19,8 +19,8 @@ enum class ChannelSums { values, deviations, gradients };
 //   values      sum += x
 //   deviations  sum += x - center,  product += (x - center)^2
 //   gradients   sum += dy,          product += dy (x - center)
-template <class T, ChannelSums what, int rows, bool whole>
-ANTHER_INLINE void channel_norm_sums_step(T* sum, T* product, const T* x, const T* dy,
+template <class T, ChannelSums what, int rows, bool whole, class Source>
+ANTHER_INLINE void channel_norm_sums_step(T* sum, T* product, const Source* x, const T* dy,
                                           const T* center, std::int64_t folded,
                                           std::int64_t count) {
   Vec<T> value[rows];
@@ -29,7 +29,7 @@ ANTHER_INLINE void channel_norm_sums_step(T* sum, T* product, const T* x, const 
                         : whole                     ? Vec<T>::load(center)
                                                     : Vec<T>::load_partial(center, count);
   ANTHER_UNROLL for (int i = 0; i < rows; ++i) {
-    value[i] = whole ? Vec<T>::load(x + i * folded) : Vec<T>::load_partial(x + i * folded, count);
+    value[i] = map_load<T>(x + i * folded, whole ? Vec<T>::lanes : count);
     if (what != ChannelSums::values) value[i] = value[i] - middle;
   }
   if constexpr (what == ChannelSums::gradients) {
@@ -52,19 +52,22 @@ ANTHER_INLINE void channel_norm_sums_step(T* sum, T* product, const T* x, const 
   (Vec<T>::load(sum) + total).store(sum);
 }
 
-template <class T, ChannelSums what, int rows>
-ANTHER_INLINE void channel_norm_sums_rows(T* sum, T* product, const T* x, const T* dy,
+template <class T, ChannelSums what, int rows, class Source>
+ANTHER_INLINE void channel_norm_sums_rows(T* sum, T* product, const Source* x, const T* dy,
                                           const T* center, std::int64_t folded,
                                           std::int64_t columns) {
   constexpr int lanes = Vec<T>::lanes;
   constexpr int line = 64 / static_cast<int>(sizeof(T));
+  constexpr int x_line = 64 / static_cast<int>(sizeof(Source));
   std::int64_t i = 0;
   for (; i + lanes <= columns; i += lanes) {
     // As many lines as the step below reads: the rows that it reads side by side are no pattern
     // that processors prefetch well.
-    ANTHER_UNROLL for (int ahead = 0; ahead < rows * lanes; ahead += line) {
-      channel_norm_prefetch(x + i * rows + ahead);
-      if (what == ChannelSums::gradients) channel_norm_prefetch(dy + i * rows + ahead);
+    ANTHER_UNROLL for (int ahead = 0; ahead < rows * lanes; ahead += x_line)
+        channel_norm_prefetch(x + i * rows + ahead);
+    if constexpr (what == ChannelSums::gradients) {
+      ANTHER_UNROLL for (int ahead = 0; ahead < rows * lanes; ahead += line)
+          channel_norm_prefetch(dy + i * rows + ahead);
     }
     channel_norm_sums_step<T, what, rows, true>(sum + i, product + i, x + i, dy + i, center + i,
                                                 folded, lanes);
@@ -75,14 +78,15 @@ ANTHER_INLINE void channel_norm_sums_rows(T* sum, T* product, const T* x, const 
 }
 
 // Adds up `elements` elements of x (and dy): rows of `folded`, of which the last may be shorter.
-template <class T, ChannelSums what>
-void channel_norm_sums(T* sum, T* product, const T* x, const T* dy, const T* center,
+template <class T, ChannelSums what, class Source>
+void channel_norm_sums(T* sum, T* product, const Source* x, const T* dy, const T* center,
                        std::int64_t folded, std::int64_t elements) {
   for (std::int64_t i = 0; i < folded; ++i) sum[i] = T(0);
   for (std::int64_t i = 0; i < folded; ++i) product[i] = T(0);
-  for (; elements >= 4 * folded; elements -= 4 * folded, x += 4 * folded, dy += 4 * folded)
+  const std::int64_t dy_folded = what == ChannelSums::gradients ? folded : 0;
+  for (; elements >= 4 * folded; elements -= 4 * folded, x += 4 * folded, dy += 4 * dy_folded)
     channel_norm_sums_rows<T, what, 4>(sum, product, x, dy, center, folded, folded);
-  for (; elements > 0; elements -= folded, x += folded, dy += folded)
+  for (; elements > 0; elements -= folded, x += folded, dy += dy_folded)
     channel_norm_sums_rows<T, what, 1>(sum, product, x, dy, center, folded,
                                        elements < folded ? elements : folded);
 }

@@ -2,8 +2,8 @@
 
 // One tile's sums of dy and of dy (x - mean), of each channel. mean is (groups). `arrays`: the
 // means, the sums, and the products.
-template <class T>
-void channel_norm_gradient_sums(T* arrays, const T* dy, const T* x, const T* mean,
+template <class T, class Source = T>
+void channel_norm_gradient_sums(T* arrays, const T* dy, const Source* x, const T* mean,
                                 std::int64_t rows, const ChannelNormDims& d,
                                 const ChannelNormTiles& plan) {
   T *const center = arrays, *const sum = arrays + plan.stride, *const product = sum + plan.stride;
@@ -70,16 +70,16 @@ void channel_norm_backward_segment(T* to, T* tile_arrays, const T* rstd, const T
 // One vector of dx = add + dy factor + x slope + offset, from element i on, or `count` elements of
 // it. streamed: what is read next is fetched into the second-level cache; while a pass stores,
 // there is room to read.
-template <class T, bool added, bool whole, bool streamed>
-ANTHER_INLINE void channel_norm_dx_step(ChannelNormDx<T> o, std::int64_t i, std::int64_t count,
-                                        std::int64_t next) {
+template <class T, bool added, bool whole, bool streamed, class Source>
+ANTHER_INLINE void channel_norm_dx_step(ChannelNormDx<T, Source> o, std::int64_t i,
+                                        std::int64_t count, std::int64_t next) {
   if (streamed) {
     __builtin_prefetch(o.dy + i + next, 0, 2);
     __builtin_prefetch(o.x + i + next, 0, 2);
     if (added) __builtin_prefetch(o.add + i + stream_ahead);
   }
   const Vec<T> gradient = whole ? Vec<T>::load(o.dy + i) : Vec<T>::load_partial(o.dy + i, count);
-  const Vec<T> input = whole ? Vec<T>::load(o.x + i) : Vec<T>::load_partial(o.x + i, count);
+  const Vec<T> input = map_load<T>(o.x + i, whole ? Vec<T>::lanes : count);
   Vec<T> value = fma(input, Vec<T>::load(o.slope + i), Vec<T>::load(o.offset + i));
   value = fma(gradient, Vec<T>::load(o.factor + i), value);
   if (added)
@@ -94,8 +94,8 @@ ANTHER_INLINE void channel_norm_dx_step(ChannelNormDx<T> o, std::int64_t i, std:
 
 // By value: as far as the compiler knows, the store of a vector could change what a reference to
 // the pointers leads to.
-template <class T, bool added, bool streamed>
-ANTHER_INLINE void channel_norm_dx_rows(ChannelNormDx<T> o, std::int64_t folded,
+template <class T, bool added, bool streamed, class Source>
+ANTHER_INLINE void channel_norm_dx_rows(ChannelNormDx<T, Source> o, std::int64_t folded,
                                         std::int64_t elements, std::int64_t next) {
   constexpr int lanes = Vec<T>::lanes;
   for (; elements > 0; elements -= folded) {
@@ -113,9 +113,9 @@ ANTHER_INLINE void channel_norm_dx_rows(ChannelNormDx<T> o, std::int64_t folded,
 
 // dx, over `elements` elements; o.add may be null. streamed: dx, whose folded rows are then whole
 // lines, is stored past the caches, and what stands `next` elements after dy and x is fetched.
-template <class T>
-void channel_norm_dx(ChannelNormDx<T> o, std::int64_t folded, std::int64_t elements, bool streamed,
-                     std::int64_t next) {
+template <class T, class Source = T>
+void channel_norm_dx(ChannelNormDx<T, Source> o, std::int64_t folded, std::int64_t elements,
+                     bool streamed, std::int64_t next) {
   if (!streamed) {
     if (o.add) return channel_norm_dx_rows<T, true, false>(o, folded, elements, next);
     return channel_norm_dx_rows<T, false, false>(o, folded, elements, next);

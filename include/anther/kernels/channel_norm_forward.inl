@@ -5,21 +5,22 @@
 //
 // center is the mean of the tile's first sixteenth. It lies within 4 deviations of the tile's mean,
 // so what is taken off the squares at the end is at most 16 times what is left.
-template <class T>
-void channel_norm_moments(T* center, T* shift, T* squares, const T* x, std::int64_t rows,
+template <class T, class Source = T>
+void channel_norm_moments(T* center, T* shift, T* squares, const Source* x, std::int64_t rows,
                           std::int64_t channels, std::int64_t folded) {
   constexpr int lanes = Vec<T>::lanes;
   const std::int64_t fold = folded / channels;
   std::int64_t first = (rows + 64 * fold - 1) / (64 * fold) * 4 * fold;
   if (first > rows) first = rows;
-  channel_norm_sums<T, ChannelSums::values>(center, squares, x, x, x, folded, first * channels);
+  channel_norm_sums<T, ChannelSums::values>(center, squares, x, center, center, folded,
+                                            first * channels);
   channel_norm_unfold(center, channels, folded);
   const Vec<T> first_share = Vec<T>::broadcast(T(1) / static_cast<T>(first));
   for (std::int64_t c = 0; c < channels; c += lanes)
     (Vec<T>::load(center + c) * first_share).store(center + c);
   channel_norm_fold(center, channels, folded);
 
-  channel_norm_sums<T, ChannelSums::deviations>(shift, squares, x, x, center, folded,
+  channel_norm_sums<T, ChannelSums::deviations>(shift, squares, x, center, center, folded,
                                                 rows * channels);
   channel_norm_unfold(shift, channels, folded);
   channel_norm_unfold(squares, channels, folded);

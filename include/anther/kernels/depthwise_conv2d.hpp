@@ -39,6 +39,8 @@ struct DepthwiseConv2dDims {
     return std::clamp<std::int64_t>((last - 1) * stride_height - padding_height + kernel_height,
                                     top, height);
   }
+  // Whether a row of y reads the row of x in its place.
+  bool keeps_rows() const { return stride_height == 1 && kernel_height == 2 * padding_height + 1; }
 };
 
 // What so many rows of y need stays in the first-level cache while the gradient of the weight goes

@@ -110,6 +110,7 @@ template <class T>
 struct DepthwiseForward {
   T* y;
   const T *y_add, *x, *weight, *bias;
+  bool adds_x = false;  // in the place of y_add, where d.keeps_rows()
 };
 // Takes nothing, where y is stored.
 inline constexpr auto no_rows = [](const void*, std::int64_t, std::int64_t) {};
@@ -127,18 +128,21 @@ void depthwise_conv2d_forward_of_rows(const DepthwiseForward<T>& o, const RowsOf
     T* const room = workspace + group * (steps.x(d) + steps.y(d));
     T* const y_room = room + steps.x(d);
     RowWindow<T, RowsOf> window(room, o.x, rows_of, d.height, d.width, d.channels);
-    depthwise_conv2d_steps(
-        height, rows * group / steps.groups, rows * (group + 1) / steps.groups, steps.step,
-        [&](std::int64_t image, std::int64_t first, std::int64_t last) {
-          const std::int64_t top = d.top_of(first);
-          ANTHER_SELECT(depthwise_forward<T>)
-          (o.y ? o.y + image * y_size : y_room - first * y_row,
-           o.y_add ? o.y_add + image * y_size : nullptr,
-           window.rows(image, top, d.bottom_of(last, top)), o.weight, o.bias, d, first, last);
-          const std::int64_t pixel = (image * height + first) * d.out_width();
-          if (!o.y) take(y_room, pixel, (last - first) * d.out_width());
-          finish(pixel, (last - first) * d.out_width());
-        });
+    depthwise_conv2d_steps(height, rows * group / steps.groups, rows * (group + 1) / steps.groups,
+                           steps.step,
+                           [&](std::int64_t image, std::int64_t first, std::int64_t last) {
+                             const std::int64_t top = d.top_of(first);
+                             const T* const x = window.rows(image, top, d.bottom_of(last, top));
+                             ANTHER_SELECT(depthwise_forward<T>)
+                             (o.y ? o.y + image * y_size : y_room - first * y_row,
+                              o.adds_x  ? x
+                              : o.y_add ? o.y_add + image * y_size
+                                        : nullptr,
+                              x, o.weight, o.bias, d, first, last);
+                             const std::int64_t pixel = (image * height + first) * d.out_width();
+                             if (!o.y) take(y_room, pixel, (last - first) * d.out_width());
+                             finish(pixel, (last - first) * d.out_width());
+                           });
   });
 }
 

@@ -119,7 +119,8 @@ void gemm_and(T* y, const T* add, const T* x, const T* packed, const T* bias, co
     const std::int64_t row = tiles.row(row_tile);
     GemmDims part = d;
     part.rows = tiles.row(row_tile + 1) - row;
-    body({map_at(y, row * d.y_stride, d.y_bf16), add ? add + row * d.add_stride : nullptr,
+    body({map_at(y, row * d.y_stride, d.y_bf16),
+          add ? map_at(add, row * d.add_stride, d.add_bf16) : nullptr,
           map_at(x, row * d.x_stride, d.x_bf16), packed, bias},
          part, tiles.begin(panels, panel_tile, tiles.panel_tiles),
          tiles.begin(panels, panel_tile + 1, tiles.panel_tiles));
@@ -191,8 +192,8 @@ void gemm_of_rows(T* y, const T* add, const RowsOf& rows_of, const T* packed, co
       GemmDims part = d;
       part.rows = count;
       part.x_stride = d.depth;
-      body({map_at(y, row * d.y_stride, d.y_bf16), add ? add + row * d.add_stride : nullptr, x,
-            packed, bias},
+      body({map_at(y, row * d.y_stride, d.y_bf16),
+            add ? map_at(add, row * d.add_stride, d.add_bf16) : nullptr, x, packed, bias},
            part, 0, panels);
       finish(row, count);
     }

@@ -69,7 +69,8 @@ struct Bf16Unit {
   decltype(&baseline::bf16_pack_transposed<T, false, std::uint16_t>) pack_map_transposed;
   decltype(&baseline::bf16_pack_rows<T, false>) pack_rows;
   decltype(&baseline::bf16_copy_columns<T>) copy_columns;
-  decltype(&baseline::bf16_narrow_columns<T, false>) narrow_columns;
+  decltype(&baseline::bf16_narrow_columns<T, false, T>) narrow_columns;
+  decltype(&baseline::bf16_narrow_columns<T, false, std::uint16_t>) narrow_map_columns;
   void (*block)(const Bf16Block<T>& p, int row_tiles, int column_tiles);
 };
 template <class T>
@@ -83,7 +84,8 @@ Bf16Unit<T> bf16_fma_unit(decltype(Bf16Unit<T>::block) block) {
           &baseline::bf16_pack_transposed<T, false, std::uint16_t>,
           &baseline::bf16_pack_rows<T, false>,
           &baseline::bf16_copy_columns<T>,
-          &baseline::bf16_narrow_columns<T, false>,
+          &baseline::bf16_narrow_columns<T, false, T>,
+          &baseline::bf16_narrow_columns<T, false, std::uint16_t>,
           block};
 }
 #if defined(__x86_64__) && !defined(ANTHER_TEST_BASELINE_VECTOR_BYTES)
@@ -98,7 +100,8 @@ Bf16Unit<T> bf16_amx_unit() {
           &avx512::bf16_pack_transposed<T, true, std::uint16_t>,
           &avx512::bf16_pack_rows<T, true>,
           &avx512::bf16_copy_columns<T>,
-          &avx512::bf16_narrow_columns<T, true>,
+          &avx512::bf16_narrow_columns<T, true, T>,
+          &avx512::bf16_narrow_columns<T, true, std::uint16_t>,
           &avx512::bf16_amx_block<T>};
 }
 #endif
@@ -268,12 +271,17 @@ void bf16_gemm(const Bf16Unit<T>& unit, const GemmOperands<T>& o, const GemmDims
           unit.block(block(panel, 0, sums + 32 * (panel - from), sums_stride), rows > 16 ? 2 : 1,
                      columns_of(panel, panel + 1) > 16 ? 2 : 1);
         T* const y = map_at(o.y, row * d.y_stride + 32 * from, d.y_bf16);
-        if (d.y_bf16 != 0)
-          unit.narrow_columns(as_bf16(y), d.y_stride, sums, sums_stride, rows,
-                              columns_of(from, to));
+        const T* const more =
+            add ? map_at(add, row * d.add_stride + 32 * from, d.add_bf16) : nullptr;
+        const std::int64_t columns = columns_of(from, to);
+        if (d.add_bf16 != 0)
+          unit.narrow_map_columns(as_bf16(y), d.y_stride, sums, sums_stride, as_bf16(more),
+                                  d.add_stride, rows, columns);
+        else if (d.y_bf16 != 0)
+          unit.narrow_columns(as_bf16(y), d.y_stride, sums, sums_stride, more, d.add_stride, rows,
+                              columns);
         else
-          unit.copy_columns(y, d.y_stride, sums, sums_stride, add + row * d.add_stride + 32 * from,
-                            d.add_stride, rows, columns_of(from, to));
+          unit.copy_columns(y, d.y_stride, sums, sums_stride, more, d.add_stride, rows, columns);
       }
     }
     blocks.finish();

@@ -96,14 +96,17 @@ ANTHER_INLINE Bf16Lanes<T> bf16_rounded_at(const std::uint16_t* from, std::int64
   return bf16_load<T>(from, count);
 }
 #if ANTHER_VECTOR_ISA == 3
-// A row of a tile of A for AMX: up to 32 numbers.
+// Up to 32 numbers as pairs, and as a row of a tile of A for AMX.
 template <class T>
-ANTHER_INLINE void bf16_row_of_a(std::uint16_t* to, const T* from, std::int64_t count) {
+ANTHER_INLINE Bf16Lanes<T> bf16_rounded_pairs(const T* from, std::int64_t count) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   const std::int64_t second = count > lanes ? lanes : 0;
-  bf16_store(bf16_convert(Vec<T>::load_partial(from, count),
-                          Vec<T>::load_partial(from + second, second > 0 ? count - lanes : 0)),
-             to);
+  return bf16_convert(Vec<T>::load_partial(from, count),
+                      Vec<T>::load_partial(from + second, second > 0 ? count - lanes : 0));
+}
+template <class T>
+ANTHER_INLINE void bf16_row_of_a(std::uint16_t* to, const T* from, std::int64_t count) {
+  bf16_store(bf16_rounded_pairs(from, count), to);
 }
 template <class T>
 ANTHER_INLINE void bf16_row_of_a(std::uint16_t* to, const std::uint16_t* from, std::int64_t count) {
@@ -244,20 +247,32 @@ void bf16_copy_columns(T* to, std::int64_t to_stride, const T* from, std::int64_
   }
 }
 
-// The same, rounded to bfloat16, without an addition.
-template <class T, bool converts>
+// Up to a vector of sums; add may be null.
+template <class T, class Source>
+ANTHER_INLINE Vec<T> bf16_sums_at(const T* from, const Source* add, std::int64_t n,
+                                  std::int64_t columns) {
+  const Vec<T> value = Vec<T>::load(from + n);
+  return add ? value + map_load<T>(add + n, columns - n) : value;
+}
+
+// The same, rounded to bfloat16; add may be a map in bfloat16, too.
+template <class T, bool converts, class Source>
 void bf16_narrow_columns(std::uint16_t* to, std::int64_t to_stride, const T* from,
-                         std::int64_t from_stride, std::int64_t rows, std::int64_t columns) {
+                         std::int64_t from_stride, const Source* add, std::int64_t add_stride,
+                         std::int64_t rows, std::int64_t columns) {
   constexpr std::int64_t lanes = Vec<T>::lanes;
   for (std::int64_t i = 0; i < rows; ++i, to += to_stride, from += from_stride) {
     std::int64_t n = 0;
 #if ANTHER_VECTOR_ISA == 3
     if constexpr (converts)
       for (; n + 2 * lanes <= columns; n += 2 * lanes)
-        bf16_store(bf16_convert(Vec<T>::load(from + n), Vec<T>::load(from + n + lanes)), to + n);
+        bf16_store(bf16_convert(bf16_sums_at(from, add, n, columns),
+                                bf16_sums_at(from, add, n + lanes, columns)),
+                   to + n);
 #endif
     for (; n < columns; n += lanes)
-      bf16_store_rounded<T, converts>(Vec<T>::load(from + n), to + n, columns - n);
+      bf16_store_rounded<T, converts>(bf16_sums_at(from, add, n, columns), to + n, columns - n);
+    if (add) add += add_stride;
   }
 }
 
@@ -272,14 +287,14 @@ void bf16_pack_rows(std::uint16_t* packed, const T* b, const PackOptions& pack,
   T room[32];
   for (std::int64_t k = 0; k < pack.depth; k += 32) {
     std::int64_t at[32];  // where the rows begin; -1 beyond the last
-    bool in_line = pack.depth_stride == 1 && k + 32 <= pack.depth;
+    const std::int64_t deep = pack.depth - k < 32 ? pack.depth - k : 32;
+    bool in_line = pack.depth_stride == 1;
     for (std::int64_t i = 0; i < 32; ++i) {
       const std::int64_t row = rows.first + k + i, tap = row / rows.inner;
-      at[i] = k + i >= pack.depth
-                  ? -1
-                  : tap / rows.line * rows.line_stride + tap % rows.line * rows.tap_stride +
-                        row % rows.inner * pack.depth_stride;
-      in_line = in_line && at[i] == at[0] + i;
+      at[i] = i >= deep ? -1
+                        : tap / rows.line * rows.line_stride + tap % rows.line * rows.tap_stride +
+                              row % rows.inner * pack.depth_stride;
+      in_line = in_line && (i >= deep || at[i] == at[0] + i);
     }
     for (std::int64_t tile = 0; tile < tiles; ++tile, packed += bf16_tile) {
       const T* const from = start + 16 * tile * pack.column_stride;
@@ -293,11 +308,12 @@ void bf16_pack_rows(std::uint16_t* packed, const T* b, const PackOptions& pack,
       }
 #if ANTHER_VECTOR_ISA == 3
       if constexpr (amx)
-        if (in_line && here == 16) {
+        if (in_line) {
           Vec<T> pairs[16];
           ANTHER_UNROLL for (int n = 0; n < 16; ++n) {
-            const T* const column = from + n * pack.column_stride + at[0];
-            pairs[n] = bf16_widened(bf16_convert(Vec<T>::load(column), Vec<T>::load(column + 16)));
+            const std::int64_t column = n < here ? n : 0;
+            pairs[n] = bf16_widened(bf16_rounded_pairs(from + column * pack.column_stride + at[0],
+                                                       n < here ? deep : 0));
           }
           bf16_transpose16(pairs);
           ANTHER_UNROLL for (int p = 0; p < 16; ++p) {

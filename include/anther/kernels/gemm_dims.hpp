@@ -12,14 +12,15 @@ struct GemmDims {
   std::int64_t rows = 0, columns = 0, depth = 0;
   std::int64_t x_stride = 0, y_stride = 0, add_stride = 0;
   std::int64_t bf16 = 0;  // 1: x and B are rounded to bfloat16 (gemm_bf16.hpp); B is packed so
-  // 1: x or y is stored in bfloat16 (bf16_map.hpp), and its pointer is one to such a map. Nothing
-  // is added to such a y. Both need bf16.
-  std::int64_t x_bf16 = 0, y_bf16 = 0;
+  // 1: x, y or add is stored in bfloat16 (bf16_map.hpp), and its pointer is one to such a map. All
+  // need bf16, and such an add needs such a y.
+  std::int64_t x_bf16 = 0, y_bf16 = 0, add_bf16 = 0;
 
   // Calls visit with all members, in their order.
   template <class Visit>
   constexpr decltype(auto) members(const Visit& visit) const {
-    return visit(rows, columns, depth, x_stride, y_stride, add_stride, bf16, x_bf16, y_bf16);
+    return visit(rows, columns, depth, x_stride, y_stride, add_stride, bf16, x_bf16, y_bf16,
+                 add_bf16);
   }
 };
 

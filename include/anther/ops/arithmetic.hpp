@@ -11,6 +11,7 @@
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/broadcast.hpp"
 #include "anther/kernels/elementwise.hpp"
+#include "anther/kernels/mixed_maps.hpp"
 #include "anther/kernels/reduce.hpp"
 #include "anther/ops/pointwise.hpp"
 
@@ -22,7 +23,8 @@ inline constexpr Op<T> add_op = {
     .name = add_op_name,
     .forward =
         [](Call<T>& call) {
-          kernels::add<T>(call.output(), call.input(0), call.input(1), call.output_shape().numel());
+          kernels::add<T>(call.output_map(), call.input_map(0), call.input_map(1),
+                          call.output_shape().numel());
         },
     .backward =
         [](Call<T>& call) {
@@ -30,6 +32,7 @@ inline constexpr Op<T> add_op = {
           call.pass_gradient(1);
         },
     .is_addition = true,
+    .stores_bf16 = true,
 };
 
 inline constexpr char scale_op_name[] = "scale";

@@ -14,6 +14,57 @@
 
 namespace anther::inline v0_1 {
 
+// The dims of a call, in the precision of the pass.
+template <class T>
+kernels::AttentionDims attention_dims(const Call<T>& call, kernels::AttentionDims d) {
+  d.bf16 = call.bf16();
+  // Sums over a great number of keys cannot go by way of bfloat16.
+  d.o_bf16 = d.bf16 != 0 && call.output_is_bf16() && d.keys <= kernels::bf16_most_depth;
+  return d;
+}
+
+// q, k and v are at these addresses.
+template <class T>
+void attention_op_forward(const Call<T>& call, const T* q, const T* k, const T* v,
+                          const kernels::AttentionDims& dims,
+                          const kernels::AttentionMask<T>& mask = {}) {
+  const kernels::AttentionDims d = attention_dims(call, dims);
+  const bool rounds = call.output_is_bf16() && d.o_bf16 == 0;
+  T* const y = rounds ? call.workspace(call.output_shape().numel()) : call.output();
+  T* const probabilities = call.keeps() ? call.output(1) : nullptr;
+  T* const workspace = call.workspace(kernels::attention_workspace<T>(d));
+  if (d.bf16 != 0)
+    kernels::bf16_kernels<T>().attention_forward({y, probabilities, q, k, v}, workspace, d, mask);
+  else
+    kernels::attention_forward(y, probabilities, q, k, v, workspace, d, mask);
+  if (rounds)
+    kernels::bf16_kernels<T>().narrow(kernels::as_bf16(call.output()), y,
+                                      call.output_shape().numel());
+}
+
+// o.d_o and o.probabilities are those of the call.
+template <class T>
+void attention_op_backward(const Call<T>& call, kernels::AttentionBackward<T> o,
+                           const kernels::AttentionDims& dims,
+                           const kernels::AttentionMask<T>& mask = {}) {
+  kernels::AttentionDims d = attention_dims(call, dims);
+  d.o_bf16 = d.bf16 != 0 && call.output_gradient_is_bf16();
+  o.d_o = call.output_gradient();
+  o.probabilities = call.output(1);
+  T* const workspace = call.workspace(kernels::attention_workspace<T>(d, mask.dropout_p > 0));
+  if (d.bf16 != 0)
+    kernels::bf16_kernels<T>().attention_backward(o, workspace, d, mask);
+  else
+    kernels::attention_backward<T>(o, workspace, d, mask);
+}
+
+// What forward keeps: the probabilities, under amp in bfloat16.
+template <class T>
+Shape kept_probabilities(const Tape<T>& tape, const Shape& shape) {
+  const bool narrow = kernels::has_bf16<T> && tape.options().amp;
+  return narrow ? Shape{(shape.numel() + 1) / 2} : shape;
+}
+
 inline constexpr char self_attention_op_name[] = "self_attention";
 template <class T>
 inline constexpr Op<T> self_attention_op = {
@@ -22,9 +73,7 @@ inline constexpr Op<T> self_attention_op = {
         [](Call<T>& call) {
           const auto& d = call.template attributes<kernels::AttentionDims>();
           const T* qkv = call.input(0);
-          kernels::attention_forward(call.output(), call.keeps() ? call.output(1) : nullptr, qkv,
-                                     qkv + d.o_stride(), qkv + 2 * d.o_stride(),
-                                     call.workspace(kernels::attention_workspace<T>(d)), d);
+          attention_op_forward(call, qkv, qkv + d.o_stride(), qkv + 2 * d.o_stride(), d);
         },
     .backward =
         [](Call<T>& call) {
@@ -33,16 +82,23 @@ inline constexpr Op<T> self_attention_op = {
           if (!dqkv) return;
           call.start(dqkv, call.input_shape(0).numel());
           const T* qkv = call.input(0);
-          kernels::attention_backward<T>(
-              {dqkv.to, dqkv.to + d.o_stride(), dqkv.to + 2 * d.o_stride(), call.output_gradient(),
-               call.output(1), qkv, qkv + d.o_stride(), qkv + 2 * d.o_stride()},
-              call.workspace(kernels::attention_workspace<T>(d)), d);
+          attention_op_backward<T>(call,
+                                   {.dq = dqkv.to,
+                                    .dk = dqkv.to + d.o_stride(),
+                                    .dv = dqkv.to + 2 * d.o_stride(),
+                                    .q = qkv,
+                                    .k = qkv + d.o_stride(),
+                                    .v = qkv + 2 * d.o_stride()},
+                                   d);
         },
     .macs =
         [](const Call<T>& call) {
           const auto& d = call.template attributes<kernels::AttentionDims>();
           return 2 * d.probabilities() * d.head_dim;
         },
+    .takes_bf16 = true,
+    .stores_bf16 = true,
+    .reads_bf16 = true,
 };
 
 // What a query sees, and what of the probabilities is dropped. Softmax is over the keys that it
@@ -96,11 +152,9 @@ inline constexpr Op<T> masked_attention_op = {
     .name = masked_attention_op_name,
     .forward =
         [](Call<T>& call) {
-          const auto& d = call.template attributes<MaskedAttentionAttributes>().dims;
-          kernels::attention_forward(
-              call.output(), call.keeps() ? call.output(1) : nullptr, attention_input(call, 0),
-              attention_input(call, 1), attention_input(call, 2),
-              call.workspace(kernels::attention_workspace<T>(d)), d, attention_mask(call));
+          attention_op_forward(
+              call, attention_input(call, 0), attention_input(call, 1), attention_input(call, 2),
+              call.template attributes<MaskedAttentionAttributes>().dims, attention_mask(call));
         },
     .backward =
         [](Call<T>& call) {
@@ -120,11 +174,15 @@ inline constexpr Op<T> masked_attention_op = {
           }
           const auto dmask = call.input_gradient(3);
           T* const dscores = dmask ? call.workspace(d.probabilities()) : nullptr;
-          kernels::attention_backward<T>(
-              {gradient[0], gradient[1], gradient[2], call.output_gradient(), call.output(1),
-               attention_input(call, 0), attention_input(call, 1), attention_input(call, 2),
-               dscores},
-              call.workspace(kernels::attention_workspace<T>(d, mask.dropout_p > 0)), d, mask);
+          attention_op_backward<T>(call,
+                                   {.dq = gradient[0],
+                                    .dk = gradient[1],
+                                    .dv = gradient[2],
+                                    .q = attention_input(call, 0),
+                                    .k = attention_input(call, 1),
+                                    .v = attention_input(call, 2),
+                                    .dscores = dscores},
+                                   d, mask);
           if (!dmask) return;
           call.start(dmask, call.input_shape(3).numel());
           kernels::attention_mask_backward(dmask.to, static_cast<const T*>(dscores), d, mask);
@@ -134,6 +192,9 @@ inline constexpr Op<T> masked_attention_op = {
           const auto& d = call.template attributes<MaskedAttentionAttributes>().dims;
           return 2 * d.probabilities() * d.head_dim;
         },
+    .takes_bf16 = true,
+    .stores_bf16 = true,
+    .reads_bf16 = true,
     .integer_inputs = 1U << 4,
 };
 
@@ -164,7 +225,8 @@ Variable<T> apply_masked_attention(const kernels::AttentionDims& d, const Variab
   const bool integers = mask && tape.holds_integers(tape.id_of(mask));
   const Variable<T> none;
   return tape.apply(masked_attention_op<T>, a,
-                    {q, k, v, integers ? none : mask, integers ? mask : none}, y, {full});
+                    {q, k, v, integers ? none : mask, integers ? mask : none}, y,
+                    {kept_probabilities(tape, full)});
 }
 
 // qkv (N, n, 3C), or any rank of at least 3, with the tokens in between: (N, H, W, 3C) is (N, H W,
@@ -192,7 +254,8 @@ Variable<T> self_attention(const Variable<T>& qkv, std::int64_t num_heads,
   Shape y = in;
   y[y.rank() - 1] = channels;
   if (options.any(tape)) return apply_masked_attention<T>(d, qkv, {}, {}, y, options);
-  return tape.apply(self_attention_op<T>, d, {qkv}, y, {Shape{d.batch, num_heads, tokens, tokens}});
+  return tape.apply(self_attention_op<T>, d, {qkv}, y,
+                    {kept_probabilities(tape, {d.batch, num_heads, tokens, tokens})});
 }
 
 inline constexpr char scaled_dot_product_attention_op_name[] = "scaled_dot_product_attention";
@@ -201,14 +264,11 @@ inline constexpr Op<T> scaled_dot_product_attention_op = {
     .name = scaled_dot_product_attention_op_name,
     .forward =
         [](Call<T>& call) {
-          const auto& d = call.template attributes<kernels::AttentionDims>();
-          kernels::attention_forward(call.output(), call.keeps() ? call.output(1) : nullptr,
-                                     call.input(0), call.input(1), call.input(2),
-                                     call.workspace(kernels::attention_workspace<T>(d)), d);
+          attention_op_forward(call, call.input(0), call.input(1), call.input(2),
+                               call.template attributes<kernels::AttentionDims>());
         },
     .backward =
         [](Call<T>& call) {
-          const auto& d = call.template attributes<kernels::AttentionDims>();
           T* gradient[3];
           for (int i = 0; i < 3; ++i) {
             const std::int64_t size = call.input_shape(i).numel();
@@ -217,12 +277,19 @@ inline constexpr Op<T> scaled_dot_product_attention_op = {
             call.start(target, size);
             gradient[i] = target.to;
           }
-          kernels::attention_backward<T>(
-              {gradient[0], gradient[1], gradient[2], call.output_gradient(), call.output(1),
-               call.input(0), call.input(1), call.input(2)},
-              call.workspace(kernels::attention_workspace<T>(d)), d);
+          attention_op_backward<T>(call,
+                                   {.dq = gradient[0],
+                                    .dk = gradient[1],
+                                    .dv = gradient[2],
+                                    .q = call.input(0),
+                                    .k = call.input(1),
+                                    .v = call.input(2)},
+                                   call.template attributes<kernels::AttentionDims>());
         },
     .macs = self_attention_op<T>.macs,
+    .takes_bf16 = true,
+    .stores_bf16 = true,
+    .reads_bf16 = true,
 };
 
 // q (N, n, C), k and v (N, m, C); the result is (N, n, C). Throws if they do not fit, or num_heads
@@ -250,7 +317,7 @@ Variable<T> scaled_dot_product_attention(const Variable<T>& q, const Variable<T>
                                  .scale = 1 / std::sqrt(static_cast<double>(qs[2] / num_heads))};
   if (options.any(tape)) return apply_masked_attention(d, q, k, v, qs, options);
   return tape.apply(scaled_dot_product_attention_op<T>, d, {q, k, v}, qs,
-                    {Shape{qs[0], num_heads, qs[1], ks[1]}});
+                    {kept_probabilities(tape, {qs[0], num_heads, qs[1], ks[1]})});
 }
 
 }  // namespace anther::inline v0_1

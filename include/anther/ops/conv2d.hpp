@@ -84,6 +84,14 @@ kernels::Conv2dDims conv2d_training_dims(const Call<T>& call) {
   return d;
 }
 
+// Rows of y become rows of a result that is a map in bfloat16.
+template <class T>
+void round_rows(const Call<T>& call, const T* y, std::int64_t first, std::int64_t count) {
+  const std::int64_t columns = call.output_shape().back();
+  kernels::bf16_kernels<T>().narrow(kernels::as_bf16(call.output()) + first * columns,
+                                    y + first * columns, count * columns);
+}
+
 inline constexpr char conv2d_op_name[] = "conv2d";
 template <class T>
 inline constexpr Op<T> conv2d_op = {
@@ -92,17 +100,23 @@ inline constexpr Op<T> conv2d_op = {
         [](Call<T>& call) {
           const kernels::Conv2dDims d = conv2d_training_dims(call);
           const T* packed = call.packed(1, PackUse::forward, kernels::conv2d_pack(d));
+          const bool rounds = call.output_is_bf16();
+          T* const y = rounds ? call.workspace(call.output_shape().numel()) : call.output();
           kernels::conv2d_forward(
-              call.output(), call.add(), d.maps_bf16 != 0 ? call.input_as_bf16(0) : call.input(0),
-              packed, call.input(2),
+              y, call.add(), d.maps_bf16 != 0 ? call.input_as_bf16(0) : call.input(0), packed,
+              call.input(2),
               call.workspace(kernels::conv2d_forward_workspace(d, available_threads())), d,
-              [&](std::int64_t first, std::int64_t count) { call.apply_rows(first, count); });
+              [&](std::int64_t first, std::int64_t count) {
+                if (rounds) round_rows(call, y, first, count);
+                call.apply_rows(first, count);
+              });
         },
     .backward =
         [](Call<T>& call) {
           const kernels::Conv2dDims d = conv2d_training_dims(call);
           const T* const gradient = call.output_gradient();
-          const T* const dy = d.maps_bf16 != 0 ? call.output_gradient_as_bf16() : gradient;
+          const T* const dy =
+              d.maps_bf16 != 0 ? call.output_gradient_as_bf16() : call.output_gradient_as_floats();
           if (const auto dx = call.input_gradient(0)) {
             const T* packed =
                 call.packed(1, PackUse::input_gradient, kernels::conv2d_input_pack(d));
@@ -127,6 +141,8 @@ inline constexpr Op<T> conv2d_op = {
     .takes_add = true,
     .applies_rows = true,
     .takes_bf16 = true,
+    .stores_bf16 = true,
+    .reads_bf16 = true,
 };
 
 // What both convolutions below require. d is that of a map; a sequence is a map of one row.
@@ -217,7 +233,8 @@ void depthwise_conv2d_op_forward(Call<T>& call) {
   const auto finish = [&](std::int64_t first, std::int64_t count) {
     call.apply_rows(first, count);
   };
-  const T* const add = call.add();  // first: it may be x, and is stored then
+  const bool adds_x = call.bf16_input() && call.adds_input() && d.keeps_rows();
+  const T* const add = adds_x ? nullptr : call.add();  // first: it may be x, and is stored then
   const T* const x = call.bf16_input() ? nullptr : call.input(0);
   T* const y = call.output_is_bf16() ? nullptr : call.output();
   if (x && y) {
@@ -225,7 +242,7 @@ void depthwise_conv2d_op_forward(Call<T>& call) {
     return;
   }
   kernels::depthwise_conv2d_forward_of_rows<T>(
-      {y, add, x, call.input(1), call.input(2)},
+      {y, add, x, call.input(1), call.input(2), adds_x},
       [&](T* to, std::int64_t first, std::int64_t count) { call.input_rows(to, first, count); },
       [&](const T* rows, std::int64_t first, std::int64_t count) {
         kernels::bf16_kernels<T>().narrow(kernels::as_bf16(call.output()) + first * d.channels,

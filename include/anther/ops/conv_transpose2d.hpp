@@ -126,9 +126,12 @@ inline constexpr Op<T> depthwise_conv_transpose2d_op = {
     .name = depthwise_conv_transpose2d_op_name,
     .forward =
         [](Call<T>& call) {
+          const bool rounds = call.output_is_bf16();
+          T* const y = rounds ? call.workspace(call.output_shape().numel()) : call.output();
           kernels::depthwise_conv_transpose2d_forward(
-              call.output(), call.input(0), call.input(1), call.input(2),
+              y, call.input(0), call.input(1), call.input(2),
               call.template attributes<kernels::DepthwiseConvTranspose2dDims>());
+          if (rounds) round_rows(call, y, 0, call.output_shape().rows());
         },
     .backward =
         [](Call<T>& call) {
@@ -138,7 +141,7 @@ inline constexpr Op<T> depthwise_conv_transpose2d_op = {
           if (dweight) call.start(dweight, d.kernel_height * d.kernel_width * d.channels);
           if (dbias) call.start(dbias, d.channels);
           kernels::depthwise_conv_transpose2d_backward(
-              dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
+              dx.to, dx.add, dweight.to, dbias.to, call.output_gradient_as_floats(), call.input(0),
               call.input(1),
               call.workspace(kernels::depthwise_conv_transpose2d_backward_workspace(d)), d);
         },
@@ -147,6 +150,7 @@ inline constexpr Op<T> depthwise_conv_transpose2d_op = {
           const auto& d = call.template attributes<kernels::DepthwiseConvTranspose2dDims>();
           return call.input_shape(0).numel() * d.kernel_height * d.kernel_width;
         },
+    .stores_bf16 = true,
 };
 
 // y[n, s i + a - p, s j + b - p, c] += x[n, i, j, c] weight[a, b, c], then bias: PyTorch's

@@ -7,6 +7,7 @@
 
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/elementwise.hpp"
+#include "anther/kernels/mixed_maps.hpp"
 
 namespace anther::inline v0_1 {
 
@@ -73,29 +74,36 @@ T* drop_path_factors(const Call<T>& call) {
   return factors;
 }
 
+// The samples of an op's result.
+template <class T>
+kernels::SampleDims drop_path_samples(const Call<T>& call) {
+  const std::int64_t samples = call.output_shape()[0];
+  return {.samples = samples,
+          .size = call.output_shape().numel() / std::max<std::int64_t>(1, samples)};
+}
+
 template <class T>
 inline constexpr Op<T> drop_path_op = {
     .name = "drop_path",
     .forward =
         [](Call<T>& call) {
-          const std::int64_t samples = call.output_shape()[0];
-          const T* factors = drop_path_factors(call);
-          kernels::scale_samples(call.output(), call.add(), call.input(0), factors,
-                                 kernels::SampleDims{.samples = samples,
-                                                     .size = call.output_shape().numel() /
-                                                             std::max<std::int64_t>(1, samples)});
+          kernels::scale_samples<T>(call.output_map(), call.add_map(), call.input_map(0),
+                                    drop_path_factors(call), drop_path_samples(call));
         },
     .backward =
         [](Call<T>& call) {
-          const std::int64_t samples = call.output_shape()[0];
           const T* factors = drop_path_factors(call);
-          if (const auto dx = call.input_gradient(0))
-            kernels::scale_samples(dx.to, dx.add, call.output_gradient(), factors,
-                                   kernels::SampleDims{.samples = samples,
-                                                       .size = call.output_shape().numel() /
-                                                               std::max<std::int64_t>(1, samples)});
+          const kernels::MixedMap<const T> dy{call.output_gradient(),
+                                              call.output_gradient_is_bf16()};
+          if (std::uint16_t* const map_dx = call.bf16_input_gradient())
+            kernels::scale_samples<T>({reinterpret_cast<T*>(map_dx), true}, {}, dy, factors,
+                                      drop_path_samples(call));
+          else if (const auto dx = call.input_gradient(0))
+            kernels::scale_samples<T>({dx.to}, {dx.add}, dy, factors, drop_path_samples(call));
         },
     .takes_add = true,
+    .stores_bf16 = true,
+    .reads_bf16 = true,
 };
 
 // p in [0, 1). The first axis counts samples.

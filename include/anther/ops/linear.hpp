@@ -30,6 +30,7 @@ kernels::GemmDims linear_dims(const Call<T>& call) {
       kernels::dense_gemm(call.input_shape(0).rows(), call.output_shape().back(), in, bf16);
   // Sums over a great depth cannot go by way of bfloat16.
   d.y_bf16 = call.output_is_bf16() && in <= kernels::bf16_most_depth;
+  d.add_bf16 = d.y_bf16 != 0 && call.adds_bf16();
   d.x_bf16 = bf16 != 0 && (lazy ? lazy->has_bf16_rows() : call.bf16_input() != nullptr);
   return d;
 }
@@ -46,12 +47,13 @@ inline constexpr Op<T> linear_op = {
           const auto lazy = call.lazy_input();
           const bool rounds = call.output_is_bf16() && d.y_bf16 == 0;
           T* const y = rounds ? call.workspace(rows * out) : call.output();
+          const T* const add = d.add_bf16 != 0 ? call.add_map().data : call.add();
           const auto apply = [&](std::int64_t first, std::int64_t count) {
             call.apply_rows(first, count);
           };
           if (lazy)
             kernels::gemm_of_rows<T>(
-                y, call.add(),
+                y, add,
                 [&](T* to, std::int64_t first, std::int64_t count) {
                   if (d.x_bf16 != 0)
                     lazy->compute_bf16_rows(kernels::as_bf16(to), first, count);
@@ -62,7 +64,7 @@ inline constexpr Op<T> linear_op = {
                 call.workspace(kernels::computed_rows(rows, available_threads(), d.bf16 != 0) * in),
                 d, apply);
           else
-            kernels::gemm_and<T>(y, call.add(), call.map_input(), packed, call.input(2), d, apply);
+            kernels::gemm_and<T>(y, add, call.map_input(), packed, call.input(2), d, apply);
           if (rounds)
             kernels::bf16_kernels<T>().narrow(kernels::as_bf16(call.output()), y, rows * out);
         },

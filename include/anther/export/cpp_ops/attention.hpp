@@ -11,19 +11,27 @@ namespace anther::inline v0_1::exports {
 
 // The call of attention_forward on q, k and v. The probabilities are not kept. mask: an
 // AttentionMask<float>.
-ANTHER_ONCE void attention_cpp(CodeBuilder& code, const std::string& q, const std::string& k,
-                               const std::string& v, const kernels::AttentionDims& d,
-                               const std::string& mask = "") {
+ANTHER_ONCE void attention_cpp(CodeBuilder& code, const Call<float>& call, const std::string& q,
+                               const std::string& k, const std::string& v,
+                               const kernels::AttentionDims& dims, const std::string& mask = "{}") {
+  const kernels::AttentionDims d = attention_dims(call, dims);
+  detail::check(d.o_bf16 == (call.output_is_bf16() ? 1 : 0),
+                "attention before GELU: expected at most ", kernels::bf16_most_depth, " keys, got ",
+                d.keys);
+  if (d.bf16 != 0) {
+    code.include("anther/kernels/attention_bf16.hpp");
+    code.call("attention_bf16_forward<float>",
+              detail::text_of("{", code.output(), ", nullptr, ", q, ", ", k, ", ", v, "}"),
+              code.workspace(kernels::attention_workspace<float>(d)), d, mask);
+    return;
+  }
   // Room for any instruction set: each pads to vectors of at most 16 elements.
   kernels::AttentionDims widest = d;
   widest.keys = (d.keys + 15) / 16 * 16;
   widest.head_dim = (d.head_dim + 15) / 16 * 16;
   code.include("anther/kernels/attention.hpp");
-  const std::string workspace = code.workspace(kernels::attention_workspace<float>(widest));
-  if (mask.empty())
-    code.call("attention_forward<float>", code.output(), "nullptr", q, k, v, workspace, d);
-  else
-    code.call("attention_forward<float>", code.output(), "nullptr", q, k, v, workspace, d, mask);
+  code.call("attention_forward<float>", code.output(), "nullptr", q, k, v,
+            code.workspace(kernels::attention_workspace<float>(widest)), d, mask);
 }
 
 ANTHER_ONCE void masked_attention_cpp(CodeBuilder& code, const Call<float>& call) {
@@ -37,7 +45,7 @@ ANTHER_ONCE void masked_attention_cpp(CodeBuilder& code, const Call<float>& call
   const auto part = [&](int i) {
     return call.has_input(i) ? code.input(i) : detail::text_of(q, " + ", i * a.dims.o_stride());
   };
-  attention_cpp(code, q, part(1), part(2), a.dims, mask);
+  attention_cpp(code, call, q, part(1), part(2), a.dims, mask);
 }
 
 ANTHER_ONCE void add_attention_cpp(CppForms& forms) {
@@ -45,12 +53,12 @@ ANTHER_ONCE void add_attention_cpp(CppForms& forms) {
   forms.add_named(self_attention_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const auto& d = call.attributes<kernels::AttentionDims>();
     const std::string qkv = code.input(0);
-    attention_cpp(code, qkv, detail::text_of(qkv, " + ", d.o_stride()),
+    attention_cpp(code, call, qkv, detail::text_of(qkv, " + ", d.o_stride()),
                   detail::text_of(qkv, " + ", 2 * d.o_stride()), d);
   });
   forms.add_named(scaled_dot_product_attention_op_name,
                   [](CodeBuilder& code, const Call<float>& call) {
-                    attention_cpp(code, code.input(0), code.input(1), code.input(2),
+                    attention_cpp(code, call, code.input(0), code.input(1), code.input(2),
                                   call.attributes<kernels::AttentionDims>());
                   });
 }

@@ -16,6 +16,11 @@ inline void use_generated_bf16() {
       .column_sums = nullptr,
       .gelu_forward = &kernels::gelu_bf16_forward<float>,
       .gelu_backward = nullptr,
+      .attention_forward = nullptr,
+      .attention_backward = nullptr,
+      .norm_moments = nullptr,
+      .norm_gradient_sums = nullptr,
+      .norm_dx = nullptr,
   };
   kernels::bf16_kernels_in_use<float>.store(&all, std::memory_order_release);
 }
