@@ -261,6 +261,8 @@ struct Layers {
   Layers() : net(store) {
     net.add<Conv2d>(3, 8, Conv2dLayerOptions{.kernel_size = {3, 2}, .stride = {2, 1}, .padding = 1})
         .add<Apply>([](V x) { return relu(x); })
+        .add<Conv2d>(8, 8, Conv2dLayerOptions{.kernel_size = 3, .padding = 1})
+        .add<Apply>([](V x) { return gelu(x); })
         .add<Conv2d>(8, 6, Conv2dLayerOptions{.kernel_size = 3, .padding = {0, 1}, .groups = 2})
         .add<Apply>([](V x) { return group_norm(x, 3); })
         .add<Conv2d>(6, 6,
@@ -270,6 +272,7 @@ struct Layers {
         .add<ConvTranspose2d>(
             5, 5,
             ConvTranspose2dLayerOptions{.kernel_size = 3, .stride = 2, .padding = 1, .groups = 5})
+        .add<Apply>([](V x) { return gelu(x); })
         .add<ConvTranspose2d>(5, 5, ConvTranspose2dLayerOptions{.kernel_size = 3, .stride = 2})
         .add<MaxPool2d>(2, MaxPool2dOptions{.ceil_mode = true})
         .add<Upsample>(InterpolateOptions{.scale_factor = 1.3, .mode = InterpolateMode::bilinear})
@@ -279,7 +282,12 @@ struct Layers {
         .add<Apply>([](V x) { return subsample(gelu(x) * 0.7 + layer_norm(x), 2); })
         .add<Apply>([](V x) { return apply(halve_op, x) + x; })
         .add<Linear>(5, 12)
-        .add<Apply>([](V x) { return self_attention(x, 2); })
+        .add<Apply>([](V x) { return gelu(self_attention(x, 2)); })
+        .add<Linear>(4, 8)
+        .add<Apply>([](V x) { return gelu(layer_norm(x)); })
+        .add<Linear>(8, 8)
+        .add<Apply>([](V x) { return gelu(rms_norm(x)); })
+        .add<Linear>(8, 4)
         .add<Apply>([](V x) { return global_average_pool(x); })
         .add<Apply>([](V x) { return gelu(x); });
     draw(store);

@@ -317,11 +317,14 @@ TEST_CASE("amp: others get floats of a sum, before it is known to be one or afte
   ParameterStore<float> store;
   const Scope<float> scope(store);
   const Linear<float> fc(scope / "fc", 12, 12), after(scope / "after", 12, 8);
+  const LayerNorm<float> layer(scope / "layer", 12);
+  const ConvTranspose2d<float> spread(scope / "spread", 12, 12,
+                                      {.kernel_size = 3, .padding = 1, .groups = 12});
   const GroupNorm<float> norm(scope / "norm", 4, 12);
   const Conv2d<float> dw(scope / "dw", 12, 12, {.kernel_size = 3, .padding = 1, .groups = 12});
   store.initialize(3);
   const auto x = random_tensor<float>({2, 9, 8, 12}, 1);
-  for (const int sum : {0, 1, 2})
+  for (const int sum : {0, 1, 2, 3, 4})
     for (const int reader : {0, 1, 2})
       for (const int others : {0, 1, 2, 3}) {
         CAPTURE(sum);
@@ -332,7 +335,10 @@ TEST_CASE("amp: others get floats of a sum, before it is known to be one or afte
           tape.begin({.amp = amp});
           const Variable<float> in = tape.input(x, true);
           const Variable<float> h = sum == 0 ? fc(in) : dw(in);
-          const Variable<float> s = sum == 2 ? norm(in) + in : in + h;
+          const Variable<float> s = sum < 2    ? in + h
+                                    : sum == 2 ? norm(in) + in
+                                    : sum == 3 ? layer(h)
+                                               : spread(h);
           const Variable<float> y = reader == 0 ? norm(s) : reader == 1 ? dw(s) : gelu(s);
           Variable<float> loss = mean(after(y) * after(y));
           if (others == 1) loss = loss + mean(s * s);

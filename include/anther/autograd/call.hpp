@@ -106,6 +106,15 @@ class Call {
   // Whether the first result, or its gradient, is a map in bfloat16.
   bool output_is_bf16() const { return tape_.at(result_id()).narrow; }
   bool output_gradient_is_bf16() const { return tape_.at(output_id(0)).narrow_gradient; }
+  // Where forward may write its first result as floats: there, or to scratch memory, from which
+  // round_output() stores it.
+  T* float_output() const {
+    return output_is_bf16() ? workspace(output_shape().numel()) : output();
+  }
+  void round_output(const T* y) const {
+    if (output_is_bf16())
+      kernels::bf16_kernels<T>().narrow(kernels::as_bf16(output()), y, output_shape().numel());
+  }
   std::int32_t* output_integers(int i = 0) const { return tape_.at(output_id(i)).integers; }
   // What forward adds to its result (its shape is the result's), or null.
   const T* add() const { return entry_.add < 0 ? nullptr : tape_.stored_for_call(entry_.add); }

@@ -333,7 +333,7 @@ bool Tape<T>::hand_over_gradient(int result, int id) {
   Value& value = at(id);
   const int slot = at(result).slot;
   if (!value.wants_gradient || value.base >= 0 || value.store >= 0 || value.slot >= 0) return false;
-  if (slot < 0 || slots_.is_shared(slot)) return false;
+  if (slot < 0 || slots_.is_shared(slot) || at(result).narrow_gradient) return false;
   value.slot = slot;
   slots_.share(slot);
   return true;

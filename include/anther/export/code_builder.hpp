@@ -63,6 +63,15 @@ class CodeBuilder {
   void call(std::string_view function, const Arguments&... arguments) {
     statement(detail::text_of(function, "(", code_list(arguments...), ")"));
   }
+  // Call::float_output() and Call::round_output().
+  std::string float_output(const Call<float>& call) {
+    return call.output_is_bf16() ? workspace(call.output_shape().numel()) : output();
+  }
+  void round_output(const Call<float>& from, const std::string& y) {
+    if (from.output_is_bf16())
+      call("bf16_kernels<float>().narrow", detail::text_of("as_bf16(", output(), ")"), y,
+           from.output_shape().numel());
+  }
   template <class... Arguments>
   void call_rows(std::string_view function, const Arguments&... arguments) {
     rows(detail::text_of(function, "(", code_list(arguments...), ")"));

@@ -29,17 +29,14 @@ void attention_op_forward(const Call<T>& call, const T* q, const T* k, const T* 
                           const kernels::AttentionDims& dims,
                           const kernels::AttentionMask<T>& mask = {}) {
   const kernels::AttentionDims d = attention_dims(call, dims);
-  const bool rounds = call.output_is_bf16() && d.o_bf16 == 0;
-  T* const y = rounds ? call.workspace(call.output_shape().numel()) : call.output();
+  T* const y = d.o_bf16 != 0 ? call.output() : call.float_output();
   T* const probabilities = call.keeps() ? call.output(1) : nullptr;
   T* const workspace = call.workspace(kernels::attention_workspace<T>(d));
   if (d.bf16 != 0)
     kernels::bf16_kernels<T>().attention_forward({y, probabilities, q, k, v}, workspace, d, mask);
   else
     kernels::attention_forward(y, probabilities, q, k, v, workspace, d, mask);
-  if (rounds)
-    kernels::bf16_kernels<T>().narrow(kernels::as_bf16(call.output()), y,
-                                      call.output_shape().numel());
+  if (d.o_bf16 == 0) call.round_output(y);
 }
 
 // o.d_o and o.probabilities are those of the call.

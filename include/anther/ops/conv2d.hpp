@@ -101,7 +101,7 @@ inline constexpr Op<T> conv2d_op = {
           const kernels::Conv2dDims d = conv2d_training_dims(call);
           const T* packed = call.packed(1, PackUse::forward, kernels::conv2d_pack(d));
           const bool rounds = call.output_is_bf16();
-          T* const y = rounds ? call.workspace(call.output_shape().numel()) : call.output();
+          T* const y = call.float_output();
           kernels::conv2d_forward(
               y, call.add(), d.maps_bf16 != 0 ? call.input_as_bf16(0) : call.input(0), packed,
               call.input(2),

@@ -126,12 +126,11 @@ inline constexpr Op<T> depthwise_conv_transpose2d_op = {
     .name = depthwise_conv_transpose2d_op_name,
     .forward =
         [](Call<T>& call) {
-          const bool rounds = call.output_is_bf16();
-          T* const y = rounds ? call.workspace(call.output_shape().numel()) : call.output();
+          T* const y = call.float_output();
           kernels::depthwise_conv_transpose2d_forward(
               y, call.input(0), call.input(1), call.input(2),
               call.template attributes<kernels::DepthwiseConvTranspose2dDims>());
-          if (rounds) round_rows(call, y, 0, call.output_shape().rows());
+          call.round_output(y);
         },
     .backward =
         [](Call<T>& call) {

@@ -45,8 +45,7 @@ inline constexpr Op<T> linear_op = {
           const std::int64_t rows = d.rows, in = d.depth, out = d.columns;
           const T* packed = call.packed(1, PackUse::forward, linear_pack(out, in, d.bf16));
           const auto lazy = call.lazy_input();
-          const bool rounds = call.output_is_bf16() && d.y_bf16 == 0;
-          T* const y = rounds ? call.workspace(rows * out) : call.output();
+          T* const y = d.y_bf16 != 0 ? call.output() : call.float_output();
           const T* const add = d.add_bf16 != 0 ? call.add_map().data : call.add();
           const auto apply = [&](std::int64_t first, std::int64_t count) {
             call.apply_rows(first, count);
@@ -65,8 +64,7 @@ inline constexpr Op<T> linear_op = {
                 d, apply);
           else
             kernels::gemm_and<T>(y, add, call.map_input(), packed, call.input(2), d, apply);
-          if (rounds)
-            kernels::bf16_kernels<T>().narrow(kernels::as_bf16(call.output()), y, rows * out);
+          if (d.y_bf16 == 0) call.round_output(y);
         },
     .backward =
         [](Call<T>& call) {

@@ -119,9 +119,11 @@ inline constexpr Op<T> layer_norm_op = {
     .name = layer_norm_op_name,
     .forward =
         [](Call<T>& call) {
-          kernels::layer_norm_forward<T>(call.output(), call.output(1), call.output(2),
-                                         call.input(0), call.input(1), call.input(2),
+          T* const y = call.float_output();
+          kernels::layer_norm_forward<T>(y, call.output(1), call.output(2), call.input(0),
+                                         call.input(1), call.input(2),
                                          call.template attributes<kernels::LayerNormDims>());
+          call.round_output(y);
         },
     .backward =
         [](Call<T>& call) {
@@ -131,11 +133,12 @@ inline constexpr Op<T> layer_norm_op = {
           call.start(dweight, dims.channels);
           call.start(dbias, dims.channels);
           kernels::layer_norm_backward<T>(
-              {dx.to, dx.add, dweight.to, dbias.to, call.output_gradient(), call.input(0),
+              {dx.to, dx.add, dweight.to, dbias.to, call.output_gradient_as_floats(), call.input(0),
                call.output(1), call.output(2), call.input(1)},
               call.workspace(kernels::layer_norm_workspace(dims)), dims);
         },
     .backward_in_place = true,
+    .stores_bf16 = true,
 };
 
 // x (..., C): over C at each position.
@@ -156,19 +159,23 @@ inline constexpr Op<T> rms_norm_op = {
     .name = rms_norm_op_name,
     .forward =
         [](Call<T>& call) {
-          kernels::rms_norm_forward<T>(call.output(), call.output(1), call.input(0), call.input(1),
+          T* const y = call.float_output();
+          kernels::rms_norm_forward<T>(y, call.output(1), call.input(0), call.input(1),
                                        call.template attributes<kernels::RMSNormDims>());
+          call.round_output(y);
         },
     .backward =
         [](Call<T>& call) {
           const auto& dims = call.template attributes<kernels::RMSNormDims>();
           const auto dx = call.input_gradient(0), dweight = call.input_gradient(1);
           call.start(dweight, dims.channels);
-          kernels::rms_norm_backward<T>({dx.to, dx.add, dweight.to, call.output_gradient(),
-                                         call.input(0), call.output(1), call.input(1)},
-                                        call.workspace(kernels::rms_norm_workspace(dims)), dims);
+          kernels::rms_norm_backward<T>(
+              {dx.to, dx.add, dweight.to, call.output_gradient_as_floats(), call.input(0),
+               call.output(1), call.input(1)},
+              call.workspace(kernels::rms_norm_workspace(dims)), dims);
         },
     .backward_in_place = true,
+    .stores_bf16 = true,
 };
 
 // x (..., C): x / sqrt(mean(x^2) + eps) weight, over C at each position. PyTorch's eps is that of

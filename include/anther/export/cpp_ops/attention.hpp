@@ -15,14 +15,13 @@ ANTHER_ONCE void attention_cpp(CodeBuilder& code, const Call<float>& call, const
                                const std::string& k, const std::string& v,
                                const kernels::AttentionDims& dims, const std::string& mask = "{}") {
   const kernels::AttentionDims d = attention_dims(call, dims);
-  detail::check(d.o_bf16 == (call.output_is_bf16() ? 1 : 0),
-                "attention before GELU: expected at most ", kernels::bf16_most_depth, " keys, got ",
-                d.keys);
+  const std::string y = d.o_bf16 != 0 ? code.output() : code.float_output(call);
   if (d.bf16 != 0) {
     code.include("anther/kernels/attention_bf16.hpp");
     code.call("attention_bf16_forward<float>",
-              detail::text_of("{", code.output(), ", nullptr, ", q, ", ", k, ", ", v, "}"),
+              detail::text_of("{", y, ", nullptr, ", q, ", ", k, ", ", v, "}"),
               code.workspace(kernels::attention_workspace<float>(d)), d, mask);
+    if (d.o_bf16 == 0) code.round_output(call, y);
     return;
   }
   // Room for any instruction set: each pads to vectors of at most 16 elements.
@@ -30,7 +29,7 @@ ANTHER_ONCE void attention_cpp(CodeBuilder& code, const Call<float>& call, const
   widest.keys = (d.keys + 15) / 16 * 16;
   widest.head_dim = (d.head_dim + 15) / 16 * 16;
   code.include("anther/kernels/attention.hpp");
-  code.call("attention_forward<float>", code.output(), "nullptr", q, k, v,
+  code.call("attention_forward<float>", y, "nullptr", q, k, v,
             code.workspace(kernels::attention_workspace<float>(widest)), d, mask);
 }
 

@@ -11,36 +11,15 @@
 
 namespace anther::inline v0_1::exports {
 
-// Where an op computes its result in floats, and then rounds it to a map in bfloat16.
-class RoundedOutput {
- public:
-  RoundedOutput(CodeBuilder& code, const Call<float>& call)
-      : code_(code), size_(call.output_shape().numel()), rounds_(call.output_is_bf16()) {
-    y = rounds_ ? code.workspace(size_) : code.output();
-  }
-  void round() const {
-    if (rounds_)
-      code_.call("bf16_kernels<float>().narrow", detail::text_of("as_bf16(", code_.output(), ")"),
-                 y, size_);
-  }
-
-  std::string y;
-
- private:
-  CodeBuilder& code_;
-  std::int64_t size_;
-  bool rounds_;
-};
-
 ANTHER_ONCE void add_convolution_cpp(CppForms& forms) {
   forms.add_named(conv2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const kernels::Conv2dDims d = conv2d_dims(call);
     code.include("anther/kernels/conv2d.hpp");
-    const RoundedOutput output(code, call);
-    code.call("conv2d_forward<float>", output.y, code.add(), code.input(0),
+    const std::string y = code.float_output(call);
+    code.call("conv2d_forward<float>", y, code.add(), code.input(0),
               code.packed(1, kernels::conv2d_pack(d)), code.input(2),
               code.workspace(kernels::conv2d_forward_workspace(d, 1)), d, code.apply_rows());
-    output.round();
+    code.round_output(call, y);
   });
   forms.add_named(conv_transpose2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const kernels::Conv2dDims d = conv2d_dims(call);
@@ -69,14 +48,14 @@ ANTHER_ONCE void add_convolution_cpp(CppForms& forms) {
       code.call("depthwise_conv2d_forward<float>", code.output(), code.add(), code.input(0),
                 code.input(1), code.input(2), d, code.apply_rows());
   });
-  forms.add_named(depthwise_conv_transpose2d_op_name, [](CodeBuilder& code,
-                                                         const Call<float>& call) {
-    code.include("anther/kernels/depthwise_conv_transpose2d.hpp");
-    const RoundedOutput output(code, call);
-    code.call("depthwise_conv_transpose2d_forward<float>", output.y, code.input(0), code.input(1),
-              code.input(2), call.attributes<kernels::DepthwiseConvTranspose2dDims>());
-    output.round();
-  });
+  forms.add_named(
+      depthwise_conv_transpose2d_op_name, [](CodeBuilder& code, const Call<float>& call) {
+        code.include("anther/kernels/depthwise_conv_transpose2d.hpp");
+        const std::string y = code.float_output(call);
+        code.call("depthwise_conv_transpose2d_forward<float>", y, code.input(0), code.input(1),
+                  code.input(2), call.attributes<kernels::DepthwiseConvTranspose2dDims>());
+        code.round_output(call, y);
+      });
 }
 
 }  // namespace anther::inline v0_1::exports

@@ -13,8 +13,7 @@ ANTHER_ONCE void add_linear_cpp(CppForms& forms) {
   forms.add_named(linear_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const kernels::GemmDims d = linear_dims(call);
     const std::int64_t rows = d.rows, in = d.depth, out = d.columns;
-    const bool rounds = call.output_is_bf16() && d.y_bf16 == 0;
-    const std::string y = rounds ? code.workspace(rows * out) : code.output();
+    const std::string y = d.y_bf16 != 0 ? code.output() : code.float_output(call);
     const std::string packed = code.packed(1, linear_pack(out, in, d.bf16)), bias = code.input(2);
     code.include("anther/kernels/gemm.hpp");
     if (call.lazy_input())
@@ -24,9 +23,7 @@ ANTHER_ONCE void add_linear_cpp(CppForms& forms) {
     else
       code.call("gemm_and<float>", y, code.add(), code.input(0), packed, bias, d,
                 code.apply_rows());
-    if (rounds)
-      code.call("bf16_kernels<float>().narrow", detail::text_of("as_bf16(", code.output(), ")"), y,
-                rows * out);
+    if (d.y_bf16 == 0) code.round_output(call, y);
   });
 }
 

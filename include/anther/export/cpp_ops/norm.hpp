@@ -22,14 +22,18 @@ ANTHER_ONCE void group_norm_cpp(CodeBuilder& code, const Call<float>& call) {
 
 inline void layer_norm_cpp(CodeBuilder& code, const Call<float>& call) {
   code.include("anther/kernels/layer_norm.hpp");
-  code.call("layer_norm_forward<float>", code.output(), code.output(1), code.output(2),
-            code.input(0), code.input(1), code.input(2), call.attributes<kernels::LayerNormDims>());
+  const std::string y = code.float_output(call);
+  code.call("layer_norm_forward<float>", y, code.output(1), code.output(2), code.input(0),
+            code.input(1), code.input(2), call.attributes<kernels::LayerNormDims>());
+  code.round_output(call, y);
 }
 
 inline void rms_norm_cpp(CodeBuilder& code, const Call<float>& call) {
   code.include("anther/kernels/rms_norm.hpp");
-  code.call("rms_norm_forward<float>", code.output(), code.output(1), code.input(0), code.input(1),
+  const std::string y = code.float_output(call);
+  code.call("rms_norm_forward<float>", y, code.output(1), code.input(0), code.input(1),
             call.attributes<kernels::RMSNormDims>());
+  code.round_output(call, y);
 }
 
 ANTHER_ONCE void batch_norm_cpp(CodeBuilder& code, const Call<float>& call) {
