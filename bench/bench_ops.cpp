@@ -315,7 +315,7 @@ void add_attention(std::int64_t tokens, std::int64_t channels, std::int64_t head
                                  .scale = 1 / std::sqrt(static_cast<double>(channels / heads))};
   const Buffer qkv = numbers(3 * count), dqkv = memory(3 * count), o = memory(count);
   const Buffer d_o = numbers(count), p = memory(d.probabilities());
-  const Buffer workspace = memory(kernels::attention_workspace<float>(d));
+  const Buffer workspace = memory(kernels::attention_workspace<float>(d, available_threads()));
   const double forward = macs(2 * d.probabilities() * d.head_dim);
   const std::string shape = detail::text_of(batch, "x", tokens, "x", channels, "/heads:", heads);
   add_row("self_attention/forward/" + shape, {forward, floats(4 * count)}, [=] {

@@ -328,7 +328,7 @@ class StreamNet(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.embed = torch.nn.Conv2d(3, 16, 8, stride=8)
+        self.embed = torch.nn.Conv2d(3, 16, 16, stride=16)
         self.norm0 = torch.nn.GroupNorm(4, 16)
         self.pos = torch.nn.Conv2d(16, 16, 3, padding=1, groups=16)
         self.norm1 = torch.nn.GroupNorm(2, 16)

@@ -240,7 +240,7 @@ struct NormsNet : Module<float> {
 struct StreamNet : Module<float> {
   explicit StreamNet(const Scope<float>& scope)
       : Module(scope, "StreamNet"),
-        embed(scope / "embed", 3, 16, {.kernel_size = 8, .stride = 8}),
+        embed(scope / "embed", 3, 16, {.kernel_size = 16, .stride = 16}),
         norm0(scope / "norm0", 4, 16),
         pos(scope / "pos", 16, 16, {.kernel_size = 3, .padding = 1, .groups = 16}),
         norm1(scope / "norm1", 2, 16),

@@ -24,6 +24,16 @@ bool Tape<T>::keeps_bf16() const {
          !options_.dry_run;
 }
 
+// Of x + op(x), where op reads_bf16: a lazy x that nobody else has read is stored so. Whether it is
+// stored already does not count.
+template <class T>
+void Tape<T>::choose_bf16_of_lazy(int id) {
+  const Value& x = at(id);
+  if (!keeps_bf16() || x.producer < 0 || x.readers != 2) return;
+  const Op<T>& op = *entry(x.producer).op;
+  if (op.forward_rows && !op.is_cheap && x.shape.back() <= Call<T>::most_columns) make_bf16(id);
+}
+
 // From now on a value is in bfloat16. It is there already where it was read, or at the end of a
 // block that is computed again: the numbers are the same.
 template <class T>
@@ -36,6 +46,28 @@ void Tape<T>::make_bf16(int id) {
   T* const map = memory_of(id).template allocate<T>((size + 1) / 2);
   kernels::bf16_kernels<T>().narrow(kernels::as_bf16(map), value.data, size);
   value.data = map;
+  if (held_ != id) return;
+  held_ = -1;
+  held_memory_.reset();
+}
+
+// The result of a block is held apart until the next op says whether it is in bfloat16. It is not:
+// it goes to where it stays.
+template <class T>
+void Tape<T>::settle() {
+  if (held_ < 0) return;
+  Value& value = at(held_);
+  value.data = keep(std::span<const T>(value.data, static_cast<std::size_t>(value.shape.numel())),
+                    values_memory_);
+  held_ = -1;
+  held_memory_.reset();
+}
+
+template <class T>
+std::span<const std::uint16_t> Tape<T>::bf16_elements_of(int id) const {
+  const Value& value = at(id);
+  if (!value.narrow || value.data == nullptr) return {};
+  return {kernels::as_bf16(value.data), static_cast<std::size_t>(value.shape.numel())};
 }
 
 // A value's numbers as floats: where they are, or else a copy.

@@ -55,6 +55,20 @@ std::span<T> Tape<T>::gradients() {
 }
 
 template <class T>
+std::span<const T> Tape<T>::gradient(const Variable<T>& variable) const {
+  const int id = id_of(variable);
+  const Root root = root_of(id);
+  const Value& value = at(root.id);
+  const T* const data = value.store >= 0  ? parameter_gradient(value)
+                        : value.slot >= 0 ? slots_.data(value.slot)
+                                          : nullptr;
+  detail::check(data != nullptr,
+                "gradient: none was computed for this variable; ask for it in Tape::input, and "
+                "run backward");
+  return {data + root.first, static_cast<std::size_t>(at(id).shape.numel())};
+}
+
+template <class T>
 void Tape<T>::use_gradients(ParameterStore<T>& store, std::span<T> gradients) {
   detail::check(std::ssize(gradients) == store.size(), "gradients: expected memory for ",
                 store.size(), " values, got ", gradients.size());
@@ -65,10 +79,11 @@ void Tape<T>::use_gradients(ParameterStore<T>& store, std::span<T> gradients) {
 
 template <class T>
 TapeMemory Tape<T>::memory() const {
-  TapeMemory memory{.values = values_memory_.capacity() + block_memory_.capacity(),
-                    .gradients = slots_.memory_bytes(),
-                    .scratch = scratch_.capacity(),
-                    .entries = entries_memory_.capacity()};
+  TapeMemory memory{
+      .values = values_memory_.capacity() + block_memory_.capacity() + held_memory_.capacity(),
+      .gradients = slots_.memory_bytes(),
+      .scratch = scratch_.capacity(),
+      .entries = entries_memory_.capacity()};
   for (const StoreUse& use : stores_)
     memory.parameter_gradients += use.own.size() * static_cast<std::int64_t>(sizeof(T));
   return memory;
@@ -139,7 +154,10 @@ void Tape<T>::end_block(const Variable<T>& result) {
     }
     const auto size = static_cast<std::size_t>(value.shape.numel());
     const std::size_t stored = value.narrow ? (size + 1) / 2 : size;
-    if (value.data) value.data = keep(std::span<const T>(value.data, stored), values_memory_);
+    if (keeps_bf16() && !single && !value.narrow && value.data && &value == &at(id)) held_ = id;
+    if (value.data)
+      value.data =
+          keep(std::span<const T>(value.data, stored), held_ == id ? held_memory_ : values_memory_);
     if (value.integers)
       value.integers = keep(std::span<const std::int32_t>(value.integers, size), values_memory_);
   });

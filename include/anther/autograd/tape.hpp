@@ -206,6 +206,7 @@ class Tape {
     if (value.data == nullptr || value.narrow) return {};
     return {value.data, static_cast<std::size_t>(value.shape.numel())};
   }
+  std::span<const std::uint16_t> bf16_elements_of(int id) const;  // the same where it is_bf16
   std::span<const std::int32_t> integers_of(int id) const {
     const Value& value = at(id);
     if (value.integers == nullptr) return {};
@@ -233,6 +234,7 @@ class Tape {
     detail::check(!at(id).holds_integers, "value: it holds integers; ask for integers()");
     check_readable({&id, 1});
     run_pending({&id, 1});
+    settle();
     store(id);
     return {as_floats(id, values_memory_), static_cast<std::size_t>(at(id).shape.numel())};
   }
@@ -242,18 +244,7 @@ class Tape {
     detail::check(!options_.dry_run, "integers: a dry run computes none");
     return {value.integers, static_cast<std::size_t>(value.shape.numel())};
   }
-  std::span<const T> gradient(const Variable<T>& variable) const {
-    const int id = id_of(variable);
-    const Root root = root_of(id);
-    const Value& value = at(root.id);
-    const T* const data = value.store >= 0  ? parameter_gradient(value)
-                          : value.slot >= 0 ? slots_.data(value.slot)
-                                            : nullptr;
-    detail::check(data != nullptr,
-                  "gradient: none was computed for this variable; ask for it in Tape::input, and "
-                  "run backward");
-    return {data + root.first, static_cast<std::size_t>(at(id).shape.numel())};
-  }
+  std::span<const T> gradient(const Variable<T>& variable) const;
   // Whether backward will compute the gradient of a variable.
   bool wants_gradient(const Variable<T>& variable) const {
     return variable.tape_ != nullptr && at(id_of(variable)).wants_gradient;
@@ -346,7 +337,9 @@ class Tape {
   // Maps in bfloat16: bf16_maps.inl.
   void choose_bf16(const Op<T>& op, std::span<const int> inputs);
   bool keeps_bf16() const;
+  void choose_bf16_of_lazy(int id);
   void make_bf16(int id);
+  void settle();
   T* as_floats(int id, Arena& memory);
   bool takes_bf16_gradient(const Entry& entry) const;
   // Blocks: layers.inl.
@@ -390,7 +383,8 @@ class Tape {
   std::vector<Block> blocks_;
   Block block_;               // that is open, or is computed again; else it begins at -1
   bool recomputing_ = false;  // forward runs for the second time
-  Arena values_memory_, block_memory_, entries_memory_, scratch_;
+  int held_ = -1;             // the result of the last block, while it is in held_memory_
+  Arena values_memory_, block_memory_, held_memory_, entries_memory_, scratch_;
 };
 
 }  // namespace anther::inline v0_1

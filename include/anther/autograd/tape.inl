@@ -10,6 +10,7 @@ void Tape<T>::reset() {
   layer_calls_.clear();
   scopes_.clear();
   stored_for_call_.clear();
+  held_ = -1;
   blocks_.clear();
   block_ = {};
   recomputing_ = false;
@@ -18,6 +19,7 @@ void Tape<T>::reset() {
   for (StoreUse& use : stores_) use.trained = false;
   values_memory_.reset();
   block_memory_.reset();
+  held_memory_.reset();
   entries_memory_.reset();
   scratch_.reset();
 }
@@ -78,6 +80,7 @@ std::span<const Variable<T>> Tape<T>::record(const Op<T>& op, const void* attrib
   check_readable(entry.inputs);
   const bool may_merge = op.is_addition && pending_ == 1;
   choose_bf16(op, entry.inputs);
+  settle();
   if (!may_merge) run_pending(entry.inputs);
   bool wants_gradient = false;
   for (std::size_t i = 0; i < entry.inputs.size(); ++i) {
@@ -131,9 +134,7 @@ bool Tape<T>::merge_addition() {
     if (addition.input(i) != result || other == result) continue;
     const Root root = root_of(other);
     if (root.id == result || at(other).shape.numel() != at(result).shape.numel()) continue;
-    if (is_lazy(other) && !is_cheap(other) && keeps_bf16() && before.op->reads_bf16 &&
-        before.inputs[0] == other && at(other).shape.back() <= Call<T>::most_columns)
-      at(other).narrow = true;  // the op reads it so as well
+    if (before.op->reads_bf16 && before.inputs[0] == other) choose_bf16_of_lazy(other);
     if (!is_cheap(other)) store(other);
     before.add = other;
     before.into = addition.outputs[0];
@@ -152,9 +153,12 @@ Variable<T> Tape<T>::record_view(const Op<T>& op, const void* attributes, const 
   check(first >= 0 && shape.numel() <= at(of).shape.numel() - first, op.name, ": a view of ", shape,
         " from element ", first, " on is not within ", at(of).shape);
   run_pending({&of, 1});
+  settle();
   store(of);
-  ++at(root_of(of).id).readers;
   const Root root = root_of(of);
+  ++at(root.id).readers;
+  // A plan has views where their values are: it reads floats then, and does not round them.
+  if (options_.dry_run) at(root.id).narrow = false;
   const int id = add_value(shape, at(of).wants_gradient);
   Value& value = at(id);
   value.base = root.id;

@@ -39,7 +39,10 @@ struct AttentionDims {
 };
 
 // The queries of a block of the products in bfloat16, at most: whole pairs of their tiles.
-inline constexpr std::int64_t attention_bf16_block = 128;
+inline std::int64_t attention_bf16_block(const AttentionDims& d) {
+  constexpr std::int64_t most = 128;
+  return std::min(most, (d.queries + 31) / 32 * 32);
+}
 // From one row of scores to the next: whole cache lines, which tiles are stored to.
 inline std::int64_t attention_bf16_stride(const AttentionDims& d) {
   return (d.keys + 15) / 16 * 16;
@@ -102,48 +105,67 @@ void attention_dropout_row(T* to, const T* from, std::int64_t row, std::int64_t 
 #define ANTHER_BODY "anther/kernels/attention.inl"
 #include "anther/kernels/for_each_isa.inl"
 
-// The elements of workspace of a head. dropout: whether backward needs the probabilities that are
-// left.
+// The elements of workspace of a head. dropout: whether there is room for the probabilities that
+// are left: in backward, and in bfloat16 in forward too.
 template <class T>
 std::int64_t attention_head_size(const AttentionDims& d, bool dropout) {
   if (d.bf16 == 0) return ANTHER_SELECT(attention_head_workspace<T>)(d, dropout);
   return bf16_packed_size<T>(d.keys, d.head_dim) + bf16_packed_size<T>(d.head_dim, d.keys) +
-         (dropout ? 3 : 2) * attention_bf16_block * attention_bf16_stride(d);
+         (dropout ? 3 : 2) * attention_bf16_block(d) * attention_bf16_stride(d);
+}
+// Heads take turns in so many groups, each with a workspace of its own.
+inline std::int64_t attention_groups(const AttentionDims& d, std::int64_t threads) {
+  return threads == 1 ? 1 : std::min(4 * threads, d.tiles());
 }
 template <class T>
-std::int64_t attention_workspace(const AttentionDims& d, bool dropout = false) {
-  return d.tiles() * attention_head_size<T>(d, dropout);
+std::int64_t attention_workspace(const AttentionDims& d, std::int64_t threads,
+                                 bool dropout = false) {
+  return attention_groups(d, threads) * attention_head_size<T>(d, dropout);
+}
+// head(tile, workspace) for each head of each sample.
+template <class T, class Head>
+void attention_heads(T* workspace, std::int64_t size, std::int64_t work, const AttentionDims& d,
+                     const Head& head) {
+  const std::int64_t groups = attention_groups(d, available_threads());
+  parallel_for(groups, work, [&](std::int64_t group) {
+    const std::int64_t end = d.tiles() * (group + 1) / groups;
+    for (std::int64_t tile = d.tiles() * group / groups; tile < end; ++tile)
+      head(tile, workspace + group * size);
+  });
 }
 
 // head(operands, workspace, mask) for each head of each sample.
 template <class T, class Head>
 void attention_forward_heads(const AttentionForward<T>& o, T* workspace, const AttentionDims& d,
                              const AttentionMask<T>& mask, const Head& head) {
-  const std::int64_t size = attention_head_size<T>(d, false);
-  parallel_for(d.tiles(), d.probabilities() * d.head_dim / 16, [&](std::int64_t tile) {
-    const std::int64_t n = tile / d.heads, channel = tile % d.heads * d.head_dim;
-    const std::int64_t at_q = n * d.queries * d.q_stride + channel;
-    const std::int64_t at_kv = n * d.keys * d.kv_stride + channel;
-    head({map_at(o.o, n * d.queries * d.o_stride() + channel, d.o_bf16),
-          o.probabilities ? map_at(o.probabilities, tile * d.queries * d.keys, d.bf16) : nullptr,
-          o.q + at_q, o.k + at_kv, o.v + at_kv},
-         workspace + tile * size, mask.of_head(n, tile % d.heads));
-  });
+  const std::int64_t size = attention_head_size<T>(d, d.bf16 != 0 && mask.dropout_p > 0);
+  attention_heads(
+      workspace, size, d.probabilities() * d.head_dim / 16, d, [&](std::int64_t tile, T* room) {
+        const std::int64_t n = tile / d.heads, channel = tile % d.heads * d.head_dim;
+        const std::int64_t at_q = n * d.queries * d.q_stride + channel;
+        const std::int64_t at_kv = n * d.keys * d.kv_stride + channel;
+        head(
+            {map_at(o.o, n * d.queries * d.o_stride() + channel, d.o_bf16),
+             o.probabilities ? map_at(o.probabilities, tile * d.queries * d.keys, d.bf16) : nullptr,
+             o.q + at_q, o.k + at_kv, o.v + at_kv},
+            room, mask.of_head(n, tile % d.heads));
+      });
 }
 template <class T, class Head>
 void attention_backward_heads(const AttentionBackward<T>& o, T* workspace, const AttentionDims& d,
                               const AttentionMask<T>& mask, const Head& head) {
   const std::int64_t size = attention_head_size<T>(d, mask.dropout_p > 0);
-  parallel_for(d.tiles(), d.probabilities() * d.head_dim / 5, [&](std::int64_t tile) {
-    const std::int64_t n = tile / d.heads, channel = tile % d.heads * d.head_dim;
-    const std::int64_t at_q = n * d.queries * d.q_stride + channel;
-    const std::int64_t at_kv = n * d.keys * d.kv_stride + channel;
-    head({o.dq + at_q, o.dk + at_kv, o.dv + at_kv,
-          map_at(o.d_o, n * d.queries * d.o_stride() + channel, d.o_bf16),
-          map_at(o.probabilities, tile * d.queries * d.keys, d.bf16), o.q + at_q, o.k + at_kv,
-          o.v + at_kv, o.dscores ? o.dscores + tile * d.queries * d.keys : nullptr},
-         workspace + tile * size, mask.of_head(n, tile % d.heads));
-  });
+  attention_heads(
+      workspace, size, d.probabilities() * d.head_dim / 5, d, [&](std::int64_t tile, T* room) {
+        const std::int64_t n = tile / d.heads, channel = tile % d.heads * d.head_dim;
+        const std::int64_t at_q = n * d.queries * d.q_stride + channel;
+        const std::int64_t at_kv = n * d.keys * d.kv_stride + channel;
+        head({o.dq + at_q, o.dk + at_kv, o.dv + at_kv,
+              map_at(o.d_o, n * d.queries * d.o_stride() + channel, d.o_bf16),
+              map_at(o.probabilities, tile * d.queries * d.keys, d.bf16), o.q + at_q, o.k + at_kv,
+              o.v + at_kv, o.dscores ? o.dscores + tile * d.queries * d.keys : nullptr},
+             room, mask.of_head(n, tile % d.heads));
+      });
 }
 
 // o.probabilities: null where no backward follows. They are those before dropout.

@@ -19,7 +19,7 @@ struct AttentionBlock {
 
   AttentionBlock(const AttentionDims& d, bool causal, std::int64_t first)
       : row(first),
-        rows(std::min(attention_bf16_block, d.queries - first)),
+        rows(std::min(attention_bf16_block(d), d.queries - first)),
         limit(causal ? std::min(first + rows, d.keys) : d.keys) {}
 };
 
@@ -102,10 +102,10 @@ void attention_bf16_head_forward(const AttentionForward<T>& o, T* workspace, con
   T* const k_packed = workspace;
   T* const v_packed = k_packed + bf16_packed_size<T>(d.keys, d.head_dim);
   T* const scores = v_packed + bf16_packed_size<T>(d.head_dim, d.keys);
-  T* const dropped = scores + attention_bf16_block * stride;
+  T* const dropped = scores + attention_bf16_block(d) * stride;
   attention_bf16_pack_both(k_packed, o.k, v_packed, o.v, d);
   const bool plain = !mask.added && !mask.kept && !mask.causal;
-  for (std::int64_t row = 0; row < d.queries; row += attention_bf16_block) {
+  for (std::int64_t row = 0; row < d.queries; row += attention_bf16_block(d)) {
     const AttentionBlock block(d, mask.causal, row);
     attention_bf16_scores<T>(scores, o.q + row * d.q_stride, d.q_stride, 0, k_packed, block, d);
     if (plain)
@@ -140,11 +140,11 @@ void attention_bf16_head_backward(const AttentionBackward<T>& o, T* workspace,
   T* const v_packed = workspace;
   T* const k_packed = v_packed + bf16_packed_size<T>(d.keys, d.head_dim);
   T* const scores = k_packed + bf16_packed_size<T>(d.head_dim, d.keys);  // their gradients
-  T* const probabilities = scores + attention_bf16_block * stride;
-  T* const dropped = probabilities + attention_bf16_block * stride;
+  T* const probabilities = scores + attention_bf16_block(d) * stride;
+  T* const dropped = probabilities + attention_bf16_block(d) * stride;
   const bool drops = mask.dropout_p > 0;
   attention_bf16_pack_both(v_packed, o.v, k_packed, o.k, d);
-  for (std::int64_t row = 0; row < d.queries; row += attention_bf16_block) {
+  for (std::int64_t row = 0; row < d.queries; row += attention_bf16_block(d)) {
     const AttentionBlock block(d, mask.causal, row);
     const T* const stored = map_at(o.probabilities, row * d.keys, 1);
     const T* const d_o = map_at(o.d_o, row * d.o_stride(), d.o_bf16);

@@ -10,6 +10,18 @@
 
 namespace anther::inline v0_1::kernels {
 
+// y = GELU of a map in bfloat16, rounded as gelu_bf16.hpp has it, as floats.
+template <class T>
+void gelu_of_map(T* y, const std::uint16_t* x, std::int64_t count) {
+  constexpr std::int64_t step = 1024;
+  alignas(64) std::uint16_t room[step];
+  for (std::int64_t i = 0; i < count; i += step) {
+    const std::int64_t n = std::min(step, count - i);
+    bf16_kernels<T>().gelu_forward(room, x + i, n);
+    bf16_kernels<T>().widen(y + i, room, n);
+  }
+}
+
 // A map of floats, or one in bfloat16 whose pointer is written as one to T. data may be null.
 template <class T>
 struct MixedMap {

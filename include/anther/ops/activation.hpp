@@ -15,13 +15,21 @@ inline constexpr Op<T> gelu_op = {
     .forward = nullptr,
     .backward =
         [](Call<T>& call) {
-          if (const auto dx = call.input_gradient(0))
+          std::uint16_t* const map_dx =
+              call.has_bf16_backward_rows() ? call.bf16_input_gradient() : nullptr;
+          if (map_dx)
+            call.bf16_backward_rows(map_dx, nullptr, call.output_gradient(), 0,
+                                    call.output_shape().rows());
+          else if (const auto dx = call.input_gradient(0))
             kernels::gelu_backward(dx.to, dx.add, call.output_gradient(), call.input(0),
                                    call.output_shape().numel());
         },
     .forward_rows =
         [](const Call<T>& call, T* y, std::int64_t first, std::int64_t count) {
           const std::int64_t columns = call.output_shape().back();
+          // The same numbers as bf16_forward_rows, whoever reads them.
+          if (const std::uint16_t* x = call.bf16_input())
+            return kernels::gelu_of_map(y, x + first * columns, count * columns);
           kernels::gelu_forward(y, call.input_rows(y, first, count), count * columns,
                                 call.streams_row(y, first));
         },

@@ -31,7 +31,9 @@ void attention_op_forward(const Call<T>& call, const T* q, const T* k, const T* 
   const kernels::AttentionDims d = attention_dims(call, dims);
   T* const y = d.o_bf16 != 0 ? call.output() : call.float_output();
   T* const probabilities = call.keeps() ? call.output(1) : nullptr;
-  T* const workspace = call.workspace(kernels::attention_workspace<T>(d));
+  const bool drops = d.bf16 != 0 && mask.dropout_p > 0;
+  T* const workspace =
+      call.workspace(kernels::attention_workspace<T>(d, available_threads(), drops));
   if (d.bf16 != 0)
     kernels::bf16_kernels<T>().attention_forward({y, probabilities, q, k, v}, workspace, d, mask);
   else
@@ -48,7 +50,8 @@ void attention_op_backward(const Call<T>& call, kernels::AttentionBackward<T> o,
   d.o_bf16 = d.bf16 != 0 && call.output_gradient_is_bf16();
   o.d_o = call.output_gradient();
   o.probabilities = call.output(1);
-  T* const workspace = call.workspace(kernels::attention_workspace<T>(d, mask.dropout_p > 0));
+  T* const workspace =
+      call.workspace(kernels::attention_workspace<T>(d, available_threads(), mask.dropout_p > 0));
   if (d.bf16 != 0)
     kernels::bf16_kernels<T>().attention_backward(o, workspace, d, mask);
   else
@@ -136,11 +139,11 @@ kernels::AttentionMask<T> attention_mask(const Call<T>& call) {
           .first_sample = call.options().first_sample};
 }
 
-// Where k (1) or v (2) begins.
+// Where k (1) or v (2) begins, where q begins at `q`.
 template <class T>
-const T* attention_input(const Call<T>& call, int i) {
+const T* attention_input(const Call<T>& call, int i, const T* q) {
   const auto& d = call.template attributes<MaskedAttentionAttributes>().dims;
-  return call.has_input(i) ? call.input(i) : call.input(0) + i * d.o_stride();
+  return call.has_input(i) ? call.input(i) : q + i * d.o_stride();
 }
 
 inline constexpr char masked_attention_op_name[] = "masked_attention";
@@ -149,9 +152,10 @@ inline constexpr Op<T> masked_attention_op = {
     .name = masked_attention_op_name,
     .forward =
         [](Call<T>& call) {
-          attention_op_forward(
-              call, attention_input(call, 0), attention_input(call, 1), attention_input(call, 2),
-              call.template attributes<MaskedAttentionAttributes>().dims, attention_mask(call));
+          const T* q = call.input(0);
+          attention_op_forward(call, q, attention_input(call, 1, q), attention_input(call, 2, q),
+                               call.template attributes<MaskedAttentionAttributes>().dims,
+                               attention_mask(call));
         },
     .backward =
         [](Call<T>& call) {
@@ -171,13 +175,14 @@ inline constexpr Op<T> masked_attention_op = {
           }
           const auto dmask = call.input_gradient(3);
           T* const dscores = dmask ? call.workspace(d.probabilities()) : nullptr;
+          const T* q = call.input(0);
           attention_op_backward<T>(call,
                                    {.dq = gradient[0],
                                     .dk = gradient[1],
                                     .dv = gradient[2],
-                                    .q = attention_input(call, 0),
-                                    .k = attention_input(call, 1),
-                                    .v = attention_input(call, 2),
+                                    .q = q,
+                                    .k = attention_input(call, 1, q),
+                                    .v = attention_input(call, 2, q),
                                     .dscores = dscores},
                                    d, mask);
           if (!dmask) return;

@@ -57,8 +57,12 @@ ANTHER_ONCE std::int64_t automatic_micro_batch(std::int64_t numbers) {
 template <class T>
 std::string first_not_finite(const Tape<T>& tape) {
   const auto finite = [&](int id) {
+    const std::span<const std::uint16_t> map = tape.bf16_elements_of(id);
     const std::span<const T> values = tape.elements_of(id);
-    return kernels::all_finite(values.data(), std::ssize(values));
+    return kernels::all_finite(values.data(), std::ssize(values)) &&
+           std::none_of(map.begin(), map.end(), [](std::uint16_t bits) {
+             return (bits & 0x7f80) == 0x7f80;  // the exponent of infinity and of NaN
+           });
   };
   for (const auto& entry : tape.entries()) {
     for (const int id : entry.inputs) {

@@ -20,7 +20,7 @@ ANTHER_ONCE void attention_cpp(CodeBuilder& code, const Call<float>& call, const
     code.include("anther/kernels/attention_bf16.hpp");
     code.call("attention_bf16_forward<float>",
               detail::text_of("{", y, ", nullptr, ", q, ", ", k, ", ", v, "}"),
-              code.workspace(kernels::attention_workspace<float>(d)), d, mask);
+              code.workspace(kernels::attention_workspace<float>(d, 1)), d, mask);
     if (d.o_bf16 == 0) code.round_output(call, y);
     return;
   }
@@ -30,7 +30,7 @@ ANTHER_ONCE void attention_cpp(CodeBuilder& code, const Call<float>& call, const
   widest.head_dim = (d.head_dim + 15) / 16 * 16;
   code.include("anther/kernels/attention.hpp");
   code.call("attention_forward<float>", y, "nullptr", q, k, v,
-            code.workspace(kernels::attention_workspace<float>(widest)), d, mask);
+            code.workspace(kernels::attention_workspace<float>(widest, 1)), d, mask);
 }
 
 ANTHER_ONCE void masked_attention_cpp(CodeBuilder& code, const Call<float>& call) {

@@ -43,8 +43,8 @@ ANTHER_ONCE void add_elementwise_cpp(CppForms& forms) {
     }
     const std::string x = detail::text_of(code.bf16_input(), " + first * ", columns);
     code.bf16_rows(detail::text_of("bf16_kernels<float>().gelu_forward(y, ", x, ", ", count, ")"));
-    code.rows(detail::text_of("bf16_kernels<float>().widen(y, ", x, ", ", count,
-                              ");\n      gelu_forward<float>(y, y, ", count, ")"));
+    code.include("anther/kernels/mixed_maps.hpp");
+    code.rows(detail::text_of("gelu_of_map<float>(y, ", x, ", ", count, ")"));
   });
 }
 
