@@ -366,11 +366,12 @@ TEST_CASE("trainer: frozen layers have no gradients, and the others the same one
 
 TEST_CASE("trainer: what is not finite is named") {
   const Images images(8);
-  const auto found = [&](const std::function<void(Model&, Images&)>& spoil, std::int64_t lanes) {
+  const auto found = [&](const std::function<void(Model&, Images&)>& spoil, std::int64_t lanes,
+                         bool amp = false) {
     Model m(small_options());
     Images own = images;
     spoil(m, own);
-    Trainer<float> trainer(m.model, plain, {.micro_batch = 1, .lanes = lanes});
+    Trainer<float> trainer(m.model, plain, {.micro_batch = 1, .lanes = lanes, .amp = amp});
     trainer.compute_gradients(own.batch(), 0);
     return trainer.not_finite();
   };
@@ -393,7 +394,8 @@ TEST_CASE("trainer: what is not finite is named") {
     const auto large = [&](Model& m, Images&) {
       set(m, "stages.2.1.ffn.expand.weight", 0, std::dynamic_extent, 1e38f);
     };
-    CHECK(found(large, lanes) == "the output of stages.2.1.ffn.expand (linear)");
+    for (const bool amp : {false, true})
+      CHECK(found(large, lanes, amp) == "the output of stages.2.1.ffn.expand (linear)");
   }
 }
 
