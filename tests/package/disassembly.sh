@@ -71,7 +71,7 @@ instantiations() {
       name = substr(text, 1, i - 1)
       rest = substr(text, i)
       # Kernels in bfloat16 are those of float alone.
-      count = split(name ~ / (bf16_[a-z_]*|gelu_bf16_[a-z]*)$/ ? "float" : "float double", types, " ")
+      count = split(name ~ / ((attention_|gelu_)?bf16_[a-z_]*)$/ ? "float" : "float double", types, " ")
       for (i = 1; i <= count; ++i) {
         line = "template " name "<T>" rest
         # mawk has no word boundaries.
@@ -119,7 +119,7 @@ case $mode in
       [[ $body == *bf16* ]] && scalars=(float)
       for name in {baseline,avx2,avx512}::"$body"; do
         for scalar in "${scalars[@]}"; do
-          grep -qF "$name<$scalar>" "$folder/symbols" && continue
+          grep -qE "$name<$scalar(>|, )" "$folder/symbols" && continue
           echo "not compiled, so not checked: $name<$scalar>"
           missing=1
         done

@@ -119,7 +119,8 @@ std::span<const Variable<T>> Tape<T>::record(const Op<T>& op, const void* attrib
     entries_.push_back(entry);
     ++pending_;
   }
-  if (!op.takes_add && !op.stores_bf16 && !entries_.back().merged) run_pending();
+  const bool waits = op.takes_add || (op.stores_bf16 && options_.amp);
+  if (!waits && !entries_.back().merged) run_pending();
   return {handles, results.size()};
 }
 
