@@ -54,16 +54,13 @@ class Call {
     const auto& value = tape_.at(input_id(0));
     return value.narrow ? kernels::as_bf16(value.data) : nullptr;
   }
-  // The first input, where it may be such a map: bf16_input() or else input(0).
-  const T* map_input() const {
-    const auto& value = tape_.at(input_id(0));
-    return value.narrow ? value.data : input(0);
-  }
   // An input, what forward adds and the first result, as they are stored: floats, or bfloat16.
   kernels::MixedMap<const T> input_map(int i) const {
     if (has_input(i) && tape_.at(input_id(i)).narrow) return {tape_.at(input_id(i)).data, true};
     return {input(i)};
   }
+  // The first input so: bf16_input() or else input(0).
+  const T* map_input() const { return input_map(0).data; }
   kernels::MixedMap<const T> add_map() const {
     if (adds_bf16()) return {tape_.at(entry_.add).data, true};
     return {add()};
