@@ -125,6 +125,42 @@ TEST_CASE("recompute: dropout, merged additions and views") {
   CHECK(kept.gradients == again.gradients);
 }
 
+// A stage whose result is not stored unless it is recomputed, and one that reads it twice.
+struct Lazy : Module<float> {
+  explicit Lazy(const Scope<float>& scope)
+      : Module<float>(scope, "Lazy", {.stage = true}),
+        weight(scope.parameter("weight", {.shape = {6, 6}, .init = Init::normal(0.5)})),
+        other(scope.parameter("other", {.shape = {6, 6}, .init = Init::normal(0.5)})) {}
+  Variable<float> forward(Variable<float> x) const override {
+    const Variable<float> a = linear(x, x.tape().parameter(weight), {});
+    return activation(twice ? a * linear(x, x.tape().parameter(other), {}) : a);
+  }
+  Parameter<float> weight, other;
+  bool twice = false;
+  Variable<float> (*activation)(Variable<float>) = [](Variable<float> x) { return gelu(x); };
+};
+struct LazyNet : Module<float> {
+  explicit LazyNet(const Scope<float>& scope)
+      : Module<float>(scope, "LazyNet"), first(scope / "first"), second(scope / "second") {
+    second.twice = true;
+  }
+  Variable<float> forward(Variable<float> x) const override { return second(first(x)); }
+  Lazy first, second;
+};
+
+TEST_CASE("recompute: a stage that ends in GELU or ReLU, and what follows reads it twice") {
+  for (const bool relus : {false, true}) {
+    CAPTURE(relus);
+    ParameterStore<float> store;
+    LazyNet net(store);
+    if (relus) net.first.activation = [](Variable<float> x) { return relu(x); };
+    const Tensor<float> x = random_tensor({200, 6});
+    const Steps kept = two_steps(net, store, x, false);
+    const Steps again = two_steps(net, store, x, true);
+    CHECK(kept.gradients == again.gradients);
+  }
+}
+
 TEST_CASE("recompute: what cannot be is refused, with the layer") {
   ParameterStore<float> store;
   const Net net(store);

@@ -218,11 +218,12 @@ class Call {
     for (; first < last; first += step)
       after.compute_rows(output() + first * columns, first, std::min(step, last - first));
   }
-  // Not where another reader has left a gradient of the whole result: `backward` will add that.
-  // An op that takes_lazy has room for rows of so many columns.
+  // Not where others read the result: their gradients are summed before they go on, as where it is
+  // stored. An op that takes_lazy has room for rows of so many columns.
   static constexpr std::int64_t most_columns = 8192;
   bool has_backward_rows() const {
-    if (entry_.op->backward_rows == nullptr || output_gradient() || bf16_input()) return false;
+    const bool read_once = tape_.at(output_id(0)).readers == 1 && !output_gradient();
+    if (entry_.op->backward_rows == nullptr || !read_once || bf16_input()) return false;
     return entry_.op->takes_lazy ? output_shape().back() <= most_columns
                                  : tape_.is_stored(input_id(0));
   }

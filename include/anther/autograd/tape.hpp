@@ -184,9 +184,9 @@ class Tape {
     return {layer_calls_.data(), layer_calls_.size()};
   }
   std::span<const Entry> entries() const { return {entries_.data(), entries_.size()}; }
-  // How many ops have run; it tells the calls of one layer apart. An addition that the op before it
-  // computes does not count.
-  std::int64_t calls() const { return std::ssize(entries_) - merged_; }
+  // How many ops have been recorded; it tells the calls of one layer apart. Additions do not count,
+  // so that it makes no difference whether the op before computes them.
+  std::int64_t calls() const { return std::ssize(entries_) - additions_; }
 
   // The number that entries use for a variable's value. Throws if the variable is no longer valid.
   int id_of(const Variable<T>& variable) const {
@@ -378,7 +378,7 @@ class Tape {
   std::vector<StoreUse> stores_;
   GradientSlots<T> slots_;
   std::vector<int> stored_for_call_;  // values that lose their memory when the op has run
-  std::int64_t merged_ = 0;           // the number of merged entries
+  std::int64_t additions_ = 0;        // how many entries are additions
   int pending_ = 0;  // entries at the end that have not run yet: an op, and an addition to it
   std::vector<Block> blocks_;
   Block block_;               // that is open, or is computed again; else it begins at -1

@@ -15,7 +15,7 @@ void Tape<T>::reset() {
   block_ = {};
   recomputing_ = false;
   slots_.reset();
-  merged_ = pending_ = 0;
+  additions_ = pending_ = 0;
   for (StoreUse& use : stores_) use.trained = false;
   values_memory_.reset();
   block_memory_.reset();
@@ -110,6 +110,7 @@ std::span<const Variable<T>> Tape<T>::record(const Op<T>& op, const void* attrib
   entry.outputs = {ids, outputs};
   entries_.push_back(entry);
   ++pending_;
+  if (op.is_addition) ++additions_;
   if (may_merge && !merge_addition()) {
     --pending_;  // the op before runs first
     entries_.pop_back();
@@ -140,7 +141,6 @@ bool Tape<T>::merge_addition() {
     before.add = other;
     before.into = addition.outputs[0];
     addition.merged = true;
-    ++merged_;
     return true;
   }
   return false;
@@ -190,7 +190,6 @@ void Tape<T>::run_pending(std::span<const int> read) {
   if (op.into >= 0 && std::find(read.begin(), read.end(), op.outputs[0]) != read.end()) {
     op.add = op.into = -1;
     entries_[first + 1].merged = false;
-    --merged_;
   }
   if (options_.dry_run) return;
   try {
