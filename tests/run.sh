@@ -21,7 +21,7 @@ for argument in "$@"; do
   case $argument in
     --long)
       targets=(all)
-      more_packages=("${anther_mpi_packages[@]}" doxygen)
+      more_packages=("${anther_mpi_packages[@]}" doxygen g++-aarch64-linux-gnu qemu-user)
       left_out=()
       ;;
     --consumers)
