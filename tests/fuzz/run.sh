@@ -36,6 +36,8 @@ cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_COMPILER="${CXX:-clan
   -DANTHER_TESTS=OFF -DANTHER_EXAMPLES=OFF -DANTHER_BENCH=OFF "-DANTHER_COMPONENTS=io;data" >/dev/null
 cmake --build "$build" --parallel "$jobs" --target "${targets[@]/#/fuzz_}"
 
+# One target writes files for each input: in memory, where there is such a folder.
+[[ ! -d /dev/shm ]] || export TMPDIR=/dev/shm
 # What a file declares must not decide an allocation: none may be larger than 256 MiB.
 fuzz() {
   local target=$1
