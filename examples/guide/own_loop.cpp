@@ -53,7 +53,7 @@ int main() {
     draw(points, labels, RandomKey(1).fold(static_cast<std::uint64_t>(step)));
     tape.begin();  // a new pass; dropout draws another mask in each
     const Variable<float> loss = cross_entropy<float>(net(tape.input(points)), labels);
-    tape.zero_gradients();  // they add up until then
+    tape.zero_gradients();  // backward adds to them
     tape.backward(loss);
     const double scale = clip_scale(norm(tape.gradients()), 1.0);
     optimizer.step(tape, schedule.at(step), scale);

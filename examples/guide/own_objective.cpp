@@ -17,22 +17,18 @@ struct Net : Module<float> {  // (N, 1) -> (N, 2): the lower and the upper end
   Linear<float> in, out;
 };
 
-// The loss whose minimum is a quantile q: q (t - y) where y is below the target t, (1 - q) (y - t)
-// above it. The first output learns the 10 % quantile, the second one the 90 % quantile.
+// The loss whose minimum is a quantile q: the greater of q (t - y) and (q - 1) (t - y), for an
+// output y and its target t. The first output learns the 10 % quantile, the second one the 90 %
+// quantile.
 Variable<float> quantile_loss(const Variable<float>& outputs, const data::Batch& batch,
                               SampleRange part) {
   Tape<float>& tape = outputs.tape();
+  const std::vector<float> q = {0.1f, 0.9f}, less = {-0.9f, -0.1f};
   const auto targets = of_samples(batch.values, batch.size(), part);
-  std::vector<float> both;  // (count, 2): each target twice
-  for (const float target : targets) both.insert(both.end(), 2, target);
-  const Variable<float> above = tape.input(outputs.shape(), both) + -1. * outputs;
-  const std::vector<float> q = {0.1f, 0.9f}, rest = {0.9f, 0.1f};
-  const Variable<float> below = -1. * above;
-  // A linear layer with one row sums columns with weights, and the same again sums rows.
-  const Variable<float> losses =
-      linear(relu(above), tape.input({1, 2}, q)) + linear(relu(below), tape.input({1, 2}, rest));
-  const std::vector<float> ones(targets.size(), 1.f);
-  return linear(reshape(losses, {1, part.count}), tape.input({1, part.count}, ones));
+  const Variable<float> errors = tape.input({part.count, 1}, targets) - outputs;  // (count, 2)
+  const Variable<float> below = errors * tape.input({1, 2}, q);
+  const Variable<float> above = errors * tape.input({1, 2}, less);
+  return sum(maximum(below, above));
 }
 
 // The share of targets that lie within the range. A metric is a function of sums over samples.
