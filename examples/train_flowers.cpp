@@ -144,6 +144,21 @@ void tell_decoder(const std::filesystem::path& arguments) {
       before.c_str(), std::string(vision::decoder_name()).c_str());
 }
 
+// Says so where a batch has too few micro-batches, or lanes, for all threads. One alone has all of
+// them.
+void tell_idle_threads(const TrainOptions& o, std::int64_t micro_batch) {
+  const std::int64_t threads = num_threads(), parts = (o.batch_size - 1) / micro_batch + 1;
+  const std::int64_t busy = std::min(o.lanes, parts);
+  if (busy == 1 || busy >= threads) return;
+  std::printf("%lld of %lld threads have something to compute: --lanes %lld",
+              static_cast<long long>(busy), static_cast<long long>(threads),
+              static_cast<long long>(threads));
+  if (parts < threads)
+    std::printf(" and --batch-size %lld, or smaller micro-batches,",
+                static_cast<long long>(threads * micro_batch));
+  std::printf(" would keep all busy (with other results).\n");
+}
+
 // Says so where a container's quota allows fewer threads than there are processors.
 std::string quota_text() {
   const double quota = own_cpu_quota();
@@ -267,12 +282,15 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
     std::printf("Teacher: %s\n", teacher->description().c_str());
   }
 
-  const auto part = [&](std::int64_t size) {
-    const std::int64_t micro = o.bn_group > 0      ? o.bn_group
-                               : o.micro_batch > 0 ? o.micro_batch
-                                                   : automatic_micro_batch(size * size * 3);
-    return part_of(o.batch_size, whole_batch ? 0 : micro * o.lanes * 2);
+  const auto micro_batch = [&](std::int64_t size) {
+    return o.bn_group > 0      ? o.bn_group
+           : o.micro_batch > 0 ? o.micro_batch
+                               : automatic_micro_batch(size * size * 3);
   };
+  const auto part = [&](std::int64_t size) {
+    return part_of(o.batch_size, whole_batch ? 0 : micro_batch(size) * o.lanes * 2);
+  };
+  if (!whole_batch && !group) tell_idle_threads(o, micro_batch(sizes.last()));
   const auto augmented = [&](std::int64_t size) {
     return vision::prepared(data.train, size, size,
                             vision::Augment(preprocess(size), augmentation));

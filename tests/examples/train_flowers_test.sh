@@ -54,8 +54,10 @@ for wrong in "--threads -3" "--seed -1" "--lr nan" "--img-size 100" "--opt lamb"
     fail "$wrong: the flag is not named"
 done
 
-# A teacher that sees larger images, prepared otherwise.
-run 0 "${small[@]}" --data-dir data --img-size 64 --mean 0.1 0.2 0.3 --batch-size 8 --epochs 1 --output teacher
+# A teacher that sees larger images, prepared otherwise. Two of four threads have nothing to do.
+run 0 "${small[@]}" --data-dir data --img-size 64 --mean 0.1 0.2 0.3 --batch-size 8 --epochs 1 --output teacher \
+  --threads 4 --micro-batch 2 --lanes 2
+grep -q "^2 of 4 threads have something to compute: --lanes 4 would" log || fail "idle threads are not told"
 run 1 "${small[@]}" --data-dir data --img-size 32 --classes 0-1 --teacher teacher --output refused
 grep -q "^train_flowers: teacher: expected a teacher of the data's 2 classes, got one of 3" log ||
   fail "a teacher of other classes is not named"
