@@ -16,6 +16,7 @@
 #include "anther/core/openmp.hpp"
 #include "anther/models/edgevit/edgevit.hpp"
 #include "anther/optim/adam.hpp"
+#include "anther/train/fine_tune.hpp"
 #include "anther/train/metrics.hpp"
 #include "anther/train/objectives.hpp"
 #include "anther/train/predictor.hpp"
@@ -161,6 +162,49 @@ TEST_CASE("trainer: with BatchNorm a batch is one piece, and its statistics move
   CHECK(std::ranges::equal(m.store.buffer_values(), start));
   trainer.commit();
   CHECK_FALSE(std::ranges::equal(m.store.buffer_values(), start));
+}
+
+TEST_CASE("trainer: a step that is left out, or that failed, leaves nothing behind") {
+  EdgeViTOptions options = small_options();
+  options.local_norm = edgevit::NormKind::bn;
+  const Images images(6);
+  for (const std::int64_t group : {0, 2}) {
+    const auto statistics = [&](bool left_out) {
+      Model m(options);
+      Trainer<float> trainer(m.model, plain, {.batch_norm_group = group});
+      if (left_out) trainer.compute_gradients(images.part(2, 4), 0);
+      trainer.compute_gradients(images.part(0, 4), 1);
+      trainer.commit();
+      return std::vector<float>(m.store.buffer_values().begin(), m.store.buffer_values().end());
+    };
+    CHECK(statistics(false) == statistics(true));
+  }
+
+  Model m(small_options());
+  Trainer<float> trainer(m.model, plain, {.micro_batch = 1});
+  CHECK(contains(error_of([&] { trainer.add(images.part(0, 2)); }), "expected begin_step() first"));
+  data::Batch wrong = images.batch();
+  wrong.labels[5] = 7;
+  trainer.begin_step(0);
+  CHECK(contains(error_of([&] { trainer.add(wrong); }), "is 7, expected 0 to 6"));
+  CHECK(contains(error_of([&] { trainer.finish_step(); }), "an add() of this step has thrown"));
+  trainer.compute_gradients(images.batch(), 0);
+  CHECK(contains(error_of([&] { trainer.finish_step(); }), "expected begin_step() first"));
+  CHECK(contains(error_of([&] { trainer.add(images.batch()); }), "expected begin_step() first"));
+}
+
+TEST_CASE("trainer: statistics that are frozen after it was made, and groups of an odd batch") {
+  EdgeViTOptions options = small_options();
+  options.local_norm = edgevit::NormKind::bn;
+  Model m(options);
+  const Images images(7, 7, 32);
+  Trainer<float> trainer(m.model, plain, {.batch_norm_group = 2});
+  // 32 pixels are one in the last stage: a group of one image would have one value a channel.
+  for (const std::int64_t count : {2, 3, 5, 7})
+    CHECK(std::isfinite(trainer.compute_gradients(images.part(0, count), 0).loss));
+  freeze_statistics(m.store);
+  CHECK(contains(error_of([&] { trainer.compute_gradients(images.batch(), 0); }),
+                 "frozen or set free since the trainer was made"));
 }
 
 TEST_CASE("trainer: groups of BatchNorm are batches of their own, whose statistics are averaged") {

@@ -227,7 +227,7 @@ class Optimizer {
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const ParameterInfo& info = parameters[i];
       if (!takes_step(i)) continue;
-      const double lr_scale = lr_scales_.empty() ? 1 : lr_scales_[i];
+      const double lr_scale = i < lr_scales_.size() ? lr_scales_[i] : 1;
       const bool follows = !ranges_.empty() && ranges_.back().decay == info.decay &&
                            ranges_.back().lr_scale == lr_scale && takes_step(i - 1);
       if (follows)
@@ -239,7 +239,7 @@ class Optimizer {
   }
 
   bool takes_step(std::size_t i) const {
-    return store_.parameters()[i].trainable && (own_.empty() || own_[i]);
+    return store_.parameters()[i].trainable && (own_.empty() || (i < own_.size() && own_[i]));
   }
 
   ParameterStore<T>& store_;

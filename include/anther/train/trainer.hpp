@@ -17,7 +17,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -31,6 +30,8 @@
 #include "anther/train/callback.hpp"
 #include "anther/train/gradient_exchange.hpp"
 #include "anther/train/objective.hpp"
+#include "anther/train/part_input.hpp"
+#include "anther/train/step_order.hpp"
 #include "anther/train/tape_pool.hpp"
 #include "anther/train/trainer_options.hpp"
 #include "anther/train/whole_numbers.hpp"
@@ -74,6 +75,12 @@ class Trainer {
   // Begins a step; a batch follows in one or more parts. step: the number of the optimiser's step,
   // which seeds dropout.
   void begin_step(std::int64_t step) {
+    detail::check(
+        model_.store().couples_samples() == (whole_batch_ || by_group_),
+        "training: BatchNorm's statistics were frozen or set free since the trainer was made; "
+        "make another");
+    model_.store().discard_buffers();  // of a step that was left out
+    order_.begin();
     random_ = RandomKey(options_.seed).fold("step").fold(static_cast<std::uint64_t>(step));
     for (auto& lane : gradients_) std::fill(lane.begin(), lane.end(), T(0));
     result_ = {};
@@ -92,9 +99,11 @@ class Trainer {
   BatchResult add(const data::Batch& batch) {
     detail::check(!uncommitted_,
                   "batch: the model has BatchNorm, and its batch has to come in one part");
+    order_.begin_add();
     const BatchResult part = run(batch);
     add_result(part);
     uncommitted_ = whole_batch_;
+    order_.end_add();
     return part;
   }
 
@@ -103,7 +112,7 @@ class Trainer {
   // Whether one of them has this sample of a batch of `samples`, each of so many numbers.
   bool needs(std::int64_t place, std::int64_t samples, std::int64_t numbers) const {
     const std::int64_t size = micro_batch_of(samples, numbers);
-    const std::int64_t count = (samples + size - 1) / size;
+    const std::int64_t count = count_of(samples, size);
     return is_own(by_group_ ? ((place + 1) * count + samples - 1) / samples - 1 : place / size);
   }
 
@@ -132,6 +141,7 @@ class Trainer {
   // Ends the step: gradients() are those of the mean loss over the batch, and the result is that of
   // all ranks. Every rank calls it, and commit() after the optimiser's step.
   BatchResult finish_step() {
+    order_.finish();
     detail::check(result_.samples > 0, "batch: expected at least one sample, got none");
     if (exchange_.group()) {
       exchange_buffers();
@@ -177,7 +187,12 @@ class Trainer {
 
   // The samples of micro-batch m of a batch, and the number of micro-batches.
   std::int64_t micro_batches_of(const data::Batch& batch) const {
-    return (batch.size() + micro_batch_of(batch) - 1) / micro_batch_of(batch);
+    return count_of(batch.size(), micro_batch_of(batch));
+  }
+  // Groups of BatchNorm differ by one sample at most, and none is of a single one.
+  std::int64_t count_of(std::int64_t samples, std::int64_t size) const {
+    const std::int64_t count = (samples + size - 1) / size;
+    return by_group_ && count > 1 && samples < 2 * count ? samples / 2 : count;
   }
   std::int64_t micro_batch_of(const data::Batch& batch) const {
     return micro_batch_of(batch.size(), batch.inputs.size() / batch.size());
@@ -205,22 +220,6 @@ class Trainer {
     if (tape.options().first_sample >= not_finite_sample_) return;
     not_finite_sample_ = tape.options().first_sample;
     not_finite_ = first_not_finite(tape);
-  }
-
-  // The inputs of a part of a batch on a tape.
-  Variable<T> input(Tape<T>& tape, const data::Batch& batch, SampleRange part) const {
-    Shape shape = batch.inputs.shape();
-    const std::int64_t each = shape.numel() / shape[0];
-    shape[0] = part.count;
-    const std::span<const float> values = batch.inputs.span().subspan(
-        static_cast<std::size_t>(part.first * each), static_cast<std::size_t>(part.count * each));
-    if (*integers_) return tape.integers(shape, whole_numbers(values));
-    if constexpr (std::is_same_v<T, float>) {
-      return tape.input(shape, values);
-    } else {
-      const std::vector<T> converted(values.begin(), values.end());
-      return tape.input(shape, std::span<const T>(converted));
-    }
   }
 
   // Keeps the outputs of a micro-batch in their place among those of the batch.
@@ -270,7 +269,7 @@ class Trainer {
              .first_sample = result_.samples + part.first,
              .batch_part = by_group_ ? std::optional(parts_ + static_cast<int>(m)) : std::nullopt,
              .profile = options_.profile});
-        const Variable<T> outputs = model_(input(tape, batch, part));
+        const Variable<T> outputs = model_(part_input(tape, batch, part, *integers_));
         detail::check(outputs.shape().rank() >= 1 && outputs.shape()[0] == part.count,
                       "training: expected an output for each of ", part.count,
                       " samples, got the shape ", outputs.shape());
@@ -378,7 +377,8 @@ class Trainer {
   GradientExchange<T> exchange_;
   int parts_ = 0;                 // micro-batches of the step so far
   std::optional<bool> integers_;  // whether the model reads integers; known at the first batch
-  bool uncommitted_ = false;      // BatchNorm's statistics of the last part
+  StepOrder order_;
+  bool uncommitted_ = false;  // BatchNorm's statistics of the last part
   std::string not_finite_;
   std::int64_t not_finite_sample_ = 0;
   RandomKey random_;                         // of the step
