@@ -110,7 +110,7 @@ void Call<T>::rows_as_bf16(std::uint16_t* y) const {
 template <class T>
 bool Tape<T>::takes_bf16_gradient(const Entry& entry) const {
   const Value& x = at(entry.inputs[0]);
-  return entry.op->reads_bf16 && x.narrow && x.wants_gradient && x.slot < 0 && x.readers == 1 &&
+  return entry.op->reads_bf16 && x.narrow && x.wants_gradient && x.slot < 0 && x.takers == 1 &&
          x.data != nullptr && !entries_[static_cast<std::size_t>(x.producer)].op->is_addition;
 }
 

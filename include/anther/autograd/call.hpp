@@ -128,9 +128,23 @@ class Call {
   GradientTarget<T> input_gradient(int i) const {
     if (!has_input(i)) return {};
     if (i == 0 && entry_.op->backward_in_place &&
+        reads_first_twice()) {  // all add to the same memory
+      const GradientTarget<T> dx = tape_.gradient_target(input_id(0));
+      start(dx, input_shape(0).numel());
+      return {dx.to, dx.to};
+    }
+    if (i == 0 && entry_.op->backward_in_place &&
         tape_.hand_over_gradient(output_id(0), input_id(0)))
       return {tape_.slots_.data(tape_.at(output_id(0)).slot), nullptr};
     return tape_.gradient_target(input_id(i));
+  }
+
+  // Whether another input is the first one too, or a view of it, or of what that is a view of.
+  bool reads_first_twice() const {
+    for (int i = 1; i < inputs(); ++i)
+      if (has_input(i) && tape_.root_of(input_id(i)).id == tape_.root_of(input_id(0)).id)
+        return true;
+    return false;
   }
 
   // Hands the gradient of the result on to an input, as an addition does; without a copy where that
@@ -176,7 +190,7 @@ class Call {
   // Whether a reader may go backward through it by bf16_backward_rows: nobody else reads its
   // result.
   bool has_bf16_backward_rows() const {
-    return entry_.op->bf16_backward_rows && tape_.at(output_id(0)).readers == 1;
+    return entry_.op->bf16_backward_rows && tape_.at(output_id(0)).takers == 1;
   }
   // Where the gradient of its first input goes, if that is to be a map in bfloat16; else null.
   std::uint16_t* bf16_input_gradient() const {
@@ -222,7 +236,7 @@ class Call {
   // stored. An op that takes_lazy has room for rows of so many columns.
   static constexpr std::int64_t most_columns = 8192;
   bool has_backward_rows() const {
-    const bool read_once = tape_.at(output_id(0)).readers == 1 && !output_gradient();
+    const bool read_once = tape_.at(output_id(0)).takers == 1 && !output_gradient();
     if (entry_.op->backward_rows == nullptr || !read_once || bf16_input()) return false;
     return entry_.op->takes_lazy ? output_shape().back() <= most_columns
                                  : tape_.is_stored(input_id(0));
@@ -282,6 +296,7 @@ class Call {
 
 }  // namespace anther::inline v0_1
 
+#include "anther/autograd/backward.inl"
 #include "anther/autograd/bf16_maps.inl"
 #include "anther/autograd/layers.inl"
 #include "anther/autograd/tape.inl"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <vector>
 
 #include "anther/core/tensor.hpp"
@@ -87,12 +88,21 @@ class GradientSlots {
 
   // Forgets all slots, and keeps the memory.
   void reset() {
+    const std::int64_t length = parts_.length();
     slots_.clear();
-    if (parts_.length() > memory_.size()) {
-      memory_ = {};  // first, so that there are never two
-      memory_ = AlignedBuffer<T>::uninitialized(parts_.length());
-    }
     parts_.clear();
+    if (length <= memory_.size()) return;
+    memory_ = {};  // first, so that there are never two
+    try {
+      memory_ = AlignedBuffer<T>::uninitialized(length);
+    } catch (const std::exception&) {  // slots have memory of their own, then
+    }
+  }
+  // Forgets all slots, and frees the memory.
+  void free() {
+    slots_.clear();
+    parts_.clear();
+    memory_ = {};
   }
   std::int64_t memory_bytes() const {
     std::int64_t elements = memory_.size();

@@ -15,6 +15,7 @@ Variable<T> Tape<T>::parameter(const Parameter<T>& parameter) {
   const int id = add_value(parameter.info().shape, wants);
   Value& value = at(id);
   value.parameter = parameter;
+  value.version = parameter.store->version();
   value.store = wants && !options_.dry_run ? prepare_gradients(*parameter.store) : -1;
   if (!options_.dry_run)
     value.data = const_cast<T*>(std::as_const(*parameter.store).value(parameter.number).data());
@@ -24,8 +25,8 @@ Variable<T> Tape<T>::parameter(const Parameter<T>& parameter) {
 template <class T>
 int Tape<T>::number_of(ParameterStore<T>& store) {
   for (std::size_t i = 0; i < stores_.size(); ++i)
-    if (stores_[i].store == &store) return static_cast<int>(i);
-  stores_.push_back({&store, {}, {}});
+    if (stores_[i].store == &store && !stores_[i].life.expired()) return static_cast<int>(i);
+  stores_.push_back({&store, store.life(), {}, {}});
   return static_cast<int>(stores_.size()) - 1;
 }
 
@@ -43,7 +44,7 @@ int Tape<T>::prepare_gradients(ParameterStore<T>& store) {
 template <class T>
 std::span<T> Tape<T>::gradients(const ParameterStore<T>& store) {
   for (const StoreUse& use : stores_)
-    if (use.store == &store) return use.gradients;
+    if (use.store == &store && !use.life.expired()) return use.gradients;
   detail::fail("gradients: no pass of this tape has used parameters of that store");
 }
 
@@ -116,14 +117,10 @@ void Tape<T>::enter(std::string_view path, std::string_view type, const ModuleTr
 template <class T>
 void Tape<T>::leave(const Variable<T>* result) {
   if (scopes_.empty()) return;  // a throw has ended the pass
+  if (result == nullptr) return abandon();
   LayerCall call = scopes_.back();
-  const bool computes_again = call.is_block && block_.first_entry >= 0;
-  if (result != nullptr && computes_again) end_block(*result);
+  if (call.is_block && block_.first_entry >= 0) end_block(*result);
   scopes_.pop_back();
-  if (result == nullptr) {
-    if (computes_again) abandon();
-    return;
-  }
   call.last_entry = static_cast<int>(entries_.size());
   call.output = shape(*result);
   layer_calls_.push_back(call);

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
@@ -176,6 +177,11 @@ class ParameterStore {
     });
     for (const ParameterInfo& info : buffers_) initialize(info, edit.buffer_values(), key);
   }
+
+  // It expires with the store: for what refers to the store, and may live longer.
+  std::weak_ptr<const void> life() const { return life_; }
+  // It moves whenever values are changed by edit().
+  std::uint64_t version() const { return version_.load(std::memory_order_acquire); }
 
   // What training passes of a part of a batch make of a buffer, until commit_buffers(). It begins
   // as the buffer is, or as an earlier pass of that part has left it. Parts may be under way at
@@ -362,6 +368,7 @@ class ParameterStore {
     });
   }
 
+  std::shared_ptr<const char> life_ = std::make_shared<char>();
   std::vector<ParameterInfo> parameters_, buffers_;
   std::vector<std::string> counters_;
   std::vector<ModuleInfo> modules_;

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -69,7 +70,7 @@ class Tape {
   // that pass has done to buffers (BatchNorm's running statistics) is committed.
   void begin(const TapeOptions& options = {}) {
     for (const StoreUse& use : stores_)
-      if (use.trained && !options_.batch_part) use.store->commit_buffers();
+      if (use.trained && !options_.batch_part && !use.life.expired()) use.store->commit_buffers();
     reset();
     options_ = options;
     ++passes_;
@@ -99,8 +100,8 @@ class Tape {
   }
   // A value of which only the shape is known, for a dry run.
   Variable<T> input(const Shape& shape) {
-    detail::check(options_.dry_run, "input: a shape without elements needs a dry run");
-    detail::check(shape.can_be_counted(), "input: the number of elements of ", shape, " overflows");
+    check(options_.dry_run, "input: a shape without elements needs a dry run");
+    check(shape.can_be_counted(), "input: the number of elements of ", shape, " overflows");
     return handle(add_value(shape, false));
   }
 
@@ -184,9 +185,8 @@ class Tape {
     return {layer_calls_.data(), layer_calls_.size()};
   }
   std::span<const Entry> entries() const { return {entries_.data(), entries_.size()}; }
-  // How many ops have been recorded; it tells the calls of one layer apart. Additions do not count,
-  // so that it makes no difference whether the op before computes them.
-  std::int64_t calls() const { return std::ssize(entries_) - additions_; }
+  // A number of its own for each op of a pass that draws random numbers.
+  std::uint64_t next_draw() { return draws_++; }
 
   // The number that entries use for a variable's value. Throws if the variable is no longer valid.
   int id_of(const Variable<T>& variable) const {
@@ -228,16 +228,7 @@ class Tape {
   }
 
   const Shape& shape(const Variable<T>& variable) const { return at(id_of(variable)).shape; }
-  std::span<const T> value(const Variable<T>& variable) {
-    const int id = id_of(variable);
-    detail::check(!options_.dry_run, "value: a dry run computes none");
-    detail::check(!at(id).holds_integers, "value: it holds integers; ask for integers()");
-    check_readable({&id, 1});
-    run_pending({&id, 1});
-    settle();
-    store(id);
-    return {as_floats(id, values_memory_), static_cast<std::size_t>(at(id).shape.numel())};
-  }
+  std::span<const T> value(const Variable<T>& variable);
   std::span<const std::int32_t> integers_of(const Variable<T>& variable) const {
     const Value& value = at(id_of(variable));
     detail::check(value.holds_integers, "integers: it holds real numbers; ask for value()");
@@ -278,10 +269,14 @@ class Tape {
     bool within_block = false, stored_again = false;
     bool narrow = false, narrow_gradient = false;  // maps in bfloat16: bf16_maps.inl
     int readers = 0;                               // how many inputs and views read it
+    int takers = 0;                                // those of them that backward goes through
+    std::uint64_t version = 0;  // of a parameter's store, when the parameter was read
+    T* floats = nullptr;        // of a map in bfloat16 whose value() was asked for
   };
   // A store whose parameters were used by passes of this tape.
   struct StoreUse {
     ParameterStore<T>* store;
+    std::weak_ptr<const void> life;  // of the store
     AlignedBuffer<T> own;
     std::span<T> gradients;
     bool trained = false;  // whether the current pass has changed its buffers
@@ -291,11 +286,13 @@ class Tape {
   const Value& at(int id) const { return values_[static_cast<std::size_t>(id)]; }
   Entry& entry(int number) { return entries_[static_cast<std::size_t>(number)]; }
   Variable<T> handle(int id) { return {this, id, generation_}; }
-  static void check_size(const Shape& shape, std::int64_t elements) {
-    detail::check(elements == shape.numel(), "input: the shape ", shape, " has ", shape.numel(),
-                  " elements, got ", elements);
+  void check_size(const Shape& shape, std::int64_t elements) {
+    check(elements == shape.numel(), "input: the shape ", shape, " has ", shape.numel(),
+          " elements, got ", elements);
   }
 
+  // Forgets the pass; reset() keeps its memory for the next one.
+  void forget();
   void reset();
   // Ends a pass that has failed, and forgets what it has done to buffers.
   void abandon();
@@ -334,6 +331,9 @@ class Tape {
   }
   void run_forward(const Entry& entry);
   void run_backward(const Entry& entry);
+  void count_takers(int loss);
+  // Throws where parameters that an entry has read were changed since.
+  void check_weights(const Entry& entry) const;
   // Maps in bfloat16: bf16_maps.inl.
   void choose_bf16(const Op<T>& op, std::span<const int> inputs);
   bool keeps_bf16() const;
@@ -378,7 +378,8 @@ class Tape {
   std::vector<StoreUse> stores_;
   GradientSlots<T> slots_;
   std::vector<int> stored_for_call_;  // values that lose their memory when the op has run
-  std::int64_t additions_ = 0;        // how many entries are additions
+  std::uint64_t draws_ = 0;           // how many ops have drawn random numbers
+  std::vector<char> reached_;         // of count_takers()
   int pending_ = 0;  // entries at the end that have not run yet: an op, and an addition to it
   std::vector<Block> blocks_;
   Block block_;               // that is open, or is computed again; else it begins at -1

@@ -1,9 +1,9 @@
-// The bodies of tape.hpp: recording, running, and backward.
+// The bodies of tape.hpp: recording and running.
 
 namespace anther::inline v0_1 {
 
 template <class T>
-void Tape<T>::reset() {
+void Tape<T>::forget() {
   ++generation_;
   values_.clear();
   entries_.clear();
@@ -14,21 +14,31 @@ void Tape<T>::reset() {
   blocks_.clear();
   block_ = {};
   recomputing_ = false;
-  slots_.reset();
-  additions_ = pending_ = 0;
+  pending_ = 0;
+  draws_ = 0;
+  std::erase_if(stores_, [](const StoreUse& use) { return use.life.expired(); });
   for (StoreUse& use : stores_) use.trained = false;
-  values_memory_.reset();
-  block_memory_.reset();
-  held_memory_.reset();
-  entries_memory_.reset();
-  scratch_.reset();
+}
+
+template <class T>
+void Tape<T>::reset() {
+  forget();
+  slots_.reset();
+  for (Arena* memory :
+       {&values_memory_, &block_memory_, &held_memory_, &entries_memory_, &scratch_})
+    memory->reset();
 }
 
 template <class T>
 void Tape<T>::abandon() {
   for (const StoreUse& use : stores_)
-    if (use.trained) use.store->discard_buffers();
-  reset();
+    if (use.trained && !use.life.expired()) use.store->discard_buffers();
+  forget();
+  // Memory may be what the pass has failed for: nothing may be asked for here.
+  slots_.free();
+  for (Arena* memory :
+       {&values_memory_, &block_memory_, &held_memory_, &entries_memory_, &scratch_})
+    memory->free();
 }
 
 template <class T>
@@ -110,7 +120,6 @@ std::span<const Variable<T>> Tape<T>::record(const Op<T>& op, const void* attrib
   entry.outputs = {ids, outputs};
   entries_.push_back(entry);
   ++pending_;
-  if (op.is_addition) ++additions_;
   if (may_merge && !merge_addition()) {
     --pending_;  // the op before runs first
     entries_.pop_back();
@@ -177,6 +186,22 @@ Variable<T> Tape<T>::record_view(const Op<T>& op, const void* attributes, const 
                       .outputs = {ids + 1, 1},
                       .layer = layer()});
   return handle(id);
+}
+
+// Reading.
+
+template <class T>
+std::span<const T> Tape<T>::value(const Variable<T>& variable) {
+  const int id = id_of(variable);
+  detail::check(!options_.dry_run, "value: a dry run computes none");
+  detail::check(!at(id).holds_integers, "value: it holds integers; ask for integers()");
+  check_readable({&id, 1});
+  run_pending({&id, 1});
+  settle();
+  store(id);
+  Value& read = at(id);
+  if (read.narrow && !read.floats) read.floats = as_floats(id, values_memory_);
+  return {read.narrow ? read.floats : read.data, static_cast<std::size_t>(read.shape.numel())};
 }
 
 // Running.
@@ -284,115 +309,6 @@ T* Tape<T>::stored_for_call(int id) {
     stored_for_call_.push_back(id);
   }
   return as_floats(id, scratch_);
-}
-
-// Backward.
-
-template <class T>
-GradientTarget<T> Tape<T>::gradient_target(int id) {
-  if (!at(id).wants_gradient) return {};
-  const Root root = root_of(id);
-  Value& value = at(root.id);
-  if (value.store >= 0) {
-    T* to = parameter_gradient(value) + root.first;
-    return {to, to};
-  }
-  const std::int64_t size = value.shape.numel();
-  const bool whole = at(id).shape.numel() == size;
-  if (value.slot < 0) {
-    value.slot = slots_.take(size);
-    T* to = slots_.data(value.slot);
-    if (whole) return {to, nullptr};
-    std::fill_n(to, size, T(0));
-  } else if (slots_.is_shared(value.slot)) {
-    const T* shared = slots_.data(value.slot);
-    const int slot = slots_.take(size);
-    slots_.release(value.slot);
-    value.slot = slot;
-    T* to = slots_.data(slot);
-    if (whole) return {to, shared};
-    std::copy_n(shared, size, to);
-  }
-  T* to = slots_.data(value.slot) + root.first;
-  return {to, to};
-}
-
-template <class T>
-void Tape<T>::share_gradient(int id, int slot) {
-  if (id < 0 || !at(id).wants_gradient) return;
-  const std::int64_t size = at(id).shape.numel();
-  Value& value = at(root_of(id).id);
-  if (value.store < 0 && value.slot < 0 && value.shape.numel() == size) {
-    value.slot = slot;
-    slots_.share(slot);
-    return;
-  }
-  const T* dy = slots_.data(slot);
-  const GradientTarget<T> dx = gradient_target(id);
-  kernels::add<T>(dx.to, dx.add, dy, size);
-}
-
-template <class T>
-bool Tape<T>::hand_over_gradient(int result, int id) {
-  Value& value = at(id);
-  const int slot = at(result).slot;
-  if (!value.wants_gradient || value.base >= 0 || value.store >= 0 || value.slot >= 0) return false;
-  if (slot < 0 || slots_.is_shared(slot) || at(result).narrow_gradient) return false;
-  value.slot = slot;
-  slots_.share(slot);
-  return true;
-}
-
-template <class T>
-void Tape<T>::run_backward(const Entry& entry) {
-  bool wanted = false;
-  for (int i = 0; i < entry.results; ++i)
-    wanted |= at(entry.outputs[static_cast<std::size_t>(i)]).slot >= 0;
-  if (!wanted || entry.op->backward == nullptr) return;
-  if (entry.merged) {
-    const int slot = at(entry.outputs[0]).slot;
-    for (const int id : entry.inputs) share_gradient(id, slot);
-  } else {
-    run(entry, entry.op->backward, true);
-  }
-  for (int i = 0; i < entry.results; ++i) {
-    Value& result = at(entry.outputs[static_cast<std::size_t>(i)]);
-    if (result.slot >= 0) slots_.release(result.slot);
-    result.slot = -1;
-    result.narrow_gradient = false;
-  }
-}
-
-template <class T>
-void Tape<T>::backward(const Variable<T>& loss) {
-  const int id = id_of(loss);
-  run_pending({&id, 1});
-  detail::check(options_.backward, "backward: the tape was told to keep nothing for it");
-  detail::check(!options_.dry_run, "backward: a dry run has computed nothing");
-  detail::check(at(id).shape.numel() == 1, "backward: expected a scalar, got the shape ",
-                at(id).shape);
-  detail::check(!options_.recompute || !blocks_.empty(),
-                "backward: recompute needs a model with stages (ModuleTraits::stage), got none");
-  detail::check(at(id).wants_gradient,
-                "backward: nothing that the loss came from wants a gradient");
-  const GradientTarget<T> seed = gradient_target(id);
-  *seed.to = (seed.add ? *seed.add : T(0)) + T(1);
-  try {
-    std::size_t end = entries_.size();
-    for (auto block = blocks_.rbegin(); block != blocks_.rend(); ++block) {
-      while (end > static_cast<std::size_t>(block->last_entry)) run_backward(entries_[--end]);
-      bool wanted = false;
-      for_each_value(*block, [&](const Value& value) { wanted |= value.slot >= 0; });
-      if (!wanted) continue;  // its entries have nothing to do
-      recompute(*block);
-      while (end > static_cast<std::size_t>(block->first_entry)) run_backward(entries_[--end]);
-      drop(*block);
-    }
-    while (end > 0) run_backward(entries_[--end]);
-  } catch (...) {
-    abandon();
-    throw;
-  }
 }
 
 }  // namespace anther::inline v0_1

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <limits>
 #include <type_traits>
 #include <vector>
@@ -13,7 +14,8 @@
 namespace anther::inline v0_1 {
 
 // Hands out 64-byte-aligned memory; reset() takes all of it back. Memory that was handed out never
-// moves. After a reset, one block has room for everything that was handed out before it.
+// moves. After a reset, one block has room for everything that was handed out before it, if there
+// is the memory for it.
 class Arena {
  public:
   // Uninitialised memory for count elements, valid until reset().
@@ -27,11 +29,19 @@ class Arena {
   }
 
   void reset() {
-    if (blocks_.size() > 1) {
-      const std::int64_t total = used();
-      blocks_.clear();
+    const std::int64_t total = used();
+    used_ = 0;
+    full_ = 0;
+    if (blocks_.size() <= 1) return;
+    blocks_.clear();
+    try {
       blocks_.push_back(AlignedBuffer<std::byte>::uninitialized(with_room(total)));
+    } catch (const std::exception&) {  // blocks are made when they are needed
     }
+  }
+  // Takes all of it back, and frees it.
+  void free() {
+    blocks_.clear();
     used_ = 0;
     full_ = 0;
   }

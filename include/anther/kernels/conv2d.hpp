@@ -12,6 +12,7 @@
 #include <numeric>
 
 #include "anther/core/parallel_for.hpp"
+#include "anther/kernels/elementwise.hpp"
 #include "anther/kernels/gemm.hpp"
 #include "anther/kernels/packed_weight.hpp"
 #include "anther/kernels/patch_product.hpp"
@@ -161,9 +162,18 @@ void conv2d_forward(T* y, const T* add, const T* x, const T* packed, const T* bi
     return winograd_conv2d<T>({y, add, x, packed, bias}, workspace, w, finish);
   const PatchProduct product{
       conv2d_patches(d), d.out_height(), d.out_width(), d.out_channels, 1, 1, 0, 0, 0};
+  const PackOptions pack = conv2d_pack(d);
+  // A depth that is cut is summed up first: y has the bits of add + (what it is without).
+  const bool later =
+      add && add != y && pack_block(pack.depth, patch_tile_depth, pack.bf16) < pack.depth;
   patch_products<T>(
-      {y, add, x, packed, bias}, [&](std::int64_t) { return product; }, 1, d.batch, d.groups,
-      conv2d_pack(d), finish);
+      {y, later ? nullptr : add, x, packed, bias}, [&](std::int64_t) { return product; }, 1,
+      d.batch, d.groups, pack,
+      [&](std::int64_t first, std::int64_t count) {
+        const std::int64_t at = first * d.out_channels;
+        if (later) kernels::add<T>(y + at, add + at, y + at, count * d.out_channels);
+        finish(first, count);
+      });
 }
 template <class T>
 void conv2d_forward(T* y, const T* add, const T* x, const T* packed, const T* bias, T* workspace,

@@ -208,9 +208,9 @@ Variable<T> apply_masked_attention(const kernels::AttentionDims& d, const Variab
   Tape<T>& tape = q.tape();
   tape.check(options.dropout_p >= 0 && options.dropout_p < 1,
              "attention: expected a dropout_p in [0, 1), got ", options.dropout_p);
-  MaskedAttentionAttributes a{
-      {options.dropout_p, static_cast<std::uint64_t>(tape.calls())}, d, options.is_causal, {}};
-  if (!tape.options().training) a.drop.p = 0;
+  MaskedAttentionAttributes a{{}, d, options.is_causal, {}};
+  if (tape.options().training && options.dropout_p > 0)
+    a.drop = {options.dropout_p, tape.next_draw()};
   const Shape full{d.batch, d.heads, d.queries, d.keys};
   const Variable<T>& mask = options.attn_mask;
   if (mask) {

@@ -42,8 +42,8 @@ inline constexpr Op<T> conv_transpose2d_op = {
         [](Call<T>& call) {
           const kernels::Conv2dDims d = conv2d_dims(call);
           const T* packed = call.packed(1, PackUse::forward, kernels::conv2d_input_pack(d));
-          kernels::conv2d_backward_input(
-              call.output(), call.add(), call.input(0), packed, call.input(2),
+          kernels::conv2d_backward_input<T>(
+              call.output(), nullptr, call.input(0), packed, call.input(2),
               call.workspace(kernels::conv2d_backward_input_workspace(d, available_threads())), d);
         },
     .backward =
@@ -69,7 +69,6 @@ inline constexpr Op<T> conv_transpose2d_op = {
           return call.input_shape(0).numel() *
                  call.template attributes<kernels::Conv2dDims>().depth();
         },
-    .takes_add = true,
     .takes_bf16 = true,
 };
 

@@ -13,7 +13,7 @@ namespace anther::inline v0_1 {
 
 struct DropAttributes {
   double p;
-  std::uint64_t call;  // tells the calls of one layer apart
+  std::uint64_t call;  // tells the draws of a pass apart: Tape::next_draw()
 };
 
 // The random key of an op's call.
@@ -26,10 +26,16 @@ RandomKey drop_key(const Call<T>& call, std::string_view purpose) {
   return drop_key(call, purpose, call.template attributes<DropAttributes>());
 }
 
+// The first axis counts samples; a scalar is one.
+template <class T>
+std::int64_t drop_samples(const Call<T>& call) {
+  return call.output_shape().rank() == 0 ? 1 : call.output_shape()[0];
+}
+
 // y = y_add + dropout(x), sample by sample.
 template <class T>
 void dropout_samples(const Call<T>& call, T* y, const T* y_add, const T* x) {
-  const std::int64_t samples = call.output_shape()[0];
+  const std::int64_t samples = drop_samples(call);
   const std::int64_t size = samples > 0 ? call.output_shape().numel() / samples : 0;
   const RandomKey key = drop_key(call, "dropout");
   for (std::int64_t n = 0; n < samples; ++n)
@@ -50,20 +56,19 @@ inline constexpr Op<T> dropout_op = {
         },
 };
 
-// p in [0, 1). The first axis counts samples.
+// p in [0, 1). The first axis counts samples; a scalar is one.
 template <class T>
 Variable<T> dropout(const Variable<T>& x, double p) {
   Tape<T>& tape = x.tape();
   tape.check(p >= 0 && p < 1, "dropout: expected a probability in [0, 1), got ", p);
   if (p == 0 || !tape.options().training) return x;
-  return tape.apply(dropout_op<T>, DropAttributes{p, static_cast<std::uint64_t>(tape.calls())}, {x},
-                    x.shape());
+  return tape.apply(dropout_op<T>, DropAttributes{p, tape.next_draw()}, {x}, x.shape());
 }
 
 // factors[n] = 0 or 1 / (1 - p).
 template <class T>
 T* drop_path_factors(const Call<T>& call) {
-  const std::int64_t samples = call.output_shape()[0];
+  const std::int64_t samples = drop_samples(call);
   const double p = call.template attributes<DropAttributes>().p;
   const RandomKey key = drop_key(call, "drop_path");
   T* factors = call.workspace(samples);
@@ -77,7 +82,7 @@ T* drop_path_factors(const Call<T>& call) {
 // The samples of an op's result.
 template <class T>
 kernels::SampleDims drop_path_samples(const Call<T>& call) {
-  const std::int64_t samples = call.output_shape()[0];
+  const std::int64_t samples = drop_samples(call);
   return {.samples = samples,
           .size = call.output_shape().numel() / std::max<std::int64_t>(1, samples)};
 }
@@ -106,14 +111,13 @@ inline constexpr Op<T> drop_path_op = {
     .reads_bf16 = true,
 };
 
-// p in [0, 1). The first axis counts samples.
+// p in [0, 1). The first axis counts samples; a scalar is one.
 template <class T>
 Variable<T> drop_path(const Variable<T>& x, double p) {
   Tape<T>& tape = x.tape();
   tape.check(p >= 0 && p < 1, "drop_path: expected a probability in [0, 1), got ", p);
   if (p == 0 || !tape.options().training) return x;
-  return tape.apply(drop_path_op<T>, DropAttributes{p, static_cast<std::uint64_t>(tape.calls())},
-                    {x}, x.shape());
+  return tape.apply(drop_path_op<T>, DropAttributes{p, tape.next_draw()}, {x}, x.shape());
 }
 
 }  // namespace anther::inline v0_1

@@ -178,9 +178,13 @@ Variable<T> sum(const Variable<T>& x, std::span<const int> dims = {},
                 const ReduceOptions& options = {}) {
   return reduce_axes(sum_op<T, false>, x, dims, options);
 }
+// Throws where there is nothing to take the mean of.
 template <class T>
 Variable<T> mean(const Variable<T>& x, std::span<const int> dims = {},
                  const ReduceOptions& options = {}) {
+  std::int64_t count = 1;
+  for (const int axis : reduced_axes(x, dims, mean_op_name)) count *= x.shape()[axis];
+  x.tape().check(count > 0, "mean: expected at least one element along the axes, got ", x.shape());
   return reduce_axes(sum_op<T, true>, x, dims, options);
 }
 
@@ -218,6 +222,7 @@ Variable<T> amin(const Variable<T>& x, std::span<const int> dims = {},
 template <class T>
 Variable<T> norm(const Variable<T>& x, std::span<const int> dims = {},
                  const ReduceOptions& options = {}) {
+  if (x.shape().rank() == 0) return norm(reshape(x, {1}));
   return reduce_axes(norm_op<T>, x, dims, options);
 }
 
