@@ -23,6 +23,7 @@
 #include "anther/ops/reduce.hpp"
 #include "anther/optim/adam.hpp"
 #include "tests/io/temporary_folder.hpp"
+#include "tests/random_tensor.hpp"
 
 namespace {
 
@@ -50,19 +51,6 @@ inline constexpr Op<T> squared_op = {
 template <class T>
 Variable<T> squared(const Variable<T>& x) {
   return x.tape().apply(squared_op<T>, 0, {x}, x.shape());
-}
-
-template <class T>
-Tensor<T> random_tensor(const Shape& shape, std::uint64_t seed) {
-  Tensor<T> tensor(shape);
-  for (std::int64_t i = 0; i < tensor.size(); ++i)
-    tensor[i] = static_cast<T>(normal(RandomKey(seed), static_cast<std::uint64_t>(i)));
-  return tensor;
-}
-
-template <class T>
-std::vector<T> copy_of(std::span<const T> values) {
-  return {values.begin(), values.end()};
 }
 
 // ---- Lazy results ------------------------------------------------------------------------------

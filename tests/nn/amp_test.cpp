@@ -20,18 +20,12 @@
 #include "anther/ops/pointwise.hpp"
 #include "anther/ops/reduce.hpp"
 #include "anther/ops/shape.hpp"
+#include "tests/random_tensor.hpp"
 
 namespace {
 
 using namespace anther;
 
-template <class T>
-Tensor<T> random_tensor(const Shape& shape, std::uint64_t seed) {
-  Tensor<T> tensor(shape);
-  for (std::int64_t i = 0; i < tensor.size(); ++i)
-    tensor[i] = static_cast<T>(normal(RandomKey(seed), static_cast<std::uint64_t>(i)));
-  return tensor;
-}
 double rounded(float value) {
   auto bits = std::bit_cast<std::uint32_t>(value);
   bits += 0x7fff + (bits >> 16 & 1);

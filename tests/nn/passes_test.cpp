@@ -20,22 +20,11 @@
 #include "anther/ops/reduce.hpp"
 #include "anther/ops/shape.hpp"
 #include "anther/optim/sgd.hpp"
+#include "tests/random_tensor.hpp"
 
 namespace passes_test {
 
 using namespace anther;
-
-template <class T>
-Tensor<T> random_tensor(const Shape& shape, std::uint64_t seed) {
-  Tensor<T> tensor(shape);
-  for (std::int64_t i = 0; i < tensor.size(); ++i)
-    tensor[i] = static_cast<T>(normal(RandomKey(seed), static_cast<std::uint64_t>(i)));
-  return tensor;
-}
-template <class T>
-std::vector<T> copy_of(std::span<const T> values) {
-  return {values.begin(), values.end()};
-}
 
 TEST_CASE("passes: weights that were changed between forward and backward are told") {
   ParameterStore<float> generator_store, judge_store;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "anther/anther.hpp"
+#include "tests/random_tensor.hpp"
 
 namespace {
 
@@ -14,14 +15,6 @@ using namespace anther;
 
 constexpr std::int64_t samples = 2, heads = 2, queries = 67, keys = 70, head_dim = 5;
 constexpr double hidden = -std::numeric_limits<double>::infinity();
-
-template <class T>
-Tensor<T> random_tensor(const Shape& shape, std::uint64_t seed) {
-  Tensor<T> x(shape);
-  for (std::int64_t i = 0; i < x.size(); ++i)
-    x[i] = static_cast<T>(2 * normal(RandomKey(seed), static_cast<std::uint64_t>(i)));
-  return x;
-}
 
 // One row of the result: of sample n, head h, query i. mask(j): what is added to key j's product.
 template <class T, class Mask>
