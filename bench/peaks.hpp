@@ -61,8 +61,15 @@ inline double bf16_peak() {
       parallel_for(1, 0, [&](std::int64_t) {
         configure_amx();
         for (std::int64_t i = 0; i < calls; ++i)
-          kernels::avx512::bf16_amx_tiles<float, 2, 2>(
-              {a.data(), b.data(), steps * 512, 1024, steps, nullptr, 0, y.data(), 32});
+          kernels::avx512::bf16_amx_tiles<float, 2, 2>({.a = a.data(),
+                                                        .a_tiles = {32, steps * 512, 512},
+                                                        .b = b.data(),
+                                                        .b_stride = 1024,
+                                                        .steps = steps,
+                                                        .start = nullptr,
+                                                        .start_stride = 0,
+                                                        .y = y.data(),
+                                                        .y_stride = 32});
       });
     });
     best = std::max(best, 2e-9 * 32 * 32 * 32 * steps * calls / seconds);

@@ -35,13 +35,21 @@ inline std::int64_t bf16_b_stride(std::int64_t columns) {
   return (columns > 16 ? 2 : 1) * bf16_tile;
 }
 
+// The tiles of A: how many elements lie between a row of a tile and the next, a tile and that of
+// the next rows, and a step and the next. FMA takes them only as they are packed, one after
+// another.
+struct Bf16Tiles {
+  std::int64_t row, tile, step;
+};
+
 // y = start + A B for up to two tiles of rows by two of columns, `steps` tiles deep. start and y
 // are whole tiles; start may be null, or have a stride of 0.
 template <class T>
 struct Bf16Block {
-  const std::uint16_t *a, *b;
-  std::int64_t a_stride,
-      b_stride;  // from a tile of A to that of the next rows; from a step to the next
+  const std::uint16_t* a;
+  Bf16Tiles a_tiles;
+  const std::uint16_t* b;
+  std::int64_t b_stride;  // from a step to the next
   std::int64_t steps;
   const T* start;
   std::int64_t start_stride;
@@ -59,7 +67,8 @@ struct Bf16Block {
 // takes to compile.
 template <class T>
 struct Bf16Unit {
-  std::int64_t a_tile;  // how many pairs of bytes a tile of A has
+  std::int64_t a_tile;  // how many pairs of bytes a packed tile of A has
+  bool reads_rows;      // whether A can be a map in bfloat16 that is not packed
   decltype(&baseline::bf16_pack_a<T, false, T>) pack_a;
   decltype(&baseline::bf16_pack_b<T, false, T>) pack_b;
   decltype(&baseline::bf16_pack_transposed<T, false, T>) pack_transposed;
@@ -76,6 +85,7 @@ struct Bf16Unit {
 template <class T>
 Bf16Unit<T> bf16_fma_unit(decltype(Bf16Unit<T>::block) block) {
   return {2 * bf16_tile,
+          false,
           &baseline::bf16_pack_a<T, false, T>,
           &baseline::bf16_pack_b<T, false, T>,
           &baseline::bf16_pack_transposed<T, false, T>,
@@ -92,6 +102,7 @@ Bf16Unit<T> bf16_fma_unit(decltype(Bf16Unit<T>::block) block) {
 template <class T>
 Bf16Unit<T> bf16_amx_unit() {
   return {bf16_tile,
+          true,
           &avx512::bf16_pack_a<T, true, T>,
           &avx512::bf16_pack_b<T, true, T>,
           &avx512::bf16_pack_transposed<T, true, T>,
@@ -200,6 +211,13 @@ class Bf16Blocks {
   alignas(64) T start_[32 * 32] = {};
 };
 
+// Whether the matrix unit can read x where it is: whole tiles, whose rows are each a cache line.
+template <class T>
+bool bf16_in_lines(const T* x, const GemmDims& d) {
+  return d.x_bf16 != 0 && d.depth % 32 == 0 && d.x_stride % 32 == 0 &&
+         reinterpret_cast<std::uintptr_t>(x) % 64 == 0;
+}
+
 // y (rows, columns) = x (rows, depth) B + bias + add, for the panels first to last - 1. Where there
 // is no bias and add is y, the sums start from it. A y in bfloat16 needs a depth of at most 4096.
 template <class T>
@@ -215,6 +233,7 @@ void bf16_gemm(const Bf16Unit<T>& unit, const GemmOperands<T>& o, const GemmDims
   const std::int64_t all_steps = bf16_steps(d.depth);
   // The bias of the last panel, as whole tiles.
   const std::int64_t last_column = (d.columns - 1) / 32 * 32;
+  const bool in_lines = unit.reads_rows && bf16_in_lines(o.x, d);
   if (o.bias) std::copy_n(o.bias + last_column, d.columns - last_column, last_bias);
   for (std::int64_t done = 0;; done += most_steps) {
     const std::int64_t steps = all_steps - done < most_steps ? all_steps - done : most_steps;
@@ -237,7 +256,12 @@ void bf16_gemm(const Bf16Unit<T>& unit, const GemmOperands<T>& o, const GemmDims
     };
     for (std::int64_t row = 0; row < d.rows; row += 16 * at_once) {
       const std::int64_t rows = d.rows - row < 16 * at_once ? d.rows - row : 16 * at_once;
-      for (std::int64_t i = 0; i < rows; i += 16) {
+      const bool packs = !in_lines || rows % 16 != 0;
+      const auto* const tiles =
+          packs ? a : as_bf16(map_at(o.x, row * d.x_stride + 32 * done, d.x_bf16));
+      const Bf16Tiles a_tiles =
+          packs ? Bf16Tiles{32, a_stride, unit.a_tile} : Bf16Tiles{d.x_stride, 16 * d.x_stride, 32};
+      for (std::int64_t i = 0; packs && i < rows; i += 16) {
         const T* const x = map_at(o.x, (row + i) * d.x_stride + 32 * done, d.x_bf16);
         const std::int64_t here = rows - i < 16 ? rows - i : 16;
         if (d.x_bf16 != 0)
@@ -248,9 +272,9 @@ void bf16_gemm(const Bf16Unit<T>& unit, const GemmOperands<T>& o, const GemmDims
       const auto block = [&](std::int64_t panel, std::int64_t i, T* y, std::int64_t y_stride) {
         const std::int64_t column = 32 * panel;
         const std::int64_t b_stride = bf16_b_stride(columns_of(panel, panel + 1));
-        return Bf16Block<T>{.a = a + i / 16 * a_stride,
+        return Bf16Block<T>{.a = tiles + i / 16 * a_tiles.tile,
+                            .a_tiles = a_tiles,
                             .b = packed + column * 32 * all_steps + done * b_stride,
-                            .a_stride = a_stride,
                             .b_stride = b_stride,
                             .steps = steps,
                             .start = goes_on                 ? y
@@ -337,8 +361,8 @@ void bf16_gemm_tn(const Bf16Unit<T>& unit, T* dw, const T* dy, const T* x, const
                              same ? outs : d.outs - out - 32);
           }
           blocks.compute({.a = a,
+                          .a_tiles = {32, a_stride, unit.a_tile},
                           .b = b + n * 32 * steps,
-                          .a_stride = a_stride,
                           .b_stride = bf16_b_stride(columns - n),
                           .steps = steps,
                           .start = to,

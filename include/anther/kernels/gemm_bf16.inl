@@ -61,7 +61,7 @@ void bf16_fma_block(const Bf16Block<T>& p, int row_tiles, int column_tiles) {
   for (int i = 0; i < 16 * row_tiles; i += rows)
     for (int j = 0; j < column_tiles * in_tile; j += vectors)
       bf16_fma_rows<T, rows, vectors>(
-          reinterpret_cast<const T*>(p.a + i / 16 * p.a_stride) + i % 16 * 32,
+          reinterpret_cast<const T*>(p.a + i / 16 * p.a_tiles.tile) + i % 16 * 32,
           p.b + j / in_tile * bf16_tile + j % in_tile * 2 * lanes, p,
           p.start ? p.start + i * p.start_stride + j * lanes : nullptr,
           p.y + i * p.y_stride + j * lanes);
@@ -110,12 +110,13 @@ void bf16_amx_tiles(const Bf16Block<T>& p) {
     amx_zero<3>();
   }
   const std::uint16_t *a = p.a, *b = p.b;
+  const std::int64_t a_row = 2 * p.a_tiles.row;
   for (std::int64_t step = 0; step < p.steps; ++step) {
     amx_load<6>(b, 64);
-    amx_load<4>(a, 64);
+    amx_load<4>(a, a_row);
     amx_multiply<0, 4, 6>();
     if constexpr (row_tiles > 1) {
-      amx_load<5>(a + p.a_stride, 64);
+      amx_load<5>(a + p.a_tiles.tile, a_row);
       amx_multiply<2, 5, 6>();
     }
     if constexpr (column_tiles > 1) {
@@ -123,7 +124,7 @@ void bf16_amx_tiles(const Bf16Block<T>& p) {
       amx_multiply<1, 4, 7>();
       if constexpr (row_tiles > 1) amx_multiply<3, 5, 7>();
     }
-    a += bf16_tile;
+    a += p.a_tiles.step;
     b += p.b_stride;
   }
   const std::int64_t stride = p.y_stride * bytes;
