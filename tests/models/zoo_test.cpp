@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <regex>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -138,6 +140,53 @@ TEST_CASE("freezing a model's first stages freezes its stem too") {
     CHECK(info.trainable ==
           ((info.name.starts_with("layer") && !info.name.starts_with("layer1.")) ||
            info.name.starts_with("fc.")));
+}
+
+TEST_CASE("every model: its head learns at the full rate, and no number of stages freezes it") {
+  std::istringstream names(
+      std::regex_replace(ModelRegistry::global().names(), std::regex(R"( \([^)]*\)|,)"), ""));
+  int models = 0;
+  for (std::string name; names >> name; ++models) {
+    CAPTURE(name);
+    ParameterStore<float> store;
+    const auto model = choose_model(name).make(store);
+    const std::vector<std::string> heads = head_modules(store), stages = stage_modules(store);
+    CHECK(!heads.empty());
+    const std::vector<double> scales = layer_decay_scales(store, 0.5);
+    double body = 0;
+    for (std::size_t i = 0; i < scales.size(); ++i) {
+      const bool is_head = is_within_any(store.parameters()[i].name, heads);
+      CHECK((scales[i] == 1) == is_head);
+      if (!is_head) body = std::max(body, scales[i]);
+    }
+    CHECK(body == 0.5);
+    // What stands between the last stage and the head is the last to learn slower.
+    for (std::size_t i = 0; i < scales.size(); ++i)
+      for (const char* norm : {"norm.", "classifier.0."})
+        if (!stages.empty() && store.parameters()[i].name.starts_with(norm))
+          CHECK(scales[i] == (is_within_any(store.parameters()[i].name, heads) ? 1 : 0.5));
+    if (stages.empty()) continue;
+    freeze(store, std::to_string(stages.size()));
+    for (const ParameterInfo& info : store.parameters())
+      if (is_within_any(info.name, heads)) CHECK(info.trainable);
+  }
+  CHECK(models >= 11);
+}
+
+TEST_CASE("options that matter in training alone do not make another model") {
+  const std::vector<std::pair<const char*, nlohmann::json>> cases = {
+      {"convnext_tiny", {{"drop_path", 0.4}, {"layer_scale", 1}}},
+      {"vit_tiny", {{"drop_path", 0.4}}},
+      {"efficientnet_lite0", {{"dropout", 0.4}, {"drop_path", 0.4}}},
+      {"mobilenet_v2", {{"dropout", 0.4}}},
+      {"mlp", {{"dropout", 0.4}}}};
+  for (const auto& [name, options] : cases) {
+    CAPTURE(name);
+    const ChosenModel chosen = choose_model(name), other = choose_model(name, options);
+    CHECK(chosen.options != other.options);
+    CHECK(chosen.model->function_options(chosen.options) ==
+          chosen.model->function_options(other.options));
+  }
 }
 
 TEST_CASE("options of models that make no sense are refused, with their names") {

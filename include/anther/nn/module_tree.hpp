@@ -47,22 +47,28 @@ std::vector<std::string> child_modules(const ParameterStore<T>& store, std::stri
   return children;
 }
 
-// The layers of a model, from input to output: the parts of its stages, the head, and what comes
-// before the first stage. The parts of a stage are the modules that it calls; a stage that calls
-// none is one layer. A model without stages consists of its own modules.
+// The layers of a model, from input to output, as far as it makes its modules in that order: the
+// parts of its stages, and last its heads. The parts of a stage are the modules that it calls; a
+// stage that calls none is one layer. A model without stages consists of its own modules. Modules
+// without parameters (an activation, a pooling) are no layers.
 template <class T>
 std::vector<std::string> layer_modules(const ParameterStore<T>& store) {
-  const std::vector<std::string> stages = stage_modules(store), heads = head_modules(store);
-  if (stages.empty()) return child_modules(store, {});
+  const std::vector<std::string> heads = head_modules(store);
   std::vector<std::string> layers;
+  if (stage_modules(store).empty()) layers = child_modules(store, {});
   for (const ModuleInfo& module : store.modules()) {
-    if (is_within_any(module.path, layers)) continue;
-    const bool is_head = std::find(heads.begin(), heads.end(), module.path) != heads.end();
-    if (module.traits.stage && module.traits.container)
+    if (!module.traits.stage || is_within_any(module.path, layers)) continue;
+    if (module.traits.container)
       for (const std::string& child : child_modules(store, module.path)) layers.push_back(child);
-    else if (module.traits.stage || is_head)
+    else
       layers.push_back(module.path);
   }
+  std::erase_if(layers, [&](const std::string& layer) {
+    return is_within_any(layer, heads) ||
+           std::none_of(store.parameters().begin(), store.parameters().end(),
+                        [&](const ParameterInfo& info) { return is_within(info.name, layer); });
+  });
+  layers.insert(layers.end(), heads.begin(), heads.end());
   return layers;
 }
 

@@ -38,7 +38,7 @@ std::int64_t freeze(ParameterStore<T>& store, std::string_view what) {
     modules.resize(static_cast<std::size_t>(count));
     for (const ModuleInfo& module : store.modules()) {
       if (count == 0 || module.traits.stage) break;
-      stem.push_back(module.path);
+      if (!is_within_any(module.path, heads)) stem.push_back(module.path);
     }
   } else if (!body) {
     for (std::size_t begin = 0; begin <= what.size();) {
@@ -86,23 +86,25 @@ void freeze_statistics(ParameterStore<T>& store) {
 
 // A factor for the rate of each parameter, so that the rate falls by `decay` with each layer from
 // the head to the input, as timm's --layer-decay does: 1 at the head, decay at the last block, and
-// so on. Layers are those of layer_modules(). What stands between two layers belongs to the one
-// before it; what stands before the first is a layer of its own.
+// so on. Layers are those of layer_modules(); several heads are one. What the model makes between
+// two layers belongs to the one before it; what it makes before the first is a layer of its own.
 template <class T>
 std::vector<double> layer_decay_scales(const ParameterStore<T>& store, double decay) {
   detail::check(decay > 0 && decay <= 1, "layer decay: expected more than 0, at most 1, got ",
                 decay);
-  const std::vector<std::string> layers = layer_modules(store);
-  std::vector<int> numbers;
-  int last = 0;
+  const std::vector<std::string> layers = layer_modules(store), heads = head_modules(store);
+  std::vector<std::size_t> numbers;
+  std::size_t last = 0, most = 0;
   for (const ParameterInfo& info : store.parameters()) {
-    for (std::size_t layer = 0; layer < layers.size(); ++layer)
-      if (is_within(info.name, layers[layer])) last = static_cast<int>(layer) + 1;
-    numbers.push_back(last);
+    const bool is_head = is_within_any(info.name, heads);
+    for (std::size_t layer = 0; layer < layers.size() - heads.size(); ++layer)
+      if (is_within(info.name, layers[layer])) last = layer + 1;
+    numbers.push_back(is_head ? layers.size() - heads.size() + 1 : last);
+    most = std::max(most, numbers.back());
   }
   std::vector<double> scales;
-  const int head = numbers.empty() ? 0 : *std::max_element(numbers.begin(), numbers.end());
-  for (const int number : numbers) scales.push_back(std::pow(decay, head - number));
+  for (const std::size_t number : numbers)
+    scales.push_back(std::pow(decay, static_cast<double>(most - number)));
   return scales;
 }
 

@@ -110,16 +110,28 @@ class ConvNext : public Module<T> {
   ConvNext(const Scope<T>& scope, const Options& options)
       : Module<T>(scope, "ConvNeXt"),
         options_((options.validate(), options)),
+        stages_(make_stages(scope / "features", options)),
         norm(scope / "classifier.0", options.dims[3], 1e-6),
         head(convnext_linear(scope / "classifier.2", options.dims[3], options.num_classes,
-                             {.head = true})) {
-    const Scope<T> features = scope / "features";
+                             {.head = true})) {}
+
+  Variable<T> forward(Variable<T> x) const override {
+    for (const auto& stage : stages_) x = (*stage)(x);
+    return head(norm(global_average_pool(x)));
+  }
+  const Options& options() const { return options_; }
+
+ private:
+  using Stages = std::vector<std::unique_ptr<Sequential<T>>>;
+
+  static Stages make_stages(const Scope<T>& features, const Options& options) {
+    Stages stages;
     std::int64_t blocks = 0, block = 0, in = 3;
     for (const std::int64_t depth : options.depths) blocks += depth;
     for (int s = 0; s < 4; ++s) {
       const std::int64_t channels = options.dims[static_cast<std::size_t>(s)];
       // What makes the map smaller: a patch for a pixel at first, then norm before convolution.
-      auto& down = stages_.emplace_back(
+      auto& down = stages.emplace_back(
           std::make_unique<Sequential<T>>(features / (2 * s), ModuleTraits{.stage = true}));
       if (s == 0) {
         down->template add<Conv2d>(in, channels, conv_options(4));
@@ -128,7 +140,7 @@ class ConvNext : public Module<T> {
         down->template add<LayerNorm>(in, 1e-6);
         down->template add<Conv2d>(in, channels, conv_options(2));
       }
-      auto& stage = stages_.emplace_back(
+      auto& stage = stages.emplace_back(
           std::make_unique<Sequential<T>>(features / (2 * s + 1), ModuleTraits{.stage = true}));
       for (std::int64_t i = 0; i < options.depths[static_cast<std::size_t>(s)]; ++i, ++block)
         stage->template add<ConvNextBlock>(
@@ -138,15 +150,8 @@ class ConvNext : public Module<T> {
                 : 0);
       in = channels;
     }
+    return stages;
   }
-
-  Variable<T> forward(Variable<T> x) const override {
-    for (const auto& stage : stages_) x = (*stage)(x);
-    return head(norm(global_average_pool(x)));
-  }
-  const Options& options() const { return options_; }
-
- private:
   static Conv2dLayerOptions conv_options(std::int64_t size) {
     return {.kernel_size = size,
             .stride = size,
@@ -155,12 +160,13 @@ class ConvNext : public Module<T> {
   }
 
   Options options_;
-  std::vector<std::unique_ptr<Sequential<T>>> stages_;
+  Stages stages_;
   LayerNorm<T> norm;
   Linear<T> head;
 };
 
 inline const RegisterModel<ConvNext<float>> registered_convnext(
-    "convnext", {.variants = {{"convnext_tiny", {}}}});
+    "convnext",
+    {.variants = {{"convnext_tiny", {}}}, .training_options = {"drop_path", "layer_scale"}});
 
 }  // namespace anther::inline v0_1

@@ -114,7 +114,7 @@ namespace anther::inline v0_1 {
 struct EfficientNetLite0Options {
   std::int64_t num_classes = 1000;
   double dropout = 0.2;
-  double drop_path = 0;  // of the last block; it rises linearly from 0
+  double drop_path = 0;  // block i of the 16 has i / 16 of it, as in timm
 
   template <class Self, class Visit>
   static void members(Self& self, const Visit& visit) {

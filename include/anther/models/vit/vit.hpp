@@ -149,18 +149,12 @@ class Vit : public Module<T> {
                                                 .decay = false})),
         patch_embed(scope / "patch_embed.proj", 3, options.embed_dim,
                     {.kernel_size = options.patch_size, .stride = options.patch_size}),
+        blocks_(make_blocks(scope / "blocks", options)),
         norm(scope / "norm", options.embed_dim, 1e-6),
         head(scope / "head", options.embed_dim, options.num_classes,
              {.weight_init = Init::truncated_normal(0.02),
               .bias_init = Init::constant(0),
-              .traits = {.head = true}}) {
-    for (std::int64_t i = 0; i < options.depth; ++i)
-      blocks_.push_back(std::make_unique<VitBlock<T>>(
-          scope / "blocks" / static_cast<int>(i), options,
-          options.depth > 1
-              ? options.drop_path * static_cast<double>(i) / static_cast<double>(options.depth - 1)
-              : 0));
-  }
+              .traits = {.head = true}}) {}
 
   Variable<T> forward(Variable<T> x) const override {
     Tape<T>& tape = x.tape();
@@ -180,14 +174,28 @@ class Vit : public Module<T> {
   const Options& options() const { return options_; }
 
  private:
+  using Blocks = std::vector<std::unique_ptr<VitBlock<T>>>;
+
+  static Blocks make_blocks(const Scope<T>& scope, const Options& options) {
+    Blocks blocks;
+    for (std::int64_t i = 0; i < options.depth; ++i)
+      blocks.push_back(std::make_unique<VitBlock<T>>(
+          scope / static_cast<int>(i), options,
+          options.depth > 1
+              ? options.drop_path * static_cast<double>(i) / static_cast<double>(options.depth - 1)
+              : 0));
+    return blocks;
+  }
+
   Options options_;
   Parameter<T> cls_token, pos_embed;
   Conv2d<T> patch_embed;
-  std::vector<std::unique_ptr<VitBlock<T>>> blocks_;
+  Blocks blocks_;
   LayerNorm<T> norm;
   Linear<T> head;
 };
 
-inline const RegisterModel<Vit<float>> registered_vit("vit", {.variants = {{"vit_tiny", {}}}});
+inline const RegisterModel<Vit<float>> registered_vit("vit", {.variants = {{"vit_tiny", {}}},
+                                                              .training_options = {"drop_path"}});
 
 }  // namespace anther::inline v0_1
