@@ -5,11 +5,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "anther/data/vision/mirror.hpp"
 #include "anther/models/edgevit/edgevit.hpp"
+#include "anther/ops/reduce.hpp"
+#include "anther/ops/shape.hpp"
 #include "anther/train/flip.hpp"
 
 namespace {
@@ -125,6 +128,40 @@ TEST_CASE("predictor: samples of another size are refused") {
   CHECK_THROWS_WITH_AS(predictor(random_values({2, 6})), doctest::Contains("got the shape (2, 6)"),
                        Error);
   CHECK_THROWS_AS(Predictor<float>(model, Shape{6}), Error);
+}
+
+// Its result, of a batch (N, 5): a mean over all, rows of other samples, or one row too few for
+// two.
+struct NotOfSamples : Module<float> {
+  NotOfSamples(const Scope<float>& scope, int kind)
+      : Module(scope, "NotOfSamples"), kind_(kind), in(scope / "in", 5, 4) {}
+  Variable<float> forward(Variable<float> x) const override {
+    const Variable<float> y = in(x);
+    if (kind_ == 0) return mean(y);
+    if (kind_ == 1) return reshape(y, {-1, 2});
+    return x.shape()[0] == 1 ? y : reshape(y, {x.shape()[0], 2, 2});
+  }
+  int kind_;
+  Linear<float> in;
+};
+
+TEST_CASE("predictor: a result that is not one for each sample is refused") {
+  for (int kind = 0; kind < 3; ++kind) {
+    CAPTURE(kind);
+    ParameterStore<float> store;
+    const NotOfSamples model(store, kind);
+    store.initialize(1);
+    const Tensor<float> samples = random_values({6, 5});
+    set_num_threads(2);
+    try {
+      const Predictor<float> predictor(model, {5}, {.part = 3});
+      CHECK(kind == 2);  // of one sample it is right
+      predictor(samples);
+      FAIL_CHECK("not refused");
+    } catch (const Error& error) {
+      CHECK(std::string(error.what()).find("predictor: expected") != std::string::npos);
+    }
+  }
 }
 
 TEST_CASE("flip: the mean of the probabilities of two views") {

@@ -44,7 +44,7 @@ template <class T>
 class Predictor {
  public:
   // sample: the shape of one sample, without the batch. The model outlives this object. Throws if
-  // the model cannot take such samples.
+  // the model cannot take such samples, or its result does not begin with their number.
   Predictor(const Module<T>& model, const Shape& sample, const PredictorOptions& options = {})
       : model_(model), sample_(sample), options_(options) {
     detail::check(options.part >= 0, "predictor: expected parts of at least 0 samples, got ",
@@ -148,23 +148,33 @@ class Predictor {
   Plan make(std::int64_t size) const {
     Shape shape{size};
     for (int i = 0; i < sample_.rank(); ++i) shape.push_back(sample_[i]);
-    return std::make_unique<Inference<T>>(model_, shape, options_.profile, options_.amp);
+    Plan plan = std::make_unique<Inference<T>>(model_, shape, options_.profile, options_.amp);
+    const Shape& result = plan->output_shape();
+    detail::check(result.rank() > 0 && result[0] == size, "predictor: expected a result of shape (",
+                  size, ", ...), one for each sample, got ", result);
+    return plan;
   }
 
   Plan take(std::int64_t size) const {
     {
       const std::lock_guard lock(mutex_);
-      most_ = std::max(most_, ++taken_);
       const auto fits = std::find_if(free_.begin(), free_.end(), [&](const Plan& plan) {
         return plan->input_shape()[0] == size;
       });
       if (fits != free_.end()) {
         Plan plan = std::move(*fits);
         free_.erase(fits);
+        most_ = std::max(most_, ++taken_);
         return plan;
       }
     }
-    return make(size);
+    Plan plan = make(size);
+    const Shape output = sample_shape_of(plan->output_shape());
+    detail::check(output == output_, "predictor: expected results of ", output_,
+                  " for any number of samples, got ", output, " for ", size);
+    const std::lock_guard lock(mutex_);
+    most_ = std::max(most_, ++taken_);
+    return plan;
   }
   // Keeps the plans that were used last: as many as were ever taken at once, and one for the size
   // of the last part.
