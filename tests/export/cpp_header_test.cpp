@@ -287,6 +287,8 @@ struct Layers {
         .add<Apply>([](V x) { return gelu(layer_norm(x)); })
         .add<Linear>(8, 8)
         .add<Apply>([](V x) { return gelu(rms_norm(x)); })
+        .add<Linear>(8, 8)
+        .add<Apply>([](V x) { return gelu(x) + reshape(reshape(x, {-1}), x.shape()); })
         .add<Linear>(8, 4)
         .add<Apply>([](V x) { return global_average_pool(x); })
         .add<Apply>([](V x) { return gelu(x); });

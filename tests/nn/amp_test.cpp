@@ -19,6 +19,7 @@
 #include "anther/ops/attention.hpp"
 #include "anther/ops/pointwise.hpp"
 #include "anther/ops/reduce.hpp"
+#include "anther/ops/select.hpp"
 #include "anther/ops/shape.hpp"
 #include "tests/random_tensor.hpp"
 
@@ -102,6 +103,46 @@ TEST_CASE("amp: near float, with the same bits for any number of threads and as 
   set_num_threads(0);
   // Both precisions of a store's packed weights, in turn.
   CHECK(run(net, x, false).value == in_float.value);
+}
+
+TEST_CASE("amp: a plan has the tape's bits where the map before GELU is viewed, or is the result") {
+  struct Viewed : Module<float> {
+    Viewed(const Scope<float>& scope, int kind)
+        : Module(scope, "Viewed"),
+          kind_(kind),
+          fc1(scope / "fc1", 8, 12),
+          fc2(scope / "fc2", 12, 6) {}
+    Variable<float> forward(Variable<float> x) const override {
+      const Variable<float> y = fc1(x);
+      const Variable<float> z = fc2(gelu(y));
+      switch (kind_) {
+        case 0:
+          return reshape(y, {-1}) + pad_axis(reshape(z, {-1}), 0, 0, y.shape().numel() / 2);
+        case 1:
+          return narrow(reshape(y, {y.shape().rows(), 12}), 0, 1, 2);  // a view within a view
+        case 2:
+          return narrow(y, 1, 0, 1);  // a view of one sample, a copy of several
+        default:
+          return y;
+      }
+    }
+    int kind_;
+    Linear<float> fc1, fc2;
+  };
+  for (int kind = 0; kind < 4; ++kind)
+    for (const std::int64_t samples : {1, 3}) {
+      CAPTURE(kind);
+      CAPTURE(samples);
+      ParameterStore<float> store;
+      const Viewed net(store, kind);
+      store.initialize(3);
+      const auto x = random_tensor<float>({samples, 4, 8}, 1);
+      Tape<float> tape;
+      tape.begin({.training = false, .backward = false, .amp = true});
+      const Variable<float> y = net(tape.input(x));
+      Inference<float> inference(net, x.shape(), nullptr, true);
+      CHECK(std::ranges::equal(inference(x.span()), y.value()));
+    }
 }
 
 TEST_CASE("amp: the map before GELU is stored in bfloat16, and others get its numbers as floats") {

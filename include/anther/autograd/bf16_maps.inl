@@ -5,6 +5,29 @@
 
 namespace anther::inline v0_1 {
 
+// The numbers of a map in bfloat16 as floats.
+inline constexpr char bf16_floats_op_name[] = "float";
+template <class T>
+inline constexpr Op<T> bf16_floats_op = {
+    .name = bf16_floats_op_name,
+    .forward =
+        [](Call<T>& call) {
+          kernels::bf16_kernels<T>().widen(call.output(), call.bf16_input(),
+                                           call.output_shape().numel());
+        },
+    .backward = nullptr,
+    .reads_bf16 = true,
+};
+
+// In a plan, where views and the result stand in the memory of their values: a map in bfloat16 as
+// floats.
+template <class T>
+Variable<T> Tape<T>::floats_of(const Variable<T>& x) {
+  if (!at(id_of(x)).narrow) return x;
+  const Shape shape = x.shape();
+  return record(bf16_floats_op<T>, nullptr, {&x, 1}, {&shape, 1}, {})[0];
+}
+
 // Before op is recorded: whether the result of the op before it is a map in bfloat16.
 template <class T>
 void Tape<T>::choose_bf16(const Op<T>& op, std::span<const int> inputs) {

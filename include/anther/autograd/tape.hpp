@@ -341,6 +341,7 @@ class Tape {
   void make_bf16(int id);
   void settle();
   T* as_floats(int id, Arena& memory);
+  Variable<T> floats_of(const Variable<T>& x);
   bool takes_bf16_gradient(const Entry& entry) const;
   // Blocks: layers.inl.
   struct Block {

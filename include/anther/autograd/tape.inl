@@ -162,13 +162,13 @@ Variable<T> Tape<T>::record_view(const Op<T>& op, const void* attributes, const 
   check_readable({&of, 1});
   check(first >= 0 && shape.numel() <= at(of).shape.numel() - first, op.name, ": a view of ", shape,
         " from element ", first, " on is not within ", at(of).shape);
+  const Root root = root_of(of);
+  if (options_.dry_run && at(root.id).narrow)
+    return record_view(op, attributes, floats_of(handle(root.id)), root.first + first, shape);
   run_pending({&of, 1});
   settle();
   store(of);
-  const Root root = root_of(of);
   ++at(root.id).readers;
-  // A plan has views where their values are: it reads floats then, and does not round them.
-  if (options_.dry_run) at(root.id).narrow = false;
   const int id = add_value(shape, at(of).wants_gradient);
   Value& value = at(id);
   value.base = root.id;

@@ -14,8 +14,7 @@ struct DryRun {
     tape.begin(
         {.training = false, .backward = false, .dry_run = true, .amp = amp, .profile = profile});
     input = tape.input(shape);
-    output = model(input);
-    tape.at(tape.id_of(output)).narrow = false;  // it is read as floats
+    output = tape.floats_of(model(input));
   }
 
   Tape<T> tape;

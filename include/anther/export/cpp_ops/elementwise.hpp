@@ -32,6 +32,10 @@ ANTHER_ONCE void add_elementwise_cpp(CppForms& forms) {
     code.call("scale<float>", code.output(), "nullptr", code.input(0),
               code_of(call.attributes<double>()) + "f", call.output_shape().numel());
   });
+  forms.add_named(bf16_floats_op_name, [](CodeBuilder& code, const Call<float>& call) {
+    code.call("bf16_kernels<float>().widen", code.output(), code.bf16_input(),
+              call.output_shape().numel());
+  });
   forms.add_named(gelu_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const std::int64_t columns = call.output_shape().back();
     const std::string count = detail::text_of("count * ", columns);
