@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "anther/autograd/gradient_check.hpp"
+#include "anther/nn/attention.hpp"
 #include "anther/nn/conv.hpp"
 #include "anther/nn/drop.hpp"
+#include "anther/nn/embedding.hpp"
 #include "anther/nn/linear.hpp"
 #include "anther/nn/module.hpp"
 #include "anther/nn/norm.hpp"
@@ -346,6 +348,15 @@ TEST_CASE("batch norm: the natural loop trains it, and evaluates by what it has 
   }
   CHECK(sum == doctest::Approx(0).epsilon(0.05));
   CHECK(squares == doctest::Approx(1).epsilon(0.05));
+}
+
+TEST_CASE("embedding: the row of padding starts as zeros") {
+  ParameterStore<float> store;
+  const Scope<float> scope(store);
+  const Embedding<float> table(scope / "table", 5, 3, {.padding_idx = 3});
+  store.initialize(1);
+  const std::span<const float> weight = table.weight.store->value(table.weight.number);
+  for (std::size_t i = 0; i < weight.size(); ++i) CHECK((weight[i] == 0) == (i / 3 == 3));
 }
 
 TEST_CASE("summary: every layer's shapes, parameters and multiply-accumulates, as text") {

@@ -136,6 +136,13 @@ TEST_CASE("adam: frozen parameters keep their bits, and may be set free") {
     store.set_trainable(frozen, true);
     adam.step(gradients_of(store, 5), 0.01);
     CHECK_FALSE(std::ranges::equal(store.value(frozen), store.slice_of(old, frozen)));
+    // As its first step, which the correction of the moments goes by.
+    ParameterStore<float> fresh;
+    add_parameters(fresh);
+    Adam<float> first(fresh, {.weight_decay = 0.1, .decoupled = true});
+    first.step(gradients_of(fresh, 5), 0.01);
+    CHECK(std::ranges::equal(store.value(frozen), fresh.value(frozen)));
+    CHECK(adam.missed_steps()[static_cast<std::size_t>(frozen)] == 5);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "anther/core/random.hpp"
@@ -35,6 +36,8 @@ TEST_CASE("clip: torch.nn.utils.clip_grad_norm_'s factor") {
   CHECK(clip_scale(2, 10) == 1);
   CHECK(clip_scale(0, 1) == 1);
   CHECK(clip_scale(1e6, 0) == 1);  // off
+  CHECK(std::isnan(clip_scale(std::numeric_limits<double>::quiet_NaN(), 1)));
+  CHECK(clip_scale(std::numeric_limits<double>::infinity(), 1) == 0);
   // Clipped gradients have the norm that was asked for.
   std::vector<double> gradients = {3, -4, 12};
   GradientNorm<double> norm(3);

@@ -126,6 +126,22 @@ TEST_CASE("state: comes back with the same bits, and with the run's progress") {
                  "not of this model: optimizer.exp_avg.conv.bias"));
 }
 
+TEST_CASE("state: steps that frozen parameters have not made come back") {
+  const TemporaryFolder folder;
+  State a(1), b(2);
+  const std::vector<float> gradients(static_cast<std::size_t>(a.store.size()), 0.5f);
+  a.store.set_trainable(1, false);
+  for (int step = 0; step < 4; ++step) a.adam->step(gradients, 0.01);
+  save_state(folder / "state.safetensors", *a.adam, nlohmann::json::object());
+  load_state(folder / "state.safetensors", *b.adam);
+  CHECK(b.adam->steps() == 7);
+  CHECK(b.adam->missed_steps() == std::vector<std::int64_t>{0, 4, 0, 0});
+  a.store.set_trainable(1, true);
+  a.adam->step(gradients, 0.01);
+  b.adam->step(gradients, 0.01);
+  CHECK(a.copy() == b.copy());
+}
+
 TEST_CASE("state: every number of a run's progress comes back") {
   nlohmann::json json = to_json(FitProgress{});
   double number = 1;
@@ -346,6 +362,11 @@ TEST_CASE("state: what is no state, or of another optimiser, is refused and chan
   for (const auto& [progress, steps] : {std::pair("{", "3"), std::pair("{}", "three")}) {
     save_weights<float>(path, a.store, a.store.values(),
                         {{"progress", progress}, {"optimizer_steps", steps}});
+    refuses("metadata");
+  }
+  for (const char* missed : {"{", "[1]", "{\"norm.weight\": -1}", "{\"norm.weight\": 4}"}) {
+    save_weights<float>(path, a.store, a.store.values(),
+                        {{"progress", "{}"}, {"optimizer_steps", "3"}, {"missed_steps", missed}});
     refuses("metadata");
   }
   // Half of a file.

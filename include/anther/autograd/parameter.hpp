@@ -17,6 +17,7 @@ struct Init {
   enum class Kind { constant, uniform, normal, truncated_normal };
   Kind kind = Kind::constant;
   double value = 0;  // the constant, the bound of the uniform distribution, or the deviation
+  std::int64_t zero_row = -1;  // a row of the first axis that is zeros all the same
 
   static constexpr Init constant(double value) { return {Kind::constant, value}; }
   // Uniform in [-bound, bound).

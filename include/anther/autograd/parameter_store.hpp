@@ -10,6 +10,7 @@
 //   edit.value(parameter.number)[0] = 1;
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cmath>
@@ -366,6 +367,8 @@ class ParameterStore {
       }
       to[index] = static_cast<T>(value);
     });
+    if (const std::int64_t row = info.init.zero_row; row >= 0 && row < info.shape[0])
+      std::fill_n(to + row * (info.size / info.shape[0]), info.size / info.shape[0], T(0));
   }
 
   std::shared_ptr<const char> life_ = std::make_shared<char>();

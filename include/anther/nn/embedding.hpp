@@ -11,7 +11,8 @@
 namespace anther::inline v0_1 {
 
 struct EmbeddingOptions {
-  std::optional<std::int64_t> padding_idx = {};  // a row without a gradient: it stays as it is
+  // A row that starts as zeros and has no gradient, so that it stays as it is.
+  std::optional<std::int64_t> padding_idx = {};
   std::optional<Init> weight_init = {};
 };
 
@@ -22,9 +23,8 @@ class Embedding : public Module<T> {
             const EmbeddingOptions& options = {})
       : Module<T>(scope, "Embedding"),
         padding_idx_(options.padding_idx),
-        weight(scope.parameter("weight", {.shape = {num_embeddings, embedding_dim},
-                                          .init = options.weight_init.value_or(Init::normal(1))})) {
-  }
+        weight(scope.parameter(
+            "weight", {.shape = {num_embeddings, embedding_dim}, .init = start(options)})) {}
 
   // x: integers of any shape (...); the result is (..., C).
   Variable<T> forward(Variable<T> x) const override {
@@ -32,6 +32,12 @@ class Embedding : public Module<T> {
   }
 
  private:
+  static Init start(const EmbeddingOptions& options) {
+    Init init = options.weight_init.value_or(Init::normal(1));
+    init.zero_row = options.padding_idx.value_or(-1);
+    return init;
+  }
+
   std::optional<std::int64_t> padding_idx_;
 
  public:

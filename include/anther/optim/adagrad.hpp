@@ -27,7 +27,7 @@ class Adagrad : public Optimizer<T> {
  protected:
   void update(T* values, const T* gradients, const typename Optimizer<T>::Range& range, double lr,
               double gradient_scale) override {
-    const double past = static_cast<double>(this->steps() - 1);
+    const double past = static_cast<double>(range.steps - 1);
     kernels::adagrad_step(
         values + range.begin, this->state()[0].values.data() + range.begin, gradients + range.begin,
         range.end - range.begin,

@@ -33,7 +33,7 @@ class Adam : public Optimizer<T> {
     kernels::adam_step(values + range.begin, this->state()[0].values.data() + range.begin,
                        this->state()[1].values.data() + range.begin, gradients + range.begin,
                        range.end - range.begin,
-                       kernels::AdamStep{.step = this->steps(),
+                       kernels::AdamStep{.step = range.steps,
                                          .learning_rate = lr,
                                          .beta1 = o.beta1,
                                          .beta2 = o.beta2,

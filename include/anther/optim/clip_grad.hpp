@@ -16,9 +16,10 @@
 
 namespace anther::inline v0_1 {
 
-// The factor for gradients of this norm; 1 without a max_norm (0).
+// The factor for gradients of this norm; 1 without a max_norm (0). Where the norm is not a number,
+// neither is the factor, as in PyTorch: one gradient that is none does not end clipping unseen.
 inline double clip_scale(double norm, double max_norm) {
-  return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1;
+  return max_norm > 0 ? std::min(max_norm / (norm + 1e-6), 1.0) : 1;
 }
 
 // The norm of gradients, always of the same size; computing it allocates nothing. With a group,

@@ -38,6 +38,7 @@ class Optimizer {
     std::int64_t begin, end;
     bool decay;
     double lr_scale;
+    std::int64_t steps;  // of these parameters, with this one: none were made while frozen
   };
   // A buffer of the state: Adam's exp_avg and exp_avg_sq, SGD's momentum_buffer.
   struct State {
@@ -61,12 +62,13 @@ class Optimizer {
                   "optimizer: expected a learning rate of at least 0, got ", lr);
     store_.check_readable();
     size_state();
-    ++steps_;
+    count_step();
     {
       const auto edit = store_.edit();
       for (const Range& range : ranges()) {
         const Range part{std::max(range.begin, own.begin) - own.begin,
-                         std::min(range.end, own.end) - own.begin, range.decay, range.lr_scale};
+                         std::min(range.end, own.end) - own.begin, range.decay, range.lr_scale,
+                         range.steps};
         if (part.begin < part.end)
           update(edit.values().data() + own.begin, gradients.data(), part, lr * range.lr_scale,
                  gradient_scale);
@@ -116,6 +118,8 @@ class Optimizer {
       group.broadcast(bytes_of(edit.buffer_values()));
     }
     steps_ = from_first(group, steps_);
+    missed_.resize(store_.parameters().size());
+    group.broadcast(bytes_of(std::span(missed_)));
     group_ = &group;
     for (State& state : state_) {
       AlignedBuffer<T> own(segment().size());
@@ -159,11 +163,20 @@ class Optimizer {
     return group_ ? whole_ : state();
   }
 
-  // Steps made. They are saved with the state, and set again when a run is resumed.
+  // Steps made, and how many of them each parameter has not, as it was frozen; empty: none. They
+  // are saved with the state, and set again when a run is resumed.
   std::int64_t steps() const { return steps_; }
-  void set_steps(std::int64_t steps) {
+  const std::vector<std::int64_t>& missed_steps() const { return missed_; }
+  void set_steps(std::int64_t steps, std::vector<std::int64_t> missed = {}) {
     detail::check(steps >= 0, "optimizer: expected a number of steps of at least 0, got ", steps);
+    detail::check(missed.empty() || missed.size() == store_.parameters().size(),
+                  "optimizer: expected the missed steps of ", store_.parameters().size(),
+                  " parameters, got ", missed.size());
+    for (const std::int64_t count : missed)
+      detail::check(count >= 0 && count <= steps, "optimizer: expected 0 to ", steps,
+                    " missed steps, got ", count);
     steps_ = steps;
+    missed_ = std::move(missed);
   }
   // In the layout of segment().
   std::vector<State>& state() {
@@ -228,16 +241,24 @@ class Optimizer {
       const ParameterInfo& info = parameters[i];
       if (!takes_step(i)) continue;
       const double lr_scale = i < lr_scales_.size() ? lr_scales_[i] : 1;
+      const std::int64_t steps = steps_ - missed_[i];
       const bool follows = !ranges_.empty() && ranges_.back().decay == info.decay &&
-                           ranges_.back().lr_scale == lr_scale && takes_step(i - 1);
+                           ranges_.back().lr_scale == lr_scale && ranges_.back().steps == steps &&
+                           takes_step(i - 1);
       if (follows)
         ranges_.back().end = info.offset + info.size;
       else
-        ranges_.push_back({info.offset, info.offset + info.size, info.decay, lr_scale});
+        ranges_.push_back({info.offset, info.offset + info.size, info.decay, lr_scale, steps});
     }
     return ranges_;
   }
 
+  void count_step() {
+    ++steps_;
+    missed_.resize(store_.parameters().size());
+    for (std::size_t i = 0; i < missed_.size(); ++i)
+      if (!takes_step(i)) ++missed_[i];
+  }
   bool takes_step(std::size_t i) const {
     return store_.parameters()[i].trainable && (own_.empty() || (i < own_.size() && own_[i]));
   }
@@ -245,6 +266,7 @@ class Optimizer {
   ParameterStore<T>& store_;
   T initial_;
   std::int64_t steps_ = 0;
+  std::vector<std::int64_t> missed_;  // by each parameter
   mutable std::vector<State> state_;
   std::vector<char> own_;          // for each parameter, whether it takes a step; empty: all do
   std::vector<double> lr_scales_;  // empty: all 1

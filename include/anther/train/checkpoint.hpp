@@ -79,9 +79,16 @@ void save_state(const std::filesystem::path& path, const Optimizer<T>& optimizer
       tensors.add(ema_prefix + store.buffers()[i].name, store.buffers()[i],
                   store.buffer_slice_of(ema->buffer_values(), static_cast<int>(i)));
   }
+  // By names: the steps that frozen parameters have not made.
+  nlohmann::json missed = nlohmann::json::object();
+  for (std::size_t i = 0; i < optimizer.missed_steps().size(); ++i)
+    if (const std::int64_t count = optimizer.missed_steps()[i]; count > 0)
+      missed[store.parameters()[i].name] = count;
   io::write_safetensors(
       path, tensors.tensors(),
-      {{"optimizer_steps", std::to_string(optimizer.steps())}, {"progress", progress.dump()}},
+      {{"optimizer_steps", std::to_string(optimizer.steps())},
+       {"missed_steps", missed.dump()},
+       {"progress", progress.dump()}},
       {.checksums = true, .before_commit = [&] { keep_earlier_states(path, states); }});
 }
 
@@ -90,6 +97,7 @@ void save_state(const std::filesystem::path& path, const Optimizer<T>& optimizer
 struct SavedProgress {
   nlohmann::json progress;
   std::int64_t steps = 0;
+  std::map<std::string, std::int64_t> missed_steps;
 };
 ANTHER_ONCE SavedProgress progress_of(const io::SafetensorsFile& file) {
   const auto metadata = [&](const char* key) {
@@ -100,8 +108,14 @@ ANTHER_ONCE SavedProgress progress_of(const io::SafetensorsFile& file) {
   };
   const std::string progress = metadata("progress"), steps = metadata("optimizer_steps");
   try {
-    SavedProgress saved{io::parse_shallow_json(progress), std::stoll(steps)};
+    SavedProgress saved{io::parse_shallow_json(progress), std::stoll(steps), {}};
     detail::check(saved.steps >= 0, "optimizer_steps: expected at least 0, got ", saved.steps);
+    // Files of before have none.
+    if (const auto found = file.metadata().find("missed_steps"); found != file.metadata().end())
+      io::parse_shallow_json(found->second).get_to(saved.missed_steps);
+    for (const auto& [name, count] : saved.missed_steps)
+      detail::check(count >= 0 && count <= saved.steps, "missed_steps: expected 0 to ", saved.steps,
+                    " of ", name, ", got ", count);
     return saved;
   } catch (const std::exception& error) {
     detail::fail(file.path().string(), ": metadata: ", io::printable(error.what()));
@@ -118,6 +132,11 @@ nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optim
   file.check_all_bytes();
   ParameterStore<T>& store = optimizer.store();
   const SavedProgress saved = progress_of(file);
+  std::vector<std::int64_t> missed(store.parameters().size());
+  for (std::size_t i = 0; i < missed.size(); ++i)
+    if (const auto found = saved.missed_steps.find(store.parameters()[i].name);
+        found != saved.missed_steps.end())
+      missed[i] = found->second;
   detail::check(optimizer.segment().size() == store.size(),
                 "state: load it before ranks share the optimiser");
   check_weights(file, store, {.ignored = state_prefix});
@@ -153,7 +172,7 @@ nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optim
     std::ranges::copy(average.span(), ema->values().begin());
     std::ranges::copy(average_buffers.span(), ema->buffer_values().begin());
   }
-  optimizer.set_steps(saved.steps);
+  optimizer.set_steps(saved.steps, std::move(missed));
   return saved.progress;
 }
 
