@@ -5,6 +5,7 @@
 # mended. What they learnt stays in build/fuzz/corpus, for the next time.
 #
 # usage: tests/fuzz/run.sh [--seconds N] [--jobs N] [TARGET...]   60 seconds each, one at a time;
+#        tests/fuzz/run.sh --if-long    five minutes in all, where ANTHER_LONG_TESTS is set
 # targets: cgroup cifar csv exif idx image json mat safetensors
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -16,8 +17,15 @@ while (($#)); do
   case $1 in
     --seconds) seconds=$2 && shift ;;
     --jobs) jobs=$2 && shift ;;
+    --if-long)
+      if [[ -z ${ANTHER_LONG_TESTS:-} ]] || ! command -v "${CXX:-clang++}" >/dev/null; then
+        echo "skipped: it needs ANTHER_LONG_TESTS=1 and clang++"
+        exit 77
+      fi
+      seconds=34
+      ;;
     -h | --help)
-      sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit
       ;;
     *) targets+=("$1") ;;
