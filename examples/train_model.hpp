@@ -57,7 +57,7 @@ inline anther::LionOptions lion_options(const TrainOptions& o) {
   return options;
 }
 
-inline anther::SgdOptions sgd_options(const TrainOptions& o) {
+inline anther::SGDOptions sgd_options(const TrainOptions& o) {
   return {.momentum = o.momentum, .nesterov = o.opt == "sgd", .weight_decay = o.weight_decay};
 }
 
@@ -73,7 +73,7 @@ inline std::unique_ptr<anther::Optimizer<float>> make_optimizer(
         store, AdagradOptions{.weight_decay = o.weight_decay, .eps = o.opt_eps});
   if (o.opt == "lion") return std::make_unique<Lion<float>>(store, lion_options(o));
   if (o.opt == "sgd" || o.opt == "momentum")
-    return std::make_unique<Sgd<float>>(store, sgd_options(o));
+    return std::make_unique<SGD<float>>(store, sgd_options(o));
   return std::make_unique<Adam<float>>(store, adam_options(o));
 }
 

@@ -335,7 +335,7 @@ TEST_CASE("train options: what the optimiser's flags are to the library") {
        {std::pair("sgd", true), {"momentum", true}, {"adam", false}, {"adamw", false}}) {
     o.opt = name;
     const auto optimizer = make_optimizer(o, store);
-    CHECK((dynamic_cast<anther::Sgd<float>*>(optimizer.get()) != nullptr) == is_sgd);
+    CHECK((dynamic_cast<anther::SGD<float>*>(optimizer.get()) != nullptr) == is_sgd);
     CHECK((dynamic_cast<anther::Adam<float>*>(optimizer.get()) != nullptr) != is_sgd);
   }
 }

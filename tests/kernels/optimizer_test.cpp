@@ -8,7 +8,7 @@ namespace optimizer_test {
 
 using namespace flat_test;
 using anther::kernels::AdamStep;
-using anther::kernels::SgdStep;
+using anther::kernels::SGDStep;
 
 // What an optimiser works on, and the same in double for the plain loops.
 template <class T>
@@ -91,7 +91,7 @@ TEST_CASE_TEMPLATE("SGD agrees with plain loops", T, float, double) {
           state.new_gradient(step);
           anther::kernels::sgd_step(value.data(), momentum > 0 ? velocity.data() : nullptr,
                                     state.gradient.data(), count,
-                                    SgdStep{.learning_rate = 0.1,
+                                    SGDStep{.learning_rate = 0.1,
                                             .momentum = momentum,
                                             .nesterov = nesterov,
                                             .weight_decay = 0.02,

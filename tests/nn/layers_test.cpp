@@ -323,7 +323,7 @@ TEST_CASE("batch norm: the natural loop trains it, and evaluates by what it has 
   const BatchNorm2d<float> norm(store, 2);
   store.initialize(1);
   CHECK(store.couples_samples());
-  Sgd<float> sgd(store);
+  SGD<float> sgd(store);
   Tape<float> tape;
   Tensor<float> x({64, 2});
   for (std::int64_t i = 0; i < x.size(); ++i)

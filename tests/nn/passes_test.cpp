@@ -31,7 +31,7 @@ TEST_CASE("passes: weights that were changed between forward and backward are to
   const Linear<float> generator(generator_store, 3, 4), judge(judge_store, 4, 1);
   generator_store.initialize(1);
   judge_store.initialize(2);
-  Sgd<float> sgd(judge_store);
+  SGD<float> sgd(judge_store);
   Tape<float> tape;
   tape.begin();
   const Variable<float> made = generator(tape.input(random_tensor<float>({5, 3}, 1)));
@@ -238,7 +238,7 @@ TEST_CASE("passes: an optimiser of some parameters, and layers that are made lat
   ParameterStore<float> store;
   const Scope<float> scope(store);
   const Linear<float> first(scope / "first", 3, 3);
-  Sgd<float> sgd(store);
+  SGD<float> sgd(store);
   sgd.set_parameters({0});
   const Linear<float> second(scope / "second", 3, 3);
   store.initialize(1);

@@ -203,7 +203,7 @@ TEST_CASE("optimisers refuse options that make no sense") {
   for (const double number : {-1.0, nan, HUGE_VAL}) {
     refuses("adam: expected an eps of at least 0", [&] { Adam<float>(store, {.eps = number}); });
     refuses("adam: expected a weight decay", [&] { Adam<float>(store, {.weight_decay = number}); });
-    refuses("sgd: expected a momentum", [&] { Sgd<float>(store, {.momentum = number}); });
+    refuses("sgd: expected a momentum", [&] { SGD<float>(store, {.momentum = number}); });
     refuses("lion: expected a weight decay", [&] { Lion<float>(store, {.weight_decay = number}); });
     refuses("adagrad: expected an lr_decay", [&] { Adagrad<float>(store, {.lr_decay = number}); });
     refuses("rmsprop: expected an eps", [&] { RMSprop<float>(store, {.eps = number}); });
@@ -212,7 +212,7 @@ TEST_CASE("optimisers refuse options that make no sense") {
     refuses("adagrad: expected an eps", [&] { Adagrad<float>(store, {.eps = number}); });
     refuses("adagrad: expected a weight decay",
             [&] { Adagrad<float>(store, {.weight_decay = number}); });
-    refuses("sgd: expected a weight decay", [&] { Sgd<float>(store, {.weight_decay = number}); });
+    refuses("sgd: expected a weight decay", [&] { SGD<float>(store, {.weight_decay = number}); });
     refuses("rmsprop: expected a momentum", [&] { RMSprop<float>(store, {.momentum = number}); });
     Adam<float> adam(store);
     refuses("learning rate of at least 0", [&] { adam.step(gradients_of(store, 1), number); });

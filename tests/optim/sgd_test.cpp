@@ -14,7 +14,7 @@ namespace {
 // torch.optim.SGD's documented formulas, one value at a time.
 struct NaiveSgd {
   double value, buffer = 0;
-  void step(double g, int t, double lr, const SgdOptions& o, bool decay) {
+  void step(double g, int t, double lr, const SGDOptions& o, bool decay) {
     if (decay) g += o.weight_decay * value;
     if (o.momentum != 0) {
       buffer = t == 1 ? g : o.momentum * buffer + g;
@@ -25,10 +25,10 @@ struct NaiveSgd {
 };
 
 template <class T>
-double worst_difference(const SgdOptions& options) {
+double worst_difference(const SGDOptions& options) {
   ParameterStore<T> store;
   add_parameters(store);
-  Sgd<T> sgd(store, options);
+  SGD<T> sgd(store, options);
   std::vector<NaiveSgd> expected;
   for (const T value : store.values()) expected.push_back({.value = static_cast<double>(value)});
   for (int t = 1; t <= 30; ++t) {
@@ -48,7 +48,7 @@ double worst_difference(const SgdOptions& options) {
 }
 
 TEST_CASE("sgd: PyTorch's formulas, one value at a time") {
-  const SgdOptions rows[] = {
+  const SGDOptions rows[] = {
       {},
       {.weight_decay = 0.1},
       {.momentum = 0.9},
@@ -56,7 +56,7 @@ TEST_CASE("sgd: PyTorch's formulas, one value at a time") {
       {.momentum = 0.9, .nesterov = true},
       {.momentum = 0.8, .nesterov = true, .weight_decay = 0.1},
   };
-  for (const SgdOptions& options : rows) {
+  for (const SGDOptions& options : rows) {
     CAPTURE(options.momentum);
     CAPTURE(options.nesterov);
     CHECK(worst_difference<double>(options) < 1e-13);
@@ -67,14 +67,14 @@ TEST_CASE("sgd: PyTorch's formulas, one value at a time") {
 TEST_CASE("sgd: its state is PyTorch's, and there is none without momentum") {
   ParameterStore<float> store;
   add_parameters(store);
-  CHECK(Sgd<float>(store).state().empty());
-  Sgd<float> sgd(store, {.momentum = 0.9});
+  CHECK(SGD<float>(store).state().empty());
+  SGD<float> sgd(store, {.momentum = 0.9});
   REQUIRE(sgd.state().size() == 1);
   CHECK(sgd.state()[0].name == "momentum_buffer");
   sgd.step(gradients_of(store, 1), 0.1);
   CHECK(sgd.steps() == 1);
   CHECK(std::ranges::equal(sgd.state()[0].values.span(), gradients_of(store, 1)));
-  CHECK(contains(error_of([&] { Sgd<float>(store, {.nesterov = true}); }),
+  CHECK(contains(error_of([&] { SGD<float>(store, {.nesterov = true}); }),
                  "expects a momentum of more than 0"));
 }
 

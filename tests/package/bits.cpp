@@ -86,7 +86,7 @@ int main() {
   ParameterStore<float> parameters;
   const Net net(parameters);
   train(net, parameters, Adam<float>(parameters), 1e-3);
-  train(net, parameters, Sgd<float>(parameters), 1e-2);
+  train(net, parameters, SGD<float>(parameters), 1e-2);
   train(net, parameters, RMSprop<float>(parameters), 1e-3);
   train(net, parameters, Adagrad<float>(parameters), 1e-2);
   train(net, parameters, Lion<float>(parameters), 1e-4);

@@ -94,7 +94,7 @@ void run(nlohmann::json options, const std::string& in_path, const std::string& 
   std::vector<T> losses;
   Tape<T> tape;
   std::unique_ptr<Optimizer<T>> optimizer = std::make_unique<Adam<T>>(store, AdamOptions{});
-  if (sgd > 0) optimizer = std::make_unique<Sgd<T>>(store, SgdOptions{.momentum = 0.9});
+  if (sgd > 0) optimizer = std::make_unique<SGD<T>>(store, SGDOptions{.momentum = 0.9});
   for (std::int64_t step = 0; step < std::max<std::int64_t>(steps, 1); ++step) {
     tape.begin({.training = training});
     Variable<T> logits = (*model)(tape.input(images));

@@ -188,7 +188,7 @@ TEST_CASE("fine-tuning: with frozen statistics all else learns, in micro-batches
     else
       freeze_statistics(m->store);
     CHECK_FALSE(m->store.couples_samples());
-    Sgd<float> sgd(m->store);
+    SGD<float> sgd(m->store);
     Trainer<float> trainer(m->model, cross_entropy_objective(), {.micro_batch = micro_batch});
     const data::Batch batch = images(4);
     for (std::int64_t step = 0; step < 2; ++step) {

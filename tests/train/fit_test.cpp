@@ -422,7 +422,7 @@ struct FullRun {
       .random_erasing = {.prob = 0.25}};
   ParameterStore<float> store;
   Net net;
-  Sgd<float> sgd;
+  SGD<float> sgd;
   Loader val;
   std::vector<std::int64_t> sizes;
   LoaderBySize train;

@@ -117,7 +117,7 @@ void train(const std::filesystem::path& path, ProcessGroup* group, const Options
   const Net net(store, o.batch_norm);
   std::unique_ptr<Optimizer<float>> optimizer;
   if (o.sgd)
-    optimizer = std::make_unique<Sgd<float>>(store, SgdOptions{.momentum = 0.9, .nesterov = true});
+    optimizer = std::make_unique<SGD<float>>(store, SGDOptions{.momentum = 0.9, .nesterov = true});
   else
     optimizer = std::make_unique<Adam<float>>(store, AdamOptions{.weight_decay = 0.01});
   // Rank 0's values count.
@@ -263,7 +263,7 @@ TEST_CASE("ranks: a step sends gradients and weights once, and a rank folds its 
            ParameterStore<float> store;
            const Net net(store, false);
            store.initialize(1);
-           Sgd<float> optimizer(store, {});
+           SGD<float> optimizer(store, {});
            optimizer.share(group);
            Trainer<float> trainer(net, cross_entropy_objective(),
                                   {.micro_batch = 1, .lanes = lanes, .group = &group});
@@ -324,7 +324,7 @@ TEST_CASE("ranks: what cannot be shared is refused") {
   for (const std::string& error : run_ranks(2, [](ProcessGroup& group) {
          ParameterStore<float> store;
          const Net net(store, false);
-         Sgd<float> optimizer(store, {});
+         SGD<float> optimizer(store, {});
          data::Loader images(training_images({}), {.batch_size = 16});
          fit(net, optimizer, images, nullptr,
              {.objective = cross_entropy_objective(),

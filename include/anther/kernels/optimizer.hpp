@@ -22,7 +22,7 @@ struct AdamStep {
   double gradient_scale = 1;  // multiplies every gradient first, as clipping does
 };
 
-struct SgdStep {
+struct SGDStep {
   double learning_rate = 1e-2;
   double momentum = 0;
   bool nesterov = false;
@@ -76,7 +76,7 @@ struct SgdFactors {
   T gradient_scale, weight_decay, momentum, learning_rate;
   bool nesterov;
 
-  explicit SgdFactors(const SgdStep& s)
+  explicit SgdFactors(const SGDStep& s)
       : gradient_scale(static_cast<T>(s.gradient_scale)),
         weight_decay(static_cast<T>(s.weight_decay)),
         momentum(static_cast<T>(s.momentum)),
@@ -148,7 +148,7 @@ void adam_step(T* value, T* m, T* v, const T* gradient, std::int64_t count, cons
 // value -= lr velocity (nesterov: lr (g + momentum velocity))
 // velocity starts as zeros; null: no momentum.
 template <class T>
-void sgd_step(T* value, T* velocity, const T* gradient, std::int64_t count, const SgdStep& step) {
+void sgd_step(T* value, T* velocity, const T* gradient, std::int64_t count, const SGDStep& step) {
   const SgdFactors<T> factors(step);
   for_blocks(count, 800, [&](std::int64_t first, std::int64_t length, std::int64_t) {
     ANTHER_SELECT(sgd_step<T>)

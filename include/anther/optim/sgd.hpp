@@ -7,16 +7,16 @@
 
 namespace anther::inline v0_1 {
 
-struct SgdOptions {
+struct SGDOptions {
   double momentum = 0;
   bool nesterov = false;
   double weight_decay = 0;  // through the gradient
 };
 
 template <class T>
-class Sgd : public Optimizer<T> {
+class SGD : public Optimizer<T> {
  public:
-  explicit Sgd(ParameterStore<T>& store, const SgdOptions& options = {})
+  explicit SGD(ParameterStore<T>& store, const SGDOptions& options = {})
       : Optimizer<T>(store, options.momentum != 0 ? std::vector<std::string>{"momentum_buffer"}
                                                   : std::vector<std::string>{}),
         options_(options) {
@@ -33,7 +33,7 @@ class Sgd : public Optimizer<T> {
     T* velocity = this->state().empty() ? nullptr : this->state()[0].values.data() + range.begin;
     kernels::sgd_step(values + range.begin, velocity, gradients + range.begin,
                       range.end - range.begin,
-                      kernels::SgdStep{.learning_rate = lr,
+                      kernels::SGDStep{.learning_rate = lr,
                                        .momentum = options_.momentum,
                                        .nesterov = options_.nesterov,
                                        .weight_decay = range.decay ? options_.weight_decay : 0,
@@ -41,7 +41,7 @@ class Sgd : public Optimizer<T> {
   }
 
  private:
-  SgdOptions options_;
+  SGDOptions options_;
 };
 
 }  // namespace anther::inline v0_1
