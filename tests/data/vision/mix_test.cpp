@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "anther/data/loader.hpp"
+#include "anther/data/table.hpp"
 #include "anther/data/vision/image_set.hpp"
 #include "test_files.hpp"
 #include "test_pictures.hpp"
@@ -227,6 +228,50 @@ TEST_CASE("prob and switch_prob") {
   CHECK(counts({.mixup = 2, .cutmix = 4, .switch_prob = 0})[1] == 0);
   CHECK(counts({.mixup = 2, .cutmix = 4, .switch_prob = 1})[2] == 0);
   CHECK(counts({.cutmix = 4, .switch_prob = 0})[2] == 0);  // the only one that is on
+}
+
+TEST_CASE("images of any number of channels are mixed, and nothing beside them") {
+  for (const std::int64_t channels : {1, 2, 3, 5})
+    for (const MixOptions& options : {MixOptions{.mixup = 1}, MixOptions{.cutmix = 1}}) {
+      CAPTURE(channels);
+      const std::int64_t count = 6 * 8 * channels;
+      Tensor<float> inputs({5, 6, 8, channels});
+      for (std::int64_t i = 0; i < inputs.size(); ++i) inputs[i] = static_cast<float>(i / count);
+      const auto table = std::make_shared<const Table>(std::move(inputs),
+                                                       std::vector<std::int32_t>{0, 1, 2, 3, 4});
+      Loader loader(table, {.batch_size = 5, .workers = 0, .mix = mixing(options)});
+      Batch batch;
+      loader.start_epoch(0);
+      REQUIRE(loader.next(batch));
+      for (std::int64_t n = 0; n < 5; ++n) {
+        const auto at = static_cast<std::size_t>(n);
+        double sum = 0;
+        for (std::int64_t i = 0; i < count; ++i)
+          sum += static_cast<double>(batch.inputs[n * count + i]);
+        const auto lambda = static_cast<double>(batch.lambda[at]);
+        CHECK(sum / static_cast<double>(count) ==
+              doctest::Approx(lambda * batch.labels[at] + (1 - lambda) * batch.labels2[at]));
+      }
+    }
+}
+
+TEST_CASE("only images with one class each are mixed") {
+  const auto error = [](const Table& table) {
+    return test_files::error_of([&] {
+      Loader loader(std::make_shared<const Table>(table),
+                    {.batch_size = 4, .workers = 0, .mix = mixing({.mixup = 1})});
+      Batch batch;
+      loader.start_epoch(0);
+      loader.next(batch);
+    });
+  };
+  const std::vector<std::int32_t> labels(4), maps(16);
+  CHECK(error({Tensor<float>({4, 6}), labels}) ==
+        "mix: expected 4 images (N, H, W, C), got inputs (4, 6)");
+  CHECK(error({Tensor<float>({4, 2, 2, 3}), maps, {2, 2}}) ==
+        "mix: expected one class for each of 4 images as target, got 16 classes and 0 numbers");
+  CHECK(error({Tensor<float>({4, 2, 2, 3}), Tensor<float>({4, 5})}) ==
+        "mix: expected one class for each of 4 images as target, got 0 classes and 20 numbers");
 }
 
 TEST_CASE("options that make no sense are errors that name them") {
