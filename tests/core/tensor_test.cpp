@@ -89,6 +89,30 @@ TEST_CASE("tensor: its shape, and its elements row-major") {
   CHECK(std::count(zeros.begin(), zeros.end(), 0.0f) == 15);
 }
 
+TEST_CASE("tensor: what was moved from is empty, in its shape too") {
+  Tensor<float> a({2, 3});
+  a[5] = 7;
+  const float* const memory = a.data();
+  Tensor<float> b = std::move(a);
+  CHECK(b.shape() == Shape{2, 3});
+  CHECK(b.data() == memory);
+  CHECK(a.shape() == Shape{0});  // NOLINT: what is left is empty, not undefined
+  CHECK(a.size() == 0);
+  Tensor<float> c({4});
+  c = std::move(b);
+  CHECK(c.shape() == Shape{2, 3});
+  CHECK(c[5] == 7);
+  CHECK(b.shape() == Shape{0});  // NOLINT: as above
+  Tensor<float> scalar(Shape{});
+  c = std::move(scalar);
+  CHECK(c.size() == 1);
+  CHECK(scalar.shape().numel() == 0);  // NOLINT: as above
+  c = a;
+  CHECK(c.shape() == Shape{0});
+  static_assert(std::is_nothrow_move_constructible_v<Tensor<float>>);
+  static_assert(std::is_nothrow_move_assignable_v<Tensor<float>>);
+}
+
 TEST_CASE("tensor: values that do not fill the shape are refused") {
   const std::vector<float> five(5);
   CHECK(error_of([&] {

@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "vision/test_files.hpp"
@@ -265,6 +266,25 @@ TEST_CASE("memory is used again: the batches stand in the same few places") {
     while (loader.next(batch)) places.insert(batch.inputs.data());
   }
   CHECK(places.size() <= 3 + 2);  // the slots', the caller's, and that of the last batch
+}
+
+TEST_CASE("inputs that are moved out of a batch are the caller's, and the next ones are right") {
+  const auto data = std::make_shared<const Numbers>(45);
+  for (const int workers : {0, 2}) {
+    Loader loader = make(data, {.batch_size = 8, .workers = workers});
+    for (int epoch = 0; epoch < 2; ++epoch) {
+      const Seen whole = see(loader, epoch);
+      std::vector<float> pixels;
+      Batch batch;
+      loader.start_epoch(epoch);
+      while (loader.next(batch)) {
+        const Tensor<float> kept = std::move(batch.inputs);
+        CHECK(kept.shape() == Shape{batch.size(), 1, 1, 3});
+        pixels.insert(pixels.end(), kept.begin(), kept.end());
+      }
+      CHECK(pixels == whole.pixels);
+    }
+  }
 }
 
 TEST_CASE("it ends cleanly at any time") {

@@ -84,6 +84,16 @@ class Tensor {
                   " has ", size(), " elements, got ", values.size());
     std::copy(values.begin(), values.end(), elements_.begin());
   }
+  Tensor(const Tensor&) = default;
+  // What is left behind is empty, and its shape says so.
+  Tensor(Tensor&& other) noexcept
+      : shape_(std::exchange(other.shape_, Shape{0})), elements_(std::move(other.elements_)) {}
+  Tensor& operator=(Tensor other) noexcept {
+    std::swap(shape_, other.shape_);
+    std::swap(elements_, other.elements_);
+    return *this;
+  }
+  ~Tensor() = default;
 
   const Shape& shape() const { return shape_; }
   std::int64_t size() const { return elements_.size(); }
