@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,47 @@ TEST_CASE("table: a file's columns, the target apart") {
   CHECK(contains(error({.target = "price"}), "row 2, column \"price\": expected a number"));
   io::write_file_atomically(path, "price\n3\n");
   CHECK(contains(error({.target = "price"}), "columns beside the target"));
+}
+
+TEST_CASE("table: files as people and other programs write them") {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.csv";
+  using Rows = std::vector<std::vector<float>>;  // the inputs and, last, the target
+  const auto rows = [&](const std::string& text, const TableOptions& options = {.target = "y"}) {
+    io::write_file_atomically(path, text);
+    const auto table = read_table(path, options);
+    Rows all;
+    for (std::int64_t i = 0; i < table->size(); ++i) {
+      std::vector<float>& row = all.emplace_back(table->input_shape().numel() + 1);
+      const std::span<float> numbers(row);
+      table->load(
+          i, {},
+          {.input = numbers.first(row.size() - 1), .classes = {}, .numbers = numbers.last(1)});
+    }
+    return all;
+  };
+  const Rows two = {{1, 2}, {3, 4}};
+  for (const char* text :
+       {"x,y\n1,2\n3,4\n", "x,y\n1,2\n3,4", "x,y\r\n1,2\r\n3,4", "x,y\n1,2\n3,4\n\n",
+        "x,y\r\n1,2\r\n3,4\r\n\r\n", "x,y\n1,2\n3,4\n \n", "x,y\r1,2\r3,4\r", "x,y\r1,2\r3,4",
+        "x, y\n1, 2\n 3 ,4 \n", "\"x\",\"y\"\n\"1\",\"2\"\n3,\t4\n"}) {
+    CAPTURE(text);
+    CHECK(rows(text) == two);
+  }
+  CHECK(rows("x,y").empty());
+  CHECK(contains(error_of([&] { rows("\n"); }), "expected a line that names the columns"));
+  CHECK(contains(error_of([&] { rows("x,y\n1,2\n\n3,4\n"); }), "line 3: expected 2 cells, got 1"));
+
+  // Two columns of one name.
+  CHECK(rows("x,x,y\n1,2,3\n") == Rows{{1, 2, 3}});
+  CHECK(contains(error_of([&] { rows("x,y,y\n1,2,3\n"); }), "a column \"y\", found several"));
+  CHECK(contains(error_of([&] { rows("x,x,y\n1,2,3\n", {.target = "y", .features = {"x"}}); }),
+                 "a column \"x\", found several"));
+
+  CHECK(rows("x,y\n3e38,1e-50\n") == Rows{{3e38f, 0}});
+  CHECK(contains(error_of([&] { rows("x,y\n1,2\n1e39,4\n"); }),
+                 "row 2, column \"x\": expected a number that a float can hold, got 1e+39"));
+  CHECK(error_of([&] { rows("x,y\n1,\n"); }).ends_with("column \"y\": expected a number"));
 }
 
 TEST_CASE("table: targets of any kind") {

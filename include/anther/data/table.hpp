@@ -87,34 +87,40 @@ struct TableOptions {
 };
 
 // Reads a table of numbers from a CSV file: the features are the inputs, the target is a number.
-// Throws, naming the file, if a column is missing, or a cell that is used is not a number.
+// Throws, naming the file, if a column that is named is missing or there several times, or a cell
+// that is used is not a number that a float can hold.
 ANTHER_ONCE std::shared_ptr<const Table> read_table(const std::filesystem::path& path,
                                                     const TableOptions& options) {
-  const io::CsvTable csv = io::read_csv(path);
-  std::vector<std::string> names = options.features;
-  if (names.empty())
-    for (const std::string& column : csv.columns)
-      if (column != options.target) names.push_back(column);
-  names.push_back(options.target);
+  const io::CsvTable csv = io::read_csv(path, {.foreign = true});
+  const auto place_of = [&](const std::string& name) {
+    const auto count = std::ranges::count(csv.columns, name);
+    detail::check(count == 1, path.string(), ": expected a column \"", name, "\", found ",
+                  count == 0 ? "none" : "several");
+    return static_cast<std::size_t>(std::ranges::find(csv.columns, name) - csv.columns.begin());
+  };
+  const std::size_t target = place_of(options.target);
   std::vector<std::size_t> places;
-  for (const std::string& name : names) {
-    const auto found = std::ranges::find(csv.columns, name);
-    detail::check(found != csv.columns.end(), path.string(), ": expected a column \"", name,
-                  "\", found none");
-    places.push_back(static_cast<std::size_t>(found - csv.columns.begin()));
-  }
-  detail::check(names.size() >= 2, path.string(), ": expected columns beside the target");
-  const std::int64_t rows = std::ssize(csv.rows), features = std::ssize(names) - 1;
+  for (const std::string& name : options.features) places.push_back(place_of(name));
+  if (places.empty())  // by place: names that are not asked for may be there twice
+    for (std::size_t place = 0; place < csv.columns.size(); ++place)
+      if (place != target) places.push_back(place);
+  detail::check(!places.empty(), path.string(), ": expected columns beside the target");
+  places.push_back(target);
+  const std::int64_t rows = std::ssize(csv.rows), features = std::ssize(places) - 1;
   Tensor<float> inputs({rows, features}), targets({rows});
   for (std::int64_t row = 0; row < rows; ++row)
-    for (std::size_t column = 0; column < names.size(); ++column) {
-      const double value = csv.rows[static_cast<std::size_t>(row)][places[column]];
-      detail::check(std::isfinite(value), path.string(), ": row ", row + 1, ", column \"",
-                    names[column], "\": expected a number");
+    for (std::size_t column = 0; column < places.size(); ++column) {
+      const double cell = csv.rows[static_cast<std::size_t>(row)][places[column]];
+      const auto value = static_cast<float>(cell);
+      if (!std::isfinite(value))
+        detail::fail(
+            path.string(), ": row ", row + 1, ", column \"", csv.columns[places[column]],
+            "\": expected a number",
+            std::isfinite(cell) ? detail::text_of(" that a float can hold, got ", cell) : "");
       float& to = column < static_cast<std::size_t>(features)
                       ? inputs[row * features + static_cast<std::int64_t>(column)]
                       : targets[row];
-      to = static_cast<float>(value);
+      to = value;
     }
   return std::make_shared<const Table>(std::move(inputs), targets);
 }

@@ -71,17 +71,37 @@ struct CsvTable {
   }
 };
 
+struct ReadCsvOptions {
+  // A table of a person's or of another program: a last line counts without its end too, blank
+  // lines at the end do not, lines may end in "\r" alone, and spaces around a cell are no part of
+  // it.
+  bool foreign = false;
+};
+
 // Reads a table. A last line without its end, as a killed program leaves it, is ignored. A row with
 // more or fewer cells than there are columns is an error that names the file and the line.
-ANTHER_ONCE CsvTable read_csv(const std::filesystem::path& path) {
-  const std::string content = read_text_file(path);
+ANTHER_ONCE CsvTable read_csv(const std::filesystem::path& path,
+                              const ReadCsvOptions& options = {}) {
+  constexpr const char* blanks = " \t\r\n";
+  std::string content = read_text_file(path);
+  char line_end = '\n';
+  if (options.foreign) {
+    if (content.find('\n') == std::string::npos) line_end = '\r';
+    content.resize(content.find_last_not_of(blanks) + 1);
+    if (!content.empty()) content += line_end;
+  }
   CsvTable table;
   std::int64_t number = 0;
-  for (std::size_t begin = 0, end; (end = content.find('\n', begin)) != std::string::npos;
+  for (std::size_t begin = 0, end; (end = content.find(line_end, begin)) != std::string::npos;
        begin = end + 1) {
     std::string_view line = std::string_view(content).substr(begin, end - begin);
     if (line.ends_with('\r')) line.remove_suffix(1);
-    const std::vector<std::string> cells = split_csv_line(line);
+    std::vector<std::string> cells = split_csv_line(line);
+    if (options.foreign)
+      for (std::string& cell : cells) {
+        cell.resize(cell.find_last_not_of(blanks) + 1);
+        cell.erase(0, cell.find_first_not_of(blanks));
+      }
     if (++number == 1) {
       table.columns = cells;
       continue;
