@@ -142,6 +142,34 @@ TEST_CASE("state: steps that frozen parameters have not made come back") {
   CHECK(a.copy() == b.copy());
 }
 
+TEST_CASE("state: infinite numbers of a run's progress come back, and NaN") {
+  const TemporaryFolder folder;
+  State a(1);
+  const auto path = folder / "state.safetensors";
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  const auto saved = [&](double value) {
+    FitProgress progress;
+    progress.best = progress.epoch.loss = progress.epoch.mean_loss = value;
+    progress.metric_sums = {{"mape", {value, 3}}, {"none", {}}};
+    save_state(path, *a.adam, to_json(progress));
+    return fit_progress_from_json(load_state(path, *a.adam));
+  };
+  for (const double value : {infinity, -infinity, 0.5}) {
+    const FitProgress read = saved(value);
+    CHECK(read.best == value);
+    CHECK(read.epoch.loss == value);
+    CHECK(read.epoch.mean_loss == value);
+    CHECK(read.metric_sums ==
+          std::map<std::string, std::vector<double>>{{"mape", {value, 3}}, {"none", {}}});
+  }
+  CHECK(std::isnan(saved(std::nan("")).metric_sums.at("mape")[0]));
+  auto json = to_json(FitProgress{});
+  json["best"] = nullptr;  // as older files have it
+  CHECK(std::isnan(fit_progress_from_json(json).best));
+  json["best"] = "much";
+  CHECK(contains(error_of([&] { fit_progress_from_json(json); }), "the progress of a run"));
+}
+
 TEST_CASE("state: every number of a run's progress comes back") {
   nlohmann::json json = to_json(FitProgress{});
   double number = 1;

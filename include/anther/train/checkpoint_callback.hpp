@@ -2,9 +2,13 @@
 // from.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
+#include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -19,8 +23,27 @@
 
 namespace anther::inline v0_1 {
 
+// A number of a run's state. JSON has none that are infinite or NaN: these are text, "inf".
+ANTHER_ONCE nlohmann::json state_number(double value) {
+  if (std::isfinite(value)) return value;
+  return io::csv_cell(value);
+}
+ANTHER_ONCE double number_of_state(const nlohmann::json& json) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  constexpr double none = std::numeric_limits<double>::quiet_NaN();
+  if (json.is_null()) return none;  // in older files
+  for (const double value : {infinity, -infinity, none})
+    if (json == state_number(value)) return value;
+  return json.get<double>();
+}
+
 // FitProgress as a run's state holds it.
 ANTHER_ONCE nlohmann::json to_json(const FitProgress& p) {
+  nlohmann::json metric_sums = nlohmann::json::object();
+  for (const auto& [name, sums] : p.metric_sums) {
+    nlohmann::json& to = metric_sums[name] = nlohmann::json::array();
+    for (const double sum : sums) to.push_back(state_number(sum));
+  }
   return {{"epochs", p.epochs},
           {"batches", p.batches},
           {"batch_size", p.batch_size},
@@ -28,16 +51,16 @@ ANTHER_ONCE nlohmann::json to_json(const FitProgress& p) {
           {"schedule_offset", p.schedule_offset},
           {"step", p.epoch.step},
           {"samples", p.epoch.samples},
-          {"loss", p.epoch.loss},
-          {"mean_loss", p.epoch.mean_loss},
-          {"metric_sums", p.metric_sums},
+          {"loss", state_number(p.epoch.loss)},
+          {"mean_loss", state_number(p.epoch.mean_loss)},
+          {"metric_sums", std::move(metric_sums)},
           {"lr", p.epoch.lr},
           {"stall_seconds", p.epoch.stall_seconds},
           {"all_steps", p.epoch.all_steps},
           {"epoch_begin", p.epoch_begin},
           {"epoch_seconds", p.epoch_seconds},
           {"seconds", p.seconds},
-          {"best", p.best},
+          {"best", state_number(p.best)},
           {"best_epoch", p.best_epoch},
           {"finished", p.finished}};
 }
@@ -56,10 +79,13 @@ ANTHER_ONCE FitProgress fit_progress_from_json(const nlohmann::json& json) {
     if (json.contains("schedule_offset")) read("schedule_offset", p.schedule_offset);
     read("step", p.epoch.step);
     read(json.contains("samples") ? "samples" : "images", p.epoch.samples);
-    json.at("loss").get_to(p.epoch.loss);
-    json.at("mean_loss").get_to(p.epoch.mean_loss);
+    p.epoch.loss = number_of_state(json.at("loss"));
+    p.epoch.mean_loss = number_of_state(json.at("mean_loss"));
     if (json.contains("metric_sums")) {
-      json.at("metric_sums").get_to(p.metric_sums);
+      std::map<std::string, std::vector<nlohmann::json>> all;
+      json.at("metric_sums").get_to(all);
+      for (const auto& [name, sums] : all)
+        std::ranges::transform(sums, std::back_inserter(p.metric_sums[name]), number_of_state);
     } else {
       const auto samples = static_cast<double>(p.epoch.samples);
       for (const char* name : {"top1", "top5"})
@@ -71,7 +97,7 @@ ANTHER_ONCE FitProgress fit_progress_from_json(const nlohmann::json& json) {
     json.at("epoch_begin").get_to(p.epoch_begin);
     json.at("epoch_seconds").get_to(p.epoch_seconds);
     json.at("seconds").get_to(p.seconds);
-    json.at("best").get_to(p.best);
+    p.best = number_of_state(json.at("best"));
     read("best_epoch", p.best_epoch);
     json.at("finished").get_to(p.finished);
   } catch (const nlohmann::json::exception& error) {
