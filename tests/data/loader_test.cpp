@@ -177,9 +177,12 @@ TEST_CASE("a batch of fewer samples than least_batch is left out: the last, or o
   using Sizes = std::vector<std::int64_t>;
   const auto sizes = [](std::int64_t samples, LoaderOptions options,
                         std::set<std::int64_t> bad = {}) {
+    const std::int64_t damaged = std::ssize(bad);
     Loader loader(std::make_shared<Numbers>(samples, std::move(bad)), options);
     CHECK(loader.samples() == samples_of_epoch(samples, options));
-    return sizes_of(loader, 0);
+    const Sizes seen = sizes_of(loader, 0);
+    CHECK(loader.skipped() == damaged);
+    return seen;
   };
   CHECK(sizes(9, {.batch_size = 4}) == Sizes{4, 4, 1});
   CHECK(sizes(9, {.batch_size = 4, .least_batch = 2}) == Sizes{4, 4});
@@ -190,6 +193,12 @@ TEST_CASE("a batch of fewer samples than least_batch is left out: the last, or o
   CHECK(sizes(10, {.batch_size = 4, .least_batch = 2, .skip_bad = true}, {0, 1, 2}) == Sizes{4, 2});
   // Where the batches are parts of larger ones, of four here.
   CHECK(sizes(11, {.batch_size = 2, .drop_last = true, .whole_batch = 4}) == Sizes{2, 2, 2, 2});
+  CHECK(sizes(13, {.batch_size = 4, .whole_batch = 8}) == Sizes{4, 4, 4, 1});
+  CHECK(sizes(13, {.batch_size = 4, .whole_batch = 8, .least_batch = 2}) == Sizes{4, 4, 4});
+  CHECK(sizes(14, {.batch_size = 4, .whole_batch = 8, .least_batch = 2}) == Sizes{4, 4, 4, 2});
+  CHECK(sizes(13, {.batch_size = 4, .whole_batch = 8, .least_batch = 6}) == Sizes{4, 4});
+  CHECK(sizes(9, {.batch_size = 1, .whole_batch = 4, .least_batch = 2}) ==
+        Sizes{1, 1, 1, 1, 1, 1, 1, 1});
   CHECK(sizes(11, {.batch_size = 2, .drop_last = true}) == Sizes{2, 2, 2, 2, 2});
   CHECK(contains(error_of([] {
                    Loader(std::make_shared<Numbers>(3), {.drop_last = true, .whole_batch = 64});
@@ -246,7 +255,62 @@ TEST_CASE("skip_bad leaves damaged images out, whatever the number of workers, a
   const auto none = std::make_shared<const Numbers>(3, std::set<std::int64_t>{0, 1, 2});
   Loader loader = make(none, {.batch_size = 2, .skip_bad = true});
   CHECK(error_of([&] { see(loader, 0); }) ==
-        "none of 3 samples could be read; the first: image_0.jpg: truncated");
+        "3 of 3 samples could not be read, which leaves no batch; the first: image_0.jpg: "
+        "truncated");
+  // A batch of one, which least_batch leaves out, is not damaged.
+  Loader few = make(std::make_shared<const Numbers>(2, std::set<std::int64_t>{0}),
+                    {.batch_size = 2, .least_batch = 2, .skip_bad = true});
+  CHECK(contains(error_of([&] { see(few, 0); }), "1 of 2 samples could not be read"));
+}
+
+TEST_CASE("skip_bad: a rest of an epoch, or some of its batches, may be damaged altogether") {
+  const auto data = std::make_shared<const Numbers>(12, std::set<std::int64_t>{2, 3, 6, 7, 10, 11});
+  for (const int workers : {0, 2}) {
+    Loader loader = make(data, {.batch_size = 2, .workers = workers, .skip_bad = true});
+    CHECK(see(loader, 0).sizes == std::vector<std::int64_t>{2, 2, 2});
+    CHECK(see(loader, 0, 5).sizes.empty());  // as where a run goes on there
+    CHECK(loader.skipped() == 2);
+    Batch batch;
+    loader.start_epoch(0, 1, 2);  // as one of two ranks evaluates
+    CHECK_FALSE(loader.next(batch));
+    CHECK(loader.skipped() == 6);
+  }
+}
+
+TEST_CASE("a data set whose names throw loses the names alone") {
+  struct Nameless final : Dataset {
+    std::int64_t size() const override { return 4; }
+    Shape input_shape() const override { return {1}; }
+    TargetSpec target() const override { return classes(); }
+    std::string name(std::int64_t) const override { throw Error("no names"); }
+    void load(std::int64_t, RandomKey, const Sample&) const override { throw Error("damaged"); }
+  };
+  for (const int workers : {0, 2}) {
+    Loader loader = make(std::make_shared<const Nameless>(), {.batch_size = 2, .workers = workers});
+    Batch batch;
+    loader.start_epoch(0);
+    CHECK(error_of([&] { loader.next(batch); }) == "damaged");
+  }
+}
+
+TEST_CASE("what changes an epoch's samples ends the one under way") {
+  const auto data = std::make_shared<const Numbers>(9);
+  for (const int workers : {0, 2}) {
+    Loader loader = make(data, {.batch_size = 2, .workers = workers});
+    const Seen whole = see(loader, 0);
+    Batch batch;
+    for (const bool smaller : {false, true}) {
+      loader.start_epoch(0);
+      loader.next(batch);
+      if (smaller)
+        loader.leave_out_smaller(2);
+      else
+        loader.share({});
+      CHECK(contains(error_of([&] { loader.next(batch); }), "call start_epoch before next"));
+      if (!smaller) CHECK(see(loader, 0) == whole);
+    }
+    CHECK(see(loader, 0).sizes == std::vector<std::int64_t>{2, 2, 2, 2});
+  }
 }
 
 TEST_CASE("a lack of memory is never skipped") {

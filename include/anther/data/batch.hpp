@@ -61,8 +61,9 @@ struct LoaderOptions {
   // Where the batches are parts of larger ones: how many samples those have, which drop_last and
   // least_batch then mean. 0: the batches are whole.
   std::int64_t whole_batch = 0;
-  // Leave out a batch of fewer samples than this, at the end of an epoch or because skip_bad left
-  // some out. 2 where samples see one another (BatchNorm): one alone has no variance.
+  // Leave out a batch of fewer samples than this, and a last part of one, at the end of an epoch or
+  // because skip_bad left some out. 2 where samples see one another (BatchNorm): one alone has no
+  // variance.
   std::int64_t least_batch = 1;
   std::int64_t limit = 0;  // only the first samples of the data set; 0: all
   std::uint64_t seed = 0;
@@ -93,12 +94,15 @@ inline Shape shape_of_samples(std::int64_t count, const Shape& sample) {
 }
 
 // How many samples of `available` ones an epoch has: all but those of a last batch that is left
-// out.
+// out, or of a last part that is.
 ANTHER_ONCE std::int64_t samples_of_epoch(std::int64_t available, const LoaderOptions& options) {
   const std::int64_t whole = options.whole_batch > 0 ? options.whole_batch : options.batch_size;
   const std::int64_t last = available % whole;
   if (options.drop_last) return available - last;
-  return last < options.least_batch && last < available ? available - last : available;
+  const std::int64_t part = last % options.batch_size;
+  for (const std::int64_t rest : {last, part})
+    if (rest < options.least_batch && rest < available && rest > 0) return available - rest;
+  return available;
 }
 
 }  // namespace anther::inline v0_1::data

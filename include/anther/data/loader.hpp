@@ -7,7 +7,6 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +19,7 @@
 #include <vector>
 
 #include "anther/core/check.hpp"
+#include "anther/core/clock.hpp"
 #include "anther/core/random.hpp"
 #include "anther/core/tensor.hpp"
 #include "anther/data/batch.hpp"
@@ -83,14 +83,13 @@ class Loader {
     detail::check(first_batch >= 0 && first_batch <= batches(), "first batch: expected 0 to ",
                   batches(), ", got ", first_batch);
     detail::check(stride >= 1, "stride: expected at least 1, got ", stride);
-    std::unique_lock lock(mutex_);
-    next_sample_ = samples_;  // nothing more to take
-    changed_.wait(lock, [&] { return in_flight_ == 0; });
+    const std::unique_lock lock = end_epoch();
     order_ = epoch_order(available_, options_.shuffle, options_.seed, epoch);
     const RandomKey seed(options_.seed);
     epoch_key_ = seed.fold("sample").fold(static_cast<std::uint64_t>(epoch));
     mix_key_ = seed.fold("mix").fold(static_cast<std::uint64_t>(epoch));
     stride_ = stride;
+    is_whole_ = first_batch == 0 && stride == 1;
     next_batch_ = first_batch;
     next_sample_ = std::min(first_batch * options_.batch_size, samples_);
     skipped_ = delivered_ = 0;
@@ -98,22 +97,17 @@ class Loader {
     work_.notify_all();
   }
 
-  // From the next epoch on loads only samples that are needed: all, if `needs` is empty. Others
-  // have a place in their batch, but what is there means nothing. With skip_bad all are loaded,
-  // since a sample that is left out changes the places of those after it.
+  // Ends the epoch. From the next one on loads only samples that are needed: all, if `needs` is
+  // empty. Others have a place in their batch, but what is there means nothing. With skip_bad all
+  // are loaded, since a sample that is left out changes the places of those after it.
   void share(NeedsSample needs) {
-    std::unique_lock lock(mutex_);
-    next_sample_ = samples_;  // nothing more to take
-    changed_.wait(lock, [&] { return in_flight_ == 0; });
+    const std::unique_lock lock = end_epoch();
     needs_ = std::move(needs);
   }
 
-  // Leaves out batches of fewer samples than this as well, as least_batch says. Call it before
-  // start_epoch.
+  // Ends the epoch. From the next one on leaves out smaller batches as well, as least_batch says.
   void leave_out_smaller(std::int64_t least) {
-    std::unique_lock lock(mutex_);
-    next_sample_ = samples_;  // nothing more to take
-    changed_.wait(lock, [&] { return in_flight_ == 0; });
+    const std::unique_lock lock = end_epoch();
     options_.least_batch = std::max(options_.least_batch, least);
     samples_ = next_sample_ = samples_of_epoch(available_, options_);
     least_ = std::min(options_.least_batch, std::min(options_.batch_size, samples_));
@@ -122,10 +116,10 @@ class Loader {
   // The next batch of the epoch; false at its end. If a sample of the batch could not be read,
   // throws the error of the first such sample, with its name, and throws it again when called
   // again. With skip_bad such samples are left out, and the batch is smaller. Throws at the end of
-  // an epoch if no sample at all could be read.
+  // a whole epoch if no batch is left.
   bool next(Batch& batch) {
     detail::check(!order_.empty(), "loader: call start_epoch before next");
-    const auto began = std::chrono::steady_clock::now();
+    const double began = detail::steady_seconds();
     while (next_batch_ < batches()) {
       Slot& slot = slot_of_batch(next_batch_);
       await(slot);
@@ -135,18 +129,15 @@ class Loader {
         next_batch_ += stride_;
       }
       work_.notify_all();
-      if (count == 0) continue;
-      if (count < least_) {  // some were damaged, and the rest is too small to be used alone
-        skipped_ += count;
-        continue;
-      }
+      // Some were damaged, and the rest is too small to be used alone.
+      if (count == 0 || count < least_) continue;
       if (options_.mix) options_.mix(batch, mix_key_);
       delivered_ += count;
-      stall_ += seconds_since(began);
+      stall_ += detail::steady_seconds() - began;
       return true;
     }
-    detail::check(delivered_ > 0 || skipped_ == 0, "none of ", skipped_,
-                  " samples could be read; the first: ", first_skipped_);
+    detail::check(delivered_ > 0 || skipped_ == 0 || !is_whole_, skipped_, " of ", samples_,
+                  " samples could not be read, which leaves no batch; the first: ", first_skipped_);
     return false;
   }
 
@@ -162,7 +153,7 @@ class Loader {
   // The number of the batch that next() will give: start_epoch can go on there.
   std::int64_t next_batch() const { return next_batch_; }
 
-  // How many samples were left out since start_epoch, and what was wrong with the first of them.
+  // How many samples could not be read since start_epoch, and what was wrong with the first.
   std::int64_t skipped() const { return skipped_; }
   const std::string& first_skipped() const { return first_skipped_; }
 
@@ -187,8 +178,15 @@ class Loader {
   std::int64_t batch_samples(std::int64_t batch) const {
     return std::min(options_.batch_size, samples_ - batch * options_.batch_size);
   }
-  static double seconds_since(std::chrono::steady_clock::time_point began) {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+
+  // Until start_epoch there is nothing to take, and next() throws. When this returns, no sample is
+  // being read.
+  std::unique_lock<std::mutex> end_epoch() {
+    std::unique_lock lock(mutex_);
+    next_sample_ = samples_;
+    changed_.wait(lock, [&] { return in_flight_ == 0; });
+    order_.clear();
+    return lock;
   }
 
   // What a thread does: it takes samples in the order of the epoch, as far ahead as there are
@@ -259,15 +257,12 @@ class Loader {
     const std::int64_t index = order_[static_cast<std::size_t>(sample)];
     const std::int64_t place = sample % options_.batch_size;
     Failure failure;
-    if (!is_needed(sample)) {
-      slot.failures[static_cast<std::size_t>(place)] = {};
-      return;
-    }
     try {
-      data_->load(index, epoch_key_.fold(static_cast<std::uint64_t>(index)),
-                  {part(slot.inputs.span(), place, input_shape_.numel()),
-                   part(std::span(slot.labels), place, target_.size()),
-                   part(std::span(slot.values), place, target_.size())});
+      if (is_needed(sample))
+        data_->load(index, epoch_key_.fold(static_cast<std::uint64_t>(index)),
+                    {part(slot.inputs.span(), place, input_shape_.numel()),
+                     part(std::span(slot.labels), place, target_.size()),
+                     part(std::span(slot.values), place, target_.size())});
     } catch (const Error& error) {
       failure = {named(error, index), true};
     } catch (...) {
@@ -276,12 +271,17 @@ class Loader {
     slot.failures[static_cast<std::size_t>(place)] = std::move(failure);
   }
 
-  // The current exception, with the sample's name in front unless it already has it.
+  // The current exception, with the sample's name in front unless it already has it, or there is
+  // none: what a worker throws would end the process.
   std::exception_ptr named(const Error& error, std::int64_t index) const {
-    const std::string name = data_->name(index);
-    if (std::string_view(error.what()).find(name) != std::string_view::npos)
-      return std::current_exception();
-    return std::make_exception_ptr(Error(name + ": " + error.what()));
+    const std::exception_ptr plain = std::current_exception();
+    try {
+      const std::string name = data_->name(index);
+      if (std::string_view(error.what()).find(name) != std::string_view::npos) return plain;
+      return std::make_exception_ptr(Error(name + ": " + error.what()));
+    } catch (...) {
+      return plain;
+    }
   }
 
   // Moves a prepared batch to the caller's; returns how many samples it has.
@@ -376,6 +376,7 @@ class Loader {
   // Used by the consumer only.
   std::int64_t skipped_ = 0, delivered_ = 0;
   std::string first_skipped_;
+  bool is_whole_ = true;  // the epoch: from its first batch on, each batch
   double stall_ = 0;
   Tensor<float> spare_;
 

@@ -136,6 +136,7 @@ ANTHER_ONCE StepReport evaluate(const Predict& predict, data::Loader& loader,
     }
     if (any && agreement.stopped()) break;
   }
+  detail::check(report.samples > 0, "evaluation: there was no usable sample");
   return report;
 }
 
