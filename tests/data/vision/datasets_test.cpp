@@ -61,6 +61,11 @@ TEST_CASE("some of the classes, numbered anew, in every part") {
   for (const char* wrong : {"2-1", "1,1", "1,0", "0-2,2"})
     CHECK(contains(error_of([&] { parse_classes(wrong, 4); }), "rising order"));
 
+  const auto painted = open_data("painted", {.image_size = 32}, {opener({.train = 20})}).train;
+  for (const std::vector<std::int64_t>& wrong : {std::vector<std::int64_t>{0, 17}, {-1}, {3, 3}})
+    CHECK(error_of([&] { ClassSubset(painted, wrong); }) ==
+          "classes: expected numbers from 0 to 16, each once, got " + std::to_string(wrong.back()));
+
   const auto open = [] {
     return open_data("painted", {.image_size = 32}, {opener({.train = 60, .val = 40, .test = 40})});
   };

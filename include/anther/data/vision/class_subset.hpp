@@ -56,6 +56,9 @@ class ClassSubset : public ImageSet {
     const std::vector<std::string>& names = data_->class_names();
     std::vector<int> label_of(names.size(), -1);
     for (const std::int64_t c : classes) {
+      detail::check(c >= 0 && c < std::ssize(names) && label_of[static_cast<std::size_t>(c)] < 0,
+                    "classes: expected numbers from 0 to ", std::ssize(names) - 1,
+                    ", each once, got ", c);
       label_of[static_cast<std::size_t>(c)] = static_cast<int>(class_names_.size());
       class_names_.push_back(names[static_cast<std::size_t>(c)]);
     }
