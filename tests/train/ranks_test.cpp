@@ -251,6 +251,31 @@ TEST_CASE("ranks: what fails on one ends all, with what was done before") {
   check_same_files(folder / "without", folder / "without3");
 }
 
+TEST_CASE("ranks: an evaluation goes on where all samples of one rank are damaged") {
+  // Sample i is damaged where (i / 2) % 2 is `odd`; if it is 2, all are.
+  struct Halves final : data::Dataset {
+    explicit Halves(std::int64_t which) : odd(which) {}
+    std::int64_t size() const override { return 8; }
+    Shape input_shape() const override { return {1}; }
+    data::TargetSpec target() const override { return data::classes(); }
+    void load(std::int64_t index, RandomKey, const data::Sample&) const override {
+      check(odd != 2 && index / 2 % 2 != odd, "damaged");
+    }
+    std::int64_t odd;
+  };
+  for (const std::int64_t odd : {0, 1, 2}) {
+    const std::vector<std::string> errors = run_ranks(2, [&](ProcessGroup& group) {
+      data::Loader loader(std::make_shared<const Halves>(odd), {.batch_size = 2, .skip_bad = true});
+      Agreement agreement(&group, {}, {});
+      const Predict same = [](const Tensor<float>& inputs) { return inputs; };
+      const StepReport report = evaluate(same, loader, {}, {}, {}, agreement);
+      CHECK(report.samples == 4);
+    });
+    for (const std::string& error : errors)
+      CHECK(error == (odd < 2 ? "" : "evaluation: there was no usable sample"));
+  }
+}
+
 TEST_CASE("ranks: a step sends gradients and weights once, and a rank folds its own lanes") {
   constexpr std::int64_t lanes = 8;
   std::vector<float> gradients;
