@@ -1,6 +1,7 @@
 // Folders as people have them: other names of parts, pictures without labels, hidden folders,
 // links, classes that are empty or alone; and what is held out when pictures come and go.
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -156,6 +157,63 @@ TEST_CASE("layouts that would be mistaken for classes are refused") {
   flat_val.add("train", 3);
   flat_val.add_file("val/1.png");
   CHECK(contains(flat_val.error(), "val: expected a folder for each class, found 1 images"));
+}
+
+TEST_CASE("pictures of classes may lie in folders below only, without train too") {
+  for (const char* place : {"", "train/", "flowers/"}) {
+    const DataFolder folder;
+    for (const char* name : {"a/2023/", "b/2024/5/"})
+      for (const char* file : {"1.png", "2.png", "3.png"})
+        folder.add_file(std::string(place) + name + file);
+    if (place == std::string("flowers/")) {
+      CHECK(contains(folder.error(), "/flowers is one: give that folder"));
+      continue;
+    }
+    const OpenedData data = folder.open();
+    CHECK(data.class_names == std::vector<std::string>{"a", "b"});
+    CHECK(data.train->size() + data.val->size() == 6);
+    // Folders in a class could be the classes as well.
+    folder.add_file(std::string(place) + "a/2024/1.png");
+    if (place == std::string())
+      CHECK(contains(folder.error(),
+                     "/a is one: give that folder; or, if its folders are no "
+                     "classes, move all into "));
+    else
+      CHECK(folder.open().class_names.size() == 2);
+  }
+}
+
+TEST_CASE("a folder that may be listed but not entered is named") {
+  const DataFolder whole, of_parts;
+  whole.add(".", 2);
+  of_parts.add("train", 2);
+  of_parts.add("val", 2);
+  const auto others = fs::perms::group_all | fs::perms::others_all;
+  struct AsNobody {  // root may enter any folder
+    AsNobody() : changed(::geteuid() == 0 && ::seteuid(65534) == 0) {}
+    ~AsNobody() {
+      if (changed) CHECK(::seteuid(0) == 0);
+    }
+    bool changed;
+  };
+  for (const DataFolder* folder : {&whole, &of_parts}) {
+    fs::permissions(folder->path(), others, fs::perm_options::add);
+    for (const char* name : {".", "a", "train", "train/a", "val/b"}) {
+      const fs::path path = folder->path() / name;
+      if (!fs::is_directory(path)) continue;
+      const fs::perms before = fs::status(path).permissions();
+      const fs::perms execute =
+          fs::perms::owner_exec | fs::perms::group_exec | fs::perms::others_exec;
+      fs::permissions(path, execute, fs::perm_options::remove);
+      CAPTURE(path);
+      {
+        const AsNobody nobody;
+        if (::geteuid() != 0) CHECK(contains(folder->error(), ": Permission denied"));
+      }
+      fs::permissions(path, before);
+    }
+    CHECK(folder->open().class_names.size() == 3);
+  }
 }
 
 TEST_CASE("parts under longer names, and parts that are links") {
@@ -374,6 +432,15 @@ TEST_CASE("one image, or none, in a class") {
   const OpenedData allowed = folder.open({.allow_empty = true});
   CHECK(allowed.class_names.size() == 5);
   CHECK(says(allowed.warnings, "train/none: the class has no"));
+  // However the folder is written.
+  const DataFolder plain;
+  plain.add(".", 3);
+  fs::create_directories(plain.path() / "none");
+  for (const char* end : {"", "/", "//", "/."}) {
+    CAPTURE(end);
+    CHECK(contains(error_of([&] { open_data(plain.path().string() + end); }),
+                   "none: the class has no image file that is known"));
+  }
 
   const DataFolder val;
   val.add("train", 3);
@@ -415,6 +482,10 @@ TEST_CASE("names of files and classes that are not UTF-8, and files beside the c
   CHECK(data.val->label(3) == 1);
   CHECK(says(data.warnings, "1 image lies beside the classes' folders"));
   CHECK(contains(data.description, "1 file that is no image passed over (.txt)"));
+  // What stands for a byte that is no UTF-8 may be the name of another folder.
+  folder.add_file("train/fl\\xE4che/1.png");
+  CHECK(contains(folder.error(), "expected a name of its own, but "));
+  CHECK(contains(folder.error(), " has the same in UTF-8, fl\\xE4che"));
 }
 
 TEST_CASE("a model is evaluated on folders of some of its classes") {

@@ -154,6 +154,16 @@ inline bool is_companion(std::string_view name) {
   return name.starts_with("._");
 }
 
+// What an entry of a folder is, links followed. Throws where the system does not tell, as in a
+// folder that may be listed but not entered. A link may lead nowhere.
+ANTHER_ONCE std::filesystem::file_status status_of(const std::filesystem::directory_entry& entry) {
+  std::error_code error, unknown;
+  const auto status = entry.status(error);
+  detail::check(std::filesystem::status_known(status) || entry.is_symlink(unknown),
+                entry.path().string(), ": ", error.message());
+  return status;
+}
+
 // The images in a folder and in those within it, links followed. A link to a folder that it lies in
 // is not followed, and named; so are links that lead nowhere. Files whose names begin with a dot
 // are passed over, unless all images have such names.
@@ -180,7 +190,7 @@ class ImageWalk {
       const std::string name = path.filename().string();
       std::error_code error;
       const bool link = entry.is_symlink(error);
-      const auto status = entry.status(error);
+      const auto status = status_of(entry);
       if (is_system_name(name)) {
         if (std::filesystem::is_directory(status))
           notes_.system.insert(name);
@@ -248,7 +258,7 @@ ANTHER_ONCE std::vector<ClassFolder> read_class_folder(const std::filesystem::pa
     const std::filesystem::path& path = entry.path();
     const std::string name = path.filename().string();
     std::error_code error;
-    const auto status = entry.status(error);
+    const auto status = status_of(entry);
     const bool is_folder = std::filesystem::is_directory(status);
     if (is_system_name(name)) {
       if (is_folder) notes.system.insert(name);
@@ -271,7 +281,15 @@ ANTHER_ONCE std::vector<ClassFolder> read_class_folder(const std::filesystem::pa
                               " no label: passed over"));
   std::sort(classes.begin(), classes.end(),
             [](const ClassFolder& a, const ClassFolder& b) { return a.path < b.path; });
-  for (ClassFolder& one : classes) one.files = ImageWalk(one.path, notes).files();
+  std::map<std::string, std::filesystem::path> paths;
+  for (ClassFolder& one : classes) {
+    const auto [first, is_new] = paths.emplace(one.name, one.path);
+    if (!is_new)
+      notes.add(FolderProblem::Kind::bad_name, one.path,
+                "expected a name of its own, but " + first->second.string() +
+                    " has the same in UTF-8, " + one.name);
+    one.files = ImageWalk(one.path, notes).files();
+  }
   return classes;
 }
 
@@ -286,9 +304,25 @@ ANTHER_ONCE std::int64_t loose_images(const std::filesystem::path& folder) {
   std::int64_t count = 0;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error))
-    count += !is_system_name(entry.path().filename().string()) && entry.is_regular_file(error) &&
-             is_image_extension(lower_extension(entry.path()));
+    count += !is_system_name(entry.path().filename().string()) &&
+             is_image_extension(lower_extension(entry.path())) &&
+             std::filesystem::is_regular_file(status_of(entry));
   return count;
+}
+
+// Whether an image lies in a folder, or in those within it; ends at the first one. Folders that are
+// links, and may lead anywhere, are not looked into.
+ANTHER_ONCE bool holds_image(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  std::error_code error, unknown;
+  fs::recursive_directory_iterator at(folder, fs::directory_options::skip_permission_denied, error);
+  for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
+    if (is_system_name(at->path().filename().string()))
+      at.disable_recursion_pending();
+    else if (is_image_extension(lower_extension(at->path())) && at->is_regular_file(unknown))
+      return true;
+  }
+  return false;
 }
 
 }  // namespace anther::inline v0_1::vision

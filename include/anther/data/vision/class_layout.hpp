@@ -323,10 +323,10 @@ ANTHER_ONCE ClassFolders open_class_folders(const std::filesystem::path& folder,
                                             const ClassFolderOptions& options = {}) {
   using Kind = FolderProblem::Kind;
   ClassFolders found = ClassLayout(folder, options).result();
-  const auto& train = found.parts.train;
+  const auto train = found.parts.train / "";  // it may have been given with a slash at its end
   std::vector<const FolderProblem*> unknown;
   for (const FolderProblem& problem : found.notes.problems) {
-    const bool of_train = problem.path.parent_path() == train;
+    const bool of_train = problem.path.parent_path() / "" == train;
     detail::check(problem.kind != Kind::bad_name, problem.message());
     detail::check(problem.kind != Kind::unsupported || options.skip_unsupported, problem.message());
     detail::check(problem.kind != Kind::empty || !of_train || options.allow_empty,

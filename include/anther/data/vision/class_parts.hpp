@@ -81,7 +81,7 @@ ANTHER_ONCE PartFolders find_parts(const std::filesystem::path& folder) {
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
     if (is_system_name(name)) continue;
-    const auto status = entry.status(error);
+    const auto status = status_of(entry);
     if (std::filesystem::is_directory(status)) names.push_back(name);
     detail::check(
         !entry.is_symlink(error) || std::filesystem::exists(status) || !part_of(name_of_part(name)),
@@ -118,13 +118,18 @@ ANTHER_ONCE PartFolders find_parts(const std::filesystem::path& folder) {
 }
 
 // Whether the folder is a data set of class folders: it has a folder to train on, or no folder of a
-// part but at least two with images in them, which are classes.
-ANTHER_ONCE bool is_class_folders(const std::filesystem::path& folder) {
+// part but at least two with images in them, which are classes. Where the images lie in folders of
+// these only (below), none of the classes may be a data set itself.
+ANTHER_ONCE bool is_class_folders(const std::filesystem::path& folder, bool below = true) {
   const PartFolders parts = find_parts(folder);
   if (parts.any()) return !parts.train.empty();
-  return std::count_if(parts.others.begin(), parts.others.end(), [&](const std::string& name) {
-           return loose_images(folder / name) > 0;
-         }) >= 2;
+  const auto count = [&](const auto& is_one) {
+    return std::ranges::count_if(parts.others,
+                                 [&](const std::string& name) { return is_one(folder / name); });
+  };
+  if (count([](const auto& path) { return loose_images(path) > 0; }) >= 2) return true;
+  return below && count([](const auto& path) { return is_class_folders(path, false); }) == 0 &&
+         count(holds_image) >= 2;
 }
 
 // Whether the folder holds folders that may be classes or parts.

@@ -212,7 +212,9 @@ ANTHER_ONCE void check_nested(const std::filesystem::path& folder) {
   }
   for (const std::string& name : parts.others)
     detail::check(!is_class_folders(folder / name), folder.string(), ": is no data set, but ",
-                  (folder / name).string(), " is one: give that folder");
+                  (folder / name).string(),
+                  " is one: give that folder; or, if its folders are no classes, move all into ",
+                  (folder / "train").string());
   const std::int64_t loose = loose_images(folder);
   detail::check(loose == 0, folder.string(), ": expected a folder for each class, found ", loose,
                 " images without a label");
