@@ -139,6 +139,37 @@ TEST_CASE("weights: a head for other classes keeps its start where that is asked
   CHECK(same == a);
 }
 
+TEST_CASE("weights: a head that is replaced keeps its buffers too") {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.safetensors";
+  const auto build = [](ParameterStore<float>& store, std::int64_t classes) {
+    store.add_parameter("body.weight", {.shape = {4}});
+    store.add_buffer("body.mean", {.shape = {4}});
+    if (classes == 0) return;
+    store.add_parameter("head.weight", {.shape = {classes}});
+    store.add_buffer("head.mean", {.shape = {classes}});
+  };
+  for (const std::int64_t in_file : {0, 3, 5})  // of the head; 0: there is none
+    for (const bool always : {false, true}) {
+      CAPTURE(in_file);
+      ParameterStore<float> a, b;
+      build(a, in_file);
+      build(b, 3);
+      {
+        const auto edit = a.edit();
+        for (int i = 0; i < std::ssize(a.buffers()); ++i) std::ranges::fill(edit.buffer(i), 5.0f);
+      }
+      save_weights<float>(path, a, std::as_const(a).values(), {});
+      const bool is_new = in_file != 3 || always;
+      CHECK(load_weights(SafetensorsFile(path), b,
+                         {.replaced = {"head"}, .replace_always = always}) ==
+            (is_new ? std::vector<std::string>{"head.weight", "head.mean"}
+                    : std::vector<std::string>{}));
+      CHECK(std::as_const(b).buffer(0)[0] == 5);
+      CHECK(std::as_const(b).buffer(1)[0] == (is_new ? 0 : 5));
+    }
+}
+
 TEST_CASE("weights: a fully connected layer and a 1x1 convolution are one") {
   const TemporaryFolder folder;
   const auto path = folder / "a.safetensors";

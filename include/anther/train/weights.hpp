@@ -142,16 +142,16 @@ struct LoadWeightsOptions {
   WeightNames names = {};  // the file's names for the store's weights, if they differ
   // The prefix of tensors that are not weights.
   std::string_view ignored = {};
-  // Paths of modules whose parameters may be missing or of another shape: the head, for another
-  // number of classes. All of them then keep their values.
+  // Paths of modules whose parameters and buffers may be missing or of another shape: the head, for
+  // another number of classes. All of them then keep their values.
   std::vector<std::string> replaced = {};
   // They keep them even if the file's would fit: it may have as many classes, but others.
   bool replace_always = false;
 };
 
-// Compares the weights in a file with a model's; returns the names of those parameters that are to
-// be replaced. Throws, listing all names that are missing, unknown or of another shape, unless
-// nothing else differs.
+// Compares the weights in a file with a model's; returns the names of those parameters and buffers
+// that are to be replaced. Throws, listing all names that are missing, unknown or of another shape,
+// unless nothing else differs.
 template <class T>
 std::vector<std::string> check_weights(const io::SafetensorsFile& file,
                                        const ParameterStore<T>& store,
@@ -194,8 +194,9 @@ std::vector<std::string> check_weights(const io::SafetensorsFile& file,
   if (replaced.empty()) return replaced;
   // A weight without its bias would be of no use.
   replaced.clear();
-  for (const ParameterInfo& info : store.parameters())
-    if (is_within_any(info.name, options.replaced)) replaced.push_back(info.name);
+  for (const auto* list : {&store.parameters(), &store.buffers()})
+    for (const ParameterInfo& info : *list)
+      if (is_within_any(info.name, options.replaced)) replaced.push_back(info.name);
   return replaced;
 }
 
