@@ -81,6 +81,21 @@ TEST_CASE("atomic file: a symbolic link stays one, permissions are kept") {
   CHECK(fs::status(folder / "sub/a.txt").permissions() ==
         (fs::perms::owner_read | fs::perms::owner_write));
 
+  // The file need not be there yet, and there may be several links to it.
+  fs::create_symlink("sub/b.txt", folder / "early");
+  fs::create_symlink(folder / "early", folder / "sub/earlier");
+  anther::io::write_file_atomically(folder / "sub/earlier", "first");
+  CHECK(fs::is_symlink(folder / "sub/earlier"));
+  CHECK(fs::is_symlink(folder / "early"));
+  CHECK(anther::io::read_text_file(folder / "sub/b.txt") == "first");
+  fs::create_symlink("missing/b.txt", folder / "nowhere");
+  CHECK(error_of([&] { anther::io::write_file_atomically(folder / "nowhere", ""); }) ==
+        (folder / "nowhere").string() + ": cannot write: No such file or directory");
+  fs::create_symlink("self", folder / "self");
+  CHECK(contains(error_of([&] { anther::io::write_file_atomically(folder / "self", ""); }),
+                 "self: cannot write: Too many levels of symbolic links"));
+  CHECK(fs::is_symlink(folder / "self"));
+
   const mode_t old_mask = ::umask(022);
   anther::io::write_file_atomically(folder / "b.txt", "");
   ::umask(old_mask);

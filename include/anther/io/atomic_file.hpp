@@ -29,10 +29,14 @@ class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path) : name_(path) {
     std::error_code error;
-    // Renaming over a symbolic link would replace the link, not the file.
-    const bool link = std::filesystem::is_symlink(path, error);
-    target_ = link ? std::filesystem::weakly_canonical(path, error) : path;
-    if (target_.empty()) target_ = path;
+    // Renaming over a symbolic link would replace the link, not the file, which may not be there
+    // yet.
+    target_ = path;
+    for (int links = 0; std::filesystem::is_symlink(target_, error); ++links) {
+      if (links == 40) fail_with_errno(name_, "write", ELOOP);  // as the system counts them
+      target_ = target_.parent_path() / std::filesystem::read_symlink(target_, error);
+      if (error) fail_with_errno(name_, "write", error.value());
+    }
     const auto old = std::filesystem::status(target_, error);
     detail::check(!std::filesystem::exists(old) || std::filesystem::is_regular_file(old),
                   path.string(), ": cannot write: there is a ",
