@@ -469,7 +469,10 @@ Invocation read_arguments(int argc, char** argv) {
   const bool automatic = resume == "auto";
   if (automatic) {
     const std::string root = output.empty() ? "runs/train_flowers" : output;
-    const auto found = newest_run(root);
+    std::vector<std::string> problems;
+    const auto found = newest_run(root, &problems);
+    for (const std::string& problem : problems)
+      std::printf("Warning: %s: passed over\n", problem.c_str());
     detail::check(found.has_value(), "--resume: expected a run to go on with in ", root,
                   ", found none");
     resume = found->string();

@@ -316,6 +316,20 @@ TEST_CASE("newest run: of the unfinished ones, the one whose state was written l
   CHECK(newest_run(folder / "2") == folder / "2");
   // Where all are finished, the newest of these.
   CHECK(newest_run(folder / "3") == folder / "3");
+  // One that a full disk has emptied is passed over, and named; so is one whose progress is none.
+  const auto damaged = folder / "1" / "weights" / "last.state.safetensors";
+  write_file_atomically(damaged, "");
+  add("3", false, 0);
+  const auto odd = folder / "3" / "weights" / "last.state.safetensors";
+  save_state(odd, *a.adam, nlohmann::json::array());
+  std::vector<std::string> problems;
+  CHECK(newest_run(folder.path(), &problems) == folder / "2");
+  CHECK(newest_run(folder.path()) == folder / "2");
+  std::ranges::sort(problems);
+  REQUIRE(problems.size() == 2);
+  CHECK(problems[0].starts_with(damaged.string() + ": "));
+  CHECK(problems[1].starts_with(odd.string() + ": "));
+  CHECK_FALSE(newest_run(folder / "1"));
 }
 
 TEST_CASE("a checkpoint of another model is refused, with all differences, and changes nothing") {

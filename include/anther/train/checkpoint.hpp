@@ -178,8 +178,10 @@ nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optim
 
 // The folder of the run to go on with, of those in `root` (runs/train, or a run's own folder): of
 // the runs that have a state and are not finished, the one whose state was written last; where all
-// are finished, the one of these.
-ANTHER_ONCE std::optional<std::filesystem::path> newest_run(const std::filesystem::path& root) {
+// are finished, the one of these. A state that cannot be read is passed over, and what is wrong
+// with it is added to `problems`.
+ANTHER_ONCE std::optional<std::filesystem::path> newest_run(
+    const std::filesystem::path& root, std::vector<std::string>* problems = nullptr) {
   std::optional<std::filesystem::path> newest;
   std::filesystem::file_time_type newest_time;
   bool newest_finished = true;
@@ -189,7 +191,16 @@ ANTHER_ONCE std::optional<std::filesystem::path> newest_run(const std::filesyste
     if (!std::filesystem::exists(run / "args.json", error) ||
         !std::filesystem::exists(state, error))
       return;
-    const bool finished = progress_of(io::SafetensorsFile(state)).progress.value("finished", true);
+    bool finished = true;
+    try {
+      finished = progress_of(io::SafetensorsFile(state)).progress.value("finished", true);
+    } catch (const Error& error) {
+      if (problems) problems->push_back(error.what());
+      return;
+    } catch (const nlohmann::json::exception& error) {
+      if (problems) problems->push_back(state.string() + ": " + error.what());
+      return;
+    }
     const auto time = std::filesystem::last_write_time(state, error);
     if (newest && (finished != newest_finished ? finished : time <= newest_time)) return;
     newest = run;
