@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <regex>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -143,10 +141,8 @@ TEST_CASE("freezing a model's first stages freezes its stem too") {
 }
 
 TEST_CASE("every model: its head learns at the full rate, and no number of stages freezes it") {
-  std::istringstream names(
-      std::regex_replace(ModelRegistry::global().names(), std::regex(R"( \([^)]*\)|,)"), ""));
-  int models = 0;
-  for (std::string name; names >> name; ++models) {
+  for (const char* name : {"convnext", "edgevit", "edgevit_fpn", "efficientnet_lite0", "lenet5",
+                           "mlp", "mobilenet_v2", "mobilenet_v3", "resnet", "unet", "vit"}) {
     CAPTURE(name);
     ParameterStore<float> store;
     const auto model = choose_model(name).make(store);
@@ -170,7 +166,6 @@ TEST_CASE("every model: its head learns at the full rate, and no number of stage
     for (const ParameterInfo& info : store.parameters())
       if (is_within_any(info.name, heads)) CHECK(info.trainable);
   }
-  CHECK(models >= 11);
 }
 
 TEST_CASE("options that matter in training alone do not make another model") {
