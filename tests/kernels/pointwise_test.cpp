@@ -74,6 +74,15 @@ TEST_CASE_TEMPLATE("element-wise ops of what is not finite", T, float, double) {
   CHECK(std::isnan(value_of<Pointwise::pow>(T(-2), {0.3, 0})));
   CHECK(value_of<Pointwise::pow>(T(-2), {3, 0}) == T(-8));
   CHECK(value_of<Pointwise::pow>(T(-2), {-1, 0}) == T(-0.5));
+  for (const double exponent : {65.0, 66.0, -65.0, 101.0}) {
+    const auto close = [](double value) { return doctest::Approx(value).epsilon(2e-5); };
+    CHECK(static_cast<double>(value_of<Pointwise::pow>(T(-1.25), {exponent, 0})) ==
+          close(std::pow(-1.25, exponent)));
+    CHECK(static_cast<double>(derivative_at<Pointwise::pow>(T(-1.25), {exponent, 0})) ==
+          close(exponent * std::pow(-1.25, exponent - 1)));
+  }
+  CHECK(value_of<Pointwise::pow>(T(-1), {0x1p60, 0}) == T(1));
+  CHECK(std::isnan(value_of<Pointwise::pow>(T(-2), {64.5, 0})));
 }
 
 TEST_CASE_TEMPLATE("derivatives at kinks are PyTorch's", T, float, double) {

@@ -436,6 +436,14 @@ TEST_CASE("ops refuse what does not fit") {
        [&] {
          depthwise_conv_transpose2d(x({1, 4, 4, 3}), x({2, 2, 3}), {}, {.stride = huge});
        }},
+      {"max_pool2d: expected a window of at most 16777216 pixels, got 4096x4097",
+       [&] {
+         max_pool2d(x({1, 4, 4, 3}), Extent2d{4096, 4097});
+       }},
+      {"max_pool2d: expected a map (N, H, W, C) of at least one pixel, got (1, 0, 4, 1)",
+       [&] {
+         max_pool2d(x({1, 0, 4, 1}), 2, {.stride = {3, 2}, .ceil_mode = true});
+       }},
       {"max_pool2d: expected a kernel and a dilation of at least 1, at most 2147483647",
        [&] {
          max_pool2d(x({1, 4, 4, 3}), huge);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "anther/anther.hpp"
@@ -135,6 +136,83 @@ TEST_CASE("binary_cross_entropy_with_logits: small losses keep their digits") {
       6.144193472e-6, 6.144193472e-6, 1.804851387845415e-35, 80, 0.6931471805599453, 0};
   for (std::size_t i = 0; i < 6; ++i)
     CHECK(static_cast<double>(y.value()[i]) == doctest::Approx(expected[i]).epsilon(1e-6));
+}
+
+TEST_CASE("triplet_margin_loss: the greatest difference as the norm, and differences of 0") {
+  const double infinity = std::numeric_limits<double>::infinity();
+  struct Case {
+    TripletMarginOptions options;
+    std::vector<double> anchor, positive, negative;
+    double loss;
+    std::vector<double> gradients;  // of the three, one after another
+  };
+  const Case cases[] = {
+      {{.margin = 1, .p = infinity, .eps = 0}, {0, 0}, {3, 1}, {10, 2}, 0, {0, 0, 0, 0, 0, 0}},
+      {{.margin = 20, .p = infinity, .eps = 0}, {0, 0}, {3, 1}, {2, 10}, 13, {-1, 1, 1, 0, 0, -1}},
+      {{.margin = 20, .p = infinity, .eps = 0},
+       {0, 0},
+       {3, -3},
+       {0, 10},
+       13,
+       {-0.5, 1.5, 0.5, -0.5, 0, -1}},
+      {{.margin = 1, .p = 1, .eps = 0}, {1, 2}, {1, 5}, {1, 2}, 4, {0, -1, 0, 1, 0, 0}}};
+  for (const Case& c : cases) {
+    CAPTURE(c.loss);
+    Tape<double> tape;
+    const Variable<double> inputs[] = {tape.input({1, 2}, c.anchor, true),
+                                       tape.input({1, 2}, c.positive, true),
+                                       tape.input({1, 2}, c.negative, true)};
+    const auto loss = triplet_margin_loss(inputs[0], inputs[1], inputs[2], c.options);
+    CHECK(loss.item() == c.loss);
+    tape.backward(loss);
+    for (std::size_t i = 0; i < 6; ++i) CHECK(inputs[i / 2].gradient()[i % 2] == c.gradients[i]);
+  }
+}
+
+TEST_CASE("losses: what is no number stays so, in gradients too") {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float a[] = {1, nan}, b[] = {1, 5}, c[] = {1, 2};
+  Tape<float> tape;
+  const auto x = tape.input({1, 2}, a, true);
+  tape.backward(norm(x));
+  for (const float g : x.gradient()) CHECK(std::isnan(g));
+  tape.begin();
+  const auto y = tape.input({1, 2}, a, true);
+  const auto triplet = triplet_margin_loss(y, tape.input({1, 2}, b), tape.input({1, 2}, c));
+  CHECK(std::isnan(triplet.item()));
+  tape.backward(triplet);
+  for (const float g : y.gradient()) CHECK(std::isnan(g));
+  // A target that is no probability: its logarithm, for example.
+  const float logarithms[] = {-0.5, 0};
+  const auto kl = kl_div(tape.input({2}, b), tape.input({2}, logarithms), false,
+                         {.reduction = Reduction::none});
+  CHECK(std::isnan(kl.value()[0]));
+  CHECK(kl.value()[1] == 0);
+}
+
+TEST_CASE("smooth_l1_loss: a beta whose reciprocal is no float") {
+  const float x[] = {1, -2}, zero[] = {0, 0};
+  Tape<float> tape;
+  const auto input = tape.input({2}, x, true);
+  const auto loss = smooth_l1_loss(input, tape.input({2}, zero), 1e-39);
+  CHECK(loss.item() == 1.5f);
+  tape.backward(loss);
+  CHECK(input.gradient()[0] == 0.5f);
+  CHECK(input.gradient()[1] == -0.5f);
+}
+
+TEST_CASE_TEMPLATE("x / number is rounded once", T, float, double) {
+  Tape<T> tape;
+  for (int i = 1; i < 2000; ++i) {
+    tape.begin();
+    const T numbers[] = {static_cast<T>(i), T(1)};
+    const auto x = tape.input({2}, numbers, true);
+    const auto y = x / static_cast<double>(i);
+    REQUIRE(y.value()[0] == 1);
+    REQUIRE(y.value()[1] == T(1) / static_cast<T>(i));
+    tape.backward(sum(y));
+    REQUIRE(x.gradient()[0] == T(1) / static_cast<T>(i));
+  }
 }
 
 TEST_CASE("losses: the mean of a million elements") {

@@ -83,9 +83,10 @@ struct LossFormula<T, Loss::bce> {
 
 template <class T>
 struct LossFormula<T, Loss::kl> {
-  // 0 where t is not positive.
+  // 0 where t is, and a NaN where it is negative.
   static ANTHER_INLINE Vec<T> log_target(const Vec<T>& t) {
-    return select_less(Vec<T>::zero(), t, log(t), Vec<T>::zero());
+    const Vec<T> zero = Vec<T>::zero(), logarithm = log(t);
+    return select_less(zero, t, logarithm, select_less(t, zero, logarithm, zero));
   }
   static ANTHER_INLINE Vec<T> value(const Vec<T>& x, const Vec<T>& t, const Vec<T>&,
                                     const Vec<T>&) {

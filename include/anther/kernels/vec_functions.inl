@@ -209,8 +209,8 @@ ANTHER_INLINE Vec<T> log1p_exp(const Vec<T>& x) {
   return max(0, x) + log1p(exp(-abs(x)));
 }
 
-// x^exponent: by products for an integer of at most 64, otherwise e^(exponent ln x), which is NaN
-// for x < 0.
+// x^exponent: by products for an integer of at most 64, otherwise e^(exponent ln |x|), which has
+// the sign of x for an odd integer; for x < 0 it is NaN unless the exponent is an integer.
 template <class T>
 ANTHER_INLINE Vec<T> power(const Vec<T>& x, T exponent) {
   const T magnitude = exponent < T(0) ? -exponent : exponent;
@@ -219,7 +219,14 @@ ANTHER_INLINE Vec<T> power(const Vec<T>& x, T exponent) {
     return exponent < T(0) ? 1 / root : root;
   }
   const int count = magnitude <= T(64) ? static_cast<int>(magnitude) : -1;
-  if (static_cast<T>(count) != magnitude) return exp(exponent * log(x));
+  if (static_cast<T>(count) != magnitude) {
+    // From 2^53 on all are even integers.
+    constexpr T even = T(std::int64_t{1} << 53);
+    const std::int64_t whole = magnitude < even ? static_cast<std::int64_t>(magnitude) : 0;
+    if (magnitude < even && static_cast<T>(whole) != magnitude) return exp(exponent * log(x));
+    const Vec<T> size = exp(exponent * log(abs(x)));
+    return whole % 2 == 0 ? size : select_less(x, Vec<T>::zero(), -size, size);
+  }
   Vec<T> product = Vec<T>::broadcast(T(1)), square = x;
   for (int left = count; left > 0; left /= 2) {
     if (left % 2 != 0) product = product * square;

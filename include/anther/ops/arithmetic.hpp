@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/broadcast.hpp"
@@ -226,7 +227,8 @@ Variable<T> operator*(double factor, const Variable<T>& x) {
 }
 template <class T>
 Variable<T> operator/(const Variable<T>& x, double divisor) {
-  return x * (1 / divisor);
+  const T number = static_cast<T>(divisor);
+  return x / x.tape().input(Shape{}, std::span<const T>(&number, 1));
 }
 template <class T>
 Variable<T> operator/(double number, const Variable<T>& x) {

@@ -119,15 +119,19 @@ struct TripletAttributes {
 inline double distance_power(double x, double p) {
   return p == 2 ? x * x : p == 1 ? x : p == 0 ? 1 : std::pow(x, p);
 }
-// (sum |a - b + eps|^p)^(1/p)
+// (sum |a - b + eps|^p)^(1/p); with an infinite p the greatest |a - b + eps|.
 template <class T>
 double pairwise_distance(const T* a, const T* b, std::int64_t count,
                          const TripletMarginOptions& o) {
   double sum = 0;
-  for (std::int64_t i = 0; i < count; ++i)
-    sum += distance_power(std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]) + o.eps),
-                          o.p);
-  return std::pow(sum, 1 / o.p);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double d = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]) + o.eps);
+    if (!std::isinf(o.p))
+      sum += distance_power(d, o.p);
+    else if (!(d <= sum) && !std::isnan(sum))
+      sum = d;
+  }
+  return std::isinf(o.p) ? sum : std::pow(sum, 1 / o.p);
 }
 
 // The three distances of a row, and its loss.
@@ -184,13 +188,22 @@ inline constexpr Op<T> triplet_margin_loss_op = {
             const double dy =
                 a.scale * static_cast<double>(
                               call.output_gradient()[o.reduction == Reduction::none ? row : 0]);
-            // Of |left - right + eps|: sign(d) (|d| / distance)^(p - 1).
+            // Of |left - right + eps|: sign(d) (|d| / distance)^(p - 1), 0 where d is 0. With an
+            // infinite p the greatest |d| share it.
             const auto add = [&](int left, int right, double distance, double factor) {
-              for (std::int64_t i = 0; distance > 0 && i < width; ++i) {
-                const double d =
-                    static_cast<double>(x[left][i]) - static_cast<double>(x[right][i]) + o.eps;
+              const auto difference = [&](std::int64_t i) {
+                return static_cast<double>(x[left][i]) - static_cast<double>(x[right][i]) + o.eps;
+              };
+              std::int64_t greatest = 0;
+              for (std::int64_t i = 0; std::isinf(o.p) && i < width; ++i)
+                greatest += std::abs(difference(i)) == distance;
+              if (greatest > 1) factor /= static_cast<double>(greatest);
+              for (std::int64_t i = 0; distance != 0 && i < width; ++i) {
+                const double d = difference(i);
                 const double slope =
-                    factor * std::copysign(distance_power(std::abs(d) / distance, o.p - 1), d);
+                    d == 0 ? 0
+                           : factor *
+                                 std::copysign(distance_power(std::abs(d) / distance, o.p - 1), d);
                 if (gradient[left]) gradient[left].to[at + i] += static_cast<T>(slope);
                 if (gradient[right]) gradient[right].to[at + i] -= static_cast<T>(slope);
               }

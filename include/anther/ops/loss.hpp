@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "anther/autograd/tape.hpp"
@@ -123,7 +124,9 @@ template <class T>
 Variable<T> smooth_l1_loss(const Variable<T>& prediction, const Variable<T>& target,
                            double beta = 1, const LossOptions& options = {}) {
   prediction.tape().check(beta >= 0, "smooth_l1_loss: expected a beta of at least 0, got ", beta);
-  if (beta == 0) return l1_loss(prediction, target, options);
+  // Nor can T hold the reciprocal of a smaller one.
+  if (beta * static_cast<double>(std::numeric_limits<T>::max()) <= 1)
+    return l1_loss(prediction, target, options);
   return apply_loss<T, kernels::Loss::huber>(prediction, target, options, beta, 1 / beta);
 }
 

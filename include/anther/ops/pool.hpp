@@ -5,6 +5,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/global_average_pool.hpp"
@@ -118,8 +120,8 @@ inline std::int64_t pooled_size(std::int64_t size, std::int64_t span, std::int64
 template <class T>
 Extent2d pooled_extent(Tape<T>& tape, const char* name, const Shape& x, const Extent2d& kernel,
                        const Extent2d& stride, const Extent2d& padding, bool ceil_mode) {
-  tape.check(x.rank() == 4 && is_extent({x[1], x[2]}, 0), name,
-             ": expected a map (N, H, W, C), got ", x);
+  tape.check(x.rank() == 4 && is_extent({x[1], x[2]}, 1), name,
+             ": expected a map (N, H, W, C) of at least one pixel, got ", x);
   tape.check(is_extent(kernel, 1) && is_extent(stride, 1), name,
              ": expected a kernel and a stride of at least 1, at most ", most_extent, ", got ",
              kernel, " and ", stride);
@@ -162,6 +164,10 @@ Variable<T> max_pool2d(const Variable<T>& x, const Extent2d& kernel_size,
   tape.check(is_extent(kernel_size, 1) && is_extent(dilation, 1),
              "max_pool2d: expected a kernel and a dilation of at least 1, at most ", most_extent,
              ", got ", kernel_size, " and ", dilation);
+  // The kernel counts a window's pixels in numbers of the type T.
+  constexpr std::int64_t most = std::int64_t{1} << std::numeric_limits<T>::digits;
+  tape.check(kernel_size.height <= most / kernel_size.width,
+             "max_pool2d: expected a window of at most ", most, " pixels, got ", kernel_size);
   const Extent2d span = {(kernel_size.height - 1) * dilation.height + 1,
                          (kernel_size.width - 1) * dilation.width + 1};
   const Extent2d size =

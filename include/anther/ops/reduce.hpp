@@ -111,7 +111,7 @@ inline constexpr Op<T> norm_op = {
           const T *y = call.output(), *dy = call.output_gradient();
           T* ratio = call.workspace(a.dims.results());
           for (std::int64_t i = 0; i < a.dims.results(); ++i)
-            ratio[i] = y[i] > T(0) ? dy[i] / y[i] : T(0);
+            ratio[i] = y[i] == T(0) ? T(0) : dy[i] / y[i];  // a NaN stays one
           const T* x = call.input(0);
           kernels::binary_backward<T, kernels::Binary::mul, 0>(dx.to, dx.add, x, x, ratio,
                                                                reduce_broadcast(a.dims));
