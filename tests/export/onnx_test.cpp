@@ -219,6 +219,58 @@ TEST_CASE("onnx: weights have PyTorch's names, shapes and order") {
   CHECK(tensors.at("head.bias").shape == std::vector<std::uint64_t>{5});
 }
 
+// Parameters of four axes, of which PyTorch's order is that of the tape, or that of a map.
+struct MapParameters : Module<float> {
+  using Function = Variable<float> (*)(Variable<float> x, Variable<float> p, Variable<float> q);
+  MapParameters(const Scope<float>& scope, Function function_)
+      : Module(scope, "MapParameters"),
+        plain(scope.parameter("plain", {.shape = {1, 2, 3, 4}})),
+        turned(scope.parameter(
+            "turned", {.shape = {1, 2, 3, 4}, .torch_axes = {0, 3, 1, 2}, .torch_order = false})),
+        function(function_) {}
+  Variable<float> forward(Variable<float> x) const override {
+    return function(x, x.tape().parameter(plain), x.tape().parameter(turned));
+  }
+  Parameter<float> plain, turned;
+  Function function;
+};
+
+TEST_CASE("onnx: a parameter beside a map is in the graph's order") {
+  using V = Variable<float>;
+  const struct {
+    MapParameters::Function function;
+    std::string_view types;
+  } rows[] = {
+      {[](V x, V p, V) { return x + p; }, "Transpose Add Identity"},
+      {[](V x, V, V q) { return x + q; }, "Add Identity"},
+      {[](V x, V p, V) { return x * sigmoid(p) + p; }, "Transpose Sigmoid Mul Add Identity"},
+      {[](V x, V p, V q) {
+         return cat({x, p, q}, 3);
+       },
+       "Transpose Concat Identity"},
+      // Beside more axes than a map has, its channels are last.
+      {[](V x, V, V q) {
+         return reshape(x, {1, 1, 2, 3, 4}) * q;
+       },
+       "Transpose Reshape Transpose Mul Identity"},
+      {[](V x, V, V q) {
+         return reshape(x, {2, 3, 4}) + reshape(q, {2, 3, 4});
+       },
+       "Transpose Reshape Transpose Reshape Add Identity"},
+  };
+  for (const auto& row : rows) {
+    ParameterStore<float> store;
+    const MapParameters net(store, row.function);
+    const Message graph = Message(to_onnx(net, {1, 2, 3, 4})).message(7);
+    CHECK(types_of(graph) == row.types);
+    const auto tensors = initializers_of(graph);
+    if (const auto plain = tensors.find("plain"); plain != tensors.end())
+      CHECK(plain->second.shape == std::vector<std::uint64_t>{1, 2, 3, 4});
+    if (const auto turned = tensors.find("turned"); turned != tensors.end())
+      CHECK(turned->second.shape == std::vector<std::uint64_t>{1, 4, 2, 3});
+  }
+}
+
 TEST_CASE("onnx: the batch of the recorded pass leaves no trace") {
   for (const char* preset : {"improved", "original"}) {
     ParameterStore<float> store;

@@ -175,6 +175,31 @@ void rows(Sequential<float>& net) {
       .add<Linear>(12, 5, LinearOptions{.bias = false});
 }
 
+// Parameters that stand beside maps: one as it is on the tape, one in PyTorch's order.
+template <class T>
+class MapParameters : public Module<T> {
+ public:
+  explicit MapParameters(const Scope<T>& scope)
+      : Module<T>(scope, "MapParameters"),
+        plain_(scope.parameter("plain", {.shape = {1, 3, 4, 5}, .init = Init::normal(1)})),
+        turned_(scope.parameter("turned", {.shape = {1, 3, 4, 5},
+                                           .torch_axes = {0, 3, 1, 2},
+                                           .torch_order = false,
+                                           .init = Init::normal(1)})) {}
+  Variable<T> forward(Variable<T> x) const override {
+    const V p = x.tape().parameter(plain_), q = x.tape().parameter(turned_);
+    const V both = cat({sigmoid(p), softmax(q, 1)}, 3);
+    x = (x + p) * narrow(both, 3, 2, 5) - matmul(matmul(x, transpose(q, 2, 3)), p);
+    return reshape(x, {x.shape()[0], 1, 3, 4, 5}) * q - reshape(p, {3, 4, 5}) * sigmoid(q);
+  }
+
+ private:
+  Parameter<T> plain_, turned_;
+};
+void parameters(Sequential<float>& net) {
+  net.add<MapParameters>();
+}
+
 // The elements in the graph's order, with the graph's shape.
 Tensor<float> in_graph(const Tensor<float>& x) {
   return x.shape().rank() == 4 ? nchw_of(x) : Tensor<float>(x.shape(), x.span());
@@ -265,6 +290,7 @@ int main(int argc, char** argv) {
     write(folder, "shapes", {1, 4, 3, 4}, shapes);
     write(folder, "volumes", {1, 2, 3, 5, 4}, volumes);
     write(folder, "rows", {1, 4}, rows);
+    write(folder, "parameters", {1, 3, 4, 5}, parameters);
     write_token_model(folder);
     int number = 0;
     for (const op_tests::OpCase& row : op_tests::op_cases())

@@ -1,8 +1,9 @@
 // What an op's form in ONNX works with: it describes one call of the op in ONNX's operators (opset
 // 17), between named values.
 //
-// A map, (N, H, W, C) on the tape, is (N, C, H, W) in the graph; a parameter has PyTorch's shape;
-// everything else is as on the tape. N stays open: in the shape that a Reshape gets, 0 stands for
+// A map, (N, H, W, C) on the tape, is (N, C, H, W) in the graph, and so is a parameter of four axes
+// that an op reads by input(); by weight() it has PyTorch's order. Everything else is as on the
+// tape. N stays open: in the shape that a Reshape gets, 0 stands for
 // it (in ONNX: the extent of the input's same axis), and no op writes the number that it ran with.
 //
 //   add_onnx_form(square_op<float>, [](GraphBuilder& graph, const Call<float>&) {
@@ -38,10 +39,8 @@ class GraphBuilder {
 
   // The value that is input i of the call; empty if the input is absent.
   virtual std::string input(int i) = 0;
-  // Whether input i is a parameter, which has PyTorch's shape in the graph.
-  virtual bool is_parameter(int i) = 0;
-  // Input i, a weight whose shape differs from PyTorch's only by extents of 1: (O, C) for (O, C, 1,
-  // 1). Throws unless it is a parameter of such a shape.
+  // Input i in PyTorch's order, a weight whose shape differs from PyTorch's only by extents of 1:
+  // (O, C) for (O, C, 1, 1). Throws unless it is a parameter of such a shape.
   virtual std::string weight(int i, const Shape& shape) = 0;
   // Constants. Equal lists of integers become one.
   virtual std::string constant(const Shape& shape, const std::vector<double>& values) = 0;

@@ -5,6 +5,7 @@
 // ONNX, the error names the op and its layer.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <filesystem>
@@ -77,10 +78,6 @@ class OnnxGraph : public GraphBuilder {
   std::string input(int i) override {
     const int id = entry_->input(i);
     return id < 0 ? "" : value(id);
-  }
-
-  bool is_parameter(int i) override {
-    return static_cast<bool>(tape_.parameter_of(entry_->input(i)));
   }
 
   std::string weight(int i, const Shape& shape) override {
@@ -186,10 +183,29 @@ class OnnxGraph : public GraphBuilder {
   // The name of a value. A parameter, or a value from outside, becomes an initializer when it is
   // first asked for.
   std::string value(int id) {
-    if (const Parameter<T> parameter = tape_.parameter_of(id))
-      return add_parameter(parameter, parameter.info().torch_shape());
     const auto found = values_.find(id);
-    return found == values_.end() ? add_constant(id) : found->second;
+    if (found != values_.end()) return found->second;
+    if (const Parameter<T> parameter = tape_.parameter_of(id))
+      return values_[id] = in_graph_order(parameter);
+    return add_constant(id);
+  }
+
+  // The file has a parameter in PyTorch's order; a node turns it where the graph's is another.
+  std::string in_graph_order(const Parameter<T>& parameter) {
+    const ParameterInfo& info = parameter.info();
+    const std::string name = add_parameter(parameter, info.torch_shape());
+    const int rank = info.shape.rank();
+    constexpr std::array<int, 4> map_axes = {0, 3, 1, 2};
+    Integers axes(static_cast<std::size_t>(rank)), as_it_is = axes;
+    for (int i = 0; i < rank; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      const int axis = rank == 4 ? map_axes[at] : i;  // on the tape
+      as_it_is[at] = i;
+      axes[at] = info.torch_order
+                     ? axis
+                     : std::ranges::find(info.torch_axes, axis) - info.torch_axes.begin();
+    }
+    return axes == as_it_is ? name : this->transpose(name, axes);
   }
 
   // A constant of the model's, in the graph's order.
@@ -308,15 +324,12 @@ class OnnxGraph : public GraphBuilder {
     const Shape &x = tape_.shape_of(from), &y = tape_.shape_of(to);
     const std::int64_t first = tape_.root_of(to).first - tape_.root_of(from).first;
     std::string name = value(from);
-    if (const Parameter<T> parameter = tape_.parameter_of(from))
-      name = constant(x, values_of(parameter));
-    else if (x.rank() == 4)
-      name = this->transpose(name, {0, 2, 3, 1});
+    name = this->tape_order(name, x);
     if (y.numel() != x.numel())
       name = add_slice(name, x, y, first);
     else if (x != y)
       name = this->reshape(name, extents_of_view(x, y));
-    values_[to] = y.rank() == 4 ? this->transpose(name, {0, 3, 1, 2}) : name;
+    values_[to] = this->graph_order(name, y);
   }
   // N stays open: the first extent is that of x, or whatever is left.
   static Integers extents_of_view(const Shape& x, const Shape& y) {

@@ -17,15 +17,12 @@ template <class T>
 std::string broadcast_input(GraphBuilder& graph, const Call<T>& call, int i, const Shape& result) {
   const Shape& shape = call.input_shape(i);
   const int missing = result.rank() - shape.rank();
-  const bool becomes_map = result.rank() == 4;
-  if (!becomes_map || (missing == 0 && !graph.is_parameter(i))) return graph.input(i);
-  Shape whole;
+  const std::string x = graph.input(i);
+  if (missing == 0) return x;
+  if (result.rank() != 4) return graph.tape_order(x, shape);  // a map's channels are last again
+  Integers whole;
   for (int axis = 0; axis < 4; ++axis) whole.push_back(axis < missing ? 1 : shape[axis - missing]);
-  const std::string x =
-      graph.is_parameter(i)
-          ? graph.weight(i, whole)
-          : graph.reshape(graph.input(i), {whole[0], whole[1], whole[2], whole[3]});
-  return graph.transpose(x, {0, 3, 1, 2});
+  return graph.graph_order(graph.reshape(x, whole), result);
 }
 template <class T>
 void binary_onnx(GraphBuilder& graph, const Call<T>& call, const char* type) {
