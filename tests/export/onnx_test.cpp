@@ -271,6 +271,16 @@ TEST_CASE("onnx: a parameter beside a map is in the graph's order") {
   }
 }
 
+TEST_CASE("onnx: sequences are turned only where the batch is first, whatever the extents are") {
+  for (const bool batch_first : {false, true})
+    for (const Shape& shape : {Shape{4, 1, 3}, Shape{1, 4, 3}, Shape{1, 1, 3}, Shape{2, 4, 3}}) {
+      ParameterStore<float> store;
+      const GRU<float> gru(store, 3, 2, {.batch_first = batch_first});
+      const std::string types = types_of(Message(to_onnx(gru, shape)).message(7));
+      CHECK(types.ends_with(batch_first ? "Transpose Identity" : "Squeeze Identity"));
+    }
+}
+
 TEST_CASE("onnx: the batch of the recorded pass leaves no trace") {
   for (const char* preset : {"improved", "original"}) {
     ParameterStore<float> store;

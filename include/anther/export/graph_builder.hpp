@@ -3,8 +3,8 @@
 //
 // A map, (N, H, W, C) on the tape, is (N, C, H, W) in the graph, and so is a parameter of four axes
 // that an op reads by input(); by weight() it has PyTorch's order. Everything else is as on the
-// tape. N stays open: in the shape that a Reshape gets, 0 stands for
-// it (in ONNX: the extent of the input's same axis), and no op writes the number that it ran with.
+// tape. N stays open: in the shape that a Reshape gets, 0 stands for it (in ONNX: the extent of the
+// input's same axis), and no op writes the number that it ran with.
 //
 //   add_onnx_form(square_op<float>, [](GraphBuilder& graph, const Call<float>&) {
 //     const std::string x = graph.input(0);

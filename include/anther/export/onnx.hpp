@@ -1,8 +1,8 @@
 // A model as an ONNX file (opset 17, which runtimes since 2022 read), from a walk over one recorded
 // forward pass: a table says what each op is in ONNX (export/onnx_forms.hpp).
 // A map is (N, C, H, W), as PyTorch's users expect; every other value has the shape that it has in
-// the pass. N is open. Weights are float, and have PyTorch's names. For an op without a form in
-// ONNX, the error names the op and its layer.
+// the pass. N is open; of sequences (T, N, C), which stand steps first, it is T. Weights are float,
+// and have PyTorch's names. For an op without a form in ONNX, the error names the op and its layer.
 #pragma once
 
 #include <algorithm>

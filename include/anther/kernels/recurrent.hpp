@@ -18,21 +18,22 @@
 
 namespace anther::inline v0_1::kernels {
 
-// Of sample n at step t, the row is number n sample_rows + t step_rows.
+// The rows are (samples, steps), or (steps, samples) unless batch_first.
 struct RecurrentDims {
   std::int64_t samples = 0, steps = 0, hidden = 0;
-  std::int64_t sample_rows = 0, step_rows = 0;
-  std::int64_t is_lstm = 0;
+  std::int64_t batch_first = 0, is_lstm = 0;
 
   // Calls visit with all members, in their order.
   template <class Visit>
   constexpr decltype(auto) members(const Visit& visit) const {
-    return visit(samples, steps, hidden, sample_rows, step_rows, is_lstm);
+    return visit(samples, steps, hidden, batch_first, is_lstm);
   }
   std::int64_t width() const { return (is_lstm ? 4 : 3) * hidden; }  // of gx
   std::int64_t rows() const { return samples * steps; }
+  // From a sample's row to the next one's at the same step.
+  std::int64_t sample_rows() const { return batch_first ? steps : 1; }
   std::int64_t row(std::int64_t sample, std::int64_t step) const {
-    return sample * sample_rows + step * step_rows;
+    return batch_first ? sample * steps + step : step * samples + sample;
   }
 };
 
@@ -80,17 +81,17 @@ void recurrent_forward(const RecurrentForward<T>& o, T* workspace, const Recurre
       const std::int64_t row = d.row(first, t);
       // LSTM's gates get all sums at once. GRU's need those of the state apart.
       T* const sums = d.is_lstm ? o.gates + row * width : workspace + first * width;
-      const std::int64_t sums_stride = d.is_lstm ? d.sample_rows * width : width;
+      const std::int64_t sums_stride = d.is_lstm ? d.sample_rows() * width : width;
       const T* const add = d.is_lstm ? o.gx + row * width : nullptr;
       const T* h = t > 0 ? o.y + d.row(first, t - 1) * hidden : nullptr;
-      std::int64_t h_stride = d.sample_rows * hidden;
+      std::int64_t h_stride = d.sample_rows() * hidden;
       if (t == 0 && o.h0) {
         h = o.h0 + first * hidden;
         h_stride = hidden;
       }
       if (h) ANTHER_SELECT(gemm<T>)
       ({sums, add, h, o.packed, o.bias},
-       {count, width, hidden, h_stride, sums_stride, d.sample_rows * width}, 0, panels);
+       {count, width, hidden, h_stride, sums_stride, d.sample_rows() * width}, 0, panels);
       for (std::int64_t i = 0; i < count; ++i) {
         const std::int64_t at = d.row(first + i, t);
         T* const from = sums + i * sums_stride;
@@ -147,7 +148,7 @@ void recurrent_backward(const RecurrentBackward<T>& o, const RecurrentDims& d) {
       // LSTM's state before has a part in the gates alone, GRU's in the result too.
       ANTHER_SELECT(gemm<T>)
       ({dh, d.is_lstm ? nullptr : dh, o.dstate + d.row(first, t) * width, o.packed, nullptr},
-       {count, hidden, width, d.sample_rows * width, hidden, hidden}, 0, panels);
+       {count, hidden, width, d.sample_rows() * width, hidden, hidden}, 0, panels);
     }
   });
 }

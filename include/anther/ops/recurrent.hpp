@@ -106,8 +106,7 @@ kernels::RecurrentDims recurrent_dims(const char* op, const Variable<T>& gx,
   return {.samples = samples,
           .steps = steps,
           .hidden = w[1],
-          .sample_rows = batch_first ? steps : 1,
-          .step_rows = batch_first ? 1 : samples,
+          .batch_first = batch_first,
           .is_lstm = gates == 4};
 }
 

@@ -38,7 +38,7 @@ std::vector<std::string> graph_recurrent(GraphBuilder& graph, const Call<T>& cal
         graph.node("Concat", {graph.constant({width}, zeros), ordered(2)}, {{"axis", 0}}));
   }
   std::vector<std::string> inputs = {
-      d.step_rows == 1 ? graph.transpose(graph.input(0), {1, 0, 2}) : graph.input(0),
+      d.batch_first ? graph.transpose(graph.input(0), {1, 0, 2}) : graph.input(0),
       graph.constant({1, width, width}, identity),
       with_direction(ordered(1)),
       bias,
@@ -52,7 +52,7 @@ std::vector<std::string> graph_recurrent(GraphBuilder& graph, const Call<T>& cal
   std::vector<std::string> results =
       graph.nodes(d.is_lstm ? "LSTM" : "GRU", inputs, attributes, d.is_lstm ? 3 : 1);
   results[0] = graph.node("Squeeze", {results[0], graph.constant(Integers{1})});
-  if (d.step_rows == 1) results[0] = graph.transpose(results[0], {1, 0, 2});
+  if (d.batch_first) results[0] = graph.transpose(results[0], {1, 0, 2});
   if (d.is_lstm) results[1] = graph.node("Squeeze", {results[2], graph.constant(Integers{0})});
   return results;
 }
