@@ -13,6 +13,7 @@
 #include <functional>
 #include <future>
 #include <iterator>
+#include <limits>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -409,7 +410,12 @@ TEST_CASE("C++ header: a model of anything, from numbers to numbers") {
   add("tokens", tokens, {1, 6, 4});
   ParameterStore<float> map_store;
   Sequential<float> map(map_store);
-  map.add<Conv2d>(2, 3, Conv2dLayerOptions{.kernel_size = 3}).add<GroupNorm>(1, 3);
+  map.add<Conv2d>(2, 3, Conv2dLayerOptions{.kernel_size = 3})
+      .add<GroupNorm>(1, 3)
+      .add<Apply>([](V x) {
+        return pad(x, {1, 1, 1, 1}, PadMode::constant, -std::numeric_limits<double>::infinity());
+      })
+      .add<MaxPool2d>(3, MaxPool2dOptions{.stride = 1});
   draw(map_store);
   add("map", map, {1, 7, 5, 2});
   // Views: rows of a result, in another shape.
@@ -583,6 +589,12 @@ TEST_CASE("C++ header: text that stands in a program") {
        {"", "2a", "a b", "_a", "a__b", "std", "anther", "class", "xor_eq", "\xC3"})
     CHECK_FALSE(is_namespace_name(bad));
   CHECK(code_list(std::int64_t{-3}, 0.1, "x") == "-3, 0x1.999999999999ap-4, x");
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  CHECK(code_list(infinity, -infinity, -0.0) == "__builtin_inf(), -__builtin_inf(), -0x0p+0");
+  CHECK(code_of(std::nan("")) == "__builtin_nan(\"\")");
+  CHECK(code_list(0.1f, -std::numeric_limits<float>::infinity(), std::nanf("")) ==
+        "0x1.99999ap-4f, static_cast<float>(-__builtin_inf()), "
+        "static_cast<float>(__builtin_nan(\"\"))");
   CHECK(code_of(SoftmaxDims{2, 3, 4, 5, 0.5}) == "{2, 3, 4, 5, 0x1p-1}");
 }
 

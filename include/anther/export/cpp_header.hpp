@@ -256,9 +256,8 @@ for (int i = 0; i < NAME::output_size; ++i) std::printf("OUT\n", output[i]);)";
     line(pass_.statements(), "  }\n};\n");
   }
   void three(std::string_view name, const std::array<float, 3>& values) {
-    const auto code = [](float value) { return code_of(static_cast<double>(value)) + "f"; };
-    line("  static constexpr float ", name, "[] = {",
-         code_list(code(values[0]), code(values[1]), code(values[2])), "};");
+    line("  static constexpr float ", name, "[] = {", code_list(values[0], values[1], values[2]),
+         "};");
   }
 
   void add_interface() {

@@ -15,10 +15,17 @@ namespace anther::inline v0_1::exports {
 
 // A number as C++ writes it, exactly.
 ANTHER_ONCE std::string code_of(double number) {
-  if (std::isinf(number)) return number > 0 ? "__builtin_inf()" : "-__builtin_inf()";
+  const std::string sign = std::signbit(number) ? "-" : "";
+  if (std::isnan(number)) return sign + "__builtin_nan(\"\")";
+  if (std::isinf(number)) return sign + "__builtin_inf()";
   char digits[40];
   std::snprintf(digits, sizeof digits, "%a", number);
   return digits;
+}
+// The same as a float, which a suffix makes only of digits.
+ANTHER_ONCE std::string code_of(float number) {
+  const std::string code = code_of(static_cast<double>(number));
+  return std::isfinite(number) ? code + "f" : "static_cast<float>(" + code + ")";
 }
 inline std::string code_of(std::int64_t number) {
   return std::to_string(number);

@@ -30,7 +30,7 @@ ANTHER_ONCE void add_elementwise_cpp(CppForms& forms) {
   forms.add_named(scale_op_name, [](CodeBuilder& code, const Call<float>& call) {
     code.include("anther/kernels/elementwise.hpp");
     code.call("scale<float>", code.output(), "nullptr", code.input(0),
-              code_of(call.attributes<double>()) + "f", call.output_shape().numel());
+              static_cast<float>(call.attributes<double>()), call.output_shape().numel());
   });
   forms.add_named(bf16_floats_op_name, [](CodeBuilder& code, const Call<float>& call) {
     code.call("bf16_kernels<float>().widen", code.output(), code.bf16_input(),

@@ -24,7 +24,7 @@ ANTHER_ONCE void add_reduce_cpp(CppForms& forms) {
     const auto& a = call.attributes<ReduceAttributes>();
     reduce_cpp(code, call, "sum");
     code.include("anther/kernels/elementwise.hpp");
-    code.call("scale<float>", code.output(), "nullptr", code.output(), code_of(a.factor) + "f",
+    code.call("scale<float>", code.output(), "nullptr", code.output(), static_cast<float>(a.factor),
               a.dims.results());
   });
   forms.add_named(amax_op_name, [](CodeBuilder& code, const Call<float>& call) {

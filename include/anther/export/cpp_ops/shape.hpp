@@ -39,7 +39,8 @@ ANTHER_ONCE void add_shape_cpp(CppForms& forms) {
       index += detail::text_of(i > 0 ? ", " : "", a.index[i]);
     code.statement(detail::text_of(
         "{ static constexpr std::int32_t index[] = {", index, "}; select_forward<float>(",
-        code_list(code.output(), code.input(0), "index", code_of(a.fill) + "f", a.dims), "); }"));
+        code_list(code.output(), code.input(0), "index", static_cast<float>(a.fill), a.dims),
+        "); }"));
   });
   forms.add_named(cat_op_name, [](CodeBuilder& code, const Call<float>& call) {
     const auto& whole = call.attributes<AxisParts>();
