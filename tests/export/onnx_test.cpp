@@ -219,6 +219,22 @@ TEST_CASE("onnx: weights have PyTorch's names, shapes and order") {
   CHECK(tensors.at("head.bias").shape == std::vector<std::uint64_t>{5});
 }
 
+TEST_CASE("onnx: attention has what makes a query that sees no key 0 only where there is a mask") {
+  const Apply::Function functions[] = {
+      [](Variable<float> x) { return self_attention(x, 1); },
+      [](Variable<float> x) { return self_attention(x, 1, {.is_causal = true}); },
+      [](Variable<float> x) {
+        return self_attention(x, 1, {.attn_mask = x.tape().input(Tensor<float>({2, 2}))});
+      }};
+  for (const auto& function : functions) {
+    ParameterStore<float> store;
+    const std::string types =
+        types_of(Message(to_onnx(Apply(store, function), {1, 2, 6})).message(7));
+    CHECK((types.find("Softmax ReduceMax Equal Where MatMul") != types.npos) ==
+          (function == functions[2]));
+  }
+}
+
 // Parameters of four axes, of which PyTorch's order is that of the tape, or that of a map.
 struct MapParameters : Module<float> {
   using Function = Variable<float> (*)(Variable<float> x, Variable<float> p, Variable<float> q);

@@ -7,6 +7,8 @@
 #include <exception>
 #include <filesystem>
 #include <functional>
+#include <limits>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -175,6 +177,21 @@ void rows(Sequential<float>& net) {
       .add<Linear>(12, 5, LinearOptions{.bias = false});
 }
 
+// Masks that hide all keys from some queries; the last does so together with the causal order.
+void masks(Sequential<float>& net) {
+  net.add<Linear>(4, 8).add<Apply>([](V x) {
+    constexpr float hidden = -std::numeric_limits<float>::infinity();
+    const float added[] = {hidden, 1, 0, hidden, hidden, hidden, 0, hidden, 2};
+    const std::int32_t kept[] = {0, 0, 0, 1, 0, 1, 0, 0, 1};
+    Tape<float>& tape = x.tape();
+    return scaled_dot_product_attention(x, x, x, 2, {.attn_mask = tape.input({3, 3}, added)}) +
+           scaled_dot_product_attention(x, x, x, 2, {.attn_mask = tape.integers({3, 3}, kept)}) +
+           scaled_dot_product_attention(
+               x, x, x, 2,
+               {.attn_mask = tape.input({1, 3}, std::span(added).first(3)), .is_causal = true});
+  });
+}
+
 // Parameters that stand beside maps: one as it is on the tape, one in PyTorch's order.
 template <class T>
 class MapParameters : public Module<T> {
@@ -290,6 +307,7 @@ int main(int argc, char** argv) {
     write(folder, "shapes", {1, 4, 3, 4}, shapes);
     write(folder, "volumes", {1, 2, 3, 5, 4}, volumes);
     write(folder, "rows", {1, 4}, rows);
+    write(folder, "masks", {1, 3, 4}, masks);
     write(folder, "parameters", {1, 3, 4, 5}, parameters);
     write_token_model(folder);
     int number = 0;

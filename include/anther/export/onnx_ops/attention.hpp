@@ -11,14 +11,24 @@
 
 namespace anther::inline v0_1::exports {
 
+inline constexpr double hidden_score = -std::numeric_limits<double>::infinity();
+
 // softmax(q k^T scale + mask) v; all (N, heads, n, d). masked(scores): them with what masks add.
+// may_hide_all: whether that may hide all keys from a query, whose probabilities are 0 then.
 template <class Masked>
 std::string graph_attention(GraphBuilder& graph, const std::string (&heads)[3], double scale,
-                            const Masked& masked) {
+                            bool may_hide_all, const Masked& masked) {
   const std::string products =
       graph.node("MatMul", {heads[0], graph.transpose(heads[1], {0, 1, 3, 2})});
   const std::string scaled = masked(graph.node("Mul", {products, graph.constant({}, {scale})}));
-  return graph.node("MatMul", {graph.node("Softmax", {scaled}, {{"axis", -1}}), heads[2]});
+  std::string probabilities = graph.node("Softmax", {scaled}, {{"axis", -1}});
+  if (may_hide_all) {  // told by the scores: Softmax also has NaN where one of them is
+    const std::string largest = graph.node("ReduceMax", {scaled}, {{"axes", Integers{-1}}});
+    const std::string sees_none =
+        graph.node("Equal", {largest, graph.constant({}, {hidden_score})});
+    probabilities = graph.node("Where", {sees_none, graph.constant({}, {0.0}), probabilities});
+  }
+  return graph.node("MatMul", {probabilities, heads[2]});
 }
 // From tokens (N, ..., C), or a map (N, C, H, W), to (N, heads, n, d).
 inline std::string to_heads(GraphBuilder& graph, const std::string& x,
@@ -56,30 +66,30 @@ void attention_onnx(GraphBuilder& graph, const Call<T>& call) {
   const auto& d = call.template attributes<kernels::AttentionDims>();
   std::string heads[3];
   graph_heads(graph, call, d, heads);
-  const std::string y =
-      graph_attention(graph, heads, d.scale, [](const std::string& scores) { return scores; });
+  const std::string y = graph_attention(graph, heads, d.scale, false,
+                                        [](const std::string& scores) { return scores; });
   graph.output(from_heads(graph, y, d, call.output_shape()));
 }
 
 template <class T>
 void masked_attention_onnx(GraphBuilder& graph, const Call<T>& call) {
-  constexpr double hidden = -std::numeric_limits<double>::infinity();
   const auto& a = call.template attributes<MaskedAttentionAttributes>();
   const kernels::AttentionDims& d = a.dims;
   std::string heads[3];
   graph_heads(graph, call, d, heads);
-  const std::string y = graph_attention(graph, heads, d.scale, [&](std::string scores) {
+  const bool has_mask = call.has_input(3) || call.has_input(4);
+  const std::string y = graph_attention(graph, heads, d.scale, has_mask, [&](std::string scores) {
     if (call.has_input(3))
       scores = graph.node("Add", {scores, graph.tape_order(graph.input(3), call.input_shape(3))});
     if (call.has_input(4)) {
       const std::string seen = graph.truth(graph.tape_order(graph.input(4), call.input_shape(4)));
-      scores = graph.node("Where", {seen, scores, graph.constant({}, {hidden})});
+      scores = graph.node("Where", {seen, scores, graph.constant({}, {hidden_score})});
     }
     if (a.causal) {
       std::vector<double> later(static_cast<std::size_t>(d.queries * d.keys));
       for (std::int64_t i = 0; i < d.queries; ++i)
         for (std::int64_t j = i + 1; j < d.keys; ++j)
-          later[static_cast<std::size_t>(i * d.keys + j)] = hidden;
+          later[static_cast<std::size_t>(i * d.keys + j)] = hidden_score;
       scores = graph.node("Add", {scores, graph.constant({d.queries, d.keys}, later)});
     }
     return scores;
