@@ -141,11 +141,11 @@ TEST_CASE("curves: a rare spike of the steps does not flatten the rest") {
 TEST_CASE("curves: text is escaped, and the file written") {
   const TemporaryFolder folder;
   TrainingCurves curves = run(1, 2);
-  curves.title = "a <b> & \"c\"\n";
+  curves.title = "a <b> & \"c\"\n\xEF\xBF\xBE\xEF\xBF\xBF\xEF\xBF\xBD";
   curves.val_name = "<";
   write_training_curves(folder / "curves.svg", curves);
   const std::string svg = anther::io::read_text_file(folder / "curves.svg");
-  CHECK(contains(svg, ">a &lt;b&gt; &amp; &quot;c&quot;</text>"));
+  CHECK(contains(svg, ">a &lt;b&gt; &amp; &quot;c&quot;\xEF\xBF\xBD</text>"));
   CHECK(contains(svg, ">&lt; top-1<"));
   CHECK(contains(error_of([&] { write_training_curves(folder / "none/curves.svg", curves); }),
                  (folder / "none/curves.svg").string()));

@@ -78,8 +78,8 @@ ANTHER_ONCE std::vector<PlotPoint> thinned(const std::vector<PlotPoint>& points)
   return result;
 }
 
-// Text as it stands in XML or HTML, between tags or quotes; control characters are left out, and
-// bytes that are not UTF-8 are written as \xE4.
+// Text as it stands in XML or HTML, between tags or quotes; control characters, and U+FFFE and
+// U+FFFF, which XML forbids, are left out, and bytes that are not UTF-8 are written as \xE4.
 ANTHER_ONCE std::string xml_escaped(std::string_view text) {
   std::string result;
   for (const char c : io::to_utf8(text)) {
@@ -93,6 +93,8 @@ ANTHER_ONCE std::string xml_escaped(std::string_view text) {
       result += "&quot;";
     else if (static_cast<unsigned char>(c) >= 0x20)
       result += c;
+    if (result.ends_with("\xEF\xBF\xBE") || result.ends_with("\xEF\xBF\xBF"))
+      result.resize(result.size() - 3);
   }
   return result;
 }
