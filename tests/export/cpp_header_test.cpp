@@ -585,8 +585,8 @@ TEST_CASE("C++ header: text that stands in a program") {
   CHECK(string_literal("a\"b\\c?\?/\n\xC3\xA9 1") ==
         "\"a\\042b\\134c\\077\\077/\\012\\303\\251 1\"");
   for (const char* good : {"flowers", "a", "model_2", "stdio"}) CHECK(is_namespace_name(good));
-  for (const char* bad :
-       {"", "2a", "a b", "_a", "a__b", "std", "anther", "class", "xor_eq", "\xC3"})
+  for (const char* bad : {"", "2a", "a b", "_a", "a__b", "std", "anther", "class", "xor_eq",
+                          "index", "rindex", "time", "\xC3"})
     CHECK_FALSE(is_namespace_name(bad));
   CHECK(code_list(std::int64_t{-3}, 0.1, "x") == "-3, 0x1.999999999999ap-4, x");
   constexpr double infinity = std::numeric_limits<double>::infinity();

@@ -54,7 +54,8 @@ std::string code_list(const First& first, const Rest&... rest) {
   return text;
 }
 
-// Whether a word can name the header's namespace: an identifier that the language does not reserve.
+// Whether a word can name the header's namespace: an identifier that neither the language reserves
+// nor a C library has for a function or a type, as far as its name is a word that one may choose.
 ANTHER_ONCE bool is_namespace_name(std::string_view word) {
   constexpr std::string_view taken =
       " alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t "
@@ -64,7 +65,14 @@ ANTHER_ONCE bool is_namespace_name(std::string_view word) {
       "noexcept not not_eq nullptr operator or or_eq private protected public register "
       "reinterpret_cast requires return short signed sizeof static static_assert static_cast "
       "struct switch template this thread_local throw true try typedef typeid typename union "
-      "unsigned using virtual void volatile wchar_t while xor xor_eq anther main posix std ";
+      "unsigned using virtual void volatile wchar_t while xor xor_eq anther main posix std "
+      "abort abs access alarm atan brk calloc ceil clock clone close cos cosh crypt daemon "
+      "daylight div double_t dup environ erf erfc errno exit exp fabs ffs float_t floor fma "
+      "fmax fmin fmod fork free gamma index j0 j1 jn labs link linux log logb malloc nan "
+      "nice optarg pause perror pipe pow printf puts rand random read realloc remainder "
+      "remove rename revoke rewind rindex rint round select signal signgam significand sin "
+      "sincos sinh sleep sqrt stderr stdin stdout strlen sync syscall system tan tanh time "
+      "timespec timeval timex timezone tm trunc truncate unix unlink write y0 y1 yn ";
   if (word.empty() || !std::isalpha(static_cast<unsigned char>(word[0]))) return false;
   for (const char letter : word)
     if (!std::isalnum(static_cast<unsigned char>(letter)) && letter != '_') return false;
