@@ -12,8 +12,8 @@
 // that is called x. Vectors know + - * / among each other and with a number, and the functions of
 // vec.inl, vec_math.inl and vec_functions.inl; numbers are of the type T.
 //
-// Where a function has a kink its derivative is PyTorch's (1.13; docs/numerics.md names what 2.15 has
-// otherwise). NaN stays NaN.
+// Where a function has a kink its derivative is PyTorch's (1.13; docs/numerics.md names what 2.15
+// has otherwise). NaN stays NaN.
 
 // clang-format off
 
