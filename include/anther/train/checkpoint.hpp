@@ -194,11 +194,11 @@ ANTHER_ONCE std::optional<std::filesystem::path> newest_run(
     bool finished = true;
     try {
       finished = progress_of(io::SafetensorsFile(state)).progress.value("finished", true);
-    } catch (const Error& error) {
-      if (problems) problems->push_back(error.what());
+    } catch (const Error& problem) {
+      if (problems) problems->push_back(problem.what());
       return;
-    } catch (const nlohmann::json::exception& error) {
-      if (problems) problems->push_back(state.string() + ": " + error.what());
+    } catch (const nlohmann::json::exception& problem) {
+      if (problems) problems->push_back(state.string() + ": " + problem.what());
       return;
     }
     const auto time = std::filesystem::last_write_time(state, error);
