@@ -193,6 +193,19 @@ TEST_CASE("parallel_for: workers round as the caller does") {
   }
 }
 
+TEST_CASE("parallel_for: the number of threads is steady within an op, though somebody sets it") {
+  anther::set_num_threads(3);
+  {
+    const anther::SteadyThreads steady;
+    anther::set_num_threads(7);
+    CHECK(anther::available_threads() == 3);
+    const anther::SteadyThreads within;
+    CHECK(anther::available_threads() == 3);
+  }
+  CHECK(anther::available_threads() == 7);
+  anther::set_num_threads(0);
+}
+
 TEST_CASE("parallel_for: the number of threads is set for the whole process") {
   const int usual = anther::num_threads();
   CHECK(usual >= 1);

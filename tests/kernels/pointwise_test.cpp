@@ -82,6 +82,22 @@ TEST_CASE_TEMPLATE("element-wise ops of what is not finite", T, float, double) {
           close(exponent * std::pow(-1.25, exponent - 1)));
   }
   CHECK(value_of<Pointwise::pow>(T(-1), {0x1p60, 0}) == T(1));
+  for (const double exponent : {65.0, 3.0}) {
+    CHECK(std::signbit(value_of<Pointwise::pow>(T(-0.0), {exponent, 0})));
+    CHECK(!std::signbit(value_of<Pointwise::pow>(T(0), {exponent, 0})));
+    CHECK(value_of<Pointwise::pow>(T(-0.0), {-exponent, 0}) == -infinity);
+  }
+  for (const double x : {1.0, -1.0, 0.5, 2.0})
+    for (const double exponent : {1.0, -1.0})
+      CHECK(value_of<Pointwise::pow>(static_cast<T>(x),
+                                     {exponent * std::numeric_limits<double>::infinity(), 0}) ==
+            static_cast<T>(std::pow(x, exponent * std::numeric_limits<double>::infinity())));
+  CHECK(!std::signbit(value_of<Pointwise::abs>(T(0))));
+  CHECK(!std::signbit(value_of<Pointwise::abs>(T(-0.0))));
+  for (const double size : {1e3, 1e13, 1e30}) {
+    CHECK(derivative_at<Pointwise::gelu_tanh>(static_cast<T>(size)) == T(1));
+    CHECK(derivative_at<Pointwise::gelu_tanh>(static_cast<T>(-size)) == T(0));
+  }
   CHECK(std::isnan(value_of<Pointwise::pow>(T(-2), {64.5, 0})));
 }
 

@@ -436,6 +436,13 @@ TEST_CASE("ops refuse what does not fit") {
        [&] {
          depthwise_conv_transpose2d(x({1, 4, 4, 3}), x({2, 2, 3}), {}, {.stride = huge});
        }},
+      {"clamp: expected bounds that are numbers, got nan and 1",
+       [&] { clamp(x({2}), std::numeric_limits<double>::quiet_NaN(), 1); }},
+      {"norm: expected", [&] { norm(x({}), {5}); }},
+      {"conv1d: expected a number of groups that divides 3 output channels, got 2",
+       [&] {
+         conv1d(x({1, 4, 2}), x({3, 1, 1}), {}, {.groups = 2});
+       }},
       {"max_pool2d: expected a window of at most 16777216 pixels, got 4096x4097",
        [&] {
          max_pool2d(x({1, 4, 4, 3}), Extent2d{4096, 4097});

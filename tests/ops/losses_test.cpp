@@ -188,6 +188,10 @@ TEST_CASE("losses: what is no number stays so, in gradients too") {
                          {.reduction = Reduction::none});
   CHECK(std::isnan(kl.value()[0]));
   CHECK(kl.value()[1] == 0);
+  const float great[] = {100, 200};
+  const auto far =
+      kl_div(tape.input({2}, b), tape.input({2}, great), true, {.reduction = Reduction::none});
+  for (const float loss : far.value()) CHECK(loss == std::numeric_limits<float>::infinity());
 }
 
 TEST_CASE("smooth_l1_loss: a beta whose reciprocal is no float") {

@@ -255,6 +255,7 @@ bool Tape<T>::is_empty(const Entry& entry) const {
 
 template <class T>
 void Tape<T>::run(const Entry& entry, void (*function)(Call<T>&), bool backward) {
+  const SteadyThreads steady;
   Call<T> call(*this, entry);
   // No kernel sees a result without elements.
   if (is_empty(entry)) {

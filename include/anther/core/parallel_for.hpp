@@ -54,12 +54,31 @@ inline int num_threads() {
   return backend ? backend->default_threads : 1;
 }
 
+// Within its life num_threads() is the same for this thread, though another thread may set it: an
+// op that takes memory for each thread must not find more of them later.
+class SteadyThreads {
+ public:
+  SteadyThreads() : before_(steady) {
+    if (steady == 0) steady = num_threads();
+  }
+  ~SteadyThreads() { steady = before_; }
+  SteadyThreads(const SteadyThreads&) = delete;
+  SteadyThreads& operator=(const SteadyThreads&) = delete;
+
+  inline static thread_local int steady = 0;  // 0: none lives
+
+ private:
+  int before_;
+};
+
 // How many threads a parallel_for that is called here may use: one, inside another parallel_for.
 inline int available_threads() {
-  return inside_parallel_for ? 1 : num_threads();
+  if (inside_parallel_for) return 1;
+  return SteadyThreads::steady > 0 ? SteadyThreads::steady : num_threads();
 }
 
-// Sets the number of threads for the whole process; 0 restores the default. Throws if the number
+// Sets the number of threads for the whole process, from each thread's next op on; 0 restores the
+// default. Throws if the number
 // cannot be meant: each thread takes memory.
 inline void set_num_threads(int threads) {
   constexpr int most = 4096;
@@ -103,7 +122,7 @@ inline void parallel_for_erased(std::int64_t tiles, std::int64_t work,
                                 void (*body)(const void*, std::int64_t), const void* context) {
   constexpr std::int64_t least_work = 8'000, most_ranges = 64;
   const ParallelBackend* backend = parallel_state.backend.load(std::memory_order_acquire);
-  const std::int64_t threads = std::min<std::int64_t>(num_threads(), tiles);
+  const std::int64_t threads = std::min<std::int64_t>(available_threads(), tiles);
   TileFailure failure;
   if (!backend || threads <= 1 || inside_parallel_for || work < least_work) {
     for (std::int64_t tile = 0; tile < tiles; ++tile) failure.run(body, context, tile);

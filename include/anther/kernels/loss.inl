@@ -105,14 +105,14 @@ template <class T>
 struct LossFormula<T, Loss::kl_log> {
   static ANTHER_INLINE Vec<T> value(const Vec<T>& x, const Vec<T>& t, const Vec<T>&,
                                     const Vec<T>&) {
-    return exp2(t, Vec<T>::broadcast(log2_e<T>)) * (t - x);
+    return exp(t) * (t - x);
   }
   static ANTHER_INLINE Vec<T> slope(const Vec<T>&, const Vec<T>& t, const Vec<T>&, const Vec<T>&) {
-    return Vec<T>::zero() - exp2(t, Vec<T>::broadcast(log2_e<T>));
+    return Vec<T>::zero() - exp(t);
   }
   static ANTHER_INLINE Vec<T> target_slope(const Vec<T>& x, const Vec<T>& t, const Vec<T>&,
                                            const Vec<T>&) {
-    return exp2(t, Vec<T>::broadcast(log2_e<T>)) * ((t - x) + Vec<T>::broadcast(T(1)));
+    return exp(t) * ((t - x) + Vec<T>::broadcast(T(1)));
   }
 };
 

@@ -10,6 +10,13 @@ ANTHER_INLINE Vec<T> gelu_argument_derivative(const Vec<T>& x) {
   return T(1.5957691216057308) + T(0.21406444881780073) * (x * x);
 }
 
+// Beyond +-30 it is 1 or 0, but its terms are infinite far out.
+template <class T>
+ANTHER_INLINE Vec<T> gelu_tanh_derivative(const Vec<T>& x) {
+  const Vec<T> c = min(30, max(-30, x)), share = logistic(gelu_argument(c));
+  return share * (1 + c * gelu_argument_derivative(c) * (1 - share));
+}
+
 // The value and the derivative of an op, from the table.
 template <class T, Pointwise op>
 struct PointwiseFormula;

@@ -100,7 +100,7 @@ ANTHER_POINTWISE(mish, x,
 // (Hendrycks and Gimpel 2016)
 ANTHER_POINTWISE(gelu_tanh, x,
     x * logistic(gelu_argument(x)),
-    logistic(gelu_argument(x)) * (1 + x * gelu_argument_derivative(x) * (1 - logistic(gelu_argument(x)))),
+    gelu_tanh_derivative(x),
     gelu_tanh_nodes(graph, x))
 
 // clang-format on

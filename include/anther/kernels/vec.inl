@@ -152,7 +152,19 @@ ANTHER_INLINE Vec<T> min(const Vec<T>& a, const Vec<T>& b) {
 }
 template <class T>
 ANTHER_INLINE Vec<T> abs(const Vec<T>& a) {
-  return max(a, Vec<T>{-a.raw});
+  using Raw = typename Vec<T>::Raw;
+  using RawInteger = typename Vec<T>::RawInteger;
+  return {reinterpret_cast<Raw>(reinterpret_cast<RawInteger>(a.raw) &
+                                std::numeric_limits<typename Vec<T>::Integer>::max())};
+}
+// That of `sign`, with the size of a, which is not negative.
+template <class T>
+ANTHER_INLINE Vec<T> copysign(const Vec<T>& a, const Vec<T>& sign) {
+  using Raw = typename Vec<T>::Raw;
+  using RawInteger = typename Vec<T>::RawInteger;
+  return {reinterpret_cast<Raw>(reinterpret_cast<RawInteger>(a.raw) |
+                                (reinterpret_cast<RawInteger>(sign.raw) &
+                                 std::numeric_limits<typename Vec<T>::Integer>::min()))};
 }
 
 // Lane i of the result is lane i + step of a, or any where there is none.

@@ -224,8 +224,15 @@ ANTHER_INLINE Vec<T> power(const Vec<T>& x, T exponent) {
     constexpr T even = T(std::int64_t{1} << 53);
     const std::int64_t whole = magnitude < even ? static_cast<std::int64_t>(magnitude) : 0;
     if (magnitude < even && static_cast<T>(whole) != magnitude) return exp(exponent * log(x));
-    const Vec<T> size = exp(exponent * log(abs(x)));
-    return whole % 2 == 0 ? size : select_less(x, Vec<T>::zero(), -size, size);
+    const Vec<T> from = abs(x);
+    if (exponent - exponent != T(0)) {  // infinite: 1 stays, and a NaN
+      const Vec<T> one = Vec<T>::broadcast(T(1)), zero = Vec<T>::zero(), great = one / zero;
+      const bool grows = exponent > T(0);
+      return select_less(from, one, grows ? zero : great,
+                         select_less(one, from, grows ? great : zero, from));
+    }
+    const Vec<T> size = exp(exponent * log(from));
+    return whole % 2 == 0 ? size : copysign(size, x);
   }
   Vec<T> product = Vec<T>::broadcast(T(1)), square = x;
   for (int left = count; left > 0; left /= 2) {

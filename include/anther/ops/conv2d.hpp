@@ -147,20 +147,21 @@ inline constexpr Op<T> conv2d_op = {
 
 // What both convolutions below require. d is that of a map; a sequence is a map of one row.
 template <class T>
-void check_conv(const Variable<T>& x, const Variable<T>& weight, const Variable<T>& bias,
-                const Conv2dOptions& options, const kernels::Conv2dDims& d) {
+void check_conv(const char* name, const Variable<T>& x, const Variable<T>& weight,
+                const Variable<T>& bias, const Conv2dOptions& options,
+                const kernels::Conv2dDims& d) {
   Tape<T>& tape = x.tape();
   const std::int64_t group_in = weight.shape().back();
-  tape.check(options.groups > 0 && d.out_channels % options.groups == 0,
-             "conv2d: expected a number of groups that divides ", d.out_channels,
+  tape.check(options.groups > 0 && d.out_channels % options.groups == 0, name,
+             ": expected a number of groups that divides ", d.out_channels,
              " output channels, got ", options.groups);
   // Not group_in * groups: without output channels the number of groups may be anything.
   tape.check(d.in_channels % options.groups == 0 && d.in_channels / options.groups == group_in,
              "expected ", group_in, options.groups == 1 ? "" : " for each group of the",
              " input channels, got ", d.in_channels);
   check_bias(tape, bias, d.out_channels);
-  check_steps(tape, "conv2d", options.stride, options.padding, options.dilation);
-  check_sizes(tape, "conv2d", {d.height, d.width}, {d.kernel_height, d.kernel_width});
+  check_steps(tape, name, options.stride, options.padding, options.dilation);
+  check_sizes(tape, name, {d.height, d.width}, {d.kernel_height, d.kernel_width});
   check_kernel_fits(tape, d.height + 2 * d.padding_height, d.width + 2 * d.padding_width,
                     d.span_height(), d.span_width());
 }
@@ -188,7 +189,7 @@ Variable<T> conv2d(const Variable<T>& x, const Variable<T>& weight, const Variab
                               .dilation_height = options.dilation.height,
                               .dilation_width = options.dilation.width,
                               .groups = options.groups};
-  check_conv(x, weight, bias, options, d);
+  check_conv("conv2d", x, weight, bias, options, d);
   return x.tape().apply(conv2d_op<T>, d, {x, weight, bias},
                         {d.batch, d.out_height(), d.out_width(), d.out_channels});
 }
@@ -215,7 +216,7 @@ Variable<T> conv1d(const Variable<T>& x, const Variable<T>& weight, const Variab
                               .dilation_height = 1,
                               .dilation_width = options.dilation,
                               .groups = options.groups};
-  check_conv(x, weight, bias,
+  check_conv("conv1d", x, weight, bias,
              {.stride = {1, options.stride},
               .padding = {0, options.padding},
               .dilation = {1, options.dilation},

@@ -4,6 +4,8 @@
 // ops/activation.hpp.
 #pragma once
 
+#include <cmath>
+
 #include "anther/autograd/tape.hpp"
 #include "anther/kernels/pointwise.hpp"
 
@@ -128,6 +130,10 @@ inline constexpr Op<T> pointwise_op = {
 // The op of a row of the table, with the numbers that its formula has.
 template <kernels::Pointwise op, class T>
 Variable<T> pointwise(const Variable<T>& x, const kernels::PointwiseNumbers& numbers = {}) {
+  if constexpr (op == kernels::Pointwise::clamp)
+    x.tape().check(!std::isnan(numbers.first) && !std::isnan(numbers.second),
+                   "clamp: expected bounds that are numbers, got ", numbers.first, " and ",
+                   numbers.second);
   return x.tape().apply(pointwise_op<T, op>, numbers, {x}, x.shape());
 }
 

@@ -222,7 +222,10 @@ Variable<T> amin(const Variable<T>& x, std::span<const int> dims = {},
 template <class T>
 Variable<T> norm(const Variable<T>& x, std::span<const int> dims = {},
                  const ReduceOptions& options = {}) {
-  if (x.shape().rank() == 0) return norm(reshape(x, {1}));
+  if (x.shape().rank() == 0) {
+    reduced_axes(x, dims, "norm");
+    return norm(reshape(x, {1}));
+  }
   return reduce_axes(norm_op<T>, x, dims, options);
 }
 
