@@ -251,6 +251,30 @@ TEST_CASE("products in bfloat16: of maps that are stored so, and to one") {
   }
 }
 
+TEST_CASE("products in bfloat16: what stands between the rows of a map does not count") {
+  // Rows are a cache line apart, but 36 numbers are no whole tiles.
+  constexpr std::int64_t rows = 32, columns = 40, depth = 36, stride = 64;
+  const auto w = numbers("w", columns * depth, false), x = numbers("x", rows * depth, false);
+  std::vector<float> spread(rows * stride, std::numeric_limits<float>::quiet_NaN());
+  for (std::size_t i = 0; i < x.size(); ++i) spread[i / depth * stride + i % depth] = x[i];
+  const auto packed = packed_weight(
+      w,
+      {.columns = columns, .depth = depth, .column_stride = depth, .depth_stride = 1, .bf16 = 1});
+  for (const Unit& unit : units()) {
+    CAPTURE(unit.name);
+    std::vector<float> y(rows * columns), again(rows * columns);
+    const Prepared prepared(unit);
+    GemmDims d = dense_gemm(rows, columns, depth, 1);
+    unit.gemm({y.data(), nullptr, x.data(), packed.data(), nullptr}, d, 0, bf16_panels(columns));
+    const PlacedMap map(spread, 0);
+    d.x_stride = stride;
+    d.x_bf16 = 1;
+    unit.gemm({again.data(), nullptr, map.data(), packed.data(), nullptr}, d, 0,
+              bf16_panels(columns));
+    CHECK(y == again);
+  }
+}
+
 TEST_CASE("products in bfloat16: every instruction set has the bits of the definition") {
   for (const Unit& unit : units()) {
     CAPTURE(unit.name);

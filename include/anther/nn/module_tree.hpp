@@ -47,8 +47,8 @@ std::vector<std::string> child_modules(const ParameterStore<T>& store, std::stri
   return children;
 }
 
-// The layers of a model, from input to output, as far as it makes its modules in that order: the
-// parts of its stages, and last its heads. The parts of a stage are the modules that it calls; a
+// The layers of a model before its heads, from input to output, as far as it makes its modules in
+// that order: the parts of its stages. The parts of a stage are the modules that it calls; a
 // stage that calls none is one layer. A model without stages consists of its own modules. Modules
 // without parameters (an activation, a pooling) are no layers.
 template <class T>
@@ -68,7 +68,6 @@ std::vector<std::string> layer_modules(const ParameterStore<T>& store) {
            std::none_of(store.parameters().begin(), store.parameters().end(),
                         [&](const ParameterInfo& info) { return is_within(info.name, layer); });
   });
-  layers.insert(layers.end(), heads.begin(), heads.end());
   return layers;
 }
 

@@ -86,7 +86,7 @@ void freeze_statistics(ParameterStore<T>& store) {
 
 // A factor for the rate of each parameter, so that the rate falls by `decay` with each layer from
 // the head to the input, as timm's --layer-decay does: 1 at the head, decay at the last block, and
-// so on. Layers are those of layer_modules(); several heads are one. What the model makes between
+// so on. Layers are those of layer_modules(), and the heads as one. What the model makes between
 // two layers belongs to the one before it; what it makes before the first is a layer of its own.
 template <class T>
 std::vector<double> layer_decay_scales(const ParameterStore<T>& store, double decay) {
@@ -97,9 +97,9 @@ std::vector<double> layer_decay_scales(const ParameterStore<T>& store, double de
   std::size_t last = 0, most = 0;
   for (const ParameterInfo& info : store.parameters()) {
     const bool is_head = is_within_any(info.name, heads);
-    for (std::size_t layer = 0; layer < layers.size() - heads.size(); ++layer)
+    for (std::size_t layer = 0; layer < layers.size(); ++layer)
       if (is_within(info.name, layers[layer])) last = layer + 1;
-    numbers.push_back(is_head ? layers.size() - heads.size() + 1 : last);
+    numbers.push_back(is_head ? layers.size() + 1 : last);
     most = std::max(most, numbers.back());
   }
   std::vector<double> scales;
