@@ -50,8 +50,9 @@ need_packages "${anther_packages[@]}" "${anther_decoder_packages[@]}" libeigen3-
 need_cmake
 prefer_ninja
 
+# Another compiler may warn of what these do not, so a warning fails the build in CI only.
 jobs=$(nproc)
-if ! { cmake --preset "$preset" -DANTHER_TESTS=ON &&
+if ! { cmake --preset "$preset" -DANTHER_TESTS=ON -DCMAKE_COMPILE_WARNING_AS_ERROR="${CI:-OFF}" &&
   cmake --build --preset "$preset" --target "${targets[@]}" --parallel "$jobs"; }; then
   echo "The build failed." >&2
   echo "0 passed, 1 failed"
