@@ -63,12 +63,32 @@ double peak_rss_mb() {
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-void run(benchmark::State& state, const Options& o, double peak_before) {
-  ParameterStore<float> store;
+std::unique_ptr<Module<float>> model_of(const Options& o, ParameterStore<float>& store) {
   nlohmann::json options = {{"num_classes", o.classes}};
   if (!o.preset.empty()) options["preset"] = o.preset;
   if (!o.options.empty()) options.update(nlohmann::json::parse(o.options));
-  const std::unique_ptr<Module<float>> made = choose_model(o.model, options).make(store);
+  return choose_model(o.model, options).make(store);
+}
+
+// What the options leave open. With BatchNorm a batch runs as a whole, or in its groups.
+void complete(Options& o) {
+  ParameterStore<float> store;
+  const std::unique_ptr<Module<float>> model = model_of(o, store);
+  const bool has_batch_norm = store.couples_samples();
+  detail::check(!has_batch_norm || o.micro_batch == 0,
+                "--micro-batch: expected 0, as the model has BatchNorm, got ", o.micro_batch);
+  detail::check(has_batch_norm || o.bn_group == 0,
+                "--bn-group: expected 0, as the model has no BatchNorm, got ", o.bn_group);
+  if (o.lanes == 0) o.lanes = num_threads();
+  if (has_batch_norm) o.micro_batch = o.bn_group > 0 ? o.bn_group : o.batch;
+  if (o.micro_batch == 0)
+    o.micro_batch = std::min(o.batch, automatic_micro_batch(o.img_size * o.img_size * 3));
+  if (o.mode == "infer") o.micro_batch = o.batch, o.lanes = 1;
+}
+
+void run(benchmark::State& state, const Options& o, double peak_before) {
+  ParameterStore<float> store;
+  const std::unique_ptr<Module<float>> made = model_of(o, store);
   const Module<float>& model = *made;
   store.initialize(1);
   const double macs = static_cast<double>(summarize(model, {1, o.img_size, o.img_size, 3}).macs);
@@ -89,8 +109,7 @@ void run(benchmark::State& state, const Options& o, double peak_before) {
     adam.emplace(store);
   }
   // Images come in parts, as the loader streams them: whole ones, and what is left.
-  const std::int64_t micro_batch = groups ? o.bn_group : o.micro_batch;
-  const std::int64_t part = whole || !train ? o.batch : std::min(o.batch, micro_batch * o.lanes);
+  const std::int64_t part = whole || !train ? o.batch : std::min(o.batch, o.micro_batch * o.lanes);
   const auto images_of = [&](std::int64_t count) {
     data::Batch batch;
     batch.inputs = Tensor<float>({count, o.img_size, o.img_size, 3});
@@ -173,7 +192,9 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--img-size", o.img_size)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--classes", o.classes)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--threads", o.threads, "0: all")->capture_default_str();
+  app.add_option("--threads", o.threads, "0: all")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
   app.add_flag("--profile", o.profile, "print the time of each op and stage");
   app.add_flag("--memory", o.memory, "print what a training step holds memory for");
   CLI11_PARSE(app, argc, argv);
@@ -183,10 +204,7 @@ int main(int argc, char** argv) {
         o.dtype == "bf16" ? detail::text_of("bf16 (", bf16_unit(), ")") : std::string("float");
     std::fprintf(stderr, "anther %s  %s  %s  %d threads\n", version, to_string(isa()),
                  products.c_str(), num_threads());
-    if (o.micro_batch == 0)
-      o.micro_batch = std::min(o.batch, automatic_micro_batch(o.img_size * o.img_size * 3));
-    if (o.lanes == 0) o.lanes = num_threads();
-    if (o.mode == "infer") o.micro_batch = o.batch, o.lanes = 1;
+    complete(o);
     const double peak = bench::fma_peak(num_threads());
     const std::string name = detail::text_of(
         o.model, o.preset.empty() ? "" : "/", o.preset, o.options, "/", o.mode,

@@ -75,6 +75,10 @@ ModelCard card_of(io::SafetensorsFile& file, const Options& o) {
   ModelCard card;
   const bool given = !o.model.model.empty();
   if (!given) {
+    detail::check(
+        o.model.options.empty() && o.model.preset.empty(),
+        "--options, --preset: expected --model beside them; without it the model is what ", o.in,
+        " says");
     card = model_card_of(file);
   } else {
     const ChosenModel chosen = o.model.choose();

@@ -63,8 +63,14 @@ inline nlohmann::json read_record(const std::filesystem::path& run) {
   const auto path = run / "data.json";
   if (!std::filesystem::exists(path)) return nullptr;
   nlohmann::json record = nlohmann::json::parse(anther::io::read_text_file(path), nullptr, false);
-  anther::detail::check(record.is_object() && record.contains("classes"), path.string(),
-                        ": expected a JSON object with the run's classes");
+  const auto is_names = [](const nlohmann::json& json) {
+    return json.is_array() &&
+           std::ranges::all_of(json, [](const nlohmann::json& name) { return name.is_string(); });
+  };
+  anther::detail::check(
+      record.is_object() && record.contains("classes") && is_names(record["classes"]) &&
+          is_names(record.value("held_out", nlohmann::json::array())),
+      path.string(), ": expected a JSON object with the run's classes, and what it has held out");
   return record;
 }
 
@@ -134,22 +140,26 @@ inline std::string compare_records(const nlohmann::json& then, const nlohmann::j
   return text;
 }
 
-// Compares the data with what a run that goes on remembers, and prints what differs; then writes
-// the record of the run.
-inline void keep_record(nlohmann::json record, const std::string& where,
-                        const std::filesystem::path& run, bool resumed) {
-  if (resumed) {
-    nlohmann::json before = read_record(run);
-    if (before.is_null()) before = record_of_weights(run);
-    const std::string changed = compare_records(before, record, run.string(), where);
-    if (before.is_object() && before.contains("changes")) record["changes"] = before["changes"];
-    if (!changed.empty()) {
-      std::printf(
-          "Data: other images than when the run began: %s. The run goes on with them, and will not "
-          "be bit for bit what it would have been.\n",
-          changed.c_str());
-      record["changes"].push_back(changed);
-    }
+// What differs between the data and what a run that goes on remembers, as text. Throws where the
+// classes do.
+inline std::string changed_data(const nlohmann::json& record, const std::string& where,
+                                const std::filesystem::path& run) {
+  const nlohmann::json before = read_record(run);
+  return compare_records(before.is_null() ? record_of_weights(run) : before, record, run.string(),
+                         where);
+}
+
+// Writes the record of a run. changed: what changed_data gave; "" for a new run.
+inline void keep_record(nlohmann::json record, const std::string& changed,
+                        const std::filesystem::path& run) {
+  const nlohmann::json before = read_record(run);
+  if (before.is_object() && before.contains("changes")) record["changes"] = before["changes"];
+  if (!changed.empty()) {
+    std::printf(
+        "Data: other images than when the run began: %s. The run goes on with them, and will not "
+        "be bit for bit what it would have been.\n",
+        changed.c_str());
+    record["changes"].push_back(changed);
   }
   anther::io::write_file_atomically(run / "data.json", record.dump(2) + "\n");
 }

@@ -100,7 +100,7 @@ void write_report_of(const Options& o, const Classifier& classifier, const visio
                      const vision::ImageSet& part, const std::string& part_name,
                      const Evaluation& evaluation) {
   const std::filesystem::path run = run_of(o.weights);
-  const bool has_run = std::filesystem::exists(run / "results.csv");
+  const bool has_run = !run.empty() && std::filesystem::exists(run / "results.csv");
   const ModelCard& card = classifier.card();
   // The split that the run evaluated, whatever is evaluated now: its curves are of that.
   const bool run_on_val =

@@ -55,6 +55,9 @@ struct ModelAtHand {
   // checkpoint: a weights file or the folder of a run; empty: --model.
   ModelAtHand(const std::string& checkpoint, const ModelFlags& flags) {
     if (!checkpoint.empty()) {
+      anther::detail::check(flags.model.empty() && flags.json().empty() && flags.seed == 0,
+                            "--model, and what is of it: expected none of these beside ",
+                            checkpoint, ", which has them");
       loaded = std::make_unique<anther::LoadedModel>(std::filesystem::path(checkpoint));
       card = loaded->card;
       module = loaded->module.get();

@@ -23,7 +23,7 @@ int main(int argc, char** argv) {
   app.add_flag("--table", flags.table, "EdgeViT's numbers of blocks and heads in early ports");
   CLI11_PARSE(app, argc, argv);
   try {
-    if (flags.model.empty()) flags.model = "xxs";
+    if (checkpoint.empty() && flags.model.empty()) flags.model = "xxs";
     const ModelAtHand model(checkpoint, flags);
     std::fputs(to_string(anther::summarize(*model.module, model.batch_of(batch))).c_str(), stdout);
   } catch (const std::exception& error) {

@@ -68,13 +68,17 @@ struct StartingWeights {
   std::optional<ModelCard> card;
 };
 
-// What the options leave open of how images are prepared is as the weights have it.
-void complete_preprocess(TrainOptions& o, const std::optional<StartingWeights>& start) {
+// What the options leave open of the model, and of how images are prepared, is as the weights have
+// it.
+void complete(TrainOptions& o, const std::optional<StartingWeights>& start) {
+  const std::string of_model = naming_flag(
+      [&] { return complete_model(o, start && start->card ? &*start->card : nullptr); });
   if (!start) {
     complete_preprocess(o, vision::Preprocess{});
     return;
   }
   std::printf("Starting from %s\n", o.initial_checkpoint.c_str());
+  if (!of_model.empty()) std::printf("  The model as its own: %s\n", of_model.c_str());
   const bool own = start->card && !start->card->preprocess.is_null();
   const std::string taken = complete_preprocess(
       o, own ? vision::preprocess_from_json(start->card->preprocess) : vision::Preprocess{});
@@ -192,6 +196,16 @@ void print_outcome(const EpochReport& last, const vision::ImageSet& images) {
   if (last.averaged()) print("Averaged weights: ", last.ema_metrics, last.ema_loss);
 }
 
+// Throws where the folder of a new run would be taken for a class later.
+void check_outside(const TrainOptions& o, const vision::OpenedData& data) {
+  if (data.kind != "class-folders" || vision::find_parts(o.data_dir).any()) return;
+  const std::filesystem::path runs = o.output.empty() ? "runs" : o.output;
+  const auto below = std::filesystem::weakly_canonical(std::filesystem::absolute(runs))
+                         .lexically_relative(std::filesystem::canonical(o.data_dir));
+  detail::check(below.empty() || *below.begin() == "..", "--output: expected a folder outside of ",
+                o.data_dir, ", whose folders are the classes, got ", runs.string());
+}
+
 // What a run that goes on remembers of its data; null for a new one. Rank 0 reads it.
 nlohmann::json record_before(const std::string& resume, ProcessGroup* group) {
   nlohmann::json record;
@@ -215,7 +229,7 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
   const auto seed = static_cast<std::uint64_t>(o.seed);
   std::optional<StartingWeights> start;
   if (!o.initial_checkpoint.empty() && resume.empty()) start.emplace(o.initial_checkpoint);
-  complete_preprocess(o, start);
+  complete(o, start);
   const vision::ImageSizes sizes("--img-size", o.img_size);
   const auto preprocess = [&](std::int64_t size) {
     return naming_flag([&] { return preprocess_of(o, size); });
@@ -225,6 +239,7 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
       o, sizes.last(), held_out_of(record_before(resume, group)), {painted::opener()});
   vision::OpenedData& data = opened.parts;
   nlohmann::json& record = opened.record;
+  if (resume.empty()) check_outside(o, data);
   if (group) check_same_data(*group, record);
   cache_images(data, o, sizes.last());
   const vision::ImageSetPointer& evaluated = evaluated_part(data, o);
@@ -235,19 +250,24 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
   const std::unique_ptr<Module<float>> made = chosen.make(store);
   const Module<float>& model = *made;
   store.initialize(seed);
-  const std::string model_name = model.type() + "-" + o.model;
+  const std::string variant = variant_of(chosen.model->name, chosen.options);
+  const std::string model_name =
+      model.type() + (variant == chosen.model->name ? "" : "-" + variant);
   std::printf("Model: %s, %s parameters, %s multiply-accumulates at %lldx%lld\n",
               model_name.c_str(), with_commas(store.parameter_count()).c_str(),
               with_commas(summarize(model, {1, sizes.last(), sizes.last(), 3}).macs).c_str(),
               static_cast<long long>(sizes.last()), static_cast<long long>(sizes.last()));
   if (start) load_start(*start, store, chosen, data.class_names);
+  const bool has_batch_norm = store.couples_samples();
   if (!o.freeze.empty()) {
     const std::int64_t frozen = naming_flag([&] { return freeze(store, o.freeze); });
     std::printf("Frozen: %s of the parameters\n", with_commas(frozen).c_str());
   }
   if (o.freeze_statistics) freeze_statistics(store);
-  const bool has_batch_norm = store.couples_samples();
-  const bool whole_batch = has_batch_norm && o.bn_group == 0;
+  // Not where all of it is frozen: then no sample depends on the others.
+  const bool couples = store.couples_samples();
+  const bool whole_batch = couples && o.bn_group == 0;
+  const std::int64_t bn_group = couples ? o.bn_group : 0;
   if (group && o.lanes < group->size())
     throw CollectiveError(detail::text_of("--lanes: expected at least 1 for each of ",
                                           group->size(), " ranks, got ", o.lanes));
@@ -256,22 +276,27 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
         "--bn-group: the model has BatchNorm, and of several ranks none has the whole batch that "
         "its statistics are of; expected a group, which has statistics of its own");
   data::LoaderOptions loading = loader_options(o);
-  if (has_batch_norm) {
+  if (couples) {
     if (whole_batch)
       std::printf("The model has BatchNorm: its batch runs as a whole, not in micro-batches.\n");
     else
       std::printf("BatchNorm's statistics are those of groups of %lld images.\n",
-                  static_cast<long long>(o.bn_group));
+                  static_cast<long long>(bn_group));
     loading.least_batch = 2;
+  } else if (o.bn_group > 0 && has_batch_norm) {
+    std::printf("BatchNorm's statistics are frozen: they are of no group.\n");
   }
   loading.whole_batch = o.batch_size;
-  detail::check(!whole_batch || o.batch_size > 1 ||
-                    !needs_two_samples(model, Shape{sizes.first(), sizes.first(), 3}),
-                "--batch-size: expected at least 2, as BatchNorm would have one value a channel of "
-                "one image of ",
-                sizes.first(), " pixels, got 1");
+  const std::int64_t least = std::min(whole_batch ? o.batch_size : 2, data.train->size());
+  detail::check(
+      !couples || least > 1 || !needs_two_samples(model, Shape{sizes.first(), sizes.first(), 3}),
+      o.batch_size == 1 ? "--batch-size" : "data", ": expected at least 2",
+      o.batch_size == 1 ? "" : " images",
+      ", as BatchNorm would have one value a channel of "
+      "one image of ",
+      sizes.first(), " pixels, got 1");
   const std::int64_t images = images_of_epoch(data.train->size(), loading);
-  detail::check(!has_batch_norm || o.micro_batch == 0,
+  detail::check(!couples || o.micro_batch == 0,
                 "--micro-batch: expected 0, as the model has BatchNorm, got ", o.micro_batch);
   detail::check(has_batch_norm || o.bn_group == 0,
                 "--bn-group: expected 0, as the model has no BatchNorm, got ", o.bn_group);
@@ -283,7 +308,7 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
   }
 
   const auto micro_batch = [&](std::int64_t size) {
-    return o.bn_group > 0      ? o.bn_group
+    return bn_group > 0        ? bn_group
            : o.micro_batch > 0 ? o.micro_batch
                                : automatic_micro_batch(size * size * 3);
   };
@@ -331,14 +356,15 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
                           .output = resume.empty() ? o.output : resume,
                           .resume = !resume.empty()});
   if (!lock) lock.emplace(folder.path());
-  keep_record(std::move(record), o.data_dir, folder.path(), !resume.empty());
   if (resume.empty()) {
+    keep_record(std::move(record), "", folder.path());
     nlohmann::json args = to_json(o);
     args["comment"] = detail::text_of("train_flowers of anther ", version, " on ", to_string(isa()),
                                       "; --config with this file repeats the run");
     args["decoder"] = vision::decoder_name();
     io::write_file_atomically(folder / "args.json", args.dump(2) + "\n");
   } else {
+    const std::string changed = changed_data(record, o.data_dir, folder.path());
     options.progress =
         fit_progress_from_json(load_last_state(folder.weights(), *optimizer, average));
     const auto last = folder.weights() / "last.state.safetensors", before = earlier_state(last, 1);
@@ -349,6 +375,7 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
       options.progress = fit_progress_from_json(load_state(last, *optimizer, average));
     }
     options.progress = reopened(options.progress, o, changes, resume);
+    keep_record(std::move(record), changed, folder.path());  // not where the run is refused
     tell_decoder(folder / "args.json");
     record_changes(folder / "args.json", o, changes, options.progress, optimizer->steps());
     std::printf("Resuming after epoch %lld, step %lld\n",

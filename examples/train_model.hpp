@@ -1,8 +1,11 @@
 // What train_flowers' options say of the model and of its training.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -13,12 +16,12 @@
 #include "anther/optim/rmsprop.hpp"
 #include "anther/optim/sgd.hpp"
 #include "anther/train/fit.hpp"
+#include "anther/train/model_card.hpp"
 #include "anther/train/objectives.hpp"
 #include "train_options.hpp"
 
-// The model of the registry, with the options that flags give; those that they leave alone are the
-// model's own. Throws where the model has no such option.
-inline anther::ChosenModel chosen_model(const TrainOptions& o, std::int64_t num_classes) {
+// The options of the model that flags give.
+inline nlohmann::json given_model_options(const TrainOptions& o) {
   nlohmann::json options = nlohmann::json::object();
   if (!o.options.empty()) {
     options = nlohmann::json::parse(o.options, nullptr, false);
@@ -39,9 +42,72 @@ inline anther::ChosenModel chosen_model(const TrainOptions& o, std::int64_t num_
   take("gn_groups", o.gn_groups, defaults.gn_groups);
   take("ffn_kernel", o.ffn_kernel, defaults.ffn_kernel);
   take("drop_path", o.drop_path, defaults.drop_path);
+  return options;
+}
+
+// The model of the registry, with the options that flags give; those that they leave alone are the
+// model's own. Throws where the model has no such option.
+inline anther::ChosenModel chosen_model(const TrainOptions& o, std::int64_t num_classes) {
+  nlohmann::json options = given_model_options(o);
+  anther::detail::check(!options.contains("num_classes"),
+                        "options: expected no num_classes, as the data have ", num_classes,
+                        ", got ", o.options);
   const anther::RegisteredModel* model = anther::choose_model(o.model).model;
   if (model->has_option("num_classes")) options["num_classes"] = num_classes;
   return anther::choose_model(o.model, options);
+}
+
+// What the variants of a model differ in, by its name in the registry.
+inline std::set<std::string> options_of_variants(const anther::RegisteredModel& model) {
+  std::set<std::string> keys;
+  for (const auto& [name, options] : model.traits.variants) {
+    const nlohmann::json all = model.complete(options);
+    for (const auto& [other_name, other_options] : model.traits.variants) {
+      const nlohmann::json other = model.complete(other_options);
+      for (const auto& [key, value] : other.items())
+        if (all.at(key) != value) keys.insert(key);
+    }
+  }
+  return keys;
+}
+
+// The name of the variant that a model of these options is; that of the model, if it is none.
+inline std::string variant_of(const std::string& architecture, const nlohmann::json& options) {
+  const anther::RegisteredModel& model = anther::registered_model(architecture);
+  const nlohmann::json all = model.complete(options);
+  const std::set<std::string> keys = options_of_variants(model);
+  for (const auto& [name, of_variant] : model.traits.variants) {
+    const nlohmann::json own = model.complete(of_variant);
+    if (std::ranges::all_of(keys, [&](const auto& key) { return own.at(key) == all.at(key); }))
+      return name;
+  }
+  return architecture;
+}
+
+// Gives what the options leave open of the model the values of the weights to start from (null:
+// there are none, or they do not say); gives these, as JSON, or "". Where the two are of different
+// models, it is an error later on, once the model is made.
+inline std::string complete_model(TrainOptions& o, const anther::ModelCard* start) {
+  if (o.model.empty()) o.model = start ? variant_of(start->architecture, start->options) : "xxs";
+  if (!start) return "";
+  const nlohmann::json given = given_model_options(o);
+  const anther::ChosenModel chosen = anther::choose_model(o.model, given);
+  if (chosen.model->name != start->architecture) return "";
+  for (const auto& [key, value] : given.items())
+    if (!chosen.options.contains(key)) return "";  // a preset, say: it stands for all the others
+  std::set<std::string> fixed;
+  if (o.model != chosen.model->name) fixed = options_of_variants(*chosen.model);
+  const nlohmann::json own = chosen.model->function_options(start->options);
+  nlohmann::json taken = nlohmann::json::object();
+  for (const auto& [key, value] : own.items())
+    if (!given.contains(key) && !fixed.contains(key) && chosen.options.at(key) != value)
+      taken[key] = value;
+  if (taken.empty()) return "";
+  nlohmann::json options =
+      o.options.empty() ? nlohmann::json::object() : nlohmann::json::parse(o.options);
+  options.update(taken);
+  o.options = options.dump();
+  return taken.dump();
 }
 
 inline anther::AdamOptions adam_options(const TrainOptions& o) {

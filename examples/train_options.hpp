@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -24,7 +25,7 @@ struct TrainOptions {
   double val_fraction = 0.1;
   std::string classes;  // empty: all
   std::string eval_split = "valid";
-  std::string model = "xxs";
+  std::string model;  // empty: that of the weights to start from, else xxs
   std::string options;
   std::string preset = "improved";
   std::string norm, local_norm, ffn, init;  // empty: the preset's
@@ -119,7 +120,10 @@ void for_each_option(Options& o, const Visit& visit) {
       "eval-split", o.eval_split,
       "what is evaluated after each epoch, and the best weights are chosen by: valid, after which "
       "test is evaluated once; or test");
-  const std::string models = "one of " + anther::ModelRegistry::global().names();
+  const std::string models =
+      "one of " + anther::ModelRegistry::global().names() +
+      ". Empty: that of the weights to start from, else xxs; of these are its "
+      "options too, where no flag gives them";
   visit("model", o.model, models.c_str());
   visit("options", o.options, "of --model, as a JSON object, where there is no flag for them");
   visit("preset", o.preset,
@@ -401,6 +405,9 @@ inline nlohmann::json to_json(const TrainOptions& options) {
 // Sets the options that a JSON file has. Throws, naming the file, where it cannot be read, has a
 // key that is no option, or a value of another type.
 inline void read_options(const std::string& path, TrainOptions& options) {
+  std::error_code unknown;
+  anther::detail::check(!std::filesystem::is_directory(path, unknown), path,
+                        ": expected a file, found a folder");
   std::ifstream file(path);
   anther::detail::check(file.good(), path, ": cannot be read");
   nlohmann::json json;

@@ -34,17 +34,22 @@ inline void add_data_options(CLI::App& app, DataFlags& flags) {
   app.add_flag("--skip-bad", flags.skip_bad, "leave damaged images out instead of stopping");
 }
 
-// The folder of the run that weights are from: they are in its folder weights/.
+// The folder of the run that weights are from: they are in its folder weights/. Empty where they
+// are elsewhere.
 inline std::filesystem::path run_of(const std::filesystem::path& weights) {
-  return std::filesystem::absolute(anther::weights_of(weights)).parent_path().parent_path();
+  const auto folder = std::filesystem::absolute(anther::weights_of(weights)).parent_path();
+  return folder.filename() == "weights" ? folder.parent_path() : std::filesystem::path();
 }
 
 // Its args.json; an empty object where there is none.
 inline nlohmann::json arguments_of_run(const std::filesystem::path& weights) {
-  const auto path = run_of(weights) / "args.json";
-  if (!std::filesystem::exists(path)) return nlohmann::json::object();
+  const auto run = run_of(weights), path = run / "args.json";
+  if (run.empty() || !std::filesystem::exists(path)) return nlohmann::json::object();
   nlohmann::json json = nlohmann::json::parse(anther::io::read_text_file(path), nullptr, false);
   anther::detail::check(json.is_object(), path.string(), ": expected a JSON object");
+  for (const char* key : {"val_fraction", "seed"})
+    anther::detail::check(!json.contains(key) || json[key].is_number(), path.string(), ": ", key,
+                          ": expected a number, got ", json.value(key, json).type_name());
   return json;
 }
 
@@ -63,9 +68,10 @@ inline bool is_data_of_run(const std::string& where, const std::string& of_run,
                            const std::vector<std::string>& held_out) {
   std::error_code error;
   if (std::filesystem::equivalent(where, of_run, error)) return true;
+  std::filesystem::path images = anther::vision::find_parts(where).train;
+  if (images.empty()) images = where;
   std::int64_t there = 0;
-  for (const std::string& file : held_out)
-    there += std::filesystem::exists(std::filesystem::path(where) / file, error);
+  for (const std::string& file : held_out) there += std::filesystem::exists(images / file, error);
   return 2 * there > std::ssize(held_out);
 }
 
@@ -84,17 +90,25 @@ inline std::string missing_classes(const anther::vision::ImageSet& part) {
 }
 
 // Opens the data, and checks that its classes are the model's. Class folders may be of some of them
-// only; those that are not the run's data, and no parts of a data set, are evaluated as a whole.
+// only; those that are not the run's data, and no parts of a data set, are evaluated as a whole,
+// unless --val-fraction is given.
 inline anther::vision::OpenedData open_data_of(const anther::Classifier& classifier,
                                                const nlohmann::json& arguments,
                                                const std::filesystem::path& run,
                                                const DataFlags& flags) {
   const std::string of_run = text_argument(arguments, "data_dir", "data/flowers102");
   const std::string where = flags.data_dir.value_or(of_run);
-  const std::string classes = text_argument(arguments, "classes", "");
+  std::string classes = text_argument(arguments, "classes", "");
   const auto& expected = classifier.card().class_names;
-  const std::vector<std::string> held_out =
-      run.empty() ? std::vector<std::string>() : held_out_of(read_record(run));
+  const nlohmann::json record = run.empty() ? nlohmann::json() : read_record(run);
+  const std::vector<std::string> held_out = held_out_of(record);
+  const bool own = is_data_of_run(where, of_run, held_out);
+  anther::detail::check(!own || held_out.empty() || (!flags.val_fraction && !flags.seed),
+                        "--val-fraction and --seed: ", (run / "data.json").string(),
+                        " says which images the run has held out; expected neither");
+  // Other class folders have the model's classes by their names: these numbers are the run's
+  // data's.
+  if (!own && record.is_object() && record.value("kind", "") == "class-folders") classes.clear();
   anther::vision::OpenedData data = anther::vision::open_data(
       where,
       {.split = flags.split.value_or(text_argument(arguments, "split", "paddle")),
@@ -103,10 +117,9 @@ inline anther::vision::OpenedData open_data_of(const anther::Classifier& classif
        .skip_bad = flags.skip_bad,
        .image_size = classifier.preprocess().image_size,
        .allow_empty = true,
-       .hold_out =
-           anther::vision::find_parts(where).any() || is_data_of_run(where, of_run, held_out),
+       .hold_out = anther::vision::find_parts(where).any() || own || flags.val_fraction.has_value(),
        .choose_by_test = text_argument(arguments, "eval_split", "valid") == "test",
-       .held_out = held_out,
+       .held_out = own ? held_out : std::vector<std::string>(),
        .class_names = classes.empty() ? expected : std::vector<std::string>()},
       {anther::painted::opener()});
   if (!classes.empty()) anther::vision::select_classes(data, classes);

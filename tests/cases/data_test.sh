@@ -141,6 +141,50 @@ cp -r "some/$first" some/rosa
 run 1 evaluate three_run --data-dir some
 says "rosa: the model has no such class; nor tulipan"
 
+# A run of some of the classes, evaluated on other folders: these are known by their names.
+train --data-dir data --classes 0,2 --output pair_run
+mkdir pair
+cp -r "data/val/$first" "data/val/$(ls data/val | sed -n 3p)" pair
+run 0 evaluate pair_run --data-dir pair
+run 0 evaluate pair_run
+says "of the classes 0,2"
+
+# What the run has held out is not chosen again; of other folders a share may be.
+run 1 evaluate held_run --data-dir moved --val-fraction 0.5
+says "^evaluate: --val-fraction and --seed: .*held_run/data.json says which images"
+cp -r data/train flat_data
+run 0 evaluate three_run --data-dir flat_data --val-fraction 0.5
+says "held out"
+
+# Weights that lie elsewhere have no run, whatever is beside their folder.
+mkdir -p project/models
+cp three_run/weights/best.safetensors project/models/own.safetensors
+echo '[1, 2]' >project/data.json
+echo '{"seed": "abc"}' >project/args.json
+run 0 evaluate project/models/own.safetensors --data-dir pair
+
+# A run in a folder of classes would be a class of the next one.
+run 1 train_flowers --data-dir flat_data --output flat_data/run
+says "^train_flowers: --output: expected a folder outside of flat_data"
+(cd flat_data && run 1 train_flowers --data-dir . && says "whose folders are the classes, got runs") ||
+  fail "a run within the classes"
+[[ ! -e flat_data/run && ! -e flat_data/runs ]] || fail "a refused run left a folder"
+
+# Without flags the model is that of the weights to start from; flags that say another one are told.
+train --data-dir data --norm bn --output norm_run
+run 0 train_flowers --data-dir data --batch-size 8 --epochs 1 --output start_run \
+  --initial-checkpoint norm_run/weights/last.safetensors
+says '^  The model as its own: {.*"norm":"bn"'
+run 0 train_flowers --resume start_run --epochs 2
+run 1 train_flowers --data-dir data --norm gn --initial-checkpoint norm_run/weights/last.safetensors
+says "the weights are of another model: its norm is \"bn\", here it is \"gn\""
+run 1 train_flowers --data-dir data --model s --initial-checkpoint norm_run/weights/last.safetensors
+says "the weights are of another model: its depths"
+run 1 train_flowers --data-dir data --options '{"num_classes": 7}'
+says "^train_flowers: --options: expected no num_classes, as the data have 3"
+run 1 summary norm_run --preset original
+says "expected none of these beside norm_run"
+
 # Case 20: folders whose names are numbers, and words of JSON.
 for name in 2024 -1.5e3 true null; do
   cp -r data "./$name"

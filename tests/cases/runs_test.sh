@@ -71,6 +71,10 @@ done <<'FLAGS'
 --output elsewhere:stays in its folder
 FLAGS
 diff -r other kept || fail "a refused change has changed the run"
+bitmap 40 1 >data/train/1/more.bmp
+run 1 --resume other
+rm data/train/1/more.bmp
+diff -r -x .lock other kept || fail "a refused run remembers other pictures"
 
 # In the middle of an epoch: the images that were seen are not seen again, and all others are.
 "$program" "${tiny[@]}" --batch-size 1 --epochs 2 --output middle >log 2>&1 &
@@ -177,6 +181,14 @@ says "1 image, too few for BatchNorm: it is left out"
 run 1 "${data[@]}" --preset original --batch-size 1 --output single
 says "^train_flowers: --batch-size: expected at least 2, as BatchNorm"
 [[ ! -e single ]] || fail "--batch-size 1: a folder was made"
+run 1 "${data[@]}" --preset original --bn-group 4 --limit 1 --output single
+says "^train_flowers: data: expected at least 2 images, as BatchNorm"
+run 0 "${short[@]}" --norm bn --bn-group 4 --freeze body --epochs 1 --output frozen
+says "BatchNorm's statistics are frozen"
+run 0 --resume frozen --freeze "" --epochs 2
+says "BatchNorm's statistics are those of groups of 4 images"
+run 1 "${short[@]}" --norm gn --bn-group 4 --output single
+says "^train_flowers: --bn-group: expected 0, as the model has no BatchNorm"
 run 0 "${short[@]}" --epochs 1 --micro-batch 2 --drop-last --output dropped
 [[ $(wc -l <dropped/steps.csv) == 5 ]] || fail "--drop-last did not leave out the last batch"
 [[ $(tail -n 1 dropped/steps.csv | cut -d , -f 2) == 1 ]] || fail "the epoch of --drop-last is cut"
