@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The trained model that comes with Anther is small, in half precision, has its card, and is what
-# classify takes where there is no run.
+# The trained model that comes with Anther is small, in half precision, has its card, is what classify
+# takes where there is no run, and can be started from as the README has it.
 #
 # usage: trained_model_test.sh FOLDER_OF_THE_EXAMPLES PAINT
 set -euo pipefail
@@ -33,4 +33,7 @@ names=$(sed -n 's/^ *[0-9.]* %  //p' out.log)
 while read -r name; do
   grep -qF "\"$name\"" "$project/include/anther/data/vision/flower_names.hpp" || fail "no flower: $name"
 done <<<"$names"
+"$examples/train_flowers" --data-dir data --img-size 32 --initial-checkpoint "$model" --epochs 1 >out.log 2>&1 ||
+  fail "it cannot be started from: $(cat out.log)"
+"$examples/evaluate" runs/train_flowers/1 >out.log 2>&1 || fail "what started from it: $(cat out.log)"
 echo "the trained model names flowers: $(head -n 1 <<<"$names")"
