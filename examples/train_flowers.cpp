@@ -235,7 +235,9 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
   const std::unique_ptr<Module<float>> made = chosen.make(store);
   const Module<float>& model = *made;
   store.initialize(seed);
-  const std::string model_name = model.type() + "-" + o.model;
+  // A variant's name does not say of what it is one: EdgeViT-xxs, but resnet18.
+  const std::string model_name =
+      chosen.model->name == o.model ? o.model : model.type() + "-" + o.model;
   std::printf("Model: %s, %s parameters, %s multiply-accumulates at %lldx%lld\n",
               model_name.c_str(), with_commas(store.parameter_count()).c_str(),
               with_commas(summarize(model, {1, sizes.last(), sizes.last(), 3}).macs).c_str(),
@@ -357,7 +359,8 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
   }
   std::printf("Run: %s\n", folder.path().c_str());
 
-  const std::string title = detail::text_of(model_name, ", ", o.preset, ", ", o.img_size, " px");
+  const std::string preset = chosen.model->name == "edgevit" ? ", " + o.preset : "";
+  const std::string title = detail::text_of(model_name, preset, ", ", o.img_size, " px");
   report::ProgressCallback progress(o.time_budget > 0 ? 0 : o.epochs,
                                     evaluated->size() * (average ? 2 : 1) / o.val_interval,
                                     {.unit = "img"});
