@@ -35,7 +35,7 @@ inline int check_data(const TrainOptions& o, const std::string& report,
                       const std::vector<anther::vision::Opener>& more) {
   using namespace anther;
   if (o.threads > 0) set_num_threads(static_cast<int>(o.threads));
-  check_output("--check-data", report);
+  check_optional_output("--check-data", report);
   ignore_lost_output();
   constexpr std::int64_t size = 224;  // of images that are drawn
   report::Progress progress({.unit = "img"});

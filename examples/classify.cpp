@@ -111,7 +111,7 @@ struct Options {
 
 // How many files had no answer.
 int classify(const Options& o) {
-  check_output("--json", o.json);
+  check_optional_output("--json", o.json);
   if (!o.json.empty()) ignore_lost_output();  // else nobody misses the rest of the answers
   if (o.threads > 0) set_num_threads(o.threads);
   const std::vector<std::filesystem::path> files = image_files(o.images);

@@ -103,8 +103,8 @@ ModelCard card_of(io::SafetensorsFile& file, const Options& o) {
     if (!o.class_names.empty()) card.class_names = io::read_lines(o.class_names);
     const auto classes = card.options["num_classes"].get<std::int64_t>();
     detail::check(card.class_names.empty() || std::ssize(card.class_names) == classes,
-                  o.class_names, ": expected ", classes, " class names, one a line, got ",
-                  card.class_names.size());
+                  o.class_names.empty() ? file.path().string() : o.class_names, ": expected ",
+                  classes, " class names, got ", card.class_names.size());
   } else {
     detail::check(o.class_names.empty() && o.model.num_classes == 0,
                   "--num-classes, --class-names: ", model.name, " has no option num_classes");

@@ -90,7 +90,9 @@ void print(const Evaluation& evaluation, const std::vector<std::string>& class_n
 }
 
 // train_flowers/3 of runs/train_flowers/3; a name of its own is enough.
-std::string title_of(const std::filesystem::path& run) {
+std::string title_of(const std::filesystem::path& folder) {
+  // Without "." and a slash at its end, which are no name.
+  const std::filesystem::path run = (folder / "").lexically_normal().parent_path();
   const std::string name = run.filename().string();
   return run_number(name) ? (run.parent_path().filename() / name).string() : name;
 }
@@ -120,9 +122,9 @@ void write_report_of(const Options& o, const Classifier& classifier, const visio
 }
 
 void evaluate(const Options& o) {
-  check_output("--json", o.json);
-  check_output("--confusion", o.confusion, {".csv", ".svg"});
-  check_output("--report", o.report, {".html", ".htm"});
+  check_optional_output("--json", o.json);
+  check_optional_output("--confusion", o.confusion, {".csv", ".svg"});
+  check_optional_output("--report", o.report, {".html", ".htm"});
   ignore_lost_output();
   if (o.threads > 0) set_num_threads(o.threads);
   const Classifier classifier(o.weights, {.amp = o.amp});

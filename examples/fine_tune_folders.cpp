@@ -1,6 +1,5 @@
-// Teaches a trained model of the registry the classes of one's own photographs: train/<class>/*.jpg
-// in a folder, and val/<class>/ if there is one. First the new head learns, then all layers, the
-// first ones with smaller steps.
+// Teaches a trained model the classes of one's own photographs: train/<class>/*.jpg in a folder,
+// and val/<class>/ if there is one. The head learns first, then all layers, early ones less.
 //
 //   fine_tune_folders photographs/ --checkpoint start.safetensors --out mine.safetensors
 //   classify --checkpoint mine.safetensors new.jpg
@@ -49,8 +48,9 @@ int main(int argc, char** argv) {
     model_options["num_classes"] = data.class_names.size();
     const ChosenModel chosen = choose_model(trained.model->name, model_options);
     const vision::Preprocess preprocess = vision::preprocess_from_json(card.preprocess);
-    std::printf("%s, %lld px; %s\n", chosen.model->name.c_str(),
-                static_cast<long long>(preprocess.image_size), data.description.c_str());
+    const std::int64_t size = preprocess.image_size;
+    std::printf("%s, %lld px; %s\n", chosen.model->name.c_str(), static_cast<long long>(size),
+                data.description.c_str());
     for (const std::string& warning : data.warnings) std::printf("%s\n", warning.c_str());
 
     ParameterStore<float> store;
@@ -59,7 +59,6 @@ int main(int argc, char** argv) {
       Adam<float> adam(store, {.weight_decay = 0.05, .decoupled = true});
       adam.set_lr_scales(layer_decay_scales(store, decay));
       const vision::Augment augment(preprocess, {.scale = {{0.5, 1}}, .hflip = 0.5});
-      const std::int64_t size = preprocess.image_size;
       data::Loader images(prepared(data.train, size, size, augment),
                           {.batch_size = batch_size,
                            .shuffle = true,
@@ -82,6 +81,8 @@ int main(int argc, char** argv) {
                   .ignored = state_prefix,
                   .replaced = head_modules(store),
                   .replace_always = true});
+    detail::check(batch_size > 1 || epochs == 0 || !needs_two_samples(*model, {size, size, 3}),
+                  "--batch-size: expected at least 2, which BatchNorm needs, got 1");
     freeze(store, "body");
     train(*model, head_epochs, 10 * lr);
     for (int i = 0; i < std::ssize(store.parameters()); ++i) store.set_trainable(i, true);

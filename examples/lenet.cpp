@@ -68,10 +68,10 @@ int main(int argc, char** argv) {
     data::Loader train(parts.train, {.batch_size = 64, .shuffle = true, .limit = limit, .seed = 1});
     data::Loader test(parts.test, {.batch_size = 256, .limit = limit});
     ParameterStore<float> parameters;
-    const LeNet5<float> model(parameters,
-                              {.image_size = parts.train->input_shape()[0], .num_classes = 10});
+    const Shape image = parts.train->input_shape();
+    const LeNet5<float> model(parameters, {.image_size = image[0], .num_classes = 10});
     parameters.initialize(1);
-    std::printf("%s\n", to_string(summarize(model, {1, 28, 28, 1})).c_str());
+    std::printf("%s\n", to_string(summarize(model, {1, image[0], image[1], image[2]})).c_str());
     Adam<float> adam(parameters);
     const History history = fit(model, adam, train, test,
                                 {.objective = cross_entropy_objective(),

@@ -13,7 +13,12 @@
 // flag: the option that names the file, or "". endings: those that its name may have; none: any.
 inline void check_output(const std::string& flag, const std::string& path,
                          std::initializer_list<std::string_view> endings = {}) {
-  if (path.empty()) return;
+  const std::string where = flag.empty() ? "" : flag + ": ";
+  try {
+    anther::io::check_writable(path);
+  } catch (const anther::Error& error) {
+    anther::detail::fail(where, error.what());
+  }
   const std::string ending = std::filesystem::path(path).extension().string();
   bool known = endings.size() == 0;
   std::string all;
@@ -21,11 +26,11 @@ inline void check_output(const std::string& flag, const std::string& path,
     known = known || one == ending;
     all += (all.empty() ? "" : " or ") + std::string(one);
   }
-  const std::string where = flag.empty() ? "" : flag + ": ";
   anther::detail::check(known, where, path, ": expected a name that ends in ", all);
-  try {
-    anther::io::check_writable(path);
-  } catch (const anther::Error& error) {
-    anther::detail::fail(where, error.what());
-  }
+}
+
+// The same of a file that is written only where it is named.
+inline void check_optional_output(const std::string& flag, const std::string& path,
+                                  std::initializer_list<std::string_view> endings = {}) {
+  if (!path.empty()) check_output(flag, path, endings);
 }

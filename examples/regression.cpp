@@ -1,5 +1,4 @@
-// Learns a number from others: a CSV file whose first line names the columns, or a table of its
-// own.
+// Learns a number from others: of a CSV file with a line of names, or of a table of its own.
 //
 //   regression [houses.csv --target price]
 #include <CLI/CLI.hpp>
@@ -42,8 +41,7 @@ data::DatasetPointer made_table() {
   Tensor<float> x({2000, 7}), y({2000});
   for (std::uint64_t i = 0; i < 2000; ++i) {
     float* a = x.data() + 7 * i;
-    for (std::uint64_t j = 0; j < 7; ++j)
-      a[j] = static_cast<float>(uniform(RandomKey(1).fold(i), j));
+    for (auto j = 0u; j < 7; ++j) a[j] = static_cast<float>(uniform(RandomKey(1).fold(i), j));
     y.data()[i] = 10 * std::sin(3.14159f * a[0] * a[1]) + 20 * (a[2] - 0.5f) * (a[2] - 0.5f) +
                   10 * a[3] + 5 * a[4] + static_cast<float>(normal(RandomKey(2), i));
   }
@@ -68,6 +66,7 @@ int main(int argc, char** argv) {
     }
     const auto in = scales_of(rows.inputs.span(), all->input_shape()[0]),
                out = scales_of(rows.values, 1);
+    const auto [low, high] = std::ranges::minmax(others.values);
     const double spread = scales_of(others.values, 1)[0].second;
     const auto loader = [&](data::Batch& batch, bool shuffle) {
       standardise(batch.inputs.span(), in);  // by what is trained on alone
@@ -89,9 +88,10 @@ int main(int argc, char** argv) {
                                  .epochs = 30,
                                  .schedule = cosine_schedule(3e-3)},
                                 {report::progress_bar(30)});
-    const double error = history.back().metric().value;  // in deviations
-    std::printf("On rows held out: RMSE %.4g, R^2 %.3f\n", error * out[0].second,
-                1 - std::pow(error * out[0].second / spread, 2));
+    const double error = history.back().metric().value * out[0].second;
+    const std::string r2 = report::formatted("%.3f", 1 - std::pow(error / spread, 2));
+    std::printf("On rows held out: RMSE %.4g, R^2 %s\n", error,
+                low < high ? r2.c_str() : "not defined, as their target is constant");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "regression: %s\n", error.what());
     return 1;

@@ -384,7 +384,8 @@ int train(const Invocation& asked, ProcessGroup* group, const std::string& ranks
   }
   std::printf("Run: %s\n", folder.path().c_str());
 
-  const std::string title = detail::text_of(model_name, ", ", o.preset, ", ", o.img_size, " px");
+  const std::string preset = chosen.model->name == "edgevit" ? ", " + o.preset : "";
+  const std::string title = detail::text_of(model_name, preset, ", ", o.img_size, " px");
   report::ProgressCallback progress(o.time_budget > 0 ? 0 : o.epochs,
                                     evaluated->size() * (average ? 2 : 1) / o.val_interval,
                                     {.unit = "img"});

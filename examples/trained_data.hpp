@@ -37,7 +37,8 @@ inline void add_data_options(CLI::App& app, DataFlags& flags) {
 // The folder of the run that weights are from: they are in its folder weights/. Empty where they
 // are elsewhere.
 inline std::filesystem::path run_of(const std::filesystem::path& weights) {
-  const auto folder = std::filesystem::absolute(anther::weights_of(weights)).parent_path();
+  const auto path = std::filesystem::absolute(anther::weights_of(weights)).lexically_normal();
+  const auto folder = path.parent_path();
   return folder.filename() == "weights" ? folder.parent_path() : std::filesystem::path();
 }
 

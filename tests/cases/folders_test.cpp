@@ -276,6 +276,15 @@ TEST_CASE("folders that are no classes: annotations, parts within classes, one c
   const DataFolder one;
   one.add("train", 4, {"only"});
   CHECK(says(one.open().warnings, "there is one class only, only: nothing to tell apart"));
+  // Without train/ it may be a folder of pictures without labels.
+  for (const char* below : {"", "2024/"}) {
+    const DataFolder alone;
+    for (int i = 0; i < 4; ++i)
+      alone.add_file("only/" + std::string(below) + std::to_string(i) + ".png");
+    CHECK(contains(alone.error(), "expected at least two classes' folders, found images in "));
+    CHECK(contains(alone.error(), "/only alone; if it is a class, move it to "));
+    CHECK(contains(alone.error(), "/train/only"));
+  }
 }
 
 TEST_CASE("classes whose names only look alike are named together") {

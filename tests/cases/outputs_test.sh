@@ -6,6 +6,7 @@
 set -euo pipefail
 examples=$1
 paint=$2
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 cd "$work"
@@ -54,6 +55,14 @@ run 1 train_flowers --data-dir data --check-data none/x.json
 says "^train_flowers: --check-data: none/x.json: cannot write"
 ! grep -q "Checking" log || fail "--check-data told it after the work"
 [[ -z $(ls folder) ]] || fail "an attempt left a file behind"
+# Where there must be a file, its name may not be empty.
+for command in "fine_tune_folders data --checkpoint run --out=" "segment_flowers --out=" "convert_weights run" \
+  "export_onnx run" "embed run"; do
+  # shellcheck disable=SC2086
+  run 1 ${command%=} ""
+  says "^${command%% *}: \(--out: \)\?expected the name of a file to write, got an empty one"
+  [[ $(wc -l <log) == 1 ]] || fail "$command: told after the work"
+done
 
 # Names that are not UTF-8 are escaped.
 run 0 evaluate run --part train --json e.json --confusion c.csv --report r.html
@@ -95,6 +104,74 @@ run 0 train_flowers --data-dir data "${made[@]}" --output normed
 run 0 convert_weights normed/weights/best.safetensors c.safetensors --model xxs "${small[@]:0:2}"
 says 'The weights have norm.running_mean: local_norm is "bn", not "gn"'
 run 0 train_flowers --data-dir data "${made[@]}" --initial-checkpoint normed --output started
+
+# BatchNorm of one image alone: told before the head has learned.
+run 1 fine_tune_folders data --checkpoint normed -b 1 --out tuned.safetensors
+says "^fine_tune_folders: --batch-size: expected at least 2, which BatchNorm needs, got 1"
+! grep -q Validation log || fail "fine_tune_folders told it after the work"
+run 0 fine_tune_folders data --checkpoint run -b 1 --head-epochs 0 --epochs 1 --out tuned.safetensors
+
+# Too few names of classes in the file itself: the file is named.
+python3 - run/weights/best.safetensors few.safetensors <<'PYTHON'
+import json, struct, sys
+
+data = open(sys.argv[1], "rb").read()
+size = struct.unpack("<Q", data[:8])[0]
+header = json.loads(data[8:8 + size])
+del header["__metadata__"]["crc32"]
+header["__metadata__"]["class_names"] = '["a", "b"]'
+text = json.dumps(header).encode()
+open(sys.argv[2], "wb").write(struct.pack("<Q", len(text)) + text + data[8 + size:])
+PYTHON
+run 1 convert_weights few.safetensors c.safetensors
+says "^convert_weights: few.safetensors: expected 17 class names, got 2"
+
+# A report is called by its run, and a model by its name.
+(cd run && run 0 evaluate . --data-dir ../data --part train --report ../named.html)
+grep -q "<title>run" named.html || fail "evaluate . does not have the run's name"
+grep -q "<title>EdgeViT-xxs, improved, 32 px" run/report.html || fail "the title of EdgeViT's report"
+run 0 train_flowers --data-dir data --model mobilenet_v2 --options '{"width_mult": 0.25}' "${small[@]:2}" \
+  --output mobile
+grep -q "<title>MobileNetV2, 32 px" mobile/report.html || fail "the title of MobileNet's report"
+
+# R^2 of rows that are all the same.
+printf '%s\n' x,y {1..40},7 >constant.csv
+run 0 regression constant.csv --target y
+says "R^2 not defined, as their target is constant"
+
+# IDX files of another size than MNIST's.
+python3 - <<'PYTHON'
+import os, struct
+
+os.mkdir("idx")
+for part, count in (("train", 40), ("t10k", 20)):
+    open(f"idx/{part}-images-idx3-ubyte", "wb").write(
+        struct.pack(">4I", 0x803, count, 32, 32) + bytes(i % 251 for i in range(count * 1024)))
+    open(f"idx/{part}-labels-idx1-ubyte", "wb").write(
+        struct.pack(">2I", 0x801, count) + bytes(i % 10 for i in range(count)))
+PYTHON
+run 0 lenet idx --epochs 1
+says "^Test accuracy: "
+
+# quickstart.sh: names are those of the folder that it is called in. Nothing is built here.
+mkdir -p project/build/release/examples project/scripts tools
+cp -r "$root"/examples project
+ln -s "$examples/train_flowers" project/build/release/examples
+echo 'anther_packages=(); need_packages() { :; }; need_cmake() { :; }; is_interactive() { false; }' \
+  >project/scripts/setup.sh
+echo '#!/bin/sh' >tools/cmake
+chmod +x tools/cmake
+quickstart() {
+  local status=0
+  PATH=$PWD/tools:$PATH project/examples/quickstart.sh --offline "$@" >log 2>&1 || status=$?
+  ((status == 0)) || fail "quickstart.sh $*: status $status"
+}
+quickstart --data-dir data "${small[@]}" --output quick
+says "^The curve: quick/curves.svg"
+[[ -s quick/curves.svg ]] || fail "quickstart.sh has put its run elsewhere"
+"$paint" clean 68 17
+quickstart --data-dir clean --check-data
+! grep -q "The curve" log || fail "--check-data has a run"
 
 # What an unpacked archive of macOS has beside each picture, and the newest run that has weights.
 mkdir mac

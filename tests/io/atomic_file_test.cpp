@@ -59,6 +59,8 @@ TEST_CASE("atomic file: what cannot be written to is named, with the reason") {
   const fs::path missing = folder / "missing/a.txt";
   CHECK(error_of([&] { anther::io::write_file_atomically(missing, ""); }) ==
         missing.string() + ": cannot write: No such file or directory");
+  CHECK(error_of([] { anther::io::check_writable(""); }) ==
+        "expected the name of a file to write, got an empty one");
 
   fs::create_directory(folder / "sub");
   CHECK(error_of([&] { anther::io::write_file_atomically(folder / "sub", ""); }) ==

@@ -143,6 +143,24 @@ TEST_CASE("classifier: classes without names are called by their numbers") {
   CHECK(classifier.card().class_names == std::vector<std::string>{"0", "1", "2"});
 }
 
+TEST_CASE("classifier: logits that are not finite are no answer") {
+  const TemporaryFolder folder;
+  ParameterStore<float> store;
+  const auto model =
+      choose_model("mobilenet_v2", {{"num_classes", 3}, {"width_mult", 0.25}}).make(store);
+  store.initialize(1);
+  const auto file = folder / "a.png", weights = folder / "weights.safetensors";
+  write_png(file, Image(32, 32));
+  for (const float bias : {0.0f, NAN, INFINITY}) {
+    store.edit().value(static_cast<int>(store.parameters().size()) - 1)[0] = bias;
+    save_weights<float>(weights, store, std::as_const(store).values(),
+                        to_metadata(card_of(*model, {}, to_json(Preprocess{.image_size = 32}))));
+    const Classified answer = Classifier(weights).classify(file, true);
+    CHECK(answer.probabilities.size() == (bias == 0 ? 3 : 0));
+    CHECK(answer.error.starts_with(file.string() + ": no answer: a logit is ") == (bias != 0));
+  }
+}
+
 TEST_CASE("classifier: the report of a run has its own accuracy, and its files are there") {
   const TrainedRun& run = trained_run();
   Classifier classifier(run.folder / "run" / "weights" / "last.safetensors");

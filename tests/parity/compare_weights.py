@@ -12,6 +12,7 @@ own below):
     out   weights that the engine drew, norms and statistics too; convert_weights --names SCHEME;
           loaded by PyTorch with strict=True; its logits
     back  what came in, put out again: the same bits
+    pth   what examples/convert_pth.py says of files that are no checkpoints, or cut short
 
 Logits must agree within 1e-4 of their largest. For the first variant the same from float64, and from
 float16 and bfloat16, of which the engine must make the numbers that PyTorch makes; and out in
@@ -21,6 +22,7 @@ float16. Needs torch and numpy. Exit status: 0 all agree, 1 some do not, 2 it co
 import argparse
 import json
 import pathlib
+import subprocess
 import sys
 import tempfile
 
@@ -156,6 +158,37 @@ def compare_dtypes(comparison, model, images, model_options):
     comparison.row("out as float16", same, "bits")
 
 
+def check_messages(comparison):
+    """convert_pth.py of what is no checkpoint: says so, and never that --trust would help."""
+    module, cut = torch.nn.Linear(2, 3), comparison.path("cut.pth")
+    files = {"page.pth": (b"<!DOCTYPE html>\n<html>", "found an HTML page"),
+             "lfs.pth": (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+             "empty.pth": (b"", "an empty file"), "text.pth": (b"some text", "something else"),
+             "missing.pth": (None, "No such file")}
+    for new in (True, False):
+        torch.save(module.state_dict(), cut, _use_new_zipfile_serialization=new)
+        files[f"cut{new:d}.pth"] = (cut.read_bytes()[:165], "damaged or cut short")
+    for name, (content, words) in files.items():
+        if content is not None:
+            comparison.path(name).write_bytes(content)
+        for trust in ([], ["--trust"]):
+            said = convert_pth(comparison, name, *trust)
+            comparison.row(f"pth {name} {' '.join(trust)}",
+                           words in said and "Traceback" not in said and "--trust" not in said, "")
+    torch.save(module, comparison.path("module.pth"))
+    said = convert_pth(comparison, "module.pth")
+    comparison.row("pth module.pth", "--trust reads it" in said, "")
+    said = convert_pth(comparison, "module.pth", "--trust")
+    comparison.row("pth module.pth --trust", "2 tensors, 9 numbers" in said, "")
+
+
+def convert_pth(comparison, name, *options):
+    command = [sys.executable, driver.REPOSITORY / "examples" / "convert_pth.py",
+               comparison.path(name), comparison.path("none.safetensors"), *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
 def main():
     p = argparse.ArgumentParser(description="Takes weights from PyTorch to the engine and back.")
     p.add_argument("--variants", default=",".join(edgevit_torch.VARIANTS))
@@ -178,6 +211,7 @@ def main():
                     done = compare(comparison, variant, preset, a.img_size, a.num_classes)
                     first = first or done
             compare_dtypes(comparison, *first)
+            check_messages(comparison)
         except driver.RunError as e:
             print(f"FAILED: {e}")
             comparison.failed += 1

@@ -28,6 +28,7 @@ namespace anther::inline v0_1::io {
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path) : name_(path) {
+    detail::check(!path.empty(), "expected the name of a file to write, got an empty one");
     std::error_code error;
     // Renaming over a symbolic link would replace the link, not the file, which may not be there
     // yet.

@@ -80,9 +80,10 @@ class Classifier {
   const Predictor<float>& predictor() const { return predictor_; }
   std::int64_t classes() const { return predictor_.output_shape().numel(); }
 
-  // An answer for each file, in their order; a file that cannot be decoded gets its error. flip:
-  // takes the mean over each image and its mirror image. Each thread decodes an image and computes
-  // its answer; if there are fewer files than threads, the threads share the computation.
+  // An answer for each file, in their order; a file that cannot be decoded gets its error, and so
+  // does one with a logit that is not finite. flip: takes the mean over each image and its mirror
+  // image. Each thread decodes an image and computes its answer; if there are fewer files than
+  // threads, the threads share the computation.
   std::vector<Classified> classify(std::span<const std::filesystem::path> files,
                                    bool flip = false) const {
     std::vector<Classified> results(files.size());
@@ -108,6 +109,11 @@ class Classifier {
       return result;
     }
     const Tensor<float> logits = predict(image, flip);
+    for (const float logit : logits)
+      if (!std::isfinite(logit)) {
+        result.error = detail::text_of(file.string(), ": no answer: a logit is ", logit);
+        return result;
+      }
     result.probabilities = log_softmax_of(logits.span());
     for (double& value : result.probabilities) value = std::exp(value);
     return result;

@@ -181,7 +181,8 @@ ANTHER_ONCE std::vector<Opener> file_openers(bool of_model = false) {
           {"cifar10", "CIFAR-10 (data_batch_1.bin, ...)",
            [](const std::string& where) { return !cifar10_folder(where).empty(); },
            [](const std::string& where, const OpenOptions&) { return open_cifar_folder(where); }},
-          {"class-folders", "class folders (train/<class>/, or <class>/, with image files)",
+          {"class-folders",
+           "class folders (train/<class>/, or at least two <class>/, with image files)",
            [of_model](const std::string& where) {
              return is_class_folders(where) || (of_model && has_folders(where));
            },
@@ -191,8 +192,8 @@ ANTHER_ONCE std::vector<Opener> file_openers(bool of_model = false) {
 }
 
 // Throws where there are parts without train, each class has parts of its own, there are pictures
-// without labels only, or a folder in this one is a data set: archives are often unpacked into one
-// more folder.
+// without labels only, a folder in this one is a data set (archives are often unpacked into one
+// more folder), or one folder alone has pictures: it may be a class, or hold all that there is.
 ANTHER_ONCE void check_nested(const std::filesystem::path& folder) {
   const PartFolders parts = find_parts(folder);
   for (const auto& part : {parts.val, parts.test})
@@ -218,6 +219,11 @@ ANTHER_ONCE void check_nested(const std::filesystem::path& folder) {
   const std::int64_t loose = loose_images(folder);
   detail::check(loose == 0, folder.string(), ": expected a folder for each class, found ", loose,
                 " images without a label");
+  for (const std::string& name : parts.others)
+    detail::check(!holds_image(folder / name), folder.string(),
+                  ": expected at least two classes' folders, found images in ",
+                  (folder / name).string(), " alone; if it is a class, move it to ",
+                  (folder / "train" / name).string());
 }
 
 // Opens a data set by its folder, or by another word that one of the `more` openers knows; these
