@@ -129,7 +129,7 @@ says "^convert_weights: few.safetensors: expected 17 class names, got 2"
 # A report is called by its run, and a model by its name.
 (cd run && run 0 evaluate . --data-dir ../data --part train --report ../named.html)
 grep -q "<title>run" named.html || fail "evaluate . does not have the run's name"
-grep -q "<title>EdgeViT-xxs, improved, 32 px" run/report.html || fail "the title of EdgeViT's report"
+grep -q "<title>EdgeViT, improved, 32 px" run/report.html || fail "the title of EdgeViT's report"
 run 0 train_flowers --data-dir data --model mobilenet_v2 --options '{"width_mult": 0.25}' "${small[@]:2}" \
   --output mobile
 grep -q "<title>MobileNetV2, 32 px" mobile/report.html || fail "the title of MobileNet's report"
