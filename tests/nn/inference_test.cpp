@@ -165,6 +165,25 @@ TEST_CASE("inference: the same bits where packed weights are not kept") {
   CHECK(copy_of(inference(x.span())) == first);
 }
 
+TEST_CASE("inference: parameters of another store without values, or under an edit, are refused") {
+  ParameterStore<float> own, other;
+  struct Net : Module<float> {
+    Net(const Scope<float>& scope, const Scope<float>& others)
+        : Module(scope, "Net"), first(scope / "first", 4, 4), second(others, 4, 4) {}
+    Variable<float> forward(Variable<float> x) const override { return second(first(x)); }
+    Linear<float> first, second;
+  };
+  const Net net(own, other);
+  own.initialize(1);
+  Inference<float> inference(net, {1, 4});
+  const std::vector<float> x(4);
+  CHECK_THROWS_WITH_AS(inference(x), doctest::Contains("no values yet"), Error);
+  other.initialize(2);
+  CHECK_NOTHROW(inference(x));
+  const auto edit = other.edit();
+  CHECK_THROWS_WITH_AS(inference(x), doctest::Contains("being edited"), Error);
+}
+
 TEST_CASE("inference: an input of another size is refused") {
   ParameterStore<float> store;
   const EdgeViT<float> model(store, edgevit_options("xxs", 5));
