@@ -21,6 +21,7 @@
 
 #include "anther/anther.hpp"
 #include "anther/data/vision/transforms.hpp"
+#include "tests/decimal_comma.hpp"
 #include "tests/io/temporary_folder.hpp"
 #include "tests/token_model.hpp"
 
@@ -596,6 +597,8 @@ TEST_CASE("C++ header: text that stands in a program") {
         "0x1.99999ap-4f, static_cast<float>(-__builtin_inf()), "
         "static_cast<float>(__builtin_nan(\"\"))");
   CHECK(code_of(SoftmaxDims{2, 3, 4, 5, 0.5}) == "{2, 3, 4, 5, 0x1p-1}");
+  const DecimalComma comma;
+  CHECK(code_list(1.5, -0.1f) == "0x1.8p+0, -0x1.99999ap-4f");
 }
 
 TEST_CASE("base85: every digit, and back") {
