@@ -543,11 +543,16 @@ TEST_CASE("C++ header: what cannot be written in C++ fails with a reason") {
   Sequential<float> net(store);
   net.add<Linear>(3, 5).add<Apply>([](V x) { return apply(secret_op, x); });
   CHECK(refusal(net, {.sources = sources}) ==
+        "0: linear: cannot be written in C++: parameters: they have no values yet; call "
+        "initialize(seed), or load weights");
+  store.initialize(1);
+  CHECK(refusal(net, {.sources = sources}) ==
         "1: secret: this op has no form in C++ (exports::add_cpp_form gives it one)");
 
   ParameterStore<float> other_store;
   Sequential<float> map(other_store);
   map.add<Linear>(3, 5);
+  other_store.initialize(1);
   CHECK(refusal(map, {.sources = sources, .images = classifier}) ==
         "C++ header: expected a model whose result is the logits of one image (1, classes), got "
         "(1, 32, "
