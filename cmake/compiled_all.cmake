@@ -37,4 +37,5 @@ target_link_libraries(
 target_compile_definitions(anther_compiled_all PUBLIC ANTHER_COMPILED_ALL)
 set_target_properties(
   anther_compiled_all PROPERTIES OUTPUT_NAME anther_all EXPORT_NAME compiled_all CXX_EXTENSIONS OFF
+                                 POSITION_INDEPENDENT_CODE ON
                                  EXCLUDE_FROM_ALL $<NOT:$<BOOL:${ANTHER_INSTALL}>>)

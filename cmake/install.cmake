@@ -50,10 +50,22 @@ install(
         "${PROJECT_BINARY_DIR}/anther-config-version.cmake"
   DESTINATION "${package_dir}")
 
-# The prefix is found from the .pc file's own place, so that an installed tree can be moved.
+# The prefix is found from the .pc file's own place, so that an installed tree can be moved; but not
+# from a place that is none of the prefix.
 set(pkg_config_dir "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
-cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY
-           "${CMAKE_INSTALL_PREFIX}/${pkg_config_dir}" OUTPUT_VARIABLE ANTHER_PREFIX_FROM_PC)
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+  set(ANTHER_PC_PREFIX "${CMAKE_INSTALL_PREFIX}")
+else()
+  cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY
+             "${CMAKE_INSTALL_PREFIX}/${pkg_config_dir}" OUTPUT_VARIABLE prefix_from_pc)
+  set(ANTHER_PC_PREFIX "\${pcfiledir}/${prefix_from_pc}")
+endif()
+foreach(dir LIBDIR INCLUDEDIR)
+  set(ANTHER_PC_${dir} "${CMAKE_INSTALL_${dir}}")
+  if(NOT IS_ABSOLUTE "${CMAKE_INSTALL_${dir}}")
+    string(PREPEND ANTHER_PC_${dir} "\${prefix}/")
+  endif()
+endforeach()
 foreach(name anther anther-compiled)
   configure_file("${CMAKE_CURRENT_LIST_DIR}/${name}.pc.in" "${PROJECT_BINARY_DIR}/${name}.pc" @ONLY)
   install(FILES "${PROJECT_BINARY_DIR}/${name}.pc" DESTINATION "${pkg_config_dir}")

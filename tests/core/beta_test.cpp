@@ -54,6 +54,15 @@ TEST_CASE("beta: tiny and huge shapes stay within 0 and 1") {
     CHECK(std::fabs(beta_variate(RandomKey(i), 1e6, 1e6) - 0.5) < 0.01);
   }
   CHECK(ends > 990);
+  for (const double tiny : {1e-308, 1e-310}) {  // whose logarithms are too small as well
+    double sum = 0;
+    for (std::uint64_t i = 0; i < 1000; ++i) {
+      const double x = beta_variate(RandomKey(i), tiny, 3 * tiny);
+      CHECK((x == 0 || x == 1));
+      sum += x;
+    }
+    CHECK(sum / 1000 == doctest::Approx(0.25).epsilon(0.15));
+  }
   CHECK(beta_variate(RandomKey(3), 0.4, 0.4) == beta_variate(RandomKey(3), 0.4, 0.4));
 }
 

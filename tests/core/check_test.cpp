@@ -9,6 +9,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "tests/decimal_comma.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace other {
@@ -31,6 +32,8 @@ TEST_CASE("check: the parts of a message are written one after another") {
         "-3 7 -9223372036854775808");
   CHECK(anther::detail::text_of(0.1f, ' ', 0.1, ' ', 1e-30) == "0.100000001 0.1 1e-30");
   CHECK(anther::detail::text_of("got ", other::Colour{5}) == "got level 5");
+  const DecimalComma comma;
+  CHECK(anther::detail::text_of(1.5f, ' ', -2e30, ' ', 1e9, ' ', 0.0) == "1.5 -2e+30 1e+09 0");
 }
 
 TEST_CASE("check: throws its message, and only where the condition fails") {

@@ -21,6 +21,7 @@
 
 #include "anther/anther.hpp"
 #include "anther/data/vision/transforms.hpp"
+#include "tests/decimal_comma.hpp"
 #include "tests/io/temporary_folder.hpp"
 #include "tests/token_model.hpp"
 
@@ -542,11 +543,16 @@ TEST_CASE("C++ header: what cannot be written in C++ fails with a reason") {
   Sequential<float> net(store);
   net.add<Linear>(3, 5).add<Apply>([](V x) { return apply(secret_op, x); });
   CHECK(refusal(net, {.sources = sources}) ==
+        "0: linear: cannot be written in C++: parameters: they have no values yet; call "
+        "initialize(seed), or load weights");
+  store.initialize(1);
+  CHECK(refusal(net, {.sources = sources}) ==
         "1: secret: this op has no form in C++ (exports::add_cpp_form gives it one)");
 
   ParameterStore<float> other_store;
   Sequential<float> map(other_store);
   map.add<Linear>(3, 5);
+  other_store.initialize(1);
   CHECK(refusal(map, {.sources = sources, .images = classifier}) ==
         "C++ header: expected a model whose result is the logits of one image (1, classes), got "
         "(1, 32, "
@@ -596,6 +602,8 @@ TEST_CASE("C++ header: text that stands in a program") {
         "0x1.99999ap-4f, static_cast<float>(-__builtin_inf()), "
         "static_cast<float>(__builtin_nan(\"\"))");
   CHECK(code_of(SoftmaxDims{2, 3, 4, 5, 0.5}) == "{2, 3, 4, 5, 0x1p-1}");
+  const DecimalComma comma;
+  CHECK(code_list(1.5, -0.1f) == "0x1.8p+0, -0x1.99999ap-4f");
 }
 
 TEST_CASE("base85: every digit, and back") {

@@ -277,6 +277,8 @@ TEST_CASE("onnx: a parameter beside a map is in the graph's order") {
   for (const auto& row : rows) {
     ParameterStore<float> store;
     const MapParameters net(store, row.function);
+    CHECK_THROWS_WITH_AS(to_onnx(net, {1, 2, 3, 4}), doctest::Contains("no values yet"), Error);
+    store.initialize(1);
     const Message graph = Message(to_onnx(net, {1, 2, 3, 4})).message(7);
     CHECK(types_of(graph) == row.types);
     const auto tensors = initializers_of(graph);
@@ -292,6 +294,7 @@ TEST_CASE("onnx: sequences are turned only where the batch is first, whatever th
     for (const Shape& shape : {Shape{4, 1, 3}, Shape{1, 4, 3}, Shape{1, 1, 3}, Shape{2, 4, 3}}) {
       ParameterStore<float> store;
       const GRU<float> gru(store, 3, 2, {.batch_first = batch_first});
+      store.initialize(1);
       const std::string types = types_of(Message(to_onnx(gru, shape)).message(7));
       CHECK(types.ends_with(batch_first ? "Transpose Identity" : "Squeeze Identity"));
     }

@@ -7,6 +7,8 @@
 
 #include "anther/autograd/tape.hpp"
 #include "anther/models/models.hpp"
+#include "anther/nn/activation.hpp"
+#include "anther/nn/linear.hpp"
 #include "anther/ops/arithmetic.hpp"
 #include "anther/ops/dropout.hpp"
 #include "anther/ops/linear.hpp"
@@ -159,6 +161,16 @@ TEST_CASE("recompute: a stage that ends in GELU or ReLU, and what follows reads 
     const Steps again = two_steps(net, store, x, true);
     CHECK(kept.gradients == again.gradients);
   }
+}
+
+TEST_CASE("recompute: blocks of single ops, of which there is nothing to drop") {
+  ParameterStore<float> store;
+  Sequential<float> net(store, {.stage = true});
+  net.add<Linear>(6, 8).add<ReLU>().add<Linear>(8, 1);
+  const Tensor<float> x = random_tensor({5, 6});
+  const Steps kept = two_steps(net, store, x, false);
+  const Steps again = two_steps(net, store, x, true);
+  CHECK(kept.gradients == again.gradients);
 }
 
 TEST_CASE("recompute: what cannot be is refused, with the layer") {

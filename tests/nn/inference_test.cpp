@@ -118,6 +118,41 @@ TEST_CASE("inference: a value that two read, and one read whole and by a product
   CHECK(copy_of(inference(x.span())) == eager(net, x));
 }
 
+TEST_CASE("inference: BatchNorm whose weight and bias are computed after the product") {
+  class Net : public Module<float> {
+   public:
+    Net(const Scope<float>& scope, bool late)
+        : Module<float>(scope, "Net"),
+          conv(scope / "conv", 8, 8, {.kernel_size = 3, .padding = 1}),
+          norm(scope / "norm", 8),
+          scale(scope / "scale", 8, 8),
+          late_(late) {}
+    Variable<float> forward(Variable<float> x) const override {
+      Variable<float> y = conv(x);
+      const Variable<float> of_data = reshape(scale(reshape(mean(x, {0, 1, 2}), {1, 8})), {8});
+      const Variable<float> of_weight = x.tape().parameter(norm.bias) + 2.0;
+      if (!late_) y = conv(y);
+      return relu(batch_norm(y, of_data, of_weight, norm.running_mean, norm.running_var)) + x;
+    }
+    Conv2d<float> conv;
+    BatchNorm2d<float> norm;
+    Linear<float> scale;
+
+   private:
+    bool late_;
+  };
+  for (const bool late : {true, false}) {
+    CAPTURE(late);
+    ParameterStore<float> store;
+    const Net net(store, late);
+    store.initialize(4);
+    const Tensor<float> x = random_images({2, 5, 7, 8});
+    Inference<float> inference(net, x.shape());
+    CHECK(copy_of(inference(x.span())) == eager(net, x));
+    CHECK(copy_of(inference(x.span())) == eager(net, x));
+  }
+}
+
 TEST_CASE("inference: the same bits where packed weights are not kept") {
   ParameterStore<float> store;
   const EdgeViT<float> model(store, edgevit_options("xxs", 5));
@@ -128,6 +163,25 @@ TEST_CASE("inference: the same bits where packed weights are not kept") {
   const std::vector<float> first = copy_of(inference(x.span()));
   store.keep_packed(true);
   CHECK(copy_of(inference(x.span())) == first);
+}
+
+TEST_CASE("inference: parameters of another store without values, or under an edit, are refused") {
+  ParameterStore<float> own, other;
+  struct Net : Module<float> {
+    Net(const Scope<float>& scope, const Scope<float>& others)
+        : Module(scope, "Net"), first(scope / "first", 4, 4), second(others, 4, 4) {}
+    Variable<float> forward(Variable<float> x) const override { return second(first(x)); }
+    Linear<float> first, second;
+  };
+  const Net net(own, other);
+  own.initialize(1);
+  Inference<float> inference(net, {1, 4});
+  const std::vector<float> x(4);
+  CHECK_THROWS_WITH_AS(inference(x), doctest::Contains("no values yet"), Error);
+  other.initialize(2);
+  CHECK_NOTHROW(inference(x));
+  const auto edit = other.edit();
+  CHECK_THROWS_WITH_AS(inference(x), doctest::Contains("being edited"), Error);
 }
 
 TEST_CASE("inference: an input of another size is refused") {

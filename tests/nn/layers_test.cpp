@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "anther/autograd/gradient_check.hpp"
+#include "anther/nn/activation.hpp"
 #include "anther/nn/attention.hpp"
 #include "anther/nn/conv.hpp"
 #include "anther/nn/drop.hpp"
@@ -22,6 +23,7 @@
 #include "anther/ops/activation.hpp"
 #include "anther/ops/arithmetic.hpp"
 #include "anther/optim/sgd.hpp"
+#include "tests/decimal_comma.hpp"
 #include "tests/io/temporary_folder.hpp"
 
 namespace {
@@ -160,6 +162,9 @@ TEST_CASE("layers: what cannot be built is refused, with the layer's path") {
                  "stem.0: expected a number of groups that divides 6 and 8 channels, got 4"));
   CHECK(contains(error_of([&] { Dropout<float>(scope, 1); }), "stem.0: expected a dropout"));
   CHECK(contains(error_of([&] { DropPath<float>(scope, -0.1); }), "stem.0: expected a drop path"));
+  for (const std::int64_t row : {-1, 5})
+    CHECK(contains(error_of([&] { Embedding<float>(scope / row, 5, 3, {.padding_idx = row}); }),
+                   text_of("stem.0.", row, ": expected a padding_idx of 0 to 4, got ", row)));
 }
 
 TEST_CASE("layers: a weight that two ops read differently") {
@@ -218,6 +223,30 @@ TEST_CASE("sequential: layers are named by their numbers and run in order") {
   Sequential<float> outermost(root);
   outermost.add<Linear>(4, 4);
   CHECK(root.parameters()[0].name == "0.weight");
+}
+
+TEST_CASE("activations: an option that is left out has the function's default") {
+  ParameterStore<float> store;
+  const Scope<float> scope(store);
+  Tape<float> tape;
+  tape.begin();
+  const float numbers[] = {-3, -0.5f, 0.5f, 30};
+  const Variable<float> x = tape.input({4}, numbers);
+  const auto check = [&](const Module<float>& layer, const Variable<float>& expected) {
+    const std::span<const float> y = layer(x).value(), by_hand = expected.value();
+    CHECK(std::vector<float>(y.begin(), y.end()) ==
+          std::vector<float>(by_hand.begin(), by_hand.end()));
+  };
+  check(Softplus<float>(scope, {}), softplus(x));
+  check(Softplus<float>(scope, {2}), softplus(x, 2.0));
+  check(Softplus<float>(scope, {2, 3}), softplus(x, 2.0, 3.0));
+  check(ELU<float>(scope, {}), elu(x));
+  check(ELU<float>(scope, {0.5}), elu(x, 0.5));
+  check(LeakyReLU<float>(scope, {}), leaky_relu(x));
+  check(LeakyReLU<float>(scope, {0.1}), leaky_relu(x, 0.1));
+  Sequential<float> net(scope / "net");
+  net.add<Softplus>(SoftplusOptions{.beta = 2});
+  check(net, softplus(x, 2.0));
 }
 
 TEST_CASE("any module: an absent layer does nothing") {
@@ -383,6 +412,7 @@ TEST_CASE("summary: every layer's shapes, parameters and multiply-accumulates, a
   CHECK(summary.macs == macs[0] + macs[1] + macs[2] + macs[3]);
   CHECK(summary.trainable_parameters == 8 + 80 + 40 + 8000);
   CHECK(summary.other_parameters == 216);
+  const DecimalComma comma;
   // clang-format off
   CHECK(to_string(summary) ==
         "--------------------------------------------------------------------------------------------\n"
@@ -420,6 +450,24 @@ TEST_CASE("summary: a layer that is called twice counts once") {
   CHECK(summary.layers[1].parameters == 0);
   CHECK(summary.trainable_parameters == 20);
   CHECK(summary.macs == 2 * 10 * 16);  // but its work is done twice
+}
+
+TEST_CASE("summary: of a part of a model, and of a layer itself") {
+  ParameterStore<float> store;
+  const Scope<float> scope(store);
+  Sequential<float> part(scope / "part");
+  part.add<Linear>(4, 8).add<BatchNorm2d>(8);
+  const Linear<float> head(scope / "part2", 8, 3);
+  const ModelSummary of_part = summarize(part, {2, 5, 5, 4}), of_head = summarize(head, {2, 8});
+  CHECK(of_part.layers.size() == 2);
+  CHECK(of_part.trainable_parameters == 40 + 16);
+  CHECK(of_part.other_parameters == 16);
+  REQUIRE(of_head.layers.size() == 1);
+  CHECK(of_head.layers[0].name == "Linear-1");
+  CHECK(of_head.layers[0].path == "part2");
+  CHECK(of_head.layers[0].parameters == 27);
+  CHECK(of_head.trainable_parameters == 27);
+  CHECK(of_head.other_parameters == 0);
 }
 
 TEST_CASE("summary: numbers with separators") {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "anther/core/openmp.hpp"
+#include "anther/autograd/tape.hpp"  // which brings OpenMP's threads
 #include "anther/core/parallel_for.hpp"
 #include "anther/core/random.hpp"
 #include "anther/core/tensor.hpp"

@@ -378,6 +378,13 @@ TEST_CASE("ranks: a program without MPI tells what a launcher would do with it")
     if (counts) check_not_launched();
     ::unsetenv(name);
   }
+  ::setenv("PMIX_RANK", "0", 1);  // srun --mpi=pmix says how many there are
+  ::setenv("SLURM_STEP_NUM_TASKS", "1", 1);
+  CHECK(launched_ranks() == 1);
+  check_not_launched();
+  ::setenv("SLURM_STEP_NUM_TASKS", "2", 1);
+  CHECK(launched_ranks() == -1);
+  for (const char* name : names) ::unsetenv(name);
 }
 
 }  // namespace

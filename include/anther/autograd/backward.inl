@@ -120,8 +120,11 @@ void Tape<T>::backward(const Variable<T>& loss) {
   detail::check(!options_.dry_run, "backward: a dry run has computed nothing");
   detail::check(at(id).shape.numel() == 1, "backward: expected a scalar, got the shape ",
                 at(id).shape);
-  detail::check(!options_.recompute || !blocks_.empty(),
-                "backward: recompute needs a model with stages (ModuleTraits::stage), got none");
+  // A block of a single op is not among blocks_: there is nothing to compute again.
+  const auto is_block = [](const LayerCall& call) { return call.is_block; };
+  detail::check(
+      !options_.recompute || std::any_of(layer_calls_.begin(), layer_calls_.end(), is_block),
+      "backward: recompute needs a model with stages (ModuleTraits::stage), got none");
   detail::check(at(id).wants_gradient,
                 "backward: nothing that the loss came from wants a gradient");
   count_takers(id);

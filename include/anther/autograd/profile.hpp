@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -102,8 +103,9 @@ class Profile {
 
   static std::string number(double value) {
     char text[32];
-    std::snprintf(text, sizeof text, "%.1f", value);
-    return text;
+    char* const end =
+        std::to_chars(text, text + sizeof text, value, std::chars_format::fixed, 1).ptr;
+    return {text, end};
   }
   static std::string line(std::size_t width, const std::string& name, const std::string& calls,
                           const std::string& forward, const std::string& backward,

@@ -30,6 +30,7 @@
 #include "anther/autograd/variable.hpp"
 #include "anther/core/arena.hpp"
 #include "anther/core/check.hpp"
+#include "anther/core/openmp.hpp"  // threads, whichever headers a program includes
 #include "anther/core/random.hpp"
 #include "anther/core/shape.hpp"
 #include "anther/core/tensor.hpp"

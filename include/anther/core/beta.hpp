@@ -31,6 +31,8 @@ inline double log_gamma_variate(RandomKey key, double shape) {
 // A key's number from Beta(a, b), a and b above 0: between 0 and 1.
 inline double beta_variate(RandomKey key, double a, double b) {
   const double x = log_gamma_variate(key.fold("a"), a), y = log_gamma_variate(key.fold("b"), b);
+  // Too small for logarithms, too: the number is at one of the ends.
+  if (std::isinf(x) && std::isinf(y)) return uniform(key.fold("end"), 0) < a / (a + b) ? 1 : 0;
   return 1 / (1 + std::exp(y - x));
 }
 

@@ -1,6 +1,7 @@
 // Errors: one exception type, and check(), which says what was expected and what came.
 #pragma once
 
+#include <charconv>
 #include <concepts>
 #include <cstdarg>
 #include <cstdio>
@@ -41,6 +42,13 @@ inline void append_text(std::string& text, char part) {
   va_end(number);
   text += digits;
 }
+// With a point, whatever the locale.
+[[gnu::cold]] inline void append_real(std::string& text, double number) {
+  char digits[32];
+  text.append(
+      digits,
+      std::to_chars(digits, digits + sizeof digits, number, std::chars_format::general, 9).ptr);
+}
 template <std::integral Integer>
 void append_text(std::string& text, Integer part) {
   if constexpr (std::signed_integral<Integer>)
@@ -50,7 +58,7 @@ void append_text(std::string& text, Integer part) {
 }
 template <std::floating_point Real>
 void append_text(std::string& text, Real part) {
-  append_number(text, "%.9g", static_cast<double>(part));
+  append_real(text, static_cast<double>(part));
 }
 template <class Value>
 requires requires(const Value& value) {

@@ -1,5 +1,6 @@
 // Gives parallel_for its threads where this translation unit is compiled with OpenMP: the engine's
 // own, as many as OpenMP says, and none within a parallel region of the user's.
+// autograd/tape.hpp includes it; a program of kernels alone includes it by itself.
 //
 // Everything here has internal linkage: of two translation units, one with OpenMP and one without,
 // the linker may not pick the wrong copy.

@@ -12,10 +12,10 @@ inline int launched_ranks() {
   // Open MPI, MPICH and its relatives (srun --mpi=pmi2, too), MVAPICH.
   for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"})
     if (const char* value = std::getenv(name)) return std::atoi(value);
-  if (std::getenv("PMIX_RANK")) return -1;  // srun --mpi=pmix
-  // srun --mpi=none: MPI will not find the others.
-  const char* const tasks = std::getenv("SLURM_STEP_NUM_TASKS");
-  return tasks && std::atoi(tasks) > 1 ? std::atoi(tasks) : 0;
+  const char* const step = std::getenv("SLURM_STEP_NUM_TASKS");
+  const int tasks = step ? std::atoi(step) : 0;
+  if (std::getenv("PMIX_RANK")) return tasks == 1 ? 1 : -1;  // srun --mpi=pmix
+  return tasks > 1 ? tasks : 0;  // srun --mpi=none: MPI will not find the others
 }
 
 // For a program that was built without MPI: throws where a launcher has started several of it, each

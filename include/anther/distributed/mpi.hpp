@@ -217,7 +217,8 @@ class MpiGroup final : public ProcessGroup {
     const std::string own = host_ + " " + names;
     const std::vector<std::string> all = anther::all_gather(*this, own);
     const int sharing = static_cast<int>(std::ranges::count(all, own));
-    if (!std::getenv("OMP_NUM_THREADS")) set_num_threads(std::max(1, count / sharing));
+    const char* const asked = std::getenv("OMP_NUM_THREADS");  // empty: not set
+    if (!asked || *asked == '\0') set_num_threads(std::max(1, count / sharing));
 
     std::set<std::string> hosts;
     for (const std::string& host : anther::all_gather(*this, host_)) hosts.insert(host);

@@ -148,6 +148,7 @@ class CppPass : public CodeBuilder {
     return {parameter.store, parameter.number};
   }
   static std::vector<double> values_of(const Parameter<float>& parameter) {
+    parameter.store->check_readable();
     const std::span<const float> values = std::as_const(*parameter.store).value(parameter.number);
     return {values.begin(), values.end()};
   }

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cctype>
+#include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -13,14 +13,15 @@
 
 namespace anther::inline v0_1::exports {
 
-// A number as C++ writes it, exactly.
+// A number as C++ writes it, exactly, whatever the locale.
 ANTHER_ONCE std::string code_of(double number) {
   const std::string sign = std::signbit(number) ? "-" : "";
   if (std::isnan(number)) return sign + "__builtin_nan(\"\")";
   if (std::isinf(number)) return sign + "__builtin_inf()";
   char digits[40];
-  std::snprintf(digits, sizeof digits, "%a", number);
-  return digits;
+  char* const end =
+      std::to_chars(digits, digits + sizeof digits, std::abs(number), std::chars_format::hex).ptr;
+  return sign + "0x" + std::string(digits, end);
 }
 // The same as a float, which a suffix makes only of digits.
 ANTHER_ONCE std::string code_of(float number) {

@@ -224,6 +224,7 @@ class OnnxGraph : public GraphBuilder {
   }
 
   static std::vector<double> values_of(const Parameter<T>& parameter) {
+    parameter.store->check_readable();
     const std::span<const T> values = std::as_const(*parameter.store).value(parameter.number);
     return {values.begin(), values.end()};
   }

@@ -24,7 +24,11 @@ class Embedding : public Module<T> {
       : Module<T>(scope, "Embedding"),
         padding_idx_(options.padding_idx),
         weight(scope.parameter(
-            "weight", {.shape = {num_embeddings, embedding_dim}, .init = start(options)})) {}
+            "weight", {.shape = {num_embeddings, embedding_dim}, .init = start(options)})) {
+    const std::int64_t row = padding_idx_.value_or(0);
+    detail::check(!padding_idx_ || (row >= 0 && row < num_embeddings), scope.path(),
+                  ": expected a padding_idx of 0 to ", num_embeddings - 1, ", got ", row);
+  }
 
   // x: integers of any shape (...); the result is (..., C).
   Variable<T> forward(Variable<T> x) const override {

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "anther/nn/dry_run.hpp"
 #include "anther/nn/inference_plan.hpp"
@@ -29,7 +30,7 @@ class Inference {
   // shape: of the input, including its batch. amp: as in TapeOptions. The model and the profile
   // outlive this object.
   Inference(const Module<T>& model, const Shape& shape, Profile* profile = nullptr, Amp amp = {})
-      : model_(model),
+      : stores_{&model.store()},
         pass_(model, shape, profile, amp),
         input_(tape_.id_of(pass_.input)),
         output_(tape_.id_of(pass_.output)),
@@ -46,6 +47,9 @@ class Inference {
       if (here.parameter)
         here.data = const_cast<T*>(
             std::as_const(*here.parameter.store).value(here.parameter.number).data());
+      if (here.parameter &&
+          std::find(stores_.begin(), stores_.end(), here.parameter.store) == stores_.end())
+        stores_.push_back(here.parameter.store);
     }
     for (int id = 0; id < tape_.value_count(); ++id)
       if (const auto root = tape_.root_of(id); root.id != id) {
@@ -85,7 +89,7 @@ class Inference {
                   others);
     detail::check(std::ssize(input) == input_shape().numel(), "inference: expected ", input_shape(),
                   ", that is ", input_shape().numel(), " elements, got ", input.size());
-    model_.store().check_readable();
+    for (const ParameterStore<T>* store : stores_) store->check_readable();
     std::copy(input.begin(), input.end(), to);
     for (const auto& entry : plan_.entries()) {
       if (entry.merged || entry.applied) continue;
@@ -100,7 +104,7 @@ class Inference {
     return {value(output_).data, static_cast<std::size_t>(output_shape().numel())};
   }
 
-  const Module<T>& model_;
+  std::vector<const ParameterStore<T>*> stores_;  // the model's, and others that it reads
   DryRun<T> pass_;
   Tape<T>& tape_ = pass_.tape;
   int input_, output_;

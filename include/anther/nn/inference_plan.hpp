@@ -103,7 +103,8 @@ class InferencePlan {
         entry.lazy = tape_.producer_of(entry.inputs[0]);
   }
 
-  // Cheap lazy ops that alone read the result of an op which applies_rows become part of it.
+  // Cheap lazy ops that alone read the result of an op which applies_rows become part of it, if all
+  // else that they read is there when that op runs.
   void choose_applied(int output) {
     std::vector<int> readers(offset_.size(), 0), reader(offset_.size(), -1);
     const auto read = [&](int id, int by) {
@@ -117,13 +118,16 @@ class InferencePlan {
       for (const int id : entry.inputs) read(id, e);
       read(entry.add, e);
     }
-    for (Entry& entry : entries_) {
+    for (int e = 0; e < static_cast<int>(entries_.size()); ++e) {
+      Entry& entry = entries_[static_cast<std::size_t>(e)];
       if (entry.merged || !entry.op->applies_rows) continue;
+      const auto is_there = [&](int id) { return id < 0 || tape_.producer_of(root_of(id)) < e; };
       int result = entry.into >= 0 ? entry.into : entry.outputs[0];
       while (root_of(result) != root_of(output) && readers[static_cast<std::size_t>(result)] == 1) {
         const int next = reader[static_cast<std::size_t>(result)];
         Entry& lazy = entries_[static_cast<std::size_t>(next)];
         if (!lazy.op->is_cheap || lazy.inputs[0] != result) break;
+        if (!std::all_of(lazy.inputs.begin() + 1, lazy.inputs.end(), is_there)) break;
         if (entry.after >= 0 && lazy.lazy != entry.after) break;
         stored_[static_cast<std::size_t>(result)] = false;
         result = lazy.outputs[0];

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdint>
-#include <cstdio>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,7 +48,8 @@ class NamedCounts {
 };
 }  // namespace detail
 
-// The summary of a model for an input of a shape (N, H, W, C). Computes nothing.
+// The summary of a model, or of a part of one, for an input of a shape (N, H, W, C). Computes
+// nothing.
 template <class T>
 ModelSummary summarize(const Module<T>& model, const Shape& input) {
   DryRun<T> pass(model, input);
@@ -58,11 +59,16 @@ ModelSummary summarize(const Module<T>& model, const Shape& input) {
   ModelSummary summary;
   summary.input = input;
   summary.element_size = sizeof(T);
+  const auto is_own = [&](const ParameterInfo& info) {
+    return is_within(info.module, model.path());
+  };
   for (const ParameterInfo& info : model.store().parameters()) {
+    if (!is_own(info)) continue;
     parameters_of[info.module] += info.size;
     (info.trainable ? summary.trainable_parameters : summary.other_parameters) += info.size;
   }
   for (const ParameterInfo& info : model.store().buffers()) {
+    if (!is_own(info)) continue;
     parameters_of[info.module] += info.size;
     summary.other_parameters += info.size;
   }
@@ -74,8 +80,9 @@ ModelSummary summarize(const Module<T>& model, const Shape& input) {
     }
 
   detail::NamedCounts number;
+  const bool has_parts = tape.layer_calls().size() > 1;  // else it is a layer itself
   for (const auto& call : tape.layer_calls()) {
-    if (call.depth == 0 || call.container) continue;
+    if ((call.depth == 0 && has_parts) || call.container) continue;
     const std::string path(call.path), type(call.type);
     // The parameters and ops of a layer that is called twice are counted at the first call.
     const auto take = [&](detail::NamedCounts& counts) { return std::exchange(counts[path], 0); };
@@ -143,17 +150,24 @@ std::string to_string(const ModelSummary& summary) {
   };
   const double input = megabytes(summary.input.numel()), pass = 2 * megabytes(outputs),
                weights = megabytes(parameters);
-  char sizes[256];
-  std::snprintf(sizes, sizeof sizes,
-                "Input size (MB): %.2f\nForward/backward pass size (MB): %.2f\n"
-                "Params size (MB): %.2f\nEstimated Total Size (MB): %.2f\n",
-                input, pass, weights, input + pass + weights);
+  // With a point, whatever the locale.
+  const auto decimals = [](double size) {
+    char digits[32];
+    return std::string(
+        digits,
+        std::to_chars(digits, digits + sizeof digits, size, std::chars_format::fixed, 2).ptr);
+  };
   text += thick + "\n";
   text += "Total params: " + with_commas(parameters) + "\n";
   text += "Trainable params: " + with_commas(summary.trainable_parameters) + "\n";
   text += "Non-trainable params: " + with_commas(summary.other_parameters) + "\n";
   text += "Total mult-adds: " + with_commas(summary.macs) + "\n";
-  text += thin + "\n" + sizes + thin + "\n";
+  text += thin + "\n";
+  text += "Input size (MB): " + decimals(input) + "\n";
+  text += "Forward/backward pass size (MB): " + decimals(pass) + "\n";
+  text += "Params size (MB): " + decimals(weights) + "\n";
+  text += "Estimated Total Size (MB): " + decimals(input + pass + weights) + "\n";
+  text += thin + "\n";
   return text;
 }
 
