@@ -162,7 +162,7 @@ TEST_CASE("layers: what cannot be built is refused, with the layer's path") {
                  "stem.0: expected a number of groups that divides 6 and 8 channels, got 4"));
   CHECK(contains(error_of([&] { Dropout<float>(scope, 1); }), "stem.0: expected a dropout"));
   CHECK(contains(error_of([&] { DropPath<float>(scope, -0.1); }), "stem.0: expected a drop path"));
-  for (const std::int64_t row : {-1, 5})
+  for (const int row : {-1, 5})
     CHECK(contains(error_of([&] { Embedding<float>(scope / row, 5, 3, {.padding_idx = row}); }),
                    text_of("stem.0.", row, ": expected a padding_idx of 0 to 4, got ", row)));
 }
