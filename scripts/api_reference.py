@@ -83,7 +83,14 @@ def converted(text, group):
                 out += documentation(block, comment[1])
             continue
         i += 1
+        # Macros stay, as they make layers and ops; what Doxygen cannot follow does not.
         if line.startswith("#"):
+            lines_of_it = [line]
+            while lines_of_it[-1].endswith("\\"):
+                lines_of_it.append(lines[i])
+                i += 1
+            if re.match("#(define|undef) ", line):
+                out += lines_of_it
             continue
         # Doxygen 1.9 does not read C++20's nested inline namespaces.
         line = re.sub(r"namespace anther::inline v\d+_\d+", "namespace anther", line)

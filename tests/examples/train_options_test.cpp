@@ -172,6 +172,7 @@ TEST_CASE("train options: the recipes are options that make sense") {
     // The article's run is what the program does without options, but that it is chosen by test.
     TrainOptions plain;
     plain.eval_split = "test";
+    complete_model(plain, nullptr);
     complete_preprocess(plain, {});
     complete_preprocess(options, {});
     CHECK(to_json(options) == to_json(plain));
@@ -257,6 +258,7 @@ TEST_CASE("train options: what is open of the preprocessing is that of the start
 // That each flag reaches the training is flags_test.sh's; here, that it is not another's place.
 TEST_CASE("train options: what the model's flags are to the library") {
   TrainOptions o;
+  complete_model(o, nullptr);
   CHECK(chosen_model(o, 7).options == to_json(anther::edgevit_options("xxs", 7)));
   o.model = "s";
   o.preset = "original";
@@ -278,6 +280,7 @@ TEST_CASE("train options: what the model's flags are to the library") {
   CHECK(chosen_model(o, 7).options == to_json(expected));
   CHECK(expected.num_classes == 7);
   o = {};
+  o.model = "xxs";
   o.options = R"({"drop_path": 0.5, "dims": [12, 24, 36, 48]})";
   o.drop_path = 0.25;  // a flag goes before
   expected = anther::edgevit_options("xxs", 7);

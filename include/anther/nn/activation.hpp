@@ -11,8 +11,8 @@ namespace anther::inline v0_1 {
 template <class T, kernels::Pointwise op>
 class PointwiseLayer : public Module<T> {
  public:
-  PointwiseLayer(const Scope<T>& scope, const char* type, const kernels::PointwiseNumbers& numbers)
-      : Module<T>(scope, type), numbers_(numbers) {}
+  PointwiseLayer(const Scope<T>& scope, const char* type, double first = 0, double second = 0)
+      : Module<T>(scope, type), numbers_{first, second} {}
   Variable<T> forward(Variable<T> x) const override { return pointwise<op>(x, numbers_); }
 
  private:
@@ -37,29 +37,29 @@ template <class T>
 class ELU : public PointwiseLayer<T, kernels::Pointwise::elu> {
  public:
   explicit ELU(const Scope<T>& scope, const ELUOptions& options = {})
-      : PointwiseLayer<T, kernels::Pointwise::elu>(scope, "ELU", {options.alpha}) {}
+      : PointwiseLayer<T, kernels::Pointwise::elu>(scope, "ELU", options.alpha) {}
 };
 template <class T>
 class LeakyReLU : public PointwiseLayer<T, kernels::Pointwise::leaky_relu> {
  public:
   explicit LeakyReLU(const Scope<T>& scope, const LeakyReLUOptions& options = {})
       : PointwiseLayer<T, kernels::Pointwise::leaky_relu>(scope, "LeakyReLU",
-                                                          {options.negative_slope}) {}
+                                                          options.negative_slope) {}
 };
 template <class T>
 class Softplus : public PointwiseLayer<T, kernels::Pointwise::softplus> {
  public:
   explicit Softplus(const Scope<T>& scope, const SoftplusOptions& options = {})
-      : PointwiseLayer<T, kernels::Pointwise::softplus>(scope, "Softplus",
-                                                        {options.beta, options.threshold}) {}
+      : PointwiseLayer<T, kernels::Pointwise::softplus>(scope, "Softplus", options.beta,
+                                                        options.threshold) {}
 };
 
-#define ANTHER_ACTIVATION(Name, op)                                      \
-  template <class T>                                                     \
-  class Name : public PointwiseLayer<T, kernels::Pointwise::op> {        \
-   public:                                                               \
-    explicit Name(const Scope<T>& scope)                                 \
-        : PointwiseLayer<T, kernels::Pointwise::op>(scope, #Name, {}) {} \
+#define ANTHER_ACTIVATION(Name, op)                                  \
+  template <class T>                                                 \
+  class Name : public PointwiseLayer<T, kernels::Pointwise::op> {    \
+   public:                                                           \
+    explicit Name(const Scope<T>& scope)                             \
+        : PointwiseLayer<T, kernels::Pointwise::op>(scope, #Name) {} \
   };
 ANTHER_ACTIVATION(Hardsigmoid, hardsigmoid)
 ANTHER_ACTIVATION(Hardswish, hardswish)
