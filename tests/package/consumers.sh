@@ -130,6 +130,7 @@ for number in "${!rows[@]}"; do
   run_row "$number" &
 done
 wait
+((${#chosen[@]})) || { echo "no row has the text $pattern" >&2 && exit 1; }
 
 # All have the bits of the first.
 first_bits=
