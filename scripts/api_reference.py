@@ -61,12 +61,33 @@ def group_of(path):
     return "vision" if parts[:2] == ("data", "vision") else parts[0] if parts[0] in GROUPS else None
 
 
+class Scopes:
+    """Where a header is, line by line: in a function's body, or among members and declarations."""
+
+    def __init__(self):
+        self.is_body, self.declaration = [], ""
+
+    def in_function(self):
+        return any(self.is_body)
+
+    def read(self, line):
+        code = re.sub(r'"(\\.|[^"\\])*"|\'(\\.|[^\'\\])*\'', '""', line).split("//")[0]
+        for part in re.split(r"([{};])", code):
+            if part == "{":
+                head = re.sub(r"alignas *\([^)]*\)", "", self.declaration)
+                is_type = re.search(r"\b(struct|class|enum|union|namespace)\b", head)
+                self.is_body.append(")" in head or "=" in head or not is_type)
+            elif part == "}" and self.is_body:
+                self.is_body.pop()
+            self.declaration = "" if part in ("{", "}", ";") else self.declaration + part
+
+
 def converted(text, group):
     lines = text.splitlines()
     out = []
     if group:
         out += [f"/** @addtogroup {group}", "@{ */"]
-    i, is_first = 0, True
+    i, is_first, scopes = 0, True, Scopes()
     while i < len(lines):
         line = lines[i]
         comment = re.match(r"^( *)//", line)
@@ -94,7 +115,8 @@ def converted(text, group):
             continue
         # Doxygen 1.9 does not read C++20's nested inline namespaces.
         line = re.sub(r"namespace anther::inline v\d+_\d+", "namespace anther", line)
-        behind = re.match(r"^(.*[;,])  // (.*)$", line)
+        behind = None if scopes.in_function() else re.match(r"^(.*[;,]) {2,}// (.*)$", line)
+        scopes.read(line)
         out.append(f"{behind[1]}  ///< {escaped(behind[2])}" if behind else line)
     if group:
         out.append("/** @} */")

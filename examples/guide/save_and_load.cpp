@@ -47,7 +47,7 @@ void train(const RunFolder& folder, std::int64_t most) {
   CheckpointCallback<float> checkpoints(folder, adam, card);
   fit(net, adam, data::Loader(first, {.batch_size = 32, .shuffle = true}),
       data::Loader(second, {.batch_size = 200}), options, {&checkpoints});
-  std::printf("%s after step %lld\n", checkpoints.progress().finished ? "finished" : "stopped",
+  std::printf("%s after step %lld\n", options.stop() ? "stopped" : "finished",
               static_cast<long long>(adam.steps()));
 }
 

@@ -43,8 +43,12 @@ TEST_CASE("table: a file's columns, the target apart") {
   };
   CHECK(contains(error({.target = "prize"}), "houses.csv: expected a column \"prize\""));
   CHECK(contains(error({.target = "price", .features = {"rooms", "garden"}}), "\"garden\""));
+  CHECK(contains(error({.target = "price", .features = {"rooms", "price"}}),
+                 "expected features without the target and each once, got \"price\", the target"));
+  CHECK(
+      contains(error({.target = "price", .features = {"rooms", "rooms"}}), "got \"rooms\" twice"));
   io::write_file_atomically(path, "rooms,price\n3,100.5\n5,much\n");
-  CHECK(contains(error({.target = "price"}), "row 2, column \"price\": expected a number"));
+  CHECK(contains(error({.target = "price"}), "line 3, column \"price\": expected a number"));
   io::write_file_atomically(path, "price\n3\n");
   CHECK(contains(error({.target = "price"}), "columns beside the target"));
 }
@@ -84,9 +88,11 @@ TEST_CASE("table: files as people and other programs write them") {
   CHECK(contains(error_of([&] { rows("x,x,y\n1,2,3\n", {.target = "y", .features = {"x"}}); }),
                  "a column \"x\", found several"));
 
+  CHECK(rows("x,y\n+1,+2e0\n") == Rows{{1, 2}});
+  CHECK(contains(error_of([&] { rows("x,y\n+-1,2\n"); }), "expected a number"));
   CHECK(rows("x,y\n3e38,1e-50\n") == Rows{{3e38f, 0}});
   CHECK(contains(error_of([&] { rows("x,y\n1,2\n1e39,4\n"); }),
-                 "row 2, column \"x\": expected a number that a float can hold, got 1e+39"));
+                 "line 3, column \"x\": expected a number that a float can hold, got 1e+39"));
   CHECK(error_of([&] { rows("x,y\n1,\n"); }).ends_with("column \"y\": expected a number"));
 }
 
@@ -96,6 +102,10 @@ TEST_CASE("table: targets of any kind") {
   const Table labelled(Tensor<float>({2, 5}), std::vector<std::int32_t>{1, 0}, {}, {"a", "b"});
   CHECK(labelled.target() == classes());
   CHECK(labelled.class_names()[1] == "b");
+  CHECK(contains(error_of([] {
+                   Table(Tensor<float>({2, 5}), std::vector<std::int32_t>{1, 2}, {}, {"a", "b"});
+                 }),
+                 "expected labels below 2, the names of classes, got 2 of row 2"));
   const Table maps(Tensor<float>({2, 2, 3, 1}), std::vector<std::int32_t>(12), {2, 3});
   CHECK(maps.input_shape() == Shape{2, 3, 1});
   CHECK(maps.target() == classes({2, 3}));

@@ -118,8 +118,10 @@ TEST_CASE("registry: what is wrong is named") {
   const auto message = [](const char* name, const nlohmann::json& options) {
     return error_of([&] { choose_model(name, options); });
   };
-  CHECK(contains(message("no_net", {}),
-                 "model options: expected a JSON object"));  // {} of nlohmann's is null
+  CHECK(contains(message("small_net", nlohmann::json::array()),
+                 "model options: expected a JSON object"));
+  CHECK(choose_model("small_net", {}).options == choose_model("small_net").options);
+  CHECK(contains(message("no_net", {}), "expected one of "));
   const std::string unknown = message("no_net", nlohmann::json::object());
   CHECK(contains(unknown, "expected one of "));
   CHECK(contains(unknown, "edgevit (s, xs, xxs)"));

@@ -121,8 +121,10 @@ TEST_CASE("schedule: odd options still give a rate") {
   // Nothing but warm-up; no run at all; no decay.
   CHECK(Schedule{.kind = ScheduleKind::cosine, .lr = 0.1, .warmup_steps = 5, .steps = 5}.at(4) ==
         Approx(0.1));
-  CHECK(Schedule{.kind = ScheduleKind::cosine, .lr = 0.1, .min_lr = 0.01, .steps = 0}.at(0) ==
-        Approx(0.01));
+  CHECK_THROWS_WITH_AS(Schedule{.kind = ScheduleKind::cosine}.at(0),
+                       doctest::Contains("expected the steps of the run"), anther::Error);
+  CHECK_THROWS_AS(Schedule{.kind = ScheduleKind::linear}.at(7), anther::Error);
+  CHECK(Schedule{.kind = ScheduleKind::cosine, .lr = 0.1, .warmup_steps = 4}.at(3) == Approx(0.1));
   CHECK(Schedule{.kind = ScheduleKind::step, .lr = 0.1, .steps = 10}.at(9) == 0.1);
 }
 

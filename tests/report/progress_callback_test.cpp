@@ -31,6 +31,7 @@ TEST_CASE("progress callback: the progress line says how long training waited, w
                         .steps = 49,
                         .samples = 128 * step,
                         .loss = 3.99112,
+                        .mean_loss = 3.99112,
                         .metrics = {{top_k(1)->info(), 0.0815}},
                         .stall_seconds = 0.3 * step});
     }
@@ -65,6 +66,28 @@ TEST_CASE("progress callback: an epoch that ends early keeps its line") {
   CHECK(text.ends_with("\nStopped"));
 }
 
+TEST_CASE("progress callback: the loss is the epoch's; a run that ends early says so") {
+  char* memory = nullptr;
+  std::size_t size = 0;
+  std::FILE* out = ::open_memstream(&memory, &size);
+  {
+    ProgressCallback progress(20, 0, {.out = out, .terminal = true, .columns = 80});
+    progress.on_epoch_begin(9, 2, 64);
+    progress.on_step({.step = 2, .steps = 2, .samples = 64, .loss = 7.5, .mean_loss = 2.25});
+    progress.on_epoch_end({});
+    progress.on_progress({.epochs = 9, .best_epoch = 5, .finished = true});
+    progress.on_progress({.epochs = 4, .finished = true});
+    progress.on_progress({.epochs = 20, .best_epoch = 5, .finished = true});
+  }
+  std::fclose(out);
+  const std::string text(memory, size);
+  std::free(memory);
+  CHECK(text.find("loss 2.2500") != std::string::npos);
+  CHECK(text.find("7.5") == std::string::npos);
+  CHECK(text.find("Ended after epoch 9 of 20; the best was epoch 5\n") != std::string::npos);
+  CHECK(text.ends_with("Ended after epoch 4 of 20; no evaluation gave a number\n"));
+}
+
 TEST_CASE("progress callback: damaged samples that were left out are said after each epoch") {
   char* memory = nullptr;
   std::size_t size = 0;
@@ -76,7 +99,12 @@ TEST_CASE("progress callback: damaged samples that were left out are said after 
     const std::vector<MetricValue> half = {{top_k(1)->info(), 0.5}};
     progress.on_epoch_begin(1, 3, 12);
     for (int step = 1; step <= 2; ++step)
-      progress.on_step({.step = step, .steps = 3, .samples = 4 * step, .loss = 1, .metrics = half});
+      progress.on_step({.step = step,
+                        .steps = 3,
+                        .samples = 4 * step,
+                        .loss = 1,
+                        .mean_loss = 1,
+                        .metrics = half});
     progress.on_evaluation_begin(1, 8);
     progress.on_evaluation_step(
         {.step = 1, .steps = 1, .samples = 8, .mean_loss = 1, .metrics = half});
@@ -104,9 +132,10 @@ TEST_CASE("progress callback: a metric that is no share is shown as a number, no
                       .steps = 1,
                       .samples = 4,
                       .loss = 2,
+                      .mean_loss = 2,
                       .metrics = {{mean_absolute_error()->info(), 0.125}}});
     progress.on_epoch_begin(2, 1, 4);
-    progress.on_step({.step = 1, .steps = 1, .samples = 4, .loss = 2});
+    progress.on_step({.step = 1, .steps = 1, .samples = 4, .loss = 2, .mean_loss = 2});
   }
   std::fclose(out);
   const std::string text(memory, size);

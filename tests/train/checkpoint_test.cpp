@@ -411,8 +411,14 @@ TEST_CASE("state: what is no state, or of another optimiser, is refused and chan
                         {{"progress", "{}"}, {"optimizer_steps", "3"}, {"missed_steps", missed}});
     refuses("metadata");
   }
-  // Half of a file.
+  // All that plain SGD needs is there, and more: it is Adam's.
   save_state(path, *a.adam, {});
+  SGD<float> sgd(b.store, {});
+  const std::string message = error_of([&] { load_state(path, sgd); });
+  CHECK(contains(message, "is of another optimiser than the one that is to go on"));
+  CHECK(contains(message, path.string() + ": optimizer.exp_avg"));
+  CHECK(b.copy() == before);
+  // Half of a file.
   std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
   refuses("safetensors");
 }

@@ -1,13 +1,17 @@
 // Batches of samples, what a loader is asked for, and the order of an epoch.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <numeric>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "anther/core/check.hpp"
 #include "anther/core/once.hpp"
 #include "anther/core/random.hpp"
 #include "anther/core/tensor.hpp"
@@ -28,6 +32,23 @@ struct Batch {
 
   std::int64_t size() const { return std::ssize(indices); }
 };
+
+// What of a batch is no finite number, by the sample's index in the data set: "the input of sample
+// 17 is nan at 3". Empty if all are.
+ANTHER_ONCE std::string not_finite(const Batch& batch) {
+  const auto first = [&](const char* what, const float* values, std::int64_t count) {
+    const float* const at =
+        std::find_if(values, values + count, [](float x) { return !std::isfinite(x); });
+    if (at == values + count) return std::string();
+    const std::int64_t each = count / batch.size(), place = at - values;
+    return detail::text_of("the ", what, " of sample ",
+                           batch.indices[static_cast<std::size_t>(place / each)], " is ", *at,
+                           " at ", place % each);
+  };
+  const std::string input = first("input", batch.inputs.data(), batch.inputs.size());
+  if (!input.empty()) return input;
+  return first("target", batch.values.data(), std::ssize(batch.values));
+}
 
 // Makes `part` hold the targets and indices of samples first, ..., first + count - 1 of a batch. It
 // has no inputs.

@@ -40,6 +40,11 @@ class Table final : public Dataset {
     target_.shape = target_shape;
     detail::check(std::ssize(labels) == size() * target_.size(), "table: expected ",
                   size() * target_.size(), " labels for ", size(), " samples, got ", labels.size());
+    if (!class_names.empty())
+      for (std::size_t i = 0; i < labels.size(); ++i)
+        detail::check(labels[i] < std::ssize(class_names), "table: expected labels below ",
+                      class_names.size(), ", the names of classes, got ", labels[i], " of row ",
+                      static_cast<std::int64_t>(i) / target_.size() + 1);
     labels_ = std::move(labels);
     class_names_ = std::move(class_names);
   }
@@ -88,7 +93,8 @@ struct TableOptions {
 
 // Reads a table of numbers from a CSV file: the features are the inputs, the target is a number.
 // Throws, naming the file, if a column that is named is missing or there several times, or a cell
-// that is used is not a number that a float can hold.
+// that is used is not a number that a float can hold; and if a feature is named twice, or is the
+// target.
 ANTHER_ONCE std::shared_ptr<const Table> read_table(const std::filesystem::path& path,
                                                     const TableOptions& options) {
   const io::CsvTable csv = io::read_csv(path, {.foreign = true});
@@ -100,7 +106,13 @@ ANTHER_ONCE std::shared_ptr<const Table> read_table(const std::filesystem::path&
   };
   const std::size_t target = place_of(options.target);
   std::vector<std::size_t> places;
-  for (const std::string& name : options.features) places.push_back(place_of(name));
+  for (const std::string& name : options.features) {
+    const std::size_t place = place_of(name);
+    detail::check(place != target && std::ranges::count(places, place) == 0, path.string(),
+                  ": expected features without the target and each once, got \"", name,
+                  place == target ? "\", the target" : "\" twice");
+    places.push_back(place);
+  }
   if (places.empty())  // by place: names that are not asked for may be there twice
     for (std::size_t place = 0; place < csv.columns.size(); ++place)
       if (place != target) places.push_back(place);
@@ -114,7 +126,7 @@ ANTHER_ONCE std::shared_ptr<const Table> read_table(const std::filesystem::path&
       const auto value = static_cast<float>(cell);
       if (!std::isfinite(value))
         detail::fail(
-            path.string(), ": row ", row + 1, ", column \"", csv.columns[places[column]],
+            path.string(), ": line ", row + 2, ", column \"", csv.columns[places[column]],
             "\": expected a number",
             std::isfinite(cell) ? detail::text_of(" that a float can hold, got ", cell) : "");
       float& to = column < static_cast<std::size_t>(features)

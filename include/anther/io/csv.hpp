@@ -101,6 +101,8 @@ ANTHER_ONCE CsvTable read_csv(const std::filesystem::path& path,
       for (std::string& cell : cells) {
         cell.resize(cell.find_last_not_of(blanks) + 1);
         cell.erase(0, cell.find_first_not_of(blanks));
+        // from_chars knows no plus sign.
+        if (cell.size() > 1 && cell[0] == '+' && cell[1] != '-') cell.erase(0, 1);
       }
     if (++number == 1) {
       table.columns = cells;

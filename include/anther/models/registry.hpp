@@ -187,14 +187,16 @@ struct ChosenModel {
 // A model by its own name or that of a variant, with more options on top.
 ANTHER_ONCE ChosenModel choose_model(const std::string& name,
                                      const nlohmann::json& options = nlohmann::json::object()) {
-  detail::check(options.is_object(), "model options: expected a JSON object, got ",
-                options.type_name());
   nlohmann::json given = nlohmann::json::object();
   const RegisteredModel* model = ModelRegistry::global().find(name);
   if (!model && (model = ModelRegistry::global().find_variant(name)))
     given = model->traits.variants.at(name);
   if (!model) model = &registered_model(name);  // throws
-  given.update(options);
+  if (!options.is_null()) {                     // {} is null
+    detail::check(options.is_object(), "model options: expected a JSON object, got ",
+                  options.type_name());
+    given.update(options);
+  }
   return {model, model->complete(given)};
 }
 

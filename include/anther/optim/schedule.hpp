@@ -20,9 +20,11 @@ struct Schedule {
   double min_lr = 0;              // at the end of cosine and linear
   double warmup_lr = 0;           // at the start of the warm-up
   std::int64_t warmup_steps = 0;  // the length of the warm-up
-  std::int64_t steps = 1;         // of the whole run, warm-up included
-  std::int64_t decay_steps = 0;   // step: after every so many steps beyond the warm-up
-  double decay_rate = 0.1;        //   the rate is multiplied by this
+  // Of the whole run, warm-up included. 0: fit() takes those that the run has; by hand it is an
+  // error for cosine and linear, which must know where they end.
+  std::int64_t steps = 0;
+  std::int64_t decay_steps = 0;  // step: after every so many steps beyond the warm-up
+  double decay_rate = 0.1;       //   the rate is multiplied by this
 
   // The rate of step 0, 1, ..., steps - 1. Cosine: Loshchilov and Hutter 2017, without restarts.
   double at(std::int64_t step) const { return at_position(static_cast<double>(step)); }
@@ -30,6 +32,9 @@ struct Schedule {
   double at_position(double step) const {
     const auto warmup = static_cast<double>(warmup_steps);
     if (step < warmup) return warmup_lr + (lr - warmup_lr) * std::fmin(step + 1, warmup) / warmup;
+    detail::check(steps > 0 || (kind != ScheduleKind::cosine && kind != ScheduleKind::linear),
+                  "schedule: expected the steps of the run, for the rate to fall along, got ",
+                  steps);
     const double past = step - warmup;
     const auto length = static_cast<double>(steps - warmup_steps);
     const double progress = length > 0 ? std::fmin(past / length, 1) : 1;

@@ -36,7 +36,7 @@ class ProgressCallback : public Callback {
     const std::string stall = "stall " + format_duration(report.stall_seconds);
     progress_.update({.steps = report.step,
                       .samples = report.samples,
-                      .loss = report.loss,
+                      .loss = report.mean_loss,
                       .metric = text_of(report.metrics),
                       .note = stall});
     if (report.step == forecast_step_ && !forecast_given_ && epochs_ > 0) forecast(report);
@@ -60,7 +60,14 @@ class ProgressCallback : public Callback {
                                       skipped == 1 ? "sample" : "samples",
                                       " (the first: ", report.first_skipped, ")"));
   }
-  void on_progress(const FitProgress&) override { progress_.leave(); }  // stopped within a part
+  void on_progress(const FitProgress& progress) override {
+    progress_.leave();  // stopped within a part
+    if (progress.finished && progress.epochs < epochs_)
+      progress_.print(detail::text_of(
+          "Ended after epoch ", progress.epochs, " of ", epochs_,
+          progress.best_epoch > 0 ? detail::text_of("; the best was epoch ", progress.best_epoch)
+                                  : "; no evaluation gave a number"));
+  }
 
  private:
   // The first metric: "top-1 8.2%", "mean absolute error 0.3214".

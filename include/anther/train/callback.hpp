@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -11,8 +12,10 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "anther/core/check.hpp"
 #include "anther/core/once.hpp"
 #include "anther/core/shape.hpp"
 #include "anther/data/batch.hpp"
@@ -113,12 +116,33 @@ class Callback {
   virtual void on_progress(const FitProgress& progress) { (void)progress; }
 };
 
-// The callbacks of a run, by address or to own: {&log, &checkpoints} or {progress_bar(), ...}.
+// The callbacks of a run, by address or to own: {progress_bar(), &checkpoints}.
 class Callbacks {
  public:
+  // One of them: its address, or a shared or unique pointer.
+  class Entry {
+   public:
+    Entry(Callback* callback)  // NOLINT: a list has them as they are
+        : callback_(std::shared_ptr<void>(), callback) {
+      check();
+    }
+    template <std::convertible_to<std::shared_ptr<Callback>> Pointer>
+    requires(!std::convertible_to<Pointer, Callback*>)
+        Entry(Pointer&& callback)  // NOLINT: the same
+        : callback_(std::forward<Pointer>(callback)) {
+      check();
+    }
+
+   private:
+    friend class Callbacks;
+    void check() const {
+      detail::check(callback_ != nullptr, "callbacks: expected one, got a null pointer");
+    }
+    std::shared_ptr<Callback> callback_;
+  };
+
   Callbacks() = default;
-  Callbacks(std::initializer_list<std::shared_ptr<Callback>> callbacks) : all_(callbacks) {}
-  Callbacks(std::initializer_list<Callback*> callbacks) { take(callbacks); }
+  Callbacks(std::initializer_list<Entry> callbacks) { take(callbacks); }
   Callbacks(std::span<Callback* const> callbacks) { take(callbacks); }  // NOLINT: any list is one
   template <std::size_t N>
   Callbacks(Callback* const (&callbacks)[N]) {
@@ -133,8 +157,7 @@ class Callbacks {
  private:
   template <class List>
   void take(const List& callbacks) {
-    for (Callback* callback : callbacks)
-      all_.push_back(std::shared_ptr<Callback>(std::shared_ptr<void>(), callback));
+    for (const auto& one : callbacks) all_.push_back(Entry(one).callback_);
   }
 
   std::vector<std::shared_ptr<Callback>> all_;

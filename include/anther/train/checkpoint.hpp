@@ -140,6 +140,15 @@ nlohmann::json load_state(const std::filesystem::path& path, Optimizer<T>& optim
   detail::check(optimizer.segment().size() == store.size(),
                 "state: load it before ranks share the optimiser");
   check_weights(file, store, {.ignored = state_prefix});
+  for (const io::SafetensorsEntry& entry : file.entries()) {
+    const std::string& name = entry.name;
+    const bool known = !name.starts_with(state_prefix) || name.starts_with(ema_prefix) ||
+                       std::ranges::any_of(optimizer.state(), [&](const auto& state) {
+                         return name.starts_with(state_prefix + state.name + ".");
+                       });
+    detail::check(known, path.string(), ": ", io::printable(name),
+                  " is of another optimiser than the one that is to go on");
+  }
   // Reads into new memory first: of a damaged file, nothing must be left behind.
   const auto read = [&](const std::string& prefix) {
     AlignedBuffer<T> values(store.size());

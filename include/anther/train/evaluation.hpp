@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -39,6 +40,10 @@ struct EvaluatedBatch {
       tape.begin({.training = false, .backward = false});
       const Variable<float> loss = objective(tape.input(outputs), batch, {0, batch.size()});
       result.loss = static_cast<double>(loss.item()) / static_cast<double>(batch.size());
+      if (!std::isfinite(result.loss)) {
+        const std::string bad = data::not_finite(batch);
+        check(bad.empty(), "evaluation: the loss is ", result.loss, ": ", bad);
+      }
     }
     sums.reset();
     sums.add({outputs.shape(), outputs.span()}, batch);
@@ -80,7 +85,8 @@ struct EvaluatedBatch {
 }  // namespace detail
 
 // Evaluates a model on all samples of a loader. objective: how the loss is computed; if it is
-// empty, there is no loss. Ends early where it is agreed to stop. Of several ranks each evaluates
+// empty, there is no loss. Throws where a loss is not finite because a sample is not, and names the
+// sample. Ends early where it is agreed to stop. Of several ranks each evaluates
 // some of the batches; all get the report, and rank 0's callbacks are shown every batch, though the
 // others' without inputs.
 ANTHER_ONCE StepReport evaluate(const Predict& predict, data::Loader& loader,

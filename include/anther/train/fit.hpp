@@ -22,7 +22,8 @@
 
 namespace anther::inline v0_1 {
 
-// Trains, and returns a report of each epoch. A batch that is larger than the loader's comes in
+// Trains, and returns a report of each epoch that was done: none where it is stopped in the first,
+// or goes on with a run that is finished. A batch that is larger than the loader's comes in
 // parts, so that its samples need not be in memory at once. val may be null. With an average of the
 // weights (ema), that is evaluated too, and decides which epoch is the best. Throws if the loss or
 // a gradient is not finite, naming the layer where that began; the weights are then those before

@@ -67,6 +67,14 @@ class Fit {
     detail::check(options.grad_accum_steps >= 1,
                   "gradient accumulation: expected at least 1 batch, got ",
                   options.grad_accum_steps);
+    detail::check(options.batch_size >= 0, "batch size: expected at least 0, got ",
+                  options.batch_size);
+    detail::check(options.clip_grad >= 0, "clipping: expected a norm of at least 0, got ",
+                  options.clip_grad);
+    detail::check(options.patience >= 0, "patience: expected at least 0 epochs, got ",
+                  options.patience);
+    detail::check(options.time_budget >= 0, "time budget: expected at least 0 seconds, got ",
+                  options.time_budget);
     detail::check(options.val_interval >= 1, "evaluation: expected one in at least 1 epoch, got ",
                   options.val_interval);
     detail::check(options.patience == 0 || val,
@@ -216,6 +224,7 @@ class Fit {
   bool step() {
     trainer_.begin_step(optimizer_.steps());
     step_metrics_.reset();
+    not_finite_data_.clear();
     bool more = true;
     for (std::int64_t batch = 0; more && batch < options_.grad_accum_steps; ++batch) {
       if (batch > 0) {  // each batch has BatchNorm statistics of its own
@@ -254,6 +263,7 @@ class Fit {
         more = train_->next(batch_);
         if (!more) return;
         more = std::isfinite(trainer_.add(batch_).loss);
+        if (!more) not_finite_data_ = data::not_finite(batch_);
         if (more)
           step_metrics_.add(part, trainer_.micro_batches(),
                             {trainer_.output_shape(), trainer_.outputs()}, batch_,
@@ -263,10 +273,13 @@ class Fit {
     if (!agreement_.group()) return more;
     Message own;
     own.put(more);
+    own.put(not_finite_data_);
     own.put(metrics.bytes());
     std::vector<std::string> all;
     for (Message& message : agreement_.agree(own)) {
       more = message.get<bool>() && more;
+      const std::string text = message.get_text();
+      if (not_finite_data_.empty()) not_finite_data_ = text;
       all.push_back(message.get_text());
     }
     step_metrics_.merge(all);
@@ -281,9 +294,12 @@ class Fit {
     optimizer_.store().discard_buffers();
     throw NotFiniteError(detail::text_of(
         "training: the loss of step ", optimizer_.steps() + 1, " is ", result.loss,
-        "; not finite first: ", where, "; the learning rate is ", rate,
-        ", and a lower one, a longer warm-up or clipping may help. The weights before this step "
-        "are kept"));
+        "; not finite first: ", where,
+        not_finite_data_.empty()
+            ? detail::text_of("; the learning rate is ", rate,
+                              ", and a lower one, a longer warm-up or clipping may help")
+            : "; " + not_finite_data_,
+        ". The weights before this step are kept"));
   }
 
   // Returns false if it was stopped before the epoch counts as done.
@@ -388,6 +404,7 @@ class Fit {
   std::int64_t parts_ = 1;         // of the loader's batches in a batch
   double begun_ = 0, stalled_before_ = 0;
   bool between_steps_ = true;
+  std::string not_finite_data_;  // what of the step's samples is not, where the loss is not
 };
 
 }  // namespace anther::inline v0_1
