@@ -1,5 +1,5 @@
-# anther::compiled_all: anther::compiled, and the functions marked ANTHER_ONCE of the rooms that need JSON or
-# stb, compiled once.
+# anther::compiled_all: anther::compiled, and what is marked ANTHER_ONCE or ANTHER_ONCE_FOR in the rooms that need
+# JSON or stb, compiled once.
 
 # From the ground up, as in tests/package/walls.py. A unit is compiled for each of these.
 set(units "io\;export" "data" "train" "models" "report\;painted")
@@ -24,7 +24,8 @@ foreach(rooms IN LISTS units)
   set(source "${PROJECT_BINARY_DIR}/compiled_all/${name}.cpp")
   # `used`: for other units than this one.
   file(CONFIGURE OUTPUT "${source}" CONTENT
-       "${below}\n#undef ANTHER_ONCE\n#define ANTHER_ONCE __attribute__((used)) inline\n\n${headers}" @ONLY)
+       "${below}\n#undef ANTHER_ONCE\n#define ANTHER_ONCE __attribute__((used)) inline\n#undef ANTHER_ONCE_FOR\n#define ANTHER_ONCE_FOR(...) template __VA_ARGS__;\n\n${headers}"
+       @ONLY)
   list(APPEND sources "${source}")
   string(APPEND below "${headers}")
 endforeach()

@@ -14,3 +14,11 @@
 #else
 #define ANTHER_ONCE inline
 #endif
+
+// ANTHER_ONCE_FOR(declaration): the same for a template with the arguments of the declaration, by
+// any compiler.
+#ifdef ANTHER_COMPILED_ALL
+#define ANTHER_ONCE_FOR(...) extern template __VA_ARGS__;
+#else
+#define ANTHER_ONCE_FOR(...)
+#endif

@@ -221,4 +221,9 @@ ANTHER_ONCE std::optional<std::filesystem::path> newest_run(
   return newest;
 }
 
+ANTHER_ONCE_FOR(void save_state(const std::filesystem::path&, const Optimizer<float>&,
+                                const nlohmann::json&, const ModelEma<float>*, int))
+ANTHER_ONCE_FOR(nlohmann::json load_state(const std::filesystem::path&, Optimizer<float>&,
+                                          ModelEma<float>*))
+
 }  // namespace anther::inline v0_1

@@ -167,4 +167,6 @@ class CheckpointCallback : public Callback {
   FitProgress progress_;
 };
 
+ANTHER_ONCE_FOR(class CheckpointCallback<float>)
+
 }  // namespace anther::inline v0_1

@@ -59,6 +59,9 @@ History fit(const Module<T>& model, Optimizer<T>& optimizer, data::Loader&& trai
 extern template class Trainer<float>;
 extern template class Predictor<float>;
 extern template class Fit<float>;
+// With this, a program that calls fit() makes none of their members for inlining.
+extern template History fit(const Module<float>&, Optimizer<float>&, LoaderOfEpoch, data::Loader*,
+                            const FitOptions&, const Callbacks&, ModelEma<float>*);
 #endif
 
 }  // namespace anther::inline v0_1

@@ -227,4 +227,11 @@ std::vector<std::string> load_weights(const io::SafetensorsFile& file, Parameter
   return replaced;
 }
 
+ANTHER_ONCE_FOR(std::vector<std::string> check_weights(const io::SafetensorsFile&,
+                                                       const ParameterStore<float>&,
+                                                       const LoadWeightsOptions&))
+ANTHER_ONCE_FOR(std::vector<std::string> load_weights(const io::SafetensorsFile&,
+                                                      ParameterStore<float>&,
+                                                      const LoadWeightsOptions&))
+
 }  // namespace anther::inline v0_1
