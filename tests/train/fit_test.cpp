@@ -351,6 +351,15 @@ TEST_CASE("fit: a loss that is not finite stops the run, with the weights before
   CHECK(run.adam.steps() == 0);
   CHECK(contains(error_of([&] { run.fit({.epochs = -1}); }), "epochs: expected at least 0"));
   CHECK(run.fit({.epochs = 0}).empty());
+  const auto refusal = [&](const FitOptions& options) {
+    return error_of([&] { run.fit(options); });
+  };
+  CHECK(
+      contains(refusal({.clip_grad = -1}), "clipping, by the gradient's norm: expected at least"));
+  CHECK(contains(refusal({.clip_grad = std::numeric_limits<double>::quiet_NaN()}), "got nan"));
+  CHECK(contains(refusal({.batch_size = -8}), "batch size: expected at least 0, got -8"));
+  CHECK(contains(refusal({.patience = -1}), "patience, in epochs: expected at least 0, got -1"));
+  CHECK(contains(refusal({.time_budget = -1}), "time budget, in seconds: expected at least"));
 }
 
 // Stops a run after so many steps, and keeps where it could go on.
@@ -675,7 +684,7 @@ TEST_CASE("fit: an evaluation every few epochs, and after the last") {
                    fit(run.net, run.adam, run.train, run.val,
                        {.objective = objective, .val_interval = 0});
                  }),
-                 "expected one in at least 1 epoch"));
+                 "epochs from one evaluation to the next: expected at least 1, got 0"));
 }
 
 TEST_CASE("fit: a time budget is filled, and the schedule and the sizes go by it") {

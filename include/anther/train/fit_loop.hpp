@@ -63,22 +63,7 @@ class Fit {
         metrics_(options.metrics),
         norm_(model.store().size(), agreement_.group()),
         progress_(options.progress) {
-    detail::check(options.epochs >= 0, "epochs: expected at least 0, got ", options.epochs);
-    detail::check(options.grad_accum_steps >= 1,
-                  "gradient accumulation: expected at least 1 batch, got ",
-                  options.grad_accum_steps);
-    detail::check(options.batch_size >= 0, "batch size: expected at least 0, got ",
-                  options.batch_size);
-    detail::check(options.clip_grad >= 0, "clipping: expected a norm of at least 0, got ",
-                  options.clip_grad);
-    detail::check(options.patience >= 0, "patience: expected at least 0 epochs, got ",
-                  options.patience);
-    detail::check(options.time_budget >= 0, "time budget: expected at least 0 seconds, got ",
-                  options.time_budget);
-    detail::check(options.val_interval >= 1, "evaluation: expected one in at least 1 epoch, got ",
-                  options.val_interval);
-    detail::check(options.patience == 0 || val,
-                  "patience: expected an evaluation to go by, got none");
+    check_fit_options(options, val != nullptr);
     if (agreement_.group()) begin_together();
   }
 

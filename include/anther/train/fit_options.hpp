@@ -49,6 +49,22 @@ struct FitOptions {
   TrainerOptions trainer = {};
 };
 
+// Throws if a number makes no sense, with its name.
+ANTHER_ONCE void check_fit_options(const FitOptions& options, bool evaluates) {
+  const auto at_least = [](const char* what, auto least, auto value) {
+    detail::check(value >= least, what, ": expected at least ", least, ", got ", value);
+  };
+  at_least("epochs", 0, options.epochs);
+  at_least("batch size", 0, options.batch_size);
+  at_least("gradient accumulation, in batches", 1, options.grad_accum_steps);
+  at_least("clipping, by the gradient's norm", 0, options.clip_grad);
+  at_least("epochs from one evaluation to the next", 1, options.val_interval);
+  at_least("patience, in epochs", 0, options.patience);
+  at_least("time budget, in seconds", 0, options.time_budget);
+  detail::check(options.patience == 0 || evaluates,
+                "patience: expected an evaluation to go by, got none");
+}
+
 // The rate rises linearly during the warm-up, and then falls from lr to 0 along a cosine.
 inline Schedule cosine_schedule(double lr, std::int64_t warmup_steps = 0) {
   return {.kind = ScheduleKind::cosine, .lr = lr, .warmup_steps = warmup_steps, .steps = 0};
